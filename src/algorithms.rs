@@ -1,0 +1,7 @@
+//! The family of better algorithms and data layouts.
+
+crate::family! {
+    "algorithms": "Do less work";
+    binary_search,
+    hash_dedup,
+}

@@ -1,0 +1,124 @@
+//! Remove duplicates, keeping first occurrences: a hash set of what was seen, not a scan of it.
+
+use std::{collections::HashSet, hash::Hash, sync::Arc};
+
+use foldhash::fast::FixedState;
+use rand::{RngExt, seq::SliceRandom};
+
+use crate::{
+    causes::{self, Counted},
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Shape, Side, Unavailable,
+    },
+    trial::{Role, Trial, by_value},
+};
+
+pub const PAIR: Pair = Pair {
+    title: "Remember what was seen in a hash set",
+    review: Review {
+        smell: "`if !seen.contains(&x) { seen.push(x) }` in a loop, where `seen` is a `Vec`.",
+        remedy: "`let mut seen = HashSet::with_capacity(items.len()); items.retain(|x| seen.insert(*x))`; \
+                 if the order does not matter, `sort_unstable` and `dedup` need no set at all.",
+        keep_naive_when: "There are at most a few dozen *distinct* values, however long the input: \
+                          a scan of two cache lines costs less than a hash.",
+        costs: "A table of up to twice the distinct values. The timed set uses foldhash with a fixed \
+                seed, so that counts repeat; where strangers choose the keys, take a randomly seeded hasher.",
+        lint: None,
+    },
+    naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
+    optimized: Side { summary: "insert into a hash set", growth: Growth::Linear },
+    axis: Axis {
+        name: "items",
+        unit: "items",
+        is_size: true,
+        points: Points::Fixed { default: &[8, 64, 512, 4_096, 8_192], deep: &[65_536] },
+    },
+    parameter: None,
+    unit: "item",
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: causes::COMPARISONS,
+        // Nine in ten items are new and are compared with all before them.
+        naive: Count::AtLeast(|case| case.point * case.point / 4),
+        // Full hashes are compared first; only equal ones lead to a comparison of items.
+        optimized: Count::AtMost(|case| case.point),
+    }],
+    explanation: "A scan compares about n²/2 items and a hash set about one for each duplicate. A \
+                  comparison in a scan is vectorised and costs a fraction of a hash, so the gain is \
+                  far below the ratio of comparisons: about a tenth to a hundredth of it.",
+    limit: Limit::Hashes(|case| case.point),
+    proof: Proof { resources: Resources::Memory, max_size: 300 },
+    prepare,
+};
+
+/// First occurrences in their order.
+fn naive<T: Copy + Eq>(items: Vec<T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for item in items {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    seen
+}
+
+/// First occurrences in their order.
+fn optimized<T: Copy + Eq + Hash>(mut items: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::with_capacity_and_hasher(items.len(), FixedState::default());
+    items.retain(|item| seen.insert(*item));
+    items
+}
+
+/// Nine in ten items occur first, the others repeat one of them: a feed with some repeats. (Few
+/// distinct values would make the naive scan short and the sweep a lie.)
+fn input(case: &Case) -> Vec<u64> {
+    let count = case.point as usize;
+    let mut items = case.values(count);
+    if case.shape == Shape::Realistic {
+        let mut rng = case.rng("repeats");
+        let distinct = count - count / 10;
+        for i in distinct..count {
+            items[i] = items[rng.random_range(0..distinct)];
+        }
+        items.shuffle(&mut rng);
+    }
+    items
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let items = Arc::new(input(case));
+    let counted: Vec<_> = items.iter().copied().map(Counted).collect();
+    let trial =
+        Trial::new(items.len() as u64, by_value(&items, naive), by_value(&items, optimized));
+    Ok(trial.units(items.len() as u64).counting(move |role, counts| {
+        let items = counted.clone();
+        let comparisons = causes::comparisons_during(|| match role {
+            Role::Naive => naive(items),
+            _ => optimized(items),
+        });
+        counts.set(causes::COMPARISONS, comparisons);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        for dedup in [naive, optimized] {
+            assert_eq!(dedup(vec![3_u64, 1, 3, 2, 1, 3]), [3, 1, 2]);
+            assert_eq!(dedup(vec![]), []);
+            assert_eq!(dedup(vec![7; 100]), [7]);
+        }
+    }
+
+    #[test]
+    fn trap_the_scan_is_not_shortened_by_few_distinct_values() {
+        for point in [512, 4_096] {
+            let distinct = optimized(input(&Case::realistic(point, 0, 1))).len() as u64;
+            assert_eq!(distinct, point - point / 10);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The family of batches.
+
+crate::family! {
+    "batching": "Pay the fixed cost once";
+}

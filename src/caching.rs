@@ -1,0 +1,5 @@
+//! The family of caches.
+
+crate::family! {
+    "caching": "Do not do it twice";
+}

@@ -1,0 +1,64 @@
+//! The counting allocator: the system's, with a count.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
+};
+
+use super::{Event, count, is_counted_here, mark_counting_binary};
+
+/// The system allocator, counting allocations (a reallocation is one), their bytes, and the most
+/// bytes held since the window opened, beyond what was held then.
+pub struct CountingAllocator;
+
+static HELD: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
+pub(super) fn start_peak() {
+    HELD.store(0, Relaxed);
+    PEAK.store(0, Relaxed);
+}
+
+pub(super) fn peak_bytes() -> u64 {
+    PEAK.load(Relaxed).max(0) as u64
+}
+
+fn note(allocated: Option<usize>, change: i64) {
+    mark_counting_binary();
+    if !is_counted_here() {
+        return;
+    }
+    if let Some(bytes) = allocated {
+        count(Event::Allocation, 1);
+        count(Event::AllocatedBytes, bytes as u64);
+    }
+    let held = HELD.fetch_add(change, Relaxed) + change;
+    PEAK.fetch_max(held, Relaxed);
+}
+
+// SAFETY: every call is passed on to `System` unchanged; counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(Some(layout.size()), layout.size() as i64);
+        // SAFETY: the caller upholds `GlobalAlloc::alloc`'s contract, which is `System`'s.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(Some(layout.size()), layout.size() as i64);
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        note(None, -(layout.size() as i64));
+        // SAFETY: as in `alloc`; `block` came from `System` with this layout.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        note(Some(new_size), new_size as i64 - layout.size() as i64);
+        // SAFETY: as in `alloc`; `block` came from `System` with this layout.
+        unsafe { System.realloc(block, layout, new_size) }
+    }
+}

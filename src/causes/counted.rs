@@ -1,0 +1,69 @@
+//! Elements that count their comparisons.
+
+use std::{
+    cell::Cell,
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
+
+thread_local! {
+    static COMPARISONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A value that counts, per thread, how often it is compared (`==` or `<`). Run a generic side
+/// over `Counted<u64>` to count what it does over `u64`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counted<T>(pub T);
+
+fn note() {
+    COMPARISONS.set(COMPARISONS.get() + 1);
+}
+
+impl<T: PartialEq> PartialEq for Counted<T> {
+    fn eq(&self, other: &Counted<T>) -> bool {
+        note();
+        self.0 == other.0
+    }
+}
+
+impl<T: Eq> Eq for Counted<T> {}
+
+impl<T: PartialOrd> PartialOrd for Counted<T> {
+    fn partial_cmp(&self, other: &Counted<T>) -> Option<Ordering> {
+        note();
+        self.0.partial_cmp(&other.0)
+    }
+}
+
+impl<T: Ord> Ord for Counted<T> {
+    fn cmp(&self, other: &Counted<T>) -> Ordering {
+        note();
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<T: Hash> Hash for Counted<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// Comparisons of [`Counted`] values that `side` makes on this thread.
+pub fn comparisons_during<A>(side: impl FnOnce() -> A) -> u64 {
+    let before = COMPARISONS.get();
+    drop(std::hint::black_box(side()));
+    COMPARISONS.get() - before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planted_comparisons_are_counted() {
+        let items: Vec<Counted<u32>> = (0..100).map(Counted).collect();
+        assert_eq!(comparisons_during(|| items.iter().position(|x| *x == Counted(41))), 42);
+        assert_eq!(comparisons_during(|| items[0] < items[1]), 1);
+        assert_eq!(comparisons_during(|| 1 < 2), 0);
+    }
+}

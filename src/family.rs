@@ -1,0 +1,59 @@
+//! Families of pairs, and the macro that lists one.
+
+use std::ops::Deref;
+
+use crate::pair::Pair;
+
+/// A family of pairs: one bench binary, one chapter of the report.
+#[derive(Debug)]
+pub struct Family {
+    /// Name, the first half of the ids: `queries`.
+    pub name: &'static str,
+    /// What its techniques have in common, in the imperative: "Let the database find it".
+    pub title: &'static str,
+    /// Its pairs, in the order of the list.
+    pub pairs: &'static [Entry],
+}
+
+/// A pair in its family.
+#[derive(Debug)]
+pub struct Entry {
+    /// The pair's id, `family/name`: stable, a link in reviews.
+    pub id: &'static str,
+    /// The text of the pair's file.
+    pub source: &'static str,
+    pair: &'static Pair,
+}
+
+impl Entry {
+    #[doc(hidden)]
+    pub const fn new(id: &'static str, source: &'static str, pair: &'static Pair) -> Entry {
+        Entry { id, source, pair }
+    }
+}
+
+impl Deref for Entry {
+    type Target = Pair;
+    fn deref(&self) -> &Pair {
+        self.pair
+    }
+}
+
+/// Lists a family, in `src/<family>.rs`: one line a pair, the name of its file in `src/<family>/`. Each file has a `pub const PAIR: Pair`;
+/// the id is made of the names of family and file, so they cannot differ.
+#[macro_export]
+macro_rules! family {
+    ($family:literal: $title:literal; $($pair:ident,)*) => {
+        $(mod $pair;)*
+        #[doc = concat!("The family `", $family, "`: ", $title, ".")]
+        pub static FAMILY: $crate::family::Family = $crate::family::Family {
+            name: $family,
+            title: $title,
+            pairs: &[$($crate::family::Entry::new(
+                concat!($family, "/", stringify!($pair)),
+                include_str!(concat!($family, "/", stringify!($pair), ".rs")),
+                &$pair::PAIR,
+            )),*],
+        };
+    };
+}

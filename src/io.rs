@@ -1,0 +1,5 @@
+//! The family of buffered, mapped and asynchronous input and output.
+
+crate::family! {
+    "io": "Do not wait for each byte";
+}

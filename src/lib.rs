@@ -1,0 +1,37 @@
+//! Is this optimization worth it? Pairs of a naive and an optimized implementation, each isolating
+//! one technique, proven equal, measured on the reader's own machine.
+//!
+//! Start at [`pair`] for what a pair is and [`trial`] for how it is timed; ARCHITECTURE.md has the
+//! code map.
+
+pub mod causes;
+pub mod family;
+pub mod pair;
+pub mod places;
+pub mod trial;
+
+#[cfg(feature = "catalogue")]
+pub mod algorithms;
+#[cfg(feature = "catalogue")]
+pub mod batching;
+#[cfg(feature = "catalogue")]
+pub mod caching;
+#[cfg(feature = "catalogue")]
+pub mod fixtures;
+#[cfg(feature = "catalogue")]
+pub mod io;
+#[cfg(feature = "catalogue")]
+pub mod parallelism;
+#[cfg(feature = "catalogue")]
+pub mod queries;
+
+/// The families of the catalogue, in the order of the report.
+#[cfg(feature = "catalogue")]
+pub static CATALOGUE: [&family::Family; 6] = [
+    &algorithms::FAMILY,
+    &caching::FAMILY,
+    &queries::FAMILY,
+    &batching::FAMILY,
+    &io::FAMILY,
+    &parallelism::FAMILY,
+];

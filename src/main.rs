@@ -1,0 +1,5 @@
+//! The `worthit` command.
+
+worthit::counting_binary!();
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! The family of parallel work.
+
+crate::family! {
+    "parallelism": "Use all cores";
+}

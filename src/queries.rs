@@ -1,0 +1,5 @@
+//! The family of database queries: SQLite through rusqlite.
+
+crate::family! {
+    "queries": "Let the database find it";
+}

@@ -1,0 +1,295 @@
+//! Shapes that run on one thread: by reference, by value, resetting, asynchronous.
+
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Runtime;
+
+use super::{Answer, ErasedAnswer, Runner, Window};
+
+/// A chunk of iterations whose answers (or inputs) are dropped together, off the clock, grows to
+/// this many…
+const MAX_CHUNK: usize = 64;
+/// …or until it lasts this long, so that two clock reads are at most half a percent of it.
+const ENOUGH_FOR_A_CLOCK: Duration = Duration::from_micros(10);
+
+/// A side that reads its input: `side(&input)`.
+///
+/// The input is hidden from the optimizer before each call. An answer that owns something is
+/// dropped off the clock, alike on all sides.
+pub fn by_ref<I: 'static, A: Answer, F: Fn(&I) -> A + 'static>(
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F> {
+    ByRef { input: Arc::clone(input), side, chunk: 1 }
+}
+
+struct ByRef<I, F> {
+    input: Arc<I>,
+    side: F,
+    chunk: usize,
+}
+
+impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        if !std::mem::needs_drop::<A>() {
+            let start = Instant::now();
+            for _ in 0..iterations {
+                black_box(side(black_box(input)));
+            }
+            return start.elapsed();
+        }
+        in_chunks(iterations, &mut self.chunk, |count| {
+            let mut answers = Vec::with_capacity(count);
+            let start = Instant::now();
+            for _ in 0..count {
+                answers.push(black_box(side(black_box(input))));
+            }
+            let elapsed = start.elapsed();
+            drop(answers);
+            elapsed
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let answer = window.around(|| (self.side)(black_box(&self.input)));
+        Box::new(answer)
+    }
+}
+
+/// A side that consumes its input: `side(input)`. Copies of the input are made, and answers
+/// dropped, off the clock.
+pub fn by_value<I: Clone + 'static, A: Answer, F: Fn(I) -> A + 'static>(
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F> {
+    ByValue { input: Arc::clone(input), side, chunk: 1 }
+}
+
+struct ByValue<I, F> {
+    input: Arc<I>,
+    side: F,
+    chunk: usize,
+}
+
+impl<I: Clone, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        in_chunks(iterations, &mut self.chunk, |count| {
+            let inputs = vec![input.clone(); count];
+            let mut answers = Vec::with_capacity(count);
+            let start = Instant::now();
+            for input in inputs {
+                answers.push(black_box(side(black_box(input))));
+            }
+            let elapsed = start.elapsed();
+            drop(answers);
+            elapsed
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let input = (*self.input).clone();
+        Box::new(window.around(|| (self.side)(black_box(input))))
+    }
+}
+
+/// Runs `iterations` in chunks that `run` times, growing the chunk while its time is short
+/// against a clock read.
+fn in_chunks(
+    iterations: u64,
+    chunk: &mut usize,
+    mut run: impl FnMut(usize) -> Duration,
+) -> Duration {
+    let mut total = Duration::ZERO;
+    let mut left = iterations;
+    while left > 0 {
+        let count = left.min(*chunk as u64) as usize;
+        let elapsed = run(count);
+        total += elapsed;
+        left -= count as u64;
+        if count == *chunk && elapsed < ENOUGH_FOR_A_CLOCK && *chunk < MAX_CHUNK {
+            *chunk *= 2;
+        }
+    }
+    total
+}
+
+/// A side that changes its state (a database, a file): `reset(&mut state)` before each iteration,
+/// off the clock, then `side(&mut state)`. Each iteration is timed alone, so one should last a
+/// microsecond or more.
+pub fn resetting<S: 'static, A: Answer>(
+    state: S,
+    reset: impl FnMut(&mut S) + 'static,
+    side: impl Fn(&mut S) -> A + 'static,
+) -> impl Runner + 'static {
+    Resetting { state, reset, side }
+}
+
+struct Resetting<S, R, F> {
+    state: S,
+    reset: R,
+    side: F,
+}
+
+impl<S, A: Answer, R: FnMut(&mut S), F: Fn(&mut S) -> A> Runner for Resetting<S, R, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..iterations {
+            (self.reset)(&mut self.state);
+            let start = Instant::now();
+            let answer = black_box((self.side)(black_box(&mut self.state)));
+            total += start.elapsed();
+            drop(answer);
+        }
+        total
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        (self.reset)(&mut self.state);
+        Box::new(window.around(|| (self.side)(black_box(&mut self.state))))
+    }
+}
+
+/// An asynchronous side: `side(&input).await`, iterations one after another inside one entry of
+/// `runtime`, which is off the clock. Answers are dropped on it: make them small.
+pub fn asynchronous<I: 'static, A: Answer, F: AsyncFn(&I) -> A + 'static>(
+    runtime: &Arc<Runtime>,
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F> {
+    Asynchronous { runtime: Arc::clone(runtime), input: Arc::clone(input), side }
+}
+
+struct Asynchronous<I, F> {
+    runtime: Arc<Runtime>,
+    input: Arc<I>,
+    side: F,
+}
+
+impl<I, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        self.runtime.block_on(async {
+            let start = Instant::now();
+            for _ in 0..iterations {
+                black_box(side(black_box(input)).await);
+            }
+            start.elapsed()
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let (input, side) = (&*self.input, &self.side);
+        Box::new(self.runtime.block_on(async {
+            window.open();
+            let answer = black_box(side(black_box(input)).await);
+            window.close();
+            answer
+        }))
+    }
+
+    fn threads(&self) -> usize {
+        self.runtime.metrics().num_workers() + 1
+    }
+}
+
+/// `x + 1` in a loop with a clock around it and nothing of a [`super::Trial`]'s making: what
+/// [`by_ref`] is held against in the calibration family.
+pub fn bare_loop(input: &Arc<u64>) -> impl Runner + use<> {
+    BareLoop(Arc::clone(input))
+}
+
+struct BareLoop(Arc<u64>);
+
+impl Runner for BareLoop {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let input = &*self.0;
+        let start = Instant::now();
+        for _ in 0..iterations {
+            black_box(black_box(input).wrapping_add(1));
+        }
+        start.elapsed()
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        Box::new(window.around(|| self.0.wrapping_add(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use super::*;
+
+    /// Counts how often it is dropped.
+    #[derive(Clone, Debug)]
+    struct Dropped(Rc<Cell<u64>>);
+    impl PartialEq for Dropped {
+        fn eq(&self, _: &Dropped) -> bool {
+            true
+        }
+    }
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn by_ref_runs_as_often_as_asked_and_drops_every_answer() {
+        let drops = Rc::new(Cell::new(0));
+        let answer = Dropped(Rc::clone(&drops));
+        let mut runner = by_ref(&Arc::new(()), move |(): &()| answer.clone());
+        for iterations in [0, 1, 7, 1_000] {
+            drops.set(0);
+            runner.measure(iterations);
+            assert_eq!(drops.get(), iterations);
+        }
+    }
+
+    #[test]
+    fn by_value_consumes_a_fresh_copy_each_time() {
+        let input = Arc::new(vec![1_u8, 2, 3]);
+        let mut runner = by_value(&input, |mut items: Vec<u8>| {
+            items.push(4);
+            assert_eq!(items, [1, 2, 3, 4]);
+            items
+        });
+        runner.measure(300);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&vec![1_u8, 2, 3, 4]));
+        assert_eq!(*input, [1, 2, 3]);
+    }
+
+    #[test]
+    fn resetting_resets_before_every_iteration() {
+        let mut runner = resetting(Vec::new(), Vec::clear, |items: &mut Vec<u8>| {
+            items.push(1);
+            items.len()
+        });
+        runner.measure(10);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&1_usize));
+    }
+
+    #[test]
+    fn asynchronous_iterations_follow_one_another() {
+        let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().build().unwrap());
+        let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let mut runner = asynchronous(&runtime, &calls, async |calls| {
+            tokio::task::yield_now().await;
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        });
+        runner.measure(5);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&5_u64));
+    }
+}

@@ -1,0 +1,184 @@
+//! Shapes that run on several threads: inside a rayon pool, and contended by N threads.
+
+use std::{
+    hint::black_box,
+    sync::{Arc, Barrier},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rayon::ThreadPool;
+
+use super::{Answer, ErasedAnswer, Runner, Window};
+
+/// A side that runs inside a rayon pool: `side(&input)` on a worker of `pool`, the whole batch
+/// inside one entry of it, which is off the clock. An answer is dropped off the clock.
+pub fn pooled<I, A, F>(
+    pool: &Arc<ThreadPool>,
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F>
+where
+    I: Send + Sync + 'static,
+    A: Answer + Send,
+    F: Fn(&I) -> A + Sync + Send + 'static,
+{
+    Pooled { pool: Arc::clone(pool), input: Arc::clone(input), side }
+}
+
+struct Pooled<I, F> {
+    pool: Arc<ThreadPool>,
+    input: Arc<I>,
+    side: F,
+}
+
+impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for Pooled<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        self.pool.install(|| {
+            let mut total = Duration::ZERO;
+            for _ in 0..iterations {
+                let start = Instant::now();
+                let answer = black_box(side(black_box(input)));
+                total += start.elapsed();
+                drop(answer);
+            }
+            total
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let (input, side) = (&*self.input, &self.side);
+        Box::new(self.pool.install(|| window.around(|| side(black_box(input)))))
+    }
+
+    fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+}
+
+/// A side that `threads` threads run at once on one shared state: each calls
+/// `work(&state, thread)` once per iteration, doing its share of the iteration's work, so that
+/// the work of an iteration is the same whatever the number of threads (strong scaling).
+///
+/// `fresh()` makes the state anew for each batch and `summary(&state)` reads the answer from it;
+/// both are off the clock, and so are spawning and the barrier: each thread reads its own clock
+/// after the barrier, and a batch lasts from the first start to the last end.
+pub fn contended<S: Sync + 'static, A: Answer>(
+    threads: usize,
+    fresh: impl Fn() -> S + 'static,
+    work: impl Fn(&S, usize) + Sync + 'static,
+    summary: impl Fn(&S) -> A + 'static,
+) -> impl Runner + 'static {
+    Contended { threads, fresh, work, summary }
+}
+
+struct Contended<N, W, R> {
+    threads: usize,
+    fresh: N,
+    work: W,
+    summary: R,
+}
+
+impl<S, A, N, W, R> Runner for Contended<N, W, R>
+where
+    S: Sync,
+    A: Answer,
+    N: Fn() -> S,
+    W: Fn(&S, usize) + Sync,
+    R: Fn(&S) -> A,
+{
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let state = (self.fresh)();
+        let barrier = Barrier::new(self.threads);
+        let (state, work, barrier) = (&state, &self.work, &barrier);
+        let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.threads)
+                .map(|thread| {
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let start = Instant::now();
+                        for _ in 0..iterations {
+                            work(black_box(state), thread);
+                        }
+                        (start, Instant::now())
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("a side panicked")).collect()
+        });
+        let first = spans.iter().map(|(start, _)| *start).min();
+        let last = spans.iter().map(|(_, end)| *end).max();
+        first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let state = (self.fresh)();
+        let barrier = Barrier::new(self.threads);
+        let (shared, work, barrier) = (&state, &self.work, &barrier);
+        thread::scope(|scope| {
+            for thread in 0..self.threads {
+                scope.spawn(move || {
+                    // Two barriers on each side: nobody works while the window opens or closes.
+                    if barrier.wait().is_leader() {
+                        window.open();
+                    }
+                    barrier.wait();
+                    work(black_box(shared), thread);
+                    if barrier.wait().is_leader() {
+                        window.close();
+                    }
+                    barrier.wait();
+                });
+            }
+        });
+        Box::new((self.summary)(&state))
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn every_thread_does_its_share_of_every_iteration() {
+        let batches = Arc::new(AtomicU64::new(0));
+        let made = Arc::clone(&batches);
+        let total = Arc::new(AtomicU64::new(0));
+        let sum = Arc::clone(&total);
+        let mut runner = contended(
+            3,
+            move || {
+                made.fetch_add(1, Ordering::Relaxed);
+                AtomicU64::new(0)
+            },
+            move |state, thread| {
+                sum.fetch_add(1, Ordering::Relaxed);
+                state.fetch_add(1 << (8 * thread), Ordering::Relaxed);
+            },
+            |state| state.load(Ordering::Relaxed),
+        );
+        runner.measure(10);
+        assert_eq!((batches.load(Ordering::Relaxed), total.load(Ordering::Relaxed)), (1, 30));
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&0x01_0101_u64));
+        assert_eq!(runner.threads(), 3);
+    }
+
+    #[test]
+    fn a_pooled_side_runs_on_a_worker_of_its_pool() {
+        let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+        let mut runner = pooled(&pool, &Arc::new(5_u64), |x| {
+            (*x, rayon::current_num_threads(), rayon::current_thread_index().is_some())
+        });
+        runner.measure(3);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&(5_u64, 2_usize, true)));
+    }
+}

@@ -1,0 +1,108 @@
+//! The ambient counters see what was planted, through std and through SQLite alike.
+//!
+//! One test, because the counters are the process's: nothing may run beside it.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
+
+use worthit::{
+    causes::{self, Counts},
+    fixtures::sqlite,
+    places,
+    trial::{Role, Trial, by_ref},
+};
+
+worthit::counting_binary!();
+
+fn counts(side: impl Fn() + 'static) -> Counts {
+    let nothing = Arc::new(());
+    let mut trial = Trial::new(0, by_ref(&nothing, move |()| side()), by_ref(&nothing, |()| ()));
+    trial.count(Role::Naive).unwrap()
+}
+
+#[test]
+fn planted_events_are_counted() {
+    let folder = places::scratch().unwrap();
+
+    let path = folder.path().join("file");
+    let found = counts(move || {
+        let mut file =
+            File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();
+        for _ in 0..5 {
+            file.write_all(&[0; 100]).unwrap();
+        }
+        file.sync_all().unwrap();
+        file.sync_data().unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let mut bytes = [0; 250];
+        file.read_exact(&mut bytes).unwrap();
+        file.read_exact(&mut bytes).unwrap();
+    });
+    assert_eq!(found.get(causes::WRITE_CALLS), Some(5));
+    assert_eq!(found.get(causes::BYTES_WRITTEN), Some(500));
+    assert_eq!(found.get(causes::FSYNCS), Some(2));
+    assert_eq!(found.get(causes::READ_CALLS), Some(2));
+    assert_eq!(found.get(causes::BYTES_READ), Some(500));
+
+    let path = folder.path().join("database");
+    let connection = sqlite::open(&path).unwrap();
+    connection.pragma_update(None, "journal_mode", "wal").unwrap();
+    connection.pragma_update(None, "synchronous", "full").unwrap();
+    connection.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (0)").unwrap();
+    let found = counts(move || {
+        let mut insert = connection.prepare_cached("INSERT INTO t VALUES (?1)").unwrap();
+        for x in 1..10 {
+            insert.execute([x]).unwrap();
+        }
+        let mut select = connection.prepare_cached("SELECT x FROM t ORDER BY -x").unwrap();
+        let rows = select.query_map((), |row| row.get(0)).unwrap();
+        assert_eq!(rows.map(Result::unwrap).collect::<Vec<i64>>(), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    });
+    assert_eq!(found.get(causes::STATEMENTS), Some(10));
+    assert_eq!(found.get(causes::ROWS_RETURNED), Some(10));
+    assert_eq!(found.get(causes::FSYNCS), Some(9), "one a commit in WAL mode");
+    assert_eq!(found.get(causes::FULL_SCAN_STEPS), Some(9), "steps to the next of ten rows");
+    assert_eq!(found.get(causes::SORTS), Some(1));
+    let frame = 24 + 4096;
+    assert_eq!(found.get(causes::BYTES_WRITTEN), Some(9 * frame), "one page a commit");
+    assert_eq!(found.get(causes::WRITE_CALLS), Some(9 * 2), "frame header and page");
+
+    let found = counts(|| {
+        let held = vec![0_u8; 1_000];
+        drop(vec![0_u8; 500]);
+        drop(vec![0_u8; 300]);
+        drop(held);
+    });
+    assert_eq!(found.get(causes::ALLOCATIONS), Some(3));
+    assert_eq!(found.get(causes::ALLOCATED_BYTES), Some(1_800));
+    assert_eq!(found.get(causes::PEAK_BYTES), Some(1_500));
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        causes::exclude_thread();
+        let (mut client, _) = listener.accept().unwrap();
+        let mut bytes = [0; 10];
+        while client.read_exact(&mut bytes).is_ok() {
+            client.write_all(&bytes).unwrap();
+        }
+    });
+    let client = TcpStream::connect(address).unwrap();
+    let found = counts(move || {
+        for _ in 0..3 {
+            (&client).write_all(&[0; 10]).unwrap();
+            (&client).read_exact(&mut [0; 10]).unwrap();
+        }
+    });
+    assert_eq!(found.get(causes::WRITE_CALLS), Some(3), "the server leaves itself out");
+    assert_eq!(found.get(causes::READ_CALLS), Some(3));
+    server.join().unwrap();
+
+    let found = counts(|| {});
+    assert!(found.iter().all(|(_, count)| count == 0), "{found:?}");
+}
