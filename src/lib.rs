@@ -6,8 +6,10 @@
 
 pub mod causes;
 pub mod family;
+pub mod interleave;
 pub mod pair;
 pub mod places;
+pub mod statistics;
 pub mod trial;
 
 #[cfg(feature = "catalogue")]

@@ -1,0 +1,339 @@
+//! Estimates, intervals and break-evens: pure functions of numbers.
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// Confidence of every interval.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// Pairs of batches are gathered into this many blocks; see [`gain_in_one_process`].
+const BLOCKS: usize = 12;
+
+/// An estimate with its confidence interval. All three are finite and `low ≤ estimate ≤ high`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// The estimate.
+    pub estimate: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// An exact value: a count.
+    pub fn exact(value: f64) -> Interval {
+        Interval { low: value, estimate: value, high: value }
+    }
+
+    /// Half the width relative to the estimate; 0.03 means ± 3 %.
+    pub fn relative_half_width(&self) -> f64 {
+        (self.high - self.low) / 2.0 / self.estimate
+    }
+
+    /// Whether `value` lies inside.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+/// Wall time of one iteration of either side, in ns, from two batches run one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairedTimes {
+    /// Time per iteration of the naive (or first) side, ns.
+    pub naive: f64,
+    /// Time per iteration of the optimized (or second) side, ns.
+    pub optimized: f64,
+}
+
+/// The median; the mean of the two middle values of an even number. `None` if there are none.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+/// Student's t interval of the mean of independent, roughly normal `values`: mean ± t·s/√n with
+/// n − 1 degrees of freedom. `None` for fewer than two values or if one is not finite.
+pub fn mean_interval(values: &[f64]) -> Option<Interval> {
+    let n = values.len() as f64;
+    if values.len() < 2 || values.iter().any(|value| !value.is_finite()) {
+        return None;
+    }
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let student = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
+    let half = student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)) * (variance / n).sqrt();
+    Some(Interval { low: mean - half, estimate: mean, high: mean + half })
+}
+
+/// The gain (naive ÷ optimized) with the interval that describes *this process*, from batches
+/// interleaved in the order A B B A.
+///
+/// Each A B B A is one log ratio, in which linear drift cancels. Successive ones are correlated, so
+/// they are gathered into at most twelve blocks, of which the medians are nearly independent
+/// and deaf to single disturbed batches; the interval is Student's over the blocks (the method of
+/// batch means, Law and Kelton, *Simulation Modeling and Analysis*, ch. 9). `None` for fewer than
+/// four pairs.
+pub fn gain_in_one_process(pairs: &[PairedTimes]) -> Option<Interval> {
+    let log_ratio = |pair: &PairedTimes| (pair.naive / pair.optimized).ln();
+    let ratios: Vec<f64> = if pairs.len() >= 8 {
+        let quads = pairs.as_chunks::<2>().0;
+        quads
+            .iter()
+            .map(|[first, second]| f64::midpoint(log_ratio(first), log_ratio(second)))
+            .collect()
+    } else if pairs.len() >= 4 {
+        pairs.iter().map(log_ratio).collect()
+    } else {
+        return None;
+    };
+    let blocks = ratios.len().min(BLOCKS);
+    let medians: Vec<f64> = (0..blocks)
+        .filter_map(|k| median(&ratios[k * ratios.len() / blocks..(k + 1) * ratios.len() / blocks]))
+        .collect();
+    mean_interval(&medians).map(exp)
+}
+
+/// The gain over processes, from the estimate of each: Student's interval of the mean log ratio.
+/// `None` for fewer than two processes.
+pub fn gain_over_processes(estimates: &[f64]) -> Option<Interval> {
+    let logs: Vec<f64> = estimates.iter().map(|gain| gain.ln()).collect();
+    mean_interval(&logs).map(exp)
+}
+
+fn exp(logs: Interval) -> Interval {
+    Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
+}
+
+/// Where along an axis the optimized side begins or ceases to win.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BreakEven {
+    /// Each change between neighbouring decided points, in the order of the axis.
+    pub crossings: Vec<Crossing>,
+    /// The whole in words, with the axis values: "wins from about 23 (16…32) on".
+    pub summary: String,
+}
+
+/// The gain crosses 1 between two points whose intervals lie on opposite sides of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// The last decided point before.
+    pub after: u64,
+    /// The first decided point behind.
+    pub before: u64,
+    /// Where the line between the two gains crosses 1 (both logarithmic; linear in the axis if
+    /// `after` is 0).
+    pub at: f64,
+    /// Whether the optimized side wins behind it.
+    pub wins: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Sign {
+    Wins,
+    Loses,
+    Undecided,
+}
+
+fn sign(gain: &Interval) -> Sign {
+    if gain.low > 1.0 {
+        Sign::Wins
+    } else if gain.high < 1.0 {
+        Sign::Loses
+    } else {
+        Sign::Undecided
+    }
+}
+
+/// The break-evens of a sweep: `gains` ascending in the axis, marked cases left out.
+pub fn break_even(gains: &[(u64, Interval)]) -> BreakEven {
+    let decided: Vec<_> = gains.iter().filter(|(_, gain)| sign(gain) != Sign::Undecided).collect();
+    let crossings: Vec<Crossing> = decided
+        .windows(2)
+        .filter(|two| sign(&two[0].1) != sign(&two[1].1))
+        .map(|two| Crossing {
+            after: two[0].0,
+            before: two[1].0,
+            at: interpolate(two[0], two[1]),
+            wins: sign(&two[1].1) == Sign::Wins,
+        })
+        .collect();
+    let summary = summarize(gains, &decided, &crossings);
+    BreakEven { crossings, summary }
+}
+
+fn interpolate(left: &(u64, Interval), right: &(u64, Interval)) -> f64 {
+    let (y0, y1) = (left.1.estimate.ln(), right.1.estimate.ln());
+    let share = -y0 / (y1 - y0);
+    let (x0, x1) = (left.0 as f64, right.0 as f64);
+    if left.0 == 0 { x0 + share * (x1 - x0) } else { (x0.ln() + share * (x1 / x0).ln()).exp() }
+}
+
+fn summarize(
+    gains: &[(u64, Interval)],
+    decided: &[&(u64, Interval)],
+    crossings: &[Crossing],
+) -> String {
+    let (Some(first), Some(last)) = (decided.first(), decided.last()) else {
+        return if gains.is_empty() { "not measured" } else { "indistinguishable" }.to_owned();
+    };
+    let mut parts = Vec::new();
+    if first.0 > gains[0].0 {
+        parts.push(format!("indistinguishable below {}", first.0));
+    }
+    for crossing in crossings {
+        let verb = if crossing.wins { "wins" } else { "loses" };
+        let Crossing { after, before, at, .. } = crossing;
+        parts.push(format!("{verb} from about {} ({after}…{before}) on", short(*at)));
+    }
+    if crossings.is_empty() {
+        parts.push(match sign(&first.1) {
+            Sign::Wins => format!("wins from {} on", first.0),
+            _ => "never on this machine".to_owned(),
+        });
+    }
+    if last.0 < gains[gains.len() - 1].0 {
+        parts.push(format!("indistinguishable above {}", last.0));
+    }
+    parts.join(", ")
+}
+
+fn short(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-3 * right.abs(), "{left} is not {right}");
+    }
+
+    #[test]
+    fn medians_of_known_values() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0]), Some(3.0));
+        assert_eq!(median(&[5.0, 1.0, 3.0]), Some(3.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), Some(3.0));
+    }
+
+    #[test]
+    fn students_interval_of_a_textbook_sample() {
+        // Mean 3, s = √2.5, t(0.975, 4) = 2.7764: 3 ± 1.9632.
+        let interval = mean_interval(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        close(interval.estimate, 3.0);
+        close(interval.high, 4.9632);
+        close(interval.low, 1.0368);
+        assert_eq!(mean_interval(&[1.0]), None);
+        assert_eq!(mean_interval(&[1.0, f64::NAN]), None);
+        assert_eq!(mean_interval(&[1.0, f64::INFINITY]), None);
+    }
+
+    #[test]
+    fn a_gain_of_two_without_noise_is_two() {
+        for count in [4, 5, 8, 9, 1_000] {
+            let pairs = vec![PairedTimes { naive: 10.0, optimized: 5.0 }; count];
+            let gain = gain_in_one_process(&pairs).unwrap();
+            close(gain.estimate, 2.0);
+            assert!(gain.relative_half_width() < 1e-9, "{gain:?}");
+        }
+        assert_eq!(gain_in_one_process(&[PairedTimes { naive: 1.0, optimized: 1.0 }; 3]), None);
+    }
+
+    #[test]
+    fn linear_drift_cancels() {
+        // The machine slows down by half over the run; order A B B A.
+        let time = |batch: usize| 1.0 + batch as f64 / 400.0;
+        let pairs: Vec<PairedTimes> = (0..100)
+            .map(|k| match k % 2 {
+                0 => PairedTimes { naive: 3.0 * time(2 * k), optimized: time(2 * k + 1) },
+                _ => PairedTimes { naive: 3.0 * time(2 * k + 1), optimized: time(2 * k) },
+            })
+            .collect();
+        let gain = gain_in_one_process(&pairs).unwrap();
+        assert!((gain.estimate / 3.0 - 1.0).abs() < 1e-5, "{gain:?}");
+    }
+
+    /// Times with slow wander common to both sides, noise of each batch, and rare outliers.
+    fn noisy(true_gain: f64, seed: u64) -> Vec<PairedTimes> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut wander = 1.0;
+        (0..200)
+            .map(|_| {
+                wander *= 1.0 + rng.random_range(-0.02..0.02);
+                let mut batch = |time: f64| {
+                    let outlier = if rng.random_bool(0.03) { 3.0 } else { 1.0 };
+                    time * wander * outlier * (1.0 + rng.random_range(-0.03..0.03))
+                };
+                PairedTimes { naive: batch(true_gain), optimized: batch(1.0) }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn intervals_cover_planted_gains_as_often_as_they_say() {
+        for true_gain in [1.0, 1.05, 40.0] {
+            let covering = (0..400)
+                .filter(|seed| {
+                    gain_in_one_process(&noisy(true_gain, *seed)).unwrap().contains(true_gain)
+                })
+                .count();
+            assert!((368..=396).contains(&covering), "{covering} of 400 cover {true_gain}");
+        }
+    }
+
+    #[test]
+    fn a_planted_gain_of_five_percent_is_seen_and_none_is_not() {
+        let seen = |gain| {
+            (0..200)
+                .filter(|seed| gain_in_one_process(&noisy(gain, *seed)).unwrap().low > 1.0)
+                .count()
+        };
+        assert!(seen(1.05) >= 195, "{}", seen(1.05));
+        assert!(seen(1.0) <= 12, "{}", seen(1.0));
+    }
+
+    fn gains(values: &[(u64, f64, f64)]) -> Vec<(u64, Interval)> {
+        let interval = |low: f64, high: f64| Interval { low, estimate: (low * high).sqrt(), high };
+        values.iter().map(|(point, low, high)| (*point, interval(*low, *high))).collect()
+    }
+
+    #[test]
+    fn break_evens_in_words() {
+        let summary = |values: &[(u64, f64, f64)]| break_even(&gains(values)).summary;
+        assert_eq!(summary(&[]), "not measured");
+        assert_eq!(summary(&[(1, 0.9, 1.1), (2, 0.9, 1.1)]), "indistinguishable");
+        assert_eq!(summary(&[(1, 1.1, 1.2), (2, 2.0, 2.1)]), "wins from 1 on");
+        assert_eq!(summary(&[(1, 0.5, 0.6), (2, 0.8, 0.9)]), "never on this machine");
+        assert_eq!(
+            summary(&[(1, 0.9, 1.1), (32, 1.5, 1.6)]),
+            "indistinguishable below 32, wins from 32 on"
+        );
+        assert_eq!(
+            summary(&[(10, 0.5, 0.5), (1_000, 2.0, 2.0), (2_000, 0.9, 1.2)]),
+            "wins from about 100 (10…1000) on, indistinguishable above 1000"
+        );
+        assert_eq!(
+            summary(&[(0, 0.5, 0.5), (10, 0.9, 1.2), (20, 2.0, 2.0), (40, 0.5, 0.5)]),
+            "wins from about 10 (0…20) on, loses from about 28 (20…40) on"
+        );
+    }
+
+    #[test]
+    fn a_crossing_needs_decided_points_on_both_sides() {
+        assert_eq!(break_even(&gains(&[(1, 0.9, 1.01), (2, 2.0, 2.1)])).crossings, []);
+        let found = break_even(&gains(&[(4, 0.25, 0.25), (64, 4.0, 4.0)])).crossings;
+        assert_eq!((found[0].after, found[0].before, found[0].wins), (4, 64, true));
+        close(found[0].at, 16.0);
+    }
+}
