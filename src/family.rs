@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use crate::pair::Pair;
+use crate::{causes::Cause, pair::Pair};
 
 /// A family of pairs: one bench binary, one chapter of the report.
 #[derive(Debug)]
@@ -29,6 +29,16 @@ impl Entry {
     #[doc(hidden)]
     pub const fn new(id: &'static str, source: &'static str, pair: &'static Pair) -> Entry {
         Entry { id, source, pair }
+    }
+
+    /// The second half of the id: `n_plus_one`.
+    pub fn name(&self) -> &'static str {
+        self.id.split_once('/').map_or(self.id, |(_, name)| name)
+    }
+
+    /// The causes that the pair names.
+    pub fn named_causes(&self) -> Vec<Cause> {
+        self.causes.iter().map(|claim| claim.cause).collect()
     }
 }
 

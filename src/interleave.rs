@@ -61,6 +61,7 @@ pub struct Interleaver {
     pace: [Pace; 2],
     open: Option<Open>,
     other_first: bool,
+    pairs_up: bool,
     repeats_left: u32,
     disturbed: u32,
     batches: u32,
@@ -83,6 +84,7 @@ impl Interleaver {
             pace: [Pace::default(); 2],
             open: None,
             other_first: false,
+            pairs_up: true,
             repeats_left: repeats,
             disturbed: 0,
             batches: 0,
@@ -107,6 +109,12 @@ impl Interleaver {
         (self.disturbed, self.batches) = (0, 0);
     }
 
+    /// Whether the other side is run in between from now on. Off once the gain is known.
+    pub fn pair_up(&mut self, pairs_up: bool) {
+        self.pairs_up = pairs_up;
+        self.open = None;
+    }
+
     /// Runs `iterations` of `role`, interleaved with the other side, and returns the time of `role`
     /// alone.
     ///
@@ -114,6 +122,9 @@ impl Interleaver {
     /// If `role` is neither of the sides.
     pub fn run(&mut self, role: Role, iterations: u64, timer: &mut dyn Timer) -> Duration {
         let asked = self.sides.iter().position(|side| *side == role).expect("one of the two sides");
+        if !self.pairs_up {
+            return self.batch(asked, iterations, timer);
+        }
         if self.open.as_ref().is_some_and(|open| open.asked != asked) {
             self.open = None;
         }
@@ -282,6 +293,15 @@ mod tests {
         interleaver.run(Role::Naive, 100, &mut timer);
         assert_eq!(interleaver.repeats_left, 0);
         assert!(interleaver.disturbed_share() > 0.5);
+    }
+
+    #[test]
+    fn once_the_gain_is_known_the_asked_side_runs_alone() {
+        let mut machine = FakeMachine::new(100.0);
+        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 0);
+        interleaver.pair_up(false);
+        interleaver.run(Role::Optimized, 100, &mut machine);
+        assert_eq!(machine.log, [Role::Optimized]);
     }
 
     #[test]

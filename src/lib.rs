@@ -4,12 +4,27 @@
 //! Start at [`pair`] for what a pair is and [`trial`] for how it is timed; ARCHITECTURE.md has the
 //! code map.
 
+pub mod bench;
+pub mod cases;
 pub mod causes;
+pub mod cli;
 pub mod family;
+pub mod flags;
+pub mod format;
 pub mod interleave;
+pub mod interrupt;
+pub mod load;
+pub mod machine;
 pub mod pair;
 pub mod places;
+pub mod progress;
+pub mod readme;
+pub mod report;
+pub mod results;
+pub mod run;
 pub mod statistics;
+pub mod table;
+pub mod tally;
 pub mod trial;
 
 #[cfg(feature = "catalogue")]

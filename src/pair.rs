@@ -25,6 +25,8 @@ pub struct Pair {
     pub parameter: Option<Parameter>,
     /// The unit of work that the metric is given per, singular: "row", "request", "search".
     pub unit: &'static str,
+    /// A well-kept crate doing the same job, which [`Trial::reference`] then runs beside the sides.
+    pub peer: Option<&'static str>,
     /// What is compared.
     pub metric: Metric,
     /// What is counted; the first one explains the gain.
@@ -37,28 +39,6 @@ pub struct Pair {
     pub proof: Proof,
     /// Makes both sides ready at one case, off the clock.
     pub prepare: fn(&Case) -> Result<Trial, Unavailable>,
-}
-
-impl Pair {
-    /// The values of the parameter that are measured at `point`; `[0]` without a parameter.
-    pub fn measured_levels(&self, point: u64) -> Vec<u64> {
-        match self.parameter.as_ref().map(|parameter| &parameter.levels) {
-            None => vec![0],
-            Some(Levels::Threads) => {
-                let counts = thread_counts(logical_cores());
-                counts[counts.len().saturating_sub(4)..].to_vec()
-            }
-            Some(Levels::Fixed(levels)) => {
-                let measured = levels.iter().filter(|level| match level.origin {
-                    Origin::Measured => true,
-                    Origin::MeasuredAt(points) | Origin::Distance { confirmed_at: points, .. } => {
-                        points.contains(&point)
-                    }
-                });
-                measured.map(|level| level.value).collect()
-            }
-        }
-    }
 }
 
 /// The review card.
@@ -147,7 +127,7 @@ impl Points {
 }
 
 /// 1, 2, 4, … up to and including `cores`.
-fn thread_counts(cores: u64) -> Vec<u64> {
+pub(crate) fn thread_counts(cores: u64) -> Vec<u64> {
     let powers = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n < cores);
     powers.chain([cores]).collect()
 }

@@ -37,6 +37,49 @@ impl Interval {
     }
 }
 
+/// The distribution of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Least value.
+    pub min: f64,
+    /// First quartile.
+    pub lower_quartile: f64,
+    /// Median.
+    pub median: f64,
+    /// Third quartile.
+    pub upper_quartile: f64,
+    /// Greatest value.
+    pub max: f64,
+    /// How many values.
+    pub count: u64,
+}
+
+impl Summary {
+    /// The distribution of `values`; `None` if there are none or one is not finite.
+    pub fn of(values: &[f64]) -> Option<Summary> {
+        if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+            return None;
+        }
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Some(Summary {
+            min: sorted[0],
+            lower_quartile: quantile(&sorted, 0.25),
+            median: quantile(&sorted, 0.5),
+            upper_quartile: quantile(&sorted, 0.75),
+            max: sorted[sorted.len() - 1],
+            count: sorted.len() as u64,
+        })
+    }
+}
+
+/// The quantile of ascending values by linear interpolation (Hyndman and Fan's type 7).
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
+}
+
 /// Wall time of one iteration of either side, in ns, from two batches run one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedTimes {
@@ -225,6 +268,20 @@ mod tests {
         assert_eq!(median(&[3.0]), Some(3.0));
         assert_eq!(median(&[5.0, 1.0, 3.0]), Some(3.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), Some(3.0));
+    }
+
+    #[test]
+    fn quartiles_of_known_values() {
+        // R: quantile(c(1, 2, 3, 4, 10))
+        let summary = Summary::of(&[10.0, 1.0, 3.0, 2.0, 4.0]).unwrap();
+        assert_eq!((summary.min, summary.max, summary.count), (1.0, 10.0, 5));
+        assert_eq!(
+            (summary.lower_quartile, summary.median, summary.upper_quartile),
+            (2.0, 3.0, 4.0)
+        );
+        assert_eq!(Summary::of(&[1.0, 2.0]).unwrap().lower_quartile, 1.25);
+        assert_eq!(Summary::of(&[]), None);
+        assert_eq!(Summary::of(&[f64::NAN]), None);
     }
 
     #[test]

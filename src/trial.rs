@@ -108,7 +108,7 @@ pub struct Trial {
     units: u64,
     naive: Box<dyn Runner>,
     optimized: Box<dyn Runner>,
-    reference: Option<(&'static str, Box<dyn Runner>)>,
+    reference: Option<Box<dyn Runner>>,
     counter: Option<Counter>,
 }
 
@@ -123,7 +123,7 @@ impl Debug for Trial {
 #[error("the naive and the {role} side disagree\n  naive:     {naive}\n  {role}: {other}")]
 pub struct Disagreement {
     /// Which side disagrees with the naive one.
-    pub role: String,
+    pub role: &'static str,
     /// What the naive side answered, shortened.
     pub naive: String,
     /// What the other side answered, shortened.
@@ -160,9 +160,9 @@ impl Trial {
         self
     }
 
-    /// Adds a peer crate doing the same job.
-    pub fn reference(mut self, name: &'static str, runner: impl Runner + 'static) -> Trial {
-        self.reference = Some((name, Box::new(runner)));
+    /// Adds the peer crate that the pair names.
+    pub fn reference(mut self, runner: impl Runner + 'static) -> Trial {
+        self.reference = Some(Box::new(runner));
         self
     }
 
@@ -179,11 +179,6 @@ impl Trial {
         [Role::Naive, Role::Optimized].into_iter().chain(reference).collect()
     }
 
-    /// Name of the peer crate, if there is one.
-    pub fn reference_name(&self) -> Option<&'static str> {
-        self.reference.as_ref().map(|(name, _)| *name)
-    }
-
     /// Units of work in one iteration.
     pub fn units_per_iteration(&self) -> u64 {
         self.units
@@ -194,7 +189,7 @@ impl Trial {
         match role {
             Role::Naive => self.naive.threads(),
             Role::Optimized => self.optimized.threads(),
-            Role::Reference => self.reference.as_ref().map_or(1, |(_, runner)| runner.threads()),
+            Role::Reference => self.reference.as_ref().map_or(1, |runner| runner.threads()),
         }
     }
 
@@ -218,10 +213,7 @@ impl Trial {
         for role in self.roles().into_iter().skip(1) {
             let other = self.runner(role).answer(&Window::UNOBSERVED);
             if !naive.equals(other.as_ref()) {
-                let role = match role {
-                    Role::Reference => self.reference_name().unwrap_or("reference").to_owned(),
-                    _ => "optimized".to_owned(),
-                };
+                let role = if role == Role::Reference { "reference" } else { "optimized" };
                 let (naive, other) = differing_parts(&format!("{naive:?}"), &format!("{other:?}"));
                 return Err(Disagreement { role, naive, other });
             }
@@ -250,7 +242,7 @@ impl Trial {
             Role::Naive => self.naive.as_mut(),
             Role::Optimized => self.optimized.as_mut(),
             Role::Reference => {
-                self.reference.as_mut().expect("asked for a reference that is not there").1.as_mut()
+                self.reference.as_mut().expect("asked for a reference that is not there").as_mut()
             }
         }
     }
@@ -297,13 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_wrong_reference_is_caught_by_its_name() {
+    fn a_planted_wrong_reference_is_caught() {
         let input = Arc::new(1_u64);
         let mut trial =
             Trial::new(1, by_ref(&input, |x: &u64| x + 1), by_ref(&input, |x: &u64| x + 1))
-                .reference("peer", by_ref(&input, |x: &u64| x + 2));
+                .reference(by_ref(&input, |x: &u64| x + 2));
         let message = trial.verify().unwrap_err().to_string();
-        assert!(message.contains("naive and the peer side disagree"), "{message}");
+        assert!(message.contains("naive and the reference side disagree"), "{message}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use worthit::{
     CATALOGUE,
+    cases::{self, Extent},
     causes::Counts,
     family::Entry,
     pair::{Case, Count},
@@ -44,11 +45,8 @@ fn check(entry: &Entry, case: &Case) {
 fn claims_hold_and_counts_repeat() {
     for family in CATALOGUE {
         for entry in family.pairs {
-            let points = entry.axis.points.default_points();
-            for point in [points[0], points[points.len() - 1]] {
-                for level in entry.measured_levels(point) {
-                    check(entry, &Case::realistic(point, level, 42));
-                }
+            for named in cases::measured(entry, Extent::Ends, 42) {
+                check(entry, &named.case);
             }
         }
     }

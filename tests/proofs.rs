@@ -10,8 +10,8 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestRunner},
 };
 use worthit::{
-    CATALOGUE,
-    family::Family,
+    CATALOGUE, cases,
+    family::{Entry, Family},
     pair::{Case, Pair, Points, Resources, Shape},
 };
 
@@ -28,6 +28,12 @@ fn points(pair: &Pair) -> BoxedStrategy<u64> {
     }
 }
 
+fn levels_at(entry: &Entry, point: u64) -> Vec<u64> {
+    let levels = cases::levels(entry);
+    let measured = levels.iter().filter(|level| level.is_measured_at(point));
+    measured.map(|level| level.value).collect()
+}
+
 fn prove(family: &Family) {
     let asked = std::env::var("WORTHIT_PROOFS").ok().map(|n| n.parse().expect("a number"));
     for entry in family.pairs {
@@ -35,8 +41,7 @@ fn prove(family: &Family) {
         let cases = asked.unwrap_or(usual);
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let strategy = (
-            points(entry)
-                .prop_flat_map(|point| (Just(point), select(entry.measured_levels(point)))),
+            points(entry).prop_flat_map(|point| (Just(point), select(levels_at(entry, point)))),
             any::<u64>(),
             select(Shape::ALL.to_vec()),
             sizes(entry),

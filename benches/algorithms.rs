@@ -1,0 +1,5 @@
+//! The benches of the family `algorithms`.
+
+fn main() {
+    worthit::bench::run(&worthit::algorithms::FAMILY);
+}

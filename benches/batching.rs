@@ -1,0 +1,5 @@
+//! The benches of the family `batching`.
+
+fn main() {
+    worthit::bench::run(&worthit::batching::FAMILY);
+}

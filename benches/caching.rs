@@ -1,0 +1,5 @@
+//! The benches of the family `caching`.
+
+fn main() {
+    worthit::bench::run(&worthit::caching::FAMILY);
+}

@@ -1,0 +1,148 @@
+//! Which cases of a pair a run measures, and what they are called.
+
+use crate::{
+    family::Entry,
+    pair::{Case, Level, Levels, Origin, Parameter, Points, logical_cores, thread_counts},
+    trial::Role,
+};
+
+/// How much of each sweep is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The two ends.
+    Ends,
+    /// The two ends and the middle.
+    Quick,
+    /// Every default point.
+    Default,
+    /// The larger points too.
+    Deep,
+}
+
+/// A case with the names it goes by.
+#[derive(Clone, Debug)]
+pub struct NamedCase {
+    /// What `prepare` gets.
+    pub case: Case,
+    /// Value of the parameter as written in ids; empty without one.
+    pub level: String,
+}
+
+/// Points of the axis within `extent`, ascending.
+pub fn points(entry: &Entry, extent: Extent) -> Vec<u64> {
+    let mut points = entry.axis.points.default_points();
+    match extent {
+        Extent::Deep => points.extend(entry.axis.points.deep_points()),
+        Extent::Default => {}
+        Extent::Quick => points = thin(&points, &[0, points.len() / 2, points.len() - 1]),
+        Extent::Ends => points = thin(&points, &[0, points.len() - 1]),
+    }
+    points
+}
+
+fn thin(points: &[u64], kept: &[usize]) -> Vec<u64> {
+    let mut thinned: Vec<u64> = kept.iter().map(|place| points[*place]).collect();
+    thinned.dedup();
+    thinned
+}
+
+/// Values of the parameter with their labels, all origins; one without a label if there is no
+/// parameter.
+pub fn levels(entry: &Entry) -> Vec<LevelOf> {
+    match entry.parameter.as_ref() {
+        None => vec![LevelOf { label: String::new(), value: 0, level: None }],
+        Some(Parameter { levels: Levels::Fixed(levels), .. }) => levels
+            .iter()
+            .map(|level| LevelOf {
+                label: level.label.to_owned(),
+                value: level.value,
+                level: Some(level),
+            })
+            .collect(),
+        Some(Parameter { name, levels: Levels::Threads }) => {
+            let counts = thread_counts(logical_cores());
+            counts[counts.len().saturating_sub(4)..]
+                .iter()
+                .map(|count| LevelOf {
+                    label: format!("{name}={count}"),
+                    value: *count,
+                    level: None,
+                })
+                .collect()
+        }
+    }
+}
+
+/// One value of a parameter on this machine.
+#[derive(Debug)]
+pub struct LevelOf {
+    /// As written in ids; empty without a parameter.
+    pub label: String,
+    /// What `prepare` reads.
+    pub value: u64,
+    level: Option<&'static Level>,
+}
+
+impl LevelOf {
+    /// Whether it is measured at `point`.
+    pub fn is_measured_at(&self, point: u64) -> bool {
+        self.level.is_none_or(|level| match level.origin {
+            Origin::Measured => true,
+            Origin::MeasuredAt(points) | Origin::Distance { confirmed_at: points, .. } => {
+                points.contains(&point)
+            }
+        })
+    }
+
+    /// The distance in µs, if its figures are computed.
+    pub fn distance_us(&self) -> Option<u64> {
+        match self.level?.origin {
+            Origin::Distance { rtt_us, .. } => Some(rtt_us),
+            _ => None,
+        }
+    }
+}
+
+/// The measured cases of a pair within `extent`: by level, then ascending in the axis.
+pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
+    let points = points(entry, extent);
+    let mut cases = Vec::new();
+    for level in levels(entry) {
+        for point in points.iter().filter(|point| level.is_measured_at(**point)) {
+            let case = Case::realistic(*point, level.value, seed);
+            cases.push(NamedCase { case, level: level.label.clone() });
+        }
+    }
+    cases
+}
+
+/// Criterion's group of a level: `queries/n_plus_one/loopback`.
+pub fn group_id(entry: &Entry, level: &str) -> String {
+    if level.is_empty() { entry.id.to_owned() } else { format!("{}/{level}", entry.id) }
+}
+
+/// What a side is called in ids: `naive`, `optimized`, or the name of the peer crate.
+pub fn side_name(entry: &Entry, role: Role) -> &'static str {
+    match role {
+        Role::Naive => "naive",
+        Role::Optimized => "optimized",
+        Role::Reference => entry.peer.unwrap_or("reference"),
+    }
+}
+
+/// The sides of a pair.
+pub fn roles(entry: &Entry) -> Vec<Role> {
+    let reference = entry.peer.map(|_| Role::Reference);
+    [Role::Naive, Role::Optimized].into_iter().chain(reference).collect()
+}
+
+/// Criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.
+pub fn benchmark_id(entry: &Entry, case: &NamedCase, role: Role) -> String {
+    let (group, side) = (group_id(entry, &case.level), side_name(entry, role));
+    format!("{group}/{side}/{}", case.case.point)
+}
+
+/// Whether the axis of a pair is the number of threads.
+pub fn is_thread_sweep(entry: &Entry) -> bool {
+    matches!(entry.axis.points, Points::Threads)
+}

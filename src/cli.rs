@@ -1,0 +1,245 @@
+//! The `worthit` command: what it can do beside measuring, which is `cargo bench`.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{ArgGroup, Parser, Subcommand};
+
+use crate::{
+    cases::Extent,
+    family::{Entry, Family},
+    format, interrupt,
+    pair::Count,
+    places, readme, report,
+    results::{ResultError, Run},
+    tally::{self, TallyError},
+};
+
+/// Is this optimization worth it? Pairs of naive and optimized implementations, measured here.
+#[derive(Debug, Parser)]
+#[command(
+    name = "worthit",
+    version,
+    after_help = "To measure: cargo bench. Its report: reports/index.html."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the pairs, by family.
+    List,
+    /// Show the review card of a pair.
+    Show {
+        /// Id of a pair, or the end of one: `queries/n_plus_one`, `n_plus_one`.
+        id: String,
+    },
+    /// Count the causes of pairs: what each side does in one iteration.
+    #[command(group = ArgGroup::new("extent").multiple(false))]
+    Causes {
+        /// Ids of pairs; all if there are none.
+        ids: Vec<String>,
+        /// Two ends and the middle of each sweep.
+        #[arg(long, group = "extent")]
+        quick: bool,
+        /// All usual points (so it is without a flag).
+        #[arg(long, group = "extent")]
+        default: bool,
+        /// The larger points too.
+        #[arg(long, group = "extent")]
+        deep: bool,
+        /// Seed of all inputs.
+        #[arg(long, default_value_t = 42)]
+        seed: u64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the pages from a result; without one from the latest run.
+    Report {
+        /// A result, as `cargo bench` names it.
+        result: Option<PathBuf>,
+        /// Folder of the pages.
+        #[arg(long, default_value = "reports")]
+        into: PathBuf,
+    },
+    /// Write the generated parts of README.md anew.
+    Readme {
+        /// Only tell whether they are fresh.
+        #[arg(long)]
+        check: bool,
+        /// The file.
+        #[arg(long, default_value = "README.md")]
+        file: PathBuf,
+    },
+}
+
+/// What a command failed with.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("no pair is called `{asked}`{hint}; `worthit list` names all")]
+    UnknownPair { asked: String, hint: String },
+    #[error("there is no run in {} yet: run `cargo bench`, or name a result", _0.display())]
+    NoRun(PathBuf),
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    #[error(transparent)]
+    Tally(#[from] TallyError),
+    #[error(transparent)]
+    Readme(#[from] readme::ReadmeError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs the command with the process's arguments over a catalogue: the `main` of a command, which
+/// should also say [`counting_binary!`](crate::counting_binary).
+pub fn main(catalogue: &[&'static Family]) -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = interrupt::handle()
+        .map_err(CliError::from)
+        .and_then(|()| run(&arguments.command, catalogue));
+    places::remove_own();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worthit: {error}");
+            ExitCode::from(if matches!(error, CliError::UnknownPair { .. }) { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: &Command, catalogue: &[&'static Family]) -> Result<(), CliError> {
+    match command {
+        Command::List => print(&readme::catalogue_table(catalogue)),
+        Command::Show { id } => print(&card(find(catalogue, id)?)),
+        Command::Causes { ids, quick, deep, seed, json, .. } => {
+            let extent = match (quick, deep) {
+                (true, _) => Extent::Quick,
+                (_, true) => Extent::Deep,
+                _ => Extent::Default,
+            };
+            causes(&chosen(catalogue, ids)?, extent, *seed, *json)
+        }
+        Command::Report { result, into } => {
+            let path = match result {
+                Some(path) => path.clone(),
+                None => latest_run(&places::home().join("runs"))?,
+            };
+            let page = report::write(&Run::load(&path)?, into)?;
+            print(&format!("{} from {}\n", page.display(), path.display()))
+        }
+        Command::Readme { check: true, file } => Ok(readme::check(file, catalogue)?),
+        Command::Readme { check: false, file } => Ok(readme::update(file, catalogue)?),
+    }
+}
+
+/// Prints; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> Result<(), CliError> {
+    match io::Write::write_all(&mut io::stdout().lock(), text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, CliError> {
+    let entries = || catalogue.iter().flat_map(|family| family.pairs);
+    if let Some(entry) = entries().find(|entry| entry.id == asked || entry.name() == asked) {
+        return Ok(entry);
+    }
+    let likeness = |entry: &&Entry| {
+        strsim::jaro_winkler(asked, entry.id).max(strsim::jaro_winkler(asked, entry.name()))
+    };
+    let nearest = entries().max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
+    let hint = nearest.map_or(String::new(), |entry| format!(", did you mean `{}`?", entry.id));
+    Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
+}
+
+fn chosen(catalogue: &[&'static Family], ids: &[String]) -> Result<Vec<&'static Entry>, CliError> {
+    if ids.is_empty() {
+        return Ok(catalogue.iter().flat_map(|family| family.pairs).collect());
+    }
+    ids.iter().map(|id| find(catalogue, id)).collect()
+}
+
+fn causes(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<(), CliError> {
+    let tallies = tally::tally(entries, extent, seed)?;
+    if json {
+        return print(&serde_json::to_string(&tallies).map_err(io::Error::other)?);
+    }
+    let mut text = String::new();
+    for tally in &tallies {
+        let level =
+            if tally.level.is_empty() { String::new() } else { format!("/{}", tally.level) };
+        text += &format!("{}{level} at {}\n", tally.id, format::count(tally.point));
+        if tally.sides.is_empty() {
+            text += "    cannot run here; `cargo bench` says why\n";
+        }
+        for (role, counts) in &tally.sides {
+            let counts: Vec<String> =
+                counts.iter().map(|(id, count)| format!("{} {id}", format::count(count))).collect();
+            text += &format!("    {role:?}: {}\n", counts.join(", "));
+        }
+    }
+    print(&text)
+}
+
+/// The review card of a pair.
+fn card(entry: &Entry) -> String {
+    let review = &entry.review;
+    let claim = |count: &Count| match count {
+        Count::Exactly(_) => "exact",
+        Count::AtMost(_) => "at most a bound",
+        Count::AtLeast(_) => "at least a bound",
+    };
+    let causes: Vec<String> = entry
+        .causes
+        .iter()
+        .map(|found| {
+            let (naive, optimized) = (claim(&found.naive), claim(&found.optimized));
+            format!("{} (claims: naive {naive}, optimized {optimized})", found.cause.label)
+        })
+        .collect();
+    let lines = [
+        ("naive", entry.naive.summary.to_owned()),
+        ("optimized", entry.optimized.summary.to_owned()),
+        ("smell", review.smell.to_owned()),
+        ("remedy", review.remedy.to_owned()),
+        ("keep the naive side when", review.keep_naive_when.to_owned()),
+        ("costs", review.costs.to_owned()),
+        ("clippy lint", review.lint.unwrap_or("none").to_owned()),
+        (
+            "sweep",
+            format!("{} ({} per {})", entry.axis.name, format::metric(entry.metric), entry.unit),
+        ),
+        ("causes", causes.join("; ")),
+        ("why", entry.explanation.to_owned()),
+    ];
+    let body: String =
+        lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();
+    format!("{}: {}\n{body}\nreproduce: cargo bench -- {}\n", entry.id, entry.title, entry.id)
+}
+
+/// The run that began last; their names sort by time.
+fn latest_run(folder: &Path) -> Result<PathBuf, CliError> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
+    let results =
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "json"));
+    results.max().ok_or_else(|| CliError::NoRun(folder.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,94 @@
+//! Ctrl-C: end own children, remove temporary files, exit 130 at once.
+//!
+//! Nothing has to be saved then: every finished case is already on disk, and a file that is being
+//! written is finished first.
+
+use std::{
+    io,
+    process::{Child, Command, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+    low_level,
+};
+
+use crate::places;
+
+/// Exit status after an interrupt: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
+static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Handles interrupts from now on.
+///
+/// # Errors
+/// If the handlers cannot be installed.
+pub fn handle() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            // Held until the process is gone: no file is left half written, no child is started.
+            let _writing = uninterrupted();
+            let children = lock(&CHILDREN);
+            for child in children.iter() {
+                if let Some(pid) = i32::try_from(*child).ok().and_then(Pid::from_raw) {
+                    // It may have ended by itself.
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+            }
+            places::remove_own();
+            low_level::exit(INTERRUPTED);
+        }
+    })?;
+    Ok(())
+}
+
+/// While the guard lives, an interrupt waits.
+pub fn uninterrupted() -> MutexGuard<'static, ()> {
+    lock(&WRITING)
+}
+
+/// Runs `command` to its end, and ends it if this process is interrupted.
+///
+/// # Errors
+/// If it cannot be started or waited for.
+pub fn run_child(command: &mut Command) -> io::Result<ExitStatus> {
+    let mut child = spawn(command)?;
+    let status = child.wait();
+    forget(child.id());
+    status
+}
+
+/// As [`run_child`], and returns what it prints to standard output.
+///
+/// # Errors
+/// If it cannot be started or waited for.
+pub fn output_of_child(command: &mut Command) -> io::Result<std::process::Output> {
+    let child = spawn(command.stdout(std::process::Stdio::piped()))?;
+    let id = child.id();
+    let output = child.wait_with_output();
+    forget(id);
+    output
+}
+
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut children = lock(&CHILDREN);
+    let child = command.spawn()?;
+    children.push(child.id());
+    Ok(child)
+}
+
+fn forget(id: u32) {
+    lock(&CHILDREN).retain(|child| *child != id);
+}
+
+/// A panic while a lock is held leaves nothing broken behind it here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

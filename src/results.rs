@@ -1,0 +1,413 @@
+//! Results: what one run found, as one schema-versioned JSON document.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    causes::Counts,
+    load::Load,
+    machine::{Machine, Toolchain},
+    pair::Metric,
+    statistics::{BreakEven, Interval, Summary, break_even, gain_over_processes},
+    trial::Role,
+};
+
+/// Name of the schema in every document.
+const SCHEMA: &str = "worthit-run";
+/// Its version: raised when a reader of the old one would misread the new one.
+pub const VERSION: u64 = 1;
+
+/// One run: all bench processes of one `cargo bench`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Always `worthit-run`.
+    pub schema: String,
+    /// Version of the schema.
+    pub version: u64,
+    /// Identity of the run, also the name of its file.
+    pub key: String,
+    /// When the run began.
+    pub started: Timestamp,
+    /// When the last case was added.
+    pub updated: Timestamp,
+    /// Two ends and the middle of each sweep only, measured shortly.
+    pub quick: bool,
+    /// Seed of all inputs.
+    pub seed: u64,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What built the timed binaries.
+    pub toolchain: Toolchain,
+    /// What was measured.
+    pub revision: Revision,
+    /// What was found, by the ids of pairs. A pair that is not here was not in this run.
+    pub pairs: BTreeMap<String, PairResult>,
+}
+
+/// Revision of the measured tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Commit id; `None` outside a git checkout.
+    pub commit: Option<String>,
+    /// Whether the tree had changes that are not committed.
+    pub dirty: bool,
+}
+
+/// What was found of one pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairResult {
+    /// The technique.
+    pub title: String,
+    /// What was compared.
+    pub metric: Metric,
+    /// The unit of work that times are per.
+    pub unit: String,
+    /// What the sweep varies.
+    pub axis: String,
+    /// Unit of the axis.
+    pub axis_unit: String,
+    /// The second thing that is varied.
+    pub parameter: Option<String>,
+    /// Sweeps, one a value of the parameter; one without a label if there is no parameter.
+    pub sweeps: Vec<Sweep>,
+}
+
+/// One sweep along the axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Cases, ascending in the axis.
+    pub cases: Vec<CaseResult>,
+    /// Where the optimized side begins or ceases to win.
+    pub break_even: BreakEven,
+}
+
+/// What was found at one point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// Value on the axis.
+    pub point: u64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Both sides were measured.
+    Measured(Box<Measured>),
+    /// Computed from a measured case and counted round trips.
+    Computed(Computed),
+    /// It cannot run here.
+    Unavailable {
+        /// Why, and what to do about it.
+        reason: String,
+    },
+}
+
+/// A measured case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Units of work in one iteration.
+    pub units_per_iteration: u64,
+    /// The sides: naive, optimized, and the reference if there is one.
+    pub sides: Vec<SideResult>,
+    /// Naive ÷ optimized.
+    pub gain: Interval,
+    /// Gain within each process; one unless the run was made of several rounds.
+    pub processes: Vec<Interval>,
+    /// Reference ÷ optimized, interleaved likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_reference: Option<Interval>,
+    /// What else the machine did meanwhile (the worst of the processes).
+    pub load: Load,
+    /// Why the case must not make a headline or a break-even.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+}
+
+/// One side of a measured case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SideResult {
+    /// Which side.
+    pub role: Role,
+    /// `naive`, `optimized`, or the name of the reference.
+    pub name: String,
+    /// Metric per unit of work, in ns (of the last process).
+    pub time_ns: Summary,
+    /// What one iteration does, counted exactly; empty if it was not counted.
+    #[serde(default)]
+    pub causes: Counts,
+    /// What depends on scheduling, per iteration; never asserted or gated.
+    #[serde(default)]
+    pub observations: BTreeMap<String, Summary>,
+}
+
+/// A computed case: metric of a measured one + counted round trips × distance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Computed {
+    /// The measured level it rests on.
+    pub from: String,
+    /// Round-trip time added per counted round trip, µs.
+    pub rtt_us: u64,
+    /// Time of an iteration, naive, ns.
+    pub naive_ns: f64,
+    /// Time of an iteration, optimized, ns.
+    pub optimized_ns: f64,
+    /// Naive ÷ optimized.
+    pub gain: f64,
+    /// The same case measured at a real delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Box<Measured>>,
+}
+
+impl CaseResult {
+    /// The measurement, if the case was measured.
+    pub fn measured(&self) -> Option<&Measured> {
+        match &self.outcome {
+            Outcome::Measured(measured) => Some(measured),
+            _ => None,
+        }
+    }
+}
+
+impl Measured {
+    /// The side of a role.
+    pub fn side(&self, role: Role) -> Option<&SideResult> {
+        self.sides.iter().find(|side| side.role == role)
+    }
+
+    /// Adds what another process found of the same case: the gain becomes the one over processes.
+    fn join(&mut self, mut other: Measured) {
+        other.processes.splice(0..0, self.processes.drain(..));
+        let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
+        other.gain = gain_over_processes(&estimates).unwrap_or(other.gain);
+        other.load = other.load.worse(self.load);
+        other.mark = other.mark.or(self.mark.take());
+        *self = other;
+    }
+}
+
+impl Sweep {
+    /// Measured and unmarked gains, for headlines and break-evens.
+    pub fn headline_gains(&self) -> Vec<(u64, Interval)> {
+        let unmarked = |case: &CaseResult| {
+            let measured = case.measured()?;
+            measured.mark.is_none().then_some((case.point, measured.gain))
+        };
+        self.cases.iter().filter_map(unmarked).collect()
+    }
+
+    fn add(&mut self, case: CaseResult) {
+        match self.cases.binary_search_by_key(&case.point, |case| case.point) {
+            Err(place) => self.cases.insert(place, case),
+            Ok(place) => match (&mut self.cases[place].outcome, case.outcome) {
+                (Outcome::Measured(known), Outcome::Measured(more)) => known.join(*more),
+                (known, outcome) => *known = outcome,
+            },
+        }
+        self.break_even = break_even(&self.headline_gains());
+    }
+}
+
+/// A result file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// It cannot be read.
+    #[error("cannot read the result {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("the result {} is broken at `{field}`: {problem}; it was left as it is: move it away, or name another", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// The field at which reading failed; `.` is the whole document.
+        field: String,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// It was written by a newer version.
+    #[error("the result {} has version {version} of its schema, this worthit reads up to {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}: {error}; {}", path.display(), what_to_do(error))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn what_to_do(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space and run again; what was recorded before is still there"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "make it writable and run again; what was recorded before is still there"
+        }
+        _ => "what was recorded before is still there",
+    }
+}
+
+impl Run {
+    /// A run without results.
+    pub fn new(
+        key: &str,
+        started: Timestamp,
+        quick: bool,
+        seed: u64,
+        machine: Machine,
+        revision: Revision,
+    ) -> Run {
+        Run {
+            schema: SCHEMA.to_owned(),
+            version: VERSION,
+            key: key.to_owned(),
+            started,
+            updated: started,
+            quick,
+            seed,
+            machine,
+            toolchain: Toolchain::current(),
+            revision,
+            pairs: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a result.
+    pub fn load(path: &Path) -> Result<Run, ResultError> {
+        let read = |error| ResultError::Read { path: path.to_owned(), error };
+        Run::parse(&fs::read(path).map_err(read)?, path)
+    }
+
+    /// Reads a result from the bytes of `path`.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Run, ResultError> {
+        let broken = |field: String, problem: String| ResultError::Broken {
+            path: path.to_owned(),
+            field: if field.is_empty() { ".".to_owned() } else { field },
+            problem,
+        };
+        let document: serde_json::Value = serde_json::from_slice(bytes)
+            .map_err(|error| broken(String::new(), error.to_string()))?;
+        match document.get("schema").and_then(|schema| schema.as_str()) {
+            Some(SCHEMA) => {}
+            Some(other) => {
+                return Err(broken(
+                    "schema".to_owned(),
+                    format!("it is `{other}`, not `{SCHEMA}`"),
+                ));
+            }
+            None => {
+                return Err(broken(
+                    "schema".to_owned(),
+                    "it is missing: this is no result of worthit".to_owned(),
+                ));
+            }
+        }
+        match document.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version > VERSION => {
+                return Err(ResultError::Newer { path: path.to_owned(), version });
+            }
+            Some(_) => {}
+            None => {
+                return Err(broken("version".to_owned(), "it is not a whole number".to_owned()));
+            }
+        }
+        let run: Run = serde_path_to_error::deserialize(document)
+            .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
+        run.check().map_err(|(field, problem)| broken(field, problem))?;
+        Ok(run)
+    }
+
+    /// What types cannot say: gains are positive and in order.
+    fn check(&self) -> Result<(), (String, String)> {
+        for (id, pair) in &self.pairs {
+            for sweep in &pair.sweeps {
+                for case in &sweep.cases {
+                    let Some(measured) = case.measured() else { continue };
+                    let Interval { low, estimate, high } = measured.gain;
+                    if !(0.0 < low && low <= estimate && estimate <= high && high.is_finite()) {
+                        let field = format!("pairs.{id}.{}.{}.gain", sweep.level, case.point);
+                        return Err((
+                            field,
+                            format!("{low} … {estimate} … {high} is no interval of a gain"),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the result to `path` whole or not at all: to a temporary file beside it, flushed to
+    /// the device, then renamed.
+    pub fn save(&self, path: &Path) -> Result<(), ResultError> {
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other);
+        text.and_then(|text| write_atomically(path, &text))
+            .map_err(|error| ResultError::Write { path: path.to_owned(), error })
+    }
+
+    /// The sweep of a pair at a level, made if need be. `levels` gives the order of its sweeps.
+    pub fn add(
+        &mut self,
+        id: &str,
+        pair: &PairResult,
+        level: &str,
+        levels: &[String],
+        case: CaseResult,
+    ) {
+        let found = self.pairs.entry(id.to_owned()).or_insert_with(|| pair.clone());
+        let sweep = match found.sweeps.iter().position(|sweep| sweep.level == level) {
+            Some(place) => &mut found.sweeps[place],
+            None => {
+                let empty = Sweep {
+                    level: level.to_owned(),
+                    cases: vec![],
+                    break_even: BreakEven::default(),
+                };
+                found.sweeps.push(empty);
+                let order = |sweep: &Sweep| levels.iter().position(|level| *level == sweep.level);
+                found.sweeps.sort_by_key(order);
+                let place = found.sweeps.iter().position(|sweep| sweep.level == level);
+                &mut found.sweeps[place.expect("just added")]
+            }
+        };
+        sweep.add(case);
+    }
+}
+
+/// Writes a file whole or not at all.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
+    temp.write_all(bytes)?;
+    temp.as_file().sync_all()?;
+    // A temp file is the owner's alone; a report is everybody's.
+    fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    temp.persist(path)?;
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,139 @@
+//! The table of a family: gain at both ends of each sweep, break-even, cause.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::{
+    causes::Cause,
+    family::{Entry, Family},
+    format,
+    results::{CaseResult, Measured, Outcome, Run, Sweep},
+    trial::Role,
+};
+
+/// One sweep, summed up in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Id of the pair.
+    pub id: String,
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Gain at the first point of the sweep.
+    pub near: String,
+    /// Gain at the last point.
+    pub far: String,
+    /// Where the optimized side begins to win.
+    pub break_even: String,
+    /// The cause that explains the gain, at the last measured point.
+    pub cause: String,
+}
+
+/// The rows of one pair; one that says so if it is not in this run.
+pub fn rows_of(run: &Run, entry: &Entry) -> Vec<Row> {
+    let Some(result) = run.pairs.get(entry.id) else {
+        return vec![Row {
+            id: entry.id.to_owned(),
+            level: String::new(),
+            near: "not in this run".to_owned(),
+            far: String::new(),
+            break_even: String::new(),
+            cause: String::new(),
+        }];
+    };
+    let row = |sweep: &Sweep| {
+        let end = |case: Option<&CaseResult>| {
+            case.map_or(String::new(), |case| {
+                format!(
+                    "{} {}: {}",
+                    format::count(case.point),
+                    result.axis_unit,
+                    one_line(&case.outcome)
+                )
+            })
+        };
+        let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
+        let computed = sweep.cases.iter().any(|case| matches!(case.outcome, Outcome::Computed(_)));
+        Row {
+            id: entry.id.to_owned(),
+            level: sweep.level.clone(),
+            near: end(sweep.cases.first()),
+            far: end(far),
+            break_even: if computed {
+                "computed".to_owned()
+            } else {
+                sweep.break_even.summary.clone()
+            },
+            cause: cause_of(entry, sweep),
+        }
+    };
+    result.sweeps.iter().map(row).collect()
+}
+
+/// "10,001 → 1 SQL statements", at the last measured point.
+fn cause_of(entry: &Entry, sweep: &Sweep) -> String {
+    let Some(claim) = entry.causes.first() else { return String::new() };
+    let measured = sweep.cases.iter().rev().find_map(CaseResult::measured);
+    let Some(measured) = measured else { return String::new() };
+    counts_in_words(measured, claim.cause).unwrap_or_else(|| "not counted".to_owned())
+}
+
+/// "10,001 → 1 SQL statements"; `None` if it was not counted.
+pub fn counts_in_words(measured: &Measured, cause: Cause) -> Option<String> {
+    let count = |role| measured.side(role)?.causes.get(cause).map(format::count);
+    Some(format!("{} → {} {}", count(Role::Naive)?, count(Role::Optimized)?, cause.label))
+}
+
+/// What came of a case, on one line.
+pub fn one_line(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Measured(measured) => {
+            let mark =
+                measured.mark.as_ref().map_or(String::new(), |mark| format!(" [marked: {mark}]"));
+            format!("{}{mark}", format::gain(&measured.gain))
+        }
+        Outcome::Computed(computed) => format!("{} (computed)", format::times(computed.gain)),
+        Outcome::Unavailable { reason } => {
+            format!("not measured: {}", reason.trim_start_matches("not measured: "))
+        }
+    }
+}
+
+/// How the intervals of a run were got.
+pub fn provenance(run: &Run) -> String {
+    let processes = run
+        .pairs
+        .values()
+        .flat_map(|pair| &pair.sweeps)
+        .flat_map(|sweep| &sweep.cases)
+        .filter_map(|case| case.measured().map(|measured| measured.processes.len()))
+        .max();
+    let quick = if run.quick { "quick run; " } else { "" };
+    match processes {
+        None => format!("{quick}nothing was measured"),
+        Some(1) => format!(
+            "{quick}one process a family: the intervals (95 %) do not know what another process would find; see --rounds"
+        ),
+        Some(count) => format!("{quick}intervals (95 %) over {count} processes"),
+    }
+}
+
+/// The table of a family, for the terminal.
+pub fn of_family(run: &Run, family: &Family) -> String {
+    let mut table = Table::new();
+    *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header([
+        "pair",
+        "gain at one end",
+        "gain at the other",
+        "break-even",
+        "cause at the far end",
+    ]);
+    for entry in family.pairs.iter().filter(|entry| run.pairs.contains_key(entry.id)) {
+        for row in rows_of(run, entry) {
+            let name =
+                if row.level.is_empty() { row.id } else { format!("{}\n  {}", row.id, row.level) };
+            table.add_row([name, row.near, row.far, row.break_even, row.cause]);
+        }
+    }
+    format!("{}: {}\n{table}\n{}\n", family.name, family.title, provenance(run))
+}

@@ -1,0 +1,145 @@
+//! The run in which causes are counted: made by the `worthit` command, asked for by bench
+//! processes, so that nothing is counted in a timed binary.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cases::{self, Extent},
+    causes::{self, Counts},
+    family::{Entry, Family},
+    interrupt, places,
+    trial::{Disagreement, Role, WrongSize},
+};
+
+/// The counts of one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Id of the pair.
+    pub id: String,
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+    /// Counts of each side for the causes that the pair names; empty if the case cannot run here.
+    pub sides: Vec<(Role, Counts)>,
+}
+
+/// Counting failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TallyError {
+    /// Counting in a timed binary.
+    #[error(transparent)]
+    NotCounting(#[from] causes::NotCounting),
+    /// The sides disagree.
+    #[error("{id} at {point}: {error}")]
+    Disagreement {
+        /// Id of the pair.
+        id: String,
+        /// Value on the axis.
+        point: u64,
+        /// Both answers.
+        error: Disagreement,
+    },
+    /// The input is not of the size it claims.
+    #[error("{id}: {error}")]
+    WrongSize {
+        /// Id of the pair.
+        id: String,
+        /// Both sizes.
+        error: WrongSize,
+    },
+}
+
+/// Counts the causes of every measured case of `entries` within `extent`.
+///
+/// # Errors
+/// In a binary that does not count, and where a pair is not proven on its input.
+pub fn tally(entries: &[&Entry], extent: Extent, seed: u64) -> Result<Vec<Tally>, TallyError> {
+    causes::require_counting()?;
+    let mut tallies = Vec::new();
+    for entry in entries {
+        for named in cases::measured(entry, extent, seed) {
+            let (id, point) = (entry.id.to_owned(), named.case.point);
+            let mut sides = Vec::new();
+            if let Ok(mut trial) = (entry.prepare)(&named.case) {
+                let wrong_size = |error| TallyError::WrongSize { id: id.clone(), error };
+                trial.check_size(point).map_err(wrong_size)?;
+                let disagree = |error| TallyError::Disagreement { id: id.clone(), point, error };
+                trial.verify().map_err(disagree)?;
+                for role in trial.roles() {
+                    let mut counts = trial.count(role)?;
+                    counts.retain(&entry.named_causes());
+                    sides.push((role, counts));
+                }
+            }
+            tallies.push(Tally { id, level: named.level, point, sides });
+        }
+    }
+    Ok(tallies)
+}
+
+/// Why causes are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum Uncounted {
+    /// There is no command that counts.
+    #[error("there is no {} that could count them: build it (`cargo build --release`), or name one: WORTHIT_COUNTER=…", _0.display())]
+    NoCommand(PathBuf),
+    /// It failed.
+    #[error("{}: {problem}", command.display())]
+    Failed {
+        /// The command.
+        command: PathBuf,
+        /// What it said.
+        problem: String,
+    },
+}
+
+/// The counts of the pairs `ids` of `family`, by the command beside this executable.
+///
+/// # Errors
+/// If there is no such command, or it fails.
+pub fn by_command(
+    family: &Family,
+    ids: &[&str],
+    extent: Extent,
+    seed: u64,
+) -> Result<Vec<Tally>, Uncounted> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let command = counter();
+    if !command.is_file() {
+        return Err(Uncounted::NoCommand(command));
+    }
+    let failed = |problem: String| Uncounted::Failed { command: command.clone(), problem };
+    let extent = match extent {
+        Extent::Ends | Extent::Quick => "--quick",
+        Extent::Default => "--default",
+        Extent::Deep => "--deep",
+    };
+    let mut counting = Command::new(&command);
+    counting.args(["causes", "--json", extent, "--seed", &seed.to_string()]).args(ids);
+    let output = interrupt::output_of_child(counting.stdin(Stdio::null()).stderr(Stdio::piped()))
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(format!("counting {} failed: {}", family.name, said.trim())));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))
+}
+
+/// The command that counts: `$WORTHIT_COUNTER`, else `worthit` in the folder that cargo puts
+/// binaries in, two above a bench executable.
+fn counter() -> PathBuf {
+    if let Some(named) = std::env::var_os("WORTHIT_COUNTER") {
+        return PathBuf::from(named);
+    }
+    let exe = std::env::current_exe().unwrap_or_default();
+    let profile = exe.parent().and_then(Path::parent).map(Path::to_owned);
+    profile.unwrap_or_else(|| places::target().join("release")).join("worthit")
+}
