@@ -4,4 +4,5 @@ crate::family! {
     "algorithms": "Do less work";
     binary_search,
     hash_dedup,
+    substring,
 }
