@@ -4,4 +4,6 @@ crate::family! {
     "algorithms": "Do less work";
     binary_search,
     hash_dedup,
+    struct_of_arrays,
+    substring,
 }

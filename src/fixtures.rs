@@ -4,3 +4,5 @@
 //! [`crate::causes::exclude_thread`].
 
 pub mod sqlite;
+pub mod text;
+pub mod zipf;

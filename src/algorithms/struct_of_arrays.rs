@@ -1,0 +1,172 @@
+//! Sum one field of many records: keep the field in an array of its own, not inside wide structs.
+
+use std::{collections::HashSet, iter::Sum, sync::Arc};
+
+use crate::{
+    causes,
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Side, Unavailable,
+    },
+    trial::{Role, Trial, by_ref},
+};
+
+/// Bytes of a cache line.
+const LINE: u64 = 64;
+
+pub const PAIR: Pair = Pair {
+    title: "Keep a scanned field in an array of its own",
+    review: Review {
+        smell: "`records.iter().map(|r| r.amount).sum()` over structs of a cache line or more, of which \
+                the loop reads one field.",
+        remedy: "A struct of arrays, `Orders { amounts: Vec<i64>, … }`, or one array for the field \
+                 that is scanned beside the records for the rest.",
+        keep_naive_when: "Records are read whole and one at a time: then each array costs a cache miss \
+                          of its own. Or they are read a few times only: making the arrays reads \
+                          everything once.",
+        costs: "Insertions and removals touch every array, and an index in place of a reference ties \
+                the fields of a record together: nothing keeps the arrays equally long but care (or a \
+                derive such as `soa_derive`).",
+        lint: None,
+    },
+    naive: Side { summary: "sum a field of 96-byte structs", growth: Growth::Linear },
+    optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
+    axis: Axis {
+        name: "records",
+        unit: "records",
+        is_size: true,
+        points: Points::Fixed { default: &[16, 256, 4_096, 65_536, 1_048_576], deep: &[4_194_304] },
+    },
+    parameter: None,
+    unit: "record",
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: causes::CACHE_LINES,
+        // A struct is wider than a line, so no two of its fields share one.
+        naive: Count::Exactly(|case| case.point),
+        optimized: Count::Exactly(|case| case.point.div_ceil(8)),
+    }],
+    explanation: "A line holds eight amounts, or a part of one struct: an eighth of the lines is read \
+                  (counted from addresses, as if the first of each side began a line). Where structs \
+                  and array lie in the same memory, as both do far past the last cache, that is \
+                  the gain. It is larger before: the array, a twelfth of the size, still fits \
+                  a cache nearer than the structs do, and the ratio of the two bandwidths multiplies \
+                  the eight. While everything is in the first cache, lines cost next to nothing, and \
+                  what is left is that vector instructions add an array, but not fields \
+                  96 bytes apart.",
+    limit: Limit::BytesStreamed(|case| case.point * 8),
+    proof: Proof { resources: Resources::Memory, max_size: 1_000 },
+    prepare,
+};
+
+/// An order as an application holds it.
+#[repr(C)]
+struct Order {
+    id: u64,
+    customer: u64,
+    placed_unix_s: i64,
+    shipped_unix_s: i64,
+    amount_cents: i64,
+    tax_cents: i64,
+    items: u32,
+    status: u32,
+    reference: [u8; 40],
+}
+
+struct Input {
+    orders: Vec<Order>,
+    /// Of the same orders.
+    amounts_cents: Vec<i64>,
+}
+
+/// Sum of the amounts; `S` is `i64`.
+fn naive<S: for<'a> Sum<&'a i64>>(input: &Input) -> S {
+    input.orders.iter().map(|order| &order.amount_cents).sum()
+}
+
+/// Sum of the amounts; `S` is `i64`.
+fn optimized<S: for<'a> Sum<&'a i64>>(input: &Input) -> S {
+    input.amounts_cents.iter().sum()
+}
+
+/// "Sums" what is read to the number of cache lines it lies in, if the first begins one (the
+/// allocator decides where it does, and counts must repeat).
+struct Lines(u64);
+
+impl<'a> Sum<&'a i64> for Lines {
+    fn sum<I: Iterator<Item = &'a i64>>(values: I) -> Lines {
+        let mut values = values.map(|value| std::ptr::from_ref(value) as u64).peekable();
+        let first = values.peek().copied().unwrap_or(0);
+        let lines: HashSet<u64> = values.map(|address| (address - first) / LINE).collect();
+        Lines(lines.len() as u64)
+    }
+}
+
+fn input(case: &Case) -> Input {
+    let order = |(id, value): (usize, u64)| Order {
+        id: id as u64,
+        customer: value % 100_000,
+        placed_unix_s: 1_700_000_000 + id as i64,
+        shipped_unix_s: 1_700_100_000 + id as i64,
+        // Of both signs, and no sum of them overflows.
+        amount_cents: (value as i64) >> 24,
+        tax_cents: (value as i64) >> 27,
+        items: 1 + (value % 7) as u32,
+        status: (value % 5) as u32,
+        reference: [b'-'; 40],
+    };
+    let values = case.values(case.point as usize);
+    let orders: Vec<Order> = values.into_iter().enumerate().map(order).collect();
+    let amounts_cents = orders.iter().map(|order| order.amount_cents).collect();
+    Input { orders, amounts_cents }
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let input = Arc::new(input(case));
+    let records = input.orders.len() as u64;
+    let counted = Arc::clone(&input);
+    let trial = Trial::new(records, by_ref(&input, naive::<i64>), by_ref(&input, optimized::<i64>));
+    Ok(trial.units(records).counting(move |role, counts| {
+        let Lines(lines) = match role {
+            Role::Naive => naive(&counted),
+            _ => optimized(&counted),
+        };
+        counts.set(causes::CACHE_LINES, lines);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted(amounts: &[i64]) -> Input {
+        let mut input = input(&Case::realistic(amounts.len() as u64, 0, 1));
+        for (order, amount) in input.orders.iter_mut().zip(amounts) {
+            order.amount_cents = *amount;
+        }
+        Input { amounts_cents: amounts.to_vec(), ..input }
+    }
+
+    #[test]
+    fn known_answers() {
+        for amounts in [vec![], vec![7], vec![5, -20, 3], (1..=1_000).collect()] {
+            let (input, sum) = (planted(&amounts), amounts.iter().sum());
+            assert_eq!((naive::<i64>(&input), optimized::<i64>(&input)), (sum, sum));
+        }
+    }
+
+    #[test]
+    fn trap_the_records_do_not_fit_in_the_second_level_cache() {
+        // 2 MiB a core is much for 2024; four times that leaves no doubt.
+        let last = *PAIR.axis.points.default_points().last().unwrap();
+        let input = input(&Case::realistic(last, 0, 1));
+        assert!(size_of_val(&*input.orders) > 4 * (2 << 20));
+        assert!(size_of_val(&*input.amounts_cents) > 2 << 20, "nor does the array");
+    }
+
+    #[test]
+    fn trap_the_records_are_as_wide_as_said() {
+        assert_eq!(size_of::<Order>(), 96);
+        assert!(size_of::<Order>() as u64 > LINE, "else two fields may share a line");
+    }
+}
