@@ -2,4 +2,5 @@
 
 crate::family! {
     "queries": "Let the database find it";
+    n_plus_one,
 }
