@@ -2,5 +2,6 @@
 
 crate::family! {
     "queries": "Let the database find it";
+    index,
     n_plus_one,
 }
