@@ -3,5 +3,6 @@
 crate::family! {
     "queries": "Let the database find it";
     index,
+    keyset_pagination,
     n_plus_one,
 }
