@@ -6,3 +6,4 @@
 pub mod shop;
 pub mod sql_server;
 pub mod sqlite;
+pub mod zipf;
