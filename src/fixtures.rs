@@ -3,6 +3,8 @@
 //! Fixtures measure nothing. What serves in the background leaves itself out of the causes with
 //! [`crate::causes::exclude_thread`].
 
+pub mod shop;
+pub mod sql_server;
 pub mod sqlite;
 pub mod text;
 pub mod zipf;

@@ -2,4 +2,7 @@
 
 crate::family! {
     "queries": "Let the database find it";
+    index,
+    keyset_pagination,
+    n_plus_one,
 }

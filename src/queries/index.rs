@@ -1,0 +1,195 @@
+//! Find rows by a column: through an index, not by reading the table.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+use rusqlite::Connection;
+
+use crate::{
+    causes,
+    fixtures::shop::{ShopFile, Size},
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Side, Unavailable,
+    },
+    places,
+    trial::{Trial, by_ref},
+};
+
+/// Lookups in one iteration, each of another customer.
+const LOOKUPS: u64 = 2;
+const INDEX: &str = "CREATE INDEX orders_by_customer ON orders (customer_id)";
+const ORDERS_OF_CUSTOMER: &str =
+    "SELECT id, placed_at, status FROM orders WHERE customer_id = ?1 ORDER BY id";
+
+pub const PAIR: Pair = Pair {
+    title: "Look up through an index",
+    review: Review {
+        smell: "A query whose WHERE names a column without an index: `EXPLAIN QUERY PLAN` says `SCAN`. \
+                Often a foreign key: SQLite and PostgreSQL do not index the referring column by themselves.",
+        remedy: "`CREATE INDEX orders_by_customer ON orders (customer_id)`, and a test that \
+                 `EXPLAIN QUERY PLAN` says `SEARCH … USING INDEX`.",
+        keep_naive_when: "The table stays within a few hundred rows, or the condition holds for a large \
+                          share of the rows: then a scan reads fewer pages than the index sends it to.",
+        costs: "Space for a copy of the column and the row ids; every insert, delete and change of the \
+                column writes one more tree.",
+        lint: None,
+    },
+    naive: Side { summary: "full scan of the table", growth: Growth::Linear },
+    optimized: Side { summary: "search of an index", growth: Growth::Logarithmic },
+    axis: Axis {
+        name: "rows",
+        unit: "rows",
+        is_size: true,
+        points: Points::Fixed { default: &[10, 100, 1_000, 10_000, 100_000], deep: &[] },
+    },
+    parameter: None,
+    unit: "lookup",
+    metric: Metric::Time,
+    causes: &[
+        Claim {
+            cause: causes::FULL_SCAN_STEPS,
+            // The first row is found by going to it, the others by steps.
+            naive: Count::Exactly(|case| LOOKUPS * (case.point - 1)),
+            optimized: Count::Exactly(|_| 0),
+        },
+        Claim {
+            cause: causes::VM_STEPS,
+            naive: Count::AtLeast(|case| LOOKUPS * case.point * 2),
+            // A customer with the most orders has some tens; each takes a handful of steps.
+            optimized: Count::AtMost(|_| LOOKUPS * 500),
+        },
+    ],
+    explanation: "n steps through the table became a descent of a few pages and one more for each row \
+                  found. A scanned row costs a fraction of a microsecond, more once the table no longer \
+                  fits SQLite's page cache (2 MB unless set otherwise) and is read again by every scan; \
+                  starting a statement on a file costs as much as some tens of rows. The gain is the \
+                  ratio of these two times, so it is far below n and grows with it.",
+    limit: Limit::Statements(|_| LOOKUPS),
+    proof: Proof { resources: Resources::System, max_size: 500 },
+    prepare,
+};
+
+struct Input {
+    plain: Connection,
+    indexed: Connection,
+    /// Customers to look up.
+    customers: Vec<i64>,
+    _files: [ShopFile; 2],
+}
+
+#[derive(Debug, PartialEq)]
+struct Order {
+    id: i64,
+    placed_at: i64,
+    status: String,
+}
+
+/// The orders of each customer, in a shop without an index for it.
+fn naive(input: &Input) -> rusqlite::Result<Vec<Vec<Order>>> {
+    orders_of(&input.plain, &input.customers)
+}
+
+/// The orders of each customer, in a shop with an index for it.
+fn optimized(input: &Input) -> rusqlite::Result<Vec<Vec<Order>>> {
+    orders_of(&input.indexed, &input.customers)
+}
+
+/// The same query for both: the database finds its way.
+fn orders_of(shop: &Connection, customers: &[i64]) -> rusqlite::Result<Vec<Vec<Order>>> {
+    let mut query = shop.prepare_cached(ORDERS_OF_CUSTOMER)?;
+    let of_one = |customer| {
+        let rows = query.query_map([customer], |row| {
+            Ok(Order { id: row.get(0)?, placed_at: row.get(1)?, status: row.get(2)? })
+        })?;
+        rows.collect()
+    };
+    customers.iter().map(of_one).collect()
+}
+
+fn input(case: &Case) -> Result<Input, Unavailable> {
+    let size = Size::of_orders(case.point);
+    let plain = ShopFile::new(places::scratch()?, case, size, "")?;
+    let indexed = ShopFile::new(places::scratch()?, case, size, INDEX)?;
+    let mut rng = case.rng("lookups");
+    // The last one never ordered.
+    let any = |_| rng.random_range(1..=size.customers as i64 + 1);
+    Ok(Input {
+        plain: plain.open()?,
+        indexed: indexed.open()?,
+        customers: (0..case.items(LOOKUPS)).map(any).collect(),
+        _files: [plain, indexed],
+    })
+}
+
+/// Rows of the table that is looked up in.
+fn rows(shop: &Connection) -> u64 {
+    shop.query_row("SELECT count(*) FROM orders", (), |row| row.get(0))
+        .map(|count: i64| count as u64)
+        .expect("a count")
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let input = input(case)?;
+    let (size, units) = (rows(&input.plain), input.customers.len() as u64);
+    assert_eq!(size, rows(&input.indexed), "both sides look up in the same table");
+    #[expect(clippy::arc_with_non_send_sync, reason = "one thread runs both sides")]
+    let input = Arc::new(input);
+    let trial = Trial::new(
+        size,
+        by_ref(&input, |input| naive(input).expect("the shop answers")),
+        by_ref(&input, |input| optimized(input).expect("the shop answers")),
+    );
+    Ok(trial.units(units))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::shop::query_plan;
+
+    #[test]
+    fn known_answers() {
+        let shop = Connection::open_in_memory().unwrap();
+        shop.execute_batch(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id, placed_at, status);
+             INSERT INTO orders VALUES (1, 7, 10, 'paid'), (2, 8, 20, 'paid'), (3, 7, 30, 'shipped')",
+        )
+        .unwrap();
+        let order = |id, status: &str| Order { id, placed_at: 10 * id, status: status.to_owned() };
+        let expected =
+            [vec![order(1, "paid"), order(3, "shipped")], vec![], vec![order(2, "paid")]];
+        assert_eq!(orders_of(&shop, &[7, 9, 8]).unwrap(), expected);
+        shop.execute_batch(INDEX).unwrap();
+        assert_eq!(orders_of(&shop, &[7, 9, 8]).unwrap(), expected);
+    }
+
+    /// The toy scans a hundred rows in memory.
+    #[test]
+    fn trap_the_table_is_a_file_of_its_size_and_only_one_side_has_an_index() {
+        let case = Case::realistic(10_000, 0, 42);
+        let input = input(&case).unwrap();
+        for shop in [&input.plain, &input.indexed] {
+            assert_eq!(rows(shop), 10_000);
+            let file = std::fs::metadata(shop.path().unwrap()).unwrap();
+            assert!(file.len() > 10_000 * 100, "{} bytes", file.len());
+        }
+        let plan = query_plan(&input.plain, ORDERS_OF_CUSTOMER);
+        assert_eq!(plan, "SCAN orders");
+        let plan = query_plan(&input.indexed, ORDERS_OF_CUSTOMER);
+        assert_eq!(plan, "SEARCH orders USING INDEX orders_by_customer (customer_id=?)");
+    }
+
+    /// A scan is as long for a customer without orders, so answers must not all be empty.
+    #[test]
+    fn trap_lookups_find_something() {
+        let found: usize = (0..20)
+            .map(|seed| {
+                let case = Case { proof_size: Some(LOOKUPS), ..Case::realistic(400, 0, seed) };
+                optimized(&input(&case).unwrap()).unwrap().iter().map(Vec::len).sum::<usize>()
+            })
+            .sum();
+        let expected = 20 * LOOKUPS as usize * 4;
+        assert!((expected / 2..expected * 2).contains(&found), "{found}");
+    }
+}
