@@ -3,4 +3,5 @@
 //! Fixtures measure nothing. What serves in the background leaves itself out of the causes with
 //! [`crate::causes::exclude_thread`].
 
+pub mod log_lines;
 pub mod sqlite;
