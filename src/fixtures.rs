@@ -5,6 +5,8 @@
 
 pub mod shop;
 pub mod sql_server;
+pub mod kv_server;
+pub mod log_lines;
 pub mod sqlite;
 pub mod text;
 pub mod zipf;

@@ -2,4 +2,6 @@
 
 crate::family! {
     "io": "Do not wait for each byte";
+    buffered_write,
+    mapped_scan,
 }

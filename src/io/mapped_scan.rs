@@ -1,0 +1,185 @@
+//! Scan a whole file: mapped into memory, not read into a `Vec` first.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use memmap2::Mmap;
+use tempfile::TempDir;
+
+use crate::{
+    causes,
+    fixtures::log_lines::log_lines,
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Side, Unavailable,
+    },
+    places,
+    trial::{Trial, by_ref},
+};
+
+pub const PAIR: Pair = Pair {
+    title: "Map a file to scan it",
+    review: Review {
+        smell: "`let bytes = fs::read(path)?;`, then one pass over `bytes` and nothing more.",
+        remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over `&map[..]`. \
+                 For a single pass front to back, first try what needs no `unsafe`: `read` into one \
+                 buffer of 64 KiB again and again (the reference here): it is about as good up to a few MiB, \
+                 comes close beyond, and holds 64 KiB however large the file is.",
+        keep_naive_when: "The file is small (setting up and tearing down a map costs more than copying a few \
+                          pages), the bytes are needed after the file has gone or changed, or it is not a \
+                          plain file (a pipe cannot be mapped, some network file systems should not be).",
+        costs: "`unsafe`: if anyone *truncates* the file while it is mapped, touching the lost pages kills \
+                the process with SIGBUS, and if anyone writes to it, the `&[u8]` changes under the \
+                compiler's feet, which is undefined behaviour. Only map files that nobody else changes. \
+                An I/O error is a SIGBUS too, not an `Err`. Figures are for a warm page cache; with a \
+                cold one the device sets the pace and the sides are closer.",
+        lint: None,
+    },
+    naive: Side { summary: "read the file into a Vec, then scan it", growth: Growth::Linear },
+    optimized: Side { summary: "map the file and scan the page cache", growth: Growth::Linear },
+    axis: Axis {
+        name: "file size",
+        unit: "B",
+        is_size: true,
+        points: Points::Fixed {
+            default: &[4_096, 65_536, 262_144, 1_048_576, 16_777_216],
+            deep: &[67_108_864],
+        },
+    },
+    parameter: None,
+    unit: "byte",
+    metric: Metric::Time,
+    causes: &[
+        Claim {
+            cause: causes::BYTES_READ,
+            naive: Count::Exactly(|case| case.point),
+            optimized: Count::Exactly(|_| 0),
+        },
+        Claim {
+            cause: causes::READ_CALLS,
+            // One for the content, one that finds the end.
+            naive: Count::Exactly(|_| 2),
+            optimized: Count::Exactly(|_| 0),
+        },
+    ],
+    explanation: "Every byte was copied out of the page cache into a fresh Vec and then read again; mapped, \
+                  it is read once, where the kernel has it. The gain is what copying into fresh pages \
+                  costs over scanning, less what the map costs: entries in the page table for each page \
+                  and their removal. No count of calls or bytes gives that ratio; the limit does.",
+    limit: Limit::BytesStreamed(|case| case.point),
+    proof: Proof { resources: Resources::System, max_size: 100_000 },
+    prepare,
+};
+
+/// The number of lines in the file at `path`.
+fn naive(path: &Path) -> io::Result<u64> {
+    Ok(lines(&fs::read(path)?))
+}
+
+/// The number of lines in the file at `path`, which nobody may change meanwhile.
+fn optimized(path: &Path) -> io::Result<u64> {
+    let file = File::open(path)?;
+    // SAFETY: the file is this process's own, in a folder made for it, and is neither written nor
+    // truncated after it has been built.
+    let map = unsafe { Mmap::map(&file)? };
+    Ok(lines(&map))
+}
+
+/// The number of lines in the file at `path`, of which only a part is held at any time.
+fn one_buffer(path: &Path) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut count = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(count),
+            length => count += lines(&buffer[..length]),
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+struct Input {
+    file: PathBuf,
+    size: u64,
+    _folder: TempDir,
+}
+
+/// The content is written, flushed (so that no write-back runs while the pair is timed) and left in
+/// the page cache.
+fn input(case: &Case) -> Result<Input, Unavailable> {
+    let folder = places::scratch()?;
+    let path = folder.path().join("log");
+    let write = || {
+        let mut file = File::create(&path)?;
+        file.write_all(&log_lines(case, case.point as usize).concat())?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
+    };
+    let size = write().map_err(|error: io::Error| {
+        Unavailable(format!("cannot write {}: {error}", path.display()))
+    })?;
+    Ok(Input { file: path, size, _folder: folder })
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let input = Arc::new(input(case)?);
+    let over = |count: fn(&Path) -> io::Result<u64>| {
+        by_ref(&input, move |input: &Input| count(&input.file).expect("the file is there"))
+    };
+    let trial = Trial::new(input.size, over(naive), over(optimized));
+    Ok(trial.reference("read() into one buffer of 64 KiB", over(one_buffer)).units(input.size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        let folder = places::scratch().unwrap();
+        let path = folder.path().join("file");
+        let large = "x".repeat(64 * 1024 - 1) + "\n\ny";
+        for (text, expected) in [("", 0), ("\n", 1), ("one\ntwo\nthe rest", 2), (&large, 2)] {
+            fs::write(&path, text).unwrap();
+            for count in [naive, optimized, one_buffer] {
+                assert_eq!(count(&path).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        for count in [naive, optimized, one_buffer] {
+            assert_eq!(count(Path::new("/no/such")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+    }
+
+    #[test]
+    fn trap_the_whole_file_is_touched_not_only_mapped() {
+        // The only newline is the last byte: a side that stops early, or counts only what it
+        // happened to page in, misses it.
+        let folder = places::scratch().unwrap();
+        let path = folder.path().join("file");
+        let mut bytes = vec![b'x'; 3 * 1024 * 1024 + 5];
+        *bytes.last_mut().unwrap() = b'\n';
+        fs::write(&path, &bytes).unwrap();
+        for count in [naive, optimized, one_buffer] {
+            assert_eq!(count(&path).unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn trap_the_sweep_has_files_for_which_a_map_is_too_much() {
+        let points = PAIR.axis.points.default_points();
+        assert!(points[0] <= 4_096, "one page: the copy is cheaper than the map");
+        assert!(points[points.len() - 1] >= 8 << 20, "larger than the caches of a core");
+    }
+}
