@@ -2,4 +2,5 @@
 
 crate::family! {
     "parallelism": "Use all cores";
+    parallel_map,
 }
