@@ -2,5 +2,6 @@
 
 crate::family! {
     "parallelism": "Use all cores";
+    padded_counters,
     parallel_map,
 }
