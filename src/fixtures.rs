@@ -4,3 +4,4 @@
 //! [`crate::causes::exclude_thread`].
 
 pub mod sqlite;
+pub mod zipf;
