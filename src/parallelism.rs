@@ -4,4 +4,5 @@ crate::family! {
     "parallelism": "Use all cores";
     padded_counters,
     parallel_map,
+    sharded_map,
 }

@@ -16,7 +16,7 @@ use crate::{
         Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
         Shape, Side, Unavailable,
     },
-    trial::{Role, Trial, contended},
+    trial::{Role, Runner, Trial, contended},
 };
 
 /// Counters in use on the 64-byte line that holds most of them, counted from their addresses.
@@ -151,7 +151,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         move |state, worker| optimized(state, worker, part(&events, worker, threads)),
         |state| state.iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
     );
-    let trial = Trial::new(padded(threads).len() as u64, naive, optimized);
+    let trial = Trial::new(naive.threads() as u64, naive, optimized);
     Ok(trial.units(units).counting(move |role, counts| {
         let sharing = match role {
             Role::Naive => most_on_a_line(Adjacent::new(threads).counters().iter()),
