@@ -2,4 +2,7 @@
 
 crate::family! {
     "parallelism": "Use all cores";
+    padded_counters,
+    parallel_map,
+    sharded_map,
 }

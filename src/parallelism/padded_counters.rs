@@ -1,0 +1,213 @@
+//! A counter for each thread, each on a cache line of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    causes::Cause,
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Shape, Side, Unavailable,
+    },
+    trial::{Role, Runner, Trial, contended},
+};
+
+/// Counters in use on the 64-byte line that holds most of them, counted from their addresses.
+const SHARING_A_LINE: Cause = Cause::new("counters_on_a_line", "counters on one cache line");
+
+/// Events handled in one iteration, by all threads together.
+const EVENTS: u64 = 16_384;
+
+pub const PAIR: Pair = Pair {
+    title: "Give each thread's counter a cache line of its own",
+    review: Review {
+        smell: "`Vec<AtomicU64>`, `[AtomicU64; N]` or neighbouring fields of one struct, where each \
+                element is written by another thread, for every event. No two threads write the \
+                same counter, and still they wait for each other: they share its cache line.",
+        remedy: "`Vec<CachePadded<AtomicU64>>` with `crossbeam_utils::CachePadded`. It pads to 128 \
+                 bytes on x86-64, as the prefetcher fetches lines in pairs, and to what each other \
+                 architecture needs.",
+        keep_naive_when: "The counters are written rarely, or added up in a local variable and stored \
+                          once at the end, which is better than either where nobody must read them \
+                          meanwhile. Or the threads are hyper-threads of one core, which share its \
+                          first-level cache: padding changes nothing between them.",
+        costs: "128 bytes a counter in place of 8. Whoever sums them reads one line for each.",
+        lint: None,
+    },
+    naive: Side {
+        summary: "adjacent AtomicU64",
+        growth: Growth::Other("grows: up to eight threads write one line"),
+    },
+    optimized: Side {
+        summary: "CachePadded<AtomicU64>",
+        growth: Growth::Other("shrinks as 1/threads"),
+    },
+    axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
+    parameter: None,
+    unit: "event",
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: SHARING_A_LINE,
+        naive: Count::Exactly(|case| case.point.min(8)),
+        optimized: Count::Exactly(|_| 1),
+    }],
+    explanation: "A line is written by one core at a time. Where t counters share it, each addition \
+                  by another core than the last must first fetch the line from there, which costs \
+                  several additions in the cache at hand; and the t threads take turns where they \
+                  should run at once. So the gain is that fetch on top of the ratio of counters, \
+                  unless one thread does many additions before it loses the line. With one thread \
+                  nothing is shared and both sides are alike. Threads are not pinned: what two \
+                  threads on one core (or on its two hyper-threads) count meanwhile shows no effect.",
+    limit: Limit::None(
+        "one addition in the cache at hand for each event; no machine number has it",
+    ),
+    proof: Proof { resources: Resources::System, max_size: 300 },
+    prepare,
+};
+
+/// Adds this worker's events (the bytes of each) to its counter, which others may read meanwhile.
+fn naive(counters: &[AtomicU64], worker: usize, events: &[u32]) {
+    for bytes in events {
+        counters[worker].fetch_add(u64::from(*bytes), Relaxed);
+    }
+}
+
+/// Adds this worker's events (the bytes of each) to its counter, which others may read meanwhile.
+fn optimized(counters: &[CachePadded<AtomicU64>], worker: usize, events: &[u32]) {
+    for bytes in events {
+        counters[worker].fetch_add(u64::from(*bytes), Relaxed);
+    }
+}
+
+/// Adjacent counters that start at a line's boundary. The allocator gives any multiple of 16, so
+/// that eight counters would lie on one line or on two as luck has it; here the count repeats.
+struct Adjacent {
+    memory: Vec<AtomicU64>,
+    first: usize,
+    threads: usize,
+}
+
+impl Adjacent {
+    fn new(threads: usize) -> Adjacent {
+        let memory: Vec<AtomicU64> = (0..threads + 7).map(|_| AtomicU64::new(0)).collect();
+        let first = memory.as_ptr().align_offset(64);
+        Adjacent { memory, first, threads }
+    }
+
+    fn counters(&self) -> &[AtomicU64] {
+        &self.memory[self.first..][..self.threads]
+    }
+}
+
+fn padded(threads: usize) -> Vec<CachePadded<AtomicU64>> {
+    (0..threads).map(|_| CachePadded::new(AtomicU64::new(0))).collect()
+}
+
+/// How many of these counters lie on the 64-byte line that holds most of them.
+fn most_on_a_line<'a>(counters: impl Iterator<Item = &'a AtomicU64>) -> u64 {
+    let mut lines = HashMap::new();
+    for counter in counters {
+        *lines.entry(std::ptr::from_ref(counter).addr() / 64).or_insert(0) += 1;
+    }
+    lines.into_values().max().unwrap_or(0)
+}
+
+/// Sizes of responses, uniform up to 64 KiB: what is added does not change what adding costs.
+fn input(case: &Case) -> Vec<u32> {
+    let values = case.values(case.items(EVENTS));
+    match case.shape {
+        Shape::Realistic => values.into_iter().map(|value| (value % 65_536) as u32).collect(),
+        _ => values.into_iter().map(|value| value as u32).collect(),
+    }
+}
+
+/// The events of one worker of `threads`: all workers together have each event once.
+fn part(events: &[u32], worker: usize, threads: usize) -> &[u32] {
+    let bound = |worker: usize| events.len() * worker / threads;
+    &events[bound(worker)..bound(worker + 1)]
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let threads = case.point as usize;
+    let events = Arc::new(input(case));
+    let units = events.len() as u64;
+    let theirs = Arc::clone(&events);
+    let naive = contended(
+        threads,
+        move || Adjacent::new(threads),
+        move |state, worker| naive(state.counters(), worker, part(&theirs, worker, threads)),
+        |state| state.counters().iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
+    );
+    let optimized = contended(
+        threads,
+        move || padded(threads),
+        move |state, worker| optimized(state, worker, part(&events, worker, threads)),
+        |state| state.iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
+    );
+    let trial = Trial::new(naive.threads() as u64, naive, optimized);
+    Ok(trial.units(units).counting(move |role, counts| {
+        let sharing = match role {
+            Role::Naive => most_on_a_line(Adjacent::new(threads).counters().iter()),
+            _ => most_on_a_line(padded(threads).iter().map(|counter| &**counter)),
+        };
+        counts.set(SHARING_A_LINE, sharing);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        let (adjacent, padded) = (Adjacent::new(2), padded(2));
+        for (worker, events) in [(0, &[1, 2][..]), (1, &[u32::MAX, 1]), (0, &[3])] {
+            naive(adjacent.counters(), worker, events);
+            optimized(&padded, worker, events);
+        }
+        for (worker, sum) in [(0, 6), (1, 1 << 32)] {
+            assert_eq!(adjacent.counters()[worker].load(Relaxed), sum);
+            assert_eq!(padded[worker].load(Relaxed), sum);
+        }
+    }
+
+    #[test]
+    fn every_event_belongs_to_one_worker() {
+        let events: Vec<u32> = (0..101).collect();
+        for threads in [1, 2, 3, 64, 200] {
+            let parts = (0..threads).flat_map(|worker| part(&events, worker, threads));
+            assert!(parts.eq(&events));
+        }
+    }
+
+    #[test]
+    fn trap_the_naive_counters_really_share_lines() {
+        // Were each on its own line, or were the padded ones together, there would be nothing to see.
+        for threads in [1, 2, 3, 8, 9, 64] {
+            let adjacent = Adjacent::new(threads);
+            assert_eq!(most_on_a_line(adjacent.counters().iter()), threads.min(8) as u64);
+            let padded = padded(threads);
+            assert_eq!(most_on_a_line(padded.iter().map(|counter| &**counter)), 1);
+        }
+    }
+
+    #[test]
+    fn trap_no_counter_is_shared_itself() {
+        // Contention for one counter is another technique's: each worker's sum is its own.
+        let mut trial = prepare(&Case::realistic(4, 0, 1)).unwrap();
+        trial.verify().unwrap();
+        let events = input(&Case::realistic(4, 0, 1));
+        let adjacent = Adjacent::new(4);
+        naive(adjacent.counters(), 2, part(&events, 2, 4));
+        let sums: Vec<u64> = adjacent.counters().iter().map(|c| c.load(Relaxed)).collect();
+        let sum: u64 = part(&events, 2, 4).iter().map(|bytes| u64::from(*bytes)).sum();
+        assert_eq!(sums, [0, 0, sum, 0]);
+    }
+}
