@@ -2,7 +2,7 @@
 
 use crate::{
     family::Entry,
-    pair::{Case, Level, Levels, Origin, Parameter, Points, logical_cores, thread_counts},
+    pair::{Case, Level, Levels, Origin, Pair, Parameter, Points, logical_cores, thread_counts},
     trial::Role,
 };
 
@@ -48,8 +48,8 @@ fn thin(points: &[u64], kept: &[usize]) -> Vec<u64> {
 
 /// Values of the parameter with their labels, all origins; one without a label if there is no
 /// parameter.
-pub fn levels(entry: &Entry) -> Vec<LevelOf> {
-    match entry.parameter.as_ref() {
+pub fn levels(pair: &Pair) -> Vec<LevelOf> {
+    match pair.parameter.as_ref() {
         None => vec![LevelOf { label: String::new(), value: 0, level: None }],
         Some(Parameter { levels: Levels::Fixed(levels), .. }) => levels
             .iter()

@@ -3,10 +3,10 @@
 //! Fixtures measure nothing. What serves in the background leaves itself out of the causes with
 //! [`crate::causes::exclude_thread`].
 
-pub mod shop;
-pub mod sql_server;
 pub mod kv_server;
 pub mod log_lines;
+pub mod shop;
+pub mod sql_server;
 pub mod sqlite;
 pub mod text;
 pub mod zipf;

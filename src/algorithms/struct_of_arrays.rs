@@ -39,6 +39,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "record",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::CACHE_LINES,

@@ -47,6 +47,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "byte",
+    peer: Some("str_find"),
     metric: Metric::Time,
     causes: &[Claim {
         cause: NEEDLE_COMPARISONS,
@@ -151,7 +152,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, |input| naive(input, |window, needle| window == needle)),
         by_ref(&input, optimized),
     );
-    let trial = trial.reference("std's str::find", by_ref(&input, str_find));
+    let trial = trial.reference(by_ref(&input, str_find));
     Ok(trial.units(bytes).counting(move |role, counts| {
         let count = match role {
             Role::Naive => {

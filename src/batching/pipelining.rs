@@ -62,6 +62,7 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "request",
+    peer: None,
     metric: Metric::Time,
     causes: &[
         Claim {

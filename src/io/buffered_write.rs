@@ -48,6 +48,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "byte",
+    peer: Some("bufwriter_8k"),
     metric: Metric::Time,
     causes: &[
         Claim {
@@ -169,13 +170,10 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             Written(Rc::clone(file))
         }),
     )
-    .reference(
-        "BufWriter::new (8 KiB)",
-        resetting(state(file("reference")?), empty, |(file, lines, _)| {
-            default_buffer(lines, &**file).expect("the data folder takes the file");
-            Written(Rc::clone(file))
-        }),
-    )
+    .reference(resetting(state(file("reference")?), empty, |(file, lines, _)| {
+        default_buffer(lines, &**file).expect("the data folder takes the file");
+        Written(Rc::clone(file))
+    }))
     .units(size))
 }
 

@@ -52,6 +52,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "byte",
+    peer: Some("read_64k"),
     metric: Metric::Time,
     causes: &[
         Claim {
@@ -135,7 +136,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, move |input: &Input| count(&input.file).expect("the file is there"))
     };
     let trial = Trial::new(input.size, over(naive), over(optimized));
-    Ok(trial.reference("read() into one buffer of 64 KiB", over(one_buffer)).units(input.size))
+    Ok(trial.reference(over(one_buffer)).units(input.size))
 }
 
 #[cfg(test)]

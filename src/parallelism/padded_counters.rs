@@ -52,6 +52,7 @@ pub const PAIR: Pair = Pair {
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: None,
     unit: "event",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: SHARING_A_LINE,

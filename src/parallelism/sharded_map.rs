@@ -72,6 +72,7 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "operation",
+    peer: Some("papaya"),
     metric: Metric::Time,
     causes: &[Claim {
         cause: BUSIEST_LOCK,
@@ -276,7 +277,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         papaya,
         |map| map.pin().iter().map(|(key, quota)| (*key, *quota)).collect(),
     );
-    let trial = Trial::new(naive.threads() as u64, naive, optimized).reference("papaya", papaya);
+    let trial = Trial::new(naive.threads() as u64, naive, optimized).reference(papaya);
     Ok(trial.units(input.operations.len() as u64).counting(move |role, counts| {
         let busiest = match role {
             Role::Naive => input.operations.len() as u64,
@@ -319,7 +320,7 @@ mod tests {
 
     #[test]
     fn trap_the_keys_are_not_all_in_one_shard() {
-        for level in PAIR.measured_levels(1) {
+        for level in crate::cases::levels(&PAIR).iter().map(|level| level.value) {
             let input = input(&Case::realistic(2, level, 1));
             let map = dash_map(&input.quotas);
             let fair = OPERATIONS / map.shards().len() as u64;
@@ -333,7 +334,7 @@ mod tests {
 
     #[test]
     fn trap_the_map_and_its_use_are_of_a_realistic_size_and_mix() {
-        for level in PAIR.measured_levels(1) {
+        for level in crate::cases::levels(&PAIR).iter().map(|level| level.value) {
             let input = input(&Case::realistic(2, level, 1));
             assert_eq!(input.quotas.len() as u64, KEYS);
             // Far more than a first-level cache holds, even counting only the keys in use.

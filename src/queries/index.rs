@@ -45,6 +45,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "lookup",
+    peer: None,
     metric: Metric::Time,
     causes: &[
         Claim {

@@ -53,6 +53,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "page",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::VM_STEPS,

@@ -69,6 +69,7 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "order",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::ROUND_TRIPS,
