@@ -20,6 +20,7 @@ use criterion::{
 };
 
 use crate::{
+    calibration,
     cases::{self, Extent, NamedCase},
     causes::{self, Counts},
     family::{Entry, Family},
@@ -45,8 +46,10 @@ const MEASUREMENT: Duration = Duration::from_millis(360);
 const SHORT_MEASUREMENT: Duration = Duration::from_millis(120);
 /// The same while the interval of the gain contains 1.
 const LONG_MEASUREMENT: Duration = Duration::from_millis(700);
-/// Batches of a case that are repeated because others held the CPU.
-const REPEATS: u32 = 40;
+/// Time for which batches of a case are repeated because others held the CPU.
+const REPEAT_TIME: Duration = Duration::from_millis(200);
+/// Paired batches below which a case has no interval worth the name.
+const ENOUGH_PAIRS: usize = 8;
 
 /// Runs the benchmarks of a family with the process's arguments: the `main` of a bench binary.
 pub fn run(family: &'static Family) {
@@ -226,6 +229,9 @@ fn measure(family: &'static Family, flags: &Flags, selector: &Selector) {
     }
     let found = run.load().unwrap_or_else(|error| fail(1, &error.to_string()));
     println!("\n{}", table::of_family(&found, family));
+    if let Some(verdict) = calibration::verdict(&found) {
+        println!("{verdict}\n");
+    }
     match report::write(&found, std::path::Path::new("reports")) {
         Ok(page) => println!("report: {}\nresult: {}", page.display(), run.path().display()),
         Err(error) => {
@@ -394,21 +400,14 @@ impl Bench<'_> {
             let case = sweep.cases.iter().find(|case| case.point == point)?;
             Some(((*label).clone(), case.measured()?))
         })?;
-        let iteration_ns = |role| {
+        let side = |role| {
             let side = base.side(role)?;
             let trips = side.causes.get(causes::ROUND_TRIPS)?;
-            let units = base.units_per_iteration as f64;
-            Some(side.time_ns.median * units + (trips * rtt_us * 1_000) as f64)
+            Some((side.time_ns.median * base.units_per_iteration as f64, trips))
         };
-        let (naive_ns, optimized_ns) = (iteration_ns(Role::Naive)?, iteration_ns(Role::Optimized)?);
-        Some(Outcome::Computed(Computed {
-            from,
-            rtt_us,
-            naive_ns,
-            optimized_ns,
-            gain: naive_ns / optimized_ns,
-            confirmation,
-        }))
+        let mut computed = at_distance(side(Role::Naive)?, side(Role::Optimized)?, rtt_us);
+        (computed.from, computed.confirmation) = (from, confirmation);
+        Some(Outcome::Computed(computed))
     }
 
     /// Measures one case.
@@ -430,17 +429,23 @@ impl Bench<'_> {
         group.throughput(Throughput::Elements(units)).sampling_mode(SamplingMode::Flat);
         let probe = LoadProbe::start();
         let mut timer = TrialTimer::new(&mut trial, &self.delay);
-        let mut gain = Interleaver::new(Role::Naive, Role::Optimized, REPEATS);
-        let mut against_reference = Interleaver::new(Role::Reference, Role::Optimized, REPEATS);
+        let mut gain = Interleaver::new(Role::Naive, Role::Optimized, REPEAT_TIME);
+        let mut against_reference = Interleaver::new(Role::Reference, Role::Optimized, REPEAT_TIME);
         for role in roles {
             let interleaver =
                 if role == Role::Reference { &mut against_reference } else { &mut gain };
             let pace = warm(&mut timer, role);
             self.plan(group, interleaver, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
+            let fills_up = role != Role::Naive;
             group.bench_function(id, |bencher| {
                 bencher.iter_custom(|iterations| {
-                    interleaver.run(role, iterations, &mut |role, n| timer.run(role, n))
+                    let mut timer = |role, n| timer.run(role, n);
+                    let elapsed = interleaver.run(role, iterations, &mut timer);
+                    if fills_up && interleaver.pairs().len() < ENOUGH_PAIRS {
+                        interleaver.top_up(ENOUGH_PAIRS, &mut timer);
+                    }
+                    elapsed
                 });
             });
         }
@@ -543,6 +548,22 @@ impl Bench<'_> {
     }
 }
 
+/// A case at a distance, from the time (ns) and round trips of an iteration of both sides.
+fn at_distance(naive: (f64, u64), optimized: (f64, u64), rtt_us: u64) -> Computed {
+    let at = |(ns, trips): (f64, u64)| ns + (trips * rtt_us * 1_000) as f64;
+    let saved_trips = naive.1.checked_sub(optimized.1).filter(|saved| *saved > 0);
+    Computed {
+        from: String::new(),
+        rtt_us,
+        naive_ns: at(naive),
+        optimized_ns: at(optimized),
+        gain: at(naive) / at(optimized),
+        break_even_rtt_us: saved_trips
+            .map(|saved| ((optimized.0 - naive.0) / saved as f64 / 1_000.0).max(0.0)),
+        confirmation: None,
+    }
+}
+
 /// Gain in bytes held: a ratio of two counts.
 fn bytes_gain(sides: &[SideResult]) -> Option<Interval> {
     let held = |role| {
@@ -631,6 +652,16 @@ mod tests {
 
     fn gain(low: f64, high: f64) -> Interval {
         Interval { low, estimate: (low * high).sqrt(), high }
+    }
+
+    #[test]
+    fn distance_adds_round_trips_to_time() {
+        // 101 trips and 1 ms against 1 trip and 2 ms, 1 ms apart.
+        let computed = at_distance((1e6, 101), (2e6, 1), 1_000);
+        assert_eq!((computed.naive_ns, computed.optimized_ns, computed.gain), (102e6, 3e6, 34.0));
+        assert_eq!(computed.break_even_rtt_us, Some(10.0));
+        assert_eq!(at_distance((2e6, 9), (1e6, 1), 5).break_even_rtt_us, Some(0.0));
+        assert_eq!(at_distance((1e6, 1), (2e6, 1), 5).break_even_rtt_us, None);
     }
 
     #[test]

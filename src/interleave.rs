@@ -62,7 +62,7 @@ pub struct Interleaver {
     open: Option<Open>,
     other_first: bool,
     pairs_up: bool,
-    repeats_left: u32,
+    repeat_time_left: Duration,
     disturbed: u32,
     batches: u32,
     pairs: Vec<PairedTimes>,
@@ -77,15 +77,15 @@ struct Open {
 }
 
 impl Interleaver {
-    /// Interleaves `first` and `second`. A disturbed batch is repeated, `repeats` times in all.
-    pub fn new(first: Role, second: Role, repeats: u32) -> Interleaver {
+    /// Interleaves `first` and `second`. Disturbed batches are repeated, for `repeat_time` in all.
+    pub fn new(first: Role, second: Role, repeat_time: Duration) -> Interleaver {
         Interleaver {
             sides: [first, second],
             pace: [Pace::default(); 2],
             open: None,
             other_first: false,
             pairs_up: true,
-            repeats_left: repeats,
+            repeat_time_left: repeat_time,
             disturbed: 0,
             batches: 0,
             pairs: Vec::new(),
@@ -168,6 +168,21 @@ impl Interleaver {
         total
     }
 
+    /// Runs pairs of pieces until there are `count`, for a case whose iterations are so long that
+    /// criterion asks for few.
+    pub fn top_up(&mut self, count: usize, timer: &mut dyn Timer) {
+        self.pair_up(true);
+        while self.pairs.len() < count {
+            let before = self.pairs.len();
+            let iterations = self.iterations_in(0, self.target());
+            self.run(self.sides[0], iterations, timer);
+            // A side that the clock does not see never makes a pair.
+            if self.pairs.len() == before && self.open.is_none() {
+                return;
+            }
+        }
+    }
+
     /// How long a piece should last: at least one iteration of the slower side, so that both get
     /// about half of the time.
     fn target(&self) -> Duration {
@@ -191,8 +206,8 @@ impl Interleaver {
 
     fn batch(&mut self, side: usize, iterations: u64, timer: &mut dyn Timer) -> Duration {
         let mut batch = timer.batch(self.sides[side], iterations);
-        while batch.disturbed && self.repeats_left > 0 {
-            self.repeats_left -= 1;
+        while batch.disturbed && !self.repeat_time_left.is_zero() {
+            self.repeat_time_left = self.repeat_time_left.saturating_sub(batch.elapsed);
             batch = timer.batch(self.sides[side], iterations);
         }
         self.batches += 1;
@@ -237,7 +252,7 @@ mod tests {
     #[test]
     fn sides_alternate_in_the_order_a_b_b_a() {
         let mut machine = FakeMachine::new(100.0);
-        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 0);
+        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
         interleaver.run(Role::Naive, 1, &mut machine);
         interleaver.forget();
         machine.log.clear();
@@ -250,7 +265,7 @@ mod tests {
     fn the_time_of_the_asked_side_alone_is_returned() {
         for role in [Role::Naive, Role::Optimized] {
             let mut machine = FakeMachine::new(300.0);
-            let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 0);
+            let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
             let mut total = Duration::ZERO;
             for n in [1, 2, 4, 8, 16] {
                 total += interleaver.run(role, n, &mut machine);
@@ -266,7 +281,8 @@ mod tests {
         for naive_us in [1.0, 100.0, 20_000.0] {
             for role in [Role::Naive, Role::Optimized] {
                 let mut machine = FakeMachine::new(naive_us);
-                let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 0);
+                let mut interleaver =
+                    Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
                 while machine.now_us < 500_000.0 {
                     interleaver.run(role, 7, &mut machine);
                 }
@@ -287,21 +303,33 @@ mod tests {
             let disturbed = calls == 2 || calls > 40;
             Batch { elapsed: Duration::from_millis(3) * n as u32, disturbed }
         };
-        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 5);
+        let repeat_time = Duration::from_millis(15);
+        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, repeat_time);
         interleaver.run(Role::Naive, 10, &mut timer);
         assert_eq!(interleaver.disturbed_share(), 0.0);
         interleaver.run(Role::Naive, 100, &mut timer);
-        assert_eq!(interleaver.repeats_left, 0);
+        assert_eq!(interleaver.repeat_time_left, Duration::ZERO);
         assert!(interleaver.disturbed_share() > 0.5);
     }
 
     #[test]
     fn once_the_gain_is_known_the_asked_side_runs_alone() {
         let mut machine = FakeMachine::new(100.0);
-        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 0);
+        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
         interleaver.pair_up(false);
         interleaver.run(Role::Optimized, 100, &mut machine);
         assert_eq!(machine.log, [Role::Optimized]);
+    }
+
+    #[test]
+    fn long_iterations_are_topped_up_to_enough_pairs() {
+        for naive_us in [1.0, 50_000.0] {
+            let mut machine = FakeMachine::new(naive_us);
+            let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
+            interleaver.run(Role::Naive, 2, &mut machine);
+            interleaver.top_up(8, &mut machine);
+            assert_eq!(interleaver.pairs().len(), 8);
+        }
     }
 
     #[test]
@@ -314,8 +342,9 @@ mod tests {
             },
             disturbed: false,
         };
-        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, 0);
+        let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
         interleaver.run(Role::Naive, 10, &mut timer);
+        interleaver.top_up(8, &mut timer);
         assert_eq!(interleaver.pairs(), []);
     }
 }

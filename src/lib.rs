@@ -5,6 +5,7 @@
 //! code map.
 
 pub mod bench;
+pub mod calibration;
 pub mod cases;
 pub mod causes;
 pub mod cli;
@@ -44,11 +45,12 @@ pub mod queries;
 
 /// The families of the catalogue, in the order of the report.
 #[cfg(feature = "catalogue")]
-pub static CATALOGUE: [&family::Family; 6] = [
+pub static CATALOGUE: [&family::Family; 7] = [
     &algorithms::FAMILY,
     &caching::FAMILY,
     &queries::FAMILY,
     &batching::FAMILY,
     &io::FAMILY,
     &parallelism::FAMILY,
+    &calibration::FAMILY,
 ];

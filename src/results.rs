@@ -166,6 +166,9 @@ pub struct Computed {
     pub optimized_ns: f64,
     /// Naive ÷ optimized.
     pub gain: f64,
+    /// Round-trip time from which on the optimized side wins, µs: 0 if it does at any distance,
+    /// `None` if it makes no fewer round trips.
+    pub break_even_rtt_us: Option<f64>,
     /// The same case measured at a real delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Box<Measured>>,

@@ -6,9 +6,12 @@ use crate::{
     causes::Cause,
     family::{Entry, Family},
     format,
-    results::{CaseResult, Measured, Outcome, Run, Sweep},
+    results::{CaseResult, Computed, Measured, Outcome, Run, Sweep},
     trial::Role,
 };
+
+/// Width of a table that goes to no terminal.
+const WIDTH: u16 = 140;
 
 /// One sweep, summed up in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +54,34 @@ pub fn rows_of(run: &Run, entry: &Entry) -> Vec<Row> {
             })
         };
         let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
-        let computed = sweep.cases.iter().any(|case| matches!(case.outcome, Outcome::Computed(_)));
+        let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
+            Outcome::Computed(computed) => Some(computed_break_even(computed)),
+            _ => None,
+        });
         Row {
             id: entry.id.to_owned(),
             level: sweep.level.clone(),
             near: end(sweep.cases.first()),
             far: end(far),
-            break_even: if computed {
-                "computed".to_owned()
-            } else {
-                sweep.break_even.summary.clone()
-            },
+            break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
             cause: cause_of(entry, sweep),
         }
     };
     result.sweeps.iter().map(row).collect()
+}
+
+fn computed_break_even(computed: &Computed) -> String {
+    let from = &computed.from;
+    match computed.break_even_rtt_us {
+        None => format!("computed from {from}: no fewer round trips"),
+        Some(0.0) => format!("computed from {from}: wins at any distance"),
+        Some(rtt) => {
+            format!(
+                "computed from {from}: wins from a round trip of {} on",
+                format::duration(rtt * 1e3)
+            )
+        }
+    }
 }
 
 /// "10,001 → 1 SQL statements", at the last measured point.
@@ -90,7 +106,12 @@ pub fn one_line(outcome: &Outcome) -> String {
                 measured.mark.as_ref().map_or(String::new(), |mark| format!(" [marked: {mark}]"));
             format!("{}{mark}", format::gain(&measured.gain))
         }
-        Outcome::Computed(computed) => format!("{} (computed)", format::times(computed.gain)),
+        Outcome::Computed(computed) => {
+            let confirmed = computed.confirmation.as_ref().map_or(String::new(), |measured| {
+                format!("; measured at a real delay: {}", format::gain(&measured.gain))
+            });
+            format!("{} (computed{confirmed})", format::times(computed.gain))
+        }
         Outcome::Unavailable { reason } => {
             format!("not measured: {}", reason.trim_start_matches("not measured: "))
         }
@@ -121,6 +142,9 @@ pub fn of_family(run: &Run, family: &Family) -> String {
     let mut table = Table::new();
     *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(WIDTH);
+    }
     table.set_header([
         "pair",
         "gain at one end",

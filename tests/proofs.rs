@@ -73,4 +73,4 @@ macro_rules! families {
     };
 }
 
-families!(algorithms caching queries batching io parallelism);
+families!(algorithms caching queries batching io parallelism calibration);

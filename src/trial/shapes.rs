@@ -102,7 +102,7 @@ impl<I: Clone, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
 
 /// Runs `iterations` in chunks that `run` times, growing the chunk while its time is short
 /// against a clock read.
-fn in_chunks(
+pub(super) fn in_chunks(
     iterations: u64,
     chunk: &mut usize,
     mut run: impl FnMut(usize) -> Duration,

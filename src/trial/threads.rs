@@ -9,7 +9,7 @@ use std::{
 
 use rayon::ThreadPool;
 
-use super::{Answer, ErasedAnswer, Runner, Window};
+use super::{Answer, ErasedAnswer, Runner, Window, shapes::in_chunks};
 
 /// A side that runs inside a rayon pool: `side(&input)` on a worker of `pool`, the whole batch
 /// inside one entry of it, which is off the clock. An answer is dropped off the clock.
@@ -23,28 +23,31 @@ where
     A: Answer + Send,
     F: Fn(&I) -> A + Sync + Send + 'static,
 {
-    Pooled { pool: Arc::clone(pool), input: Arc::clone(input), side }
+    Pooled { pool: Arc::clone(pool), input: Arc::clone(input), side, chunk: 1 }
 }
 
 struct Pooled<I, F> {
     pool: Arc<ThreadPool>,
     input: Arc<I>,
     side: F,
+    chunk: usize,
 }
 
 impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for Pooled<I, F> {
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
-        let (input, side) = (&*self.input, &self.side);
+        let (input, side, chunk) = (&*self.input, &self.side, &mut self.chunk);
         self.pool.install(|| {
-            let mut total = Duration::ZERO;
-            for _ in 0..iterations {
+            in_chunks(iterations, chunk, |count| {
+                let mut answers = Vec::with_capacity(count);
                 let start = Instant::now();
-                let answer = black_box(side(black_box(input)));
-                total += start.elapsed();
-                drop(answer);
-            }
-            total
+                for _ in 0..count {
+                    answers.push(black_box(side(black_box(input))));
+                }
+                let elapsed = start.elapsed();
+                drop(answers);
+                elapsed
+            })
         })
     }
 

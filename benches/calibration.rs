@@ -1,0 +1,5 @@
+//! The benches of the family `calibration`: the suite measures itself.
+
+fn main() {
+    worthit::bench::run(&worthit::calibration::FAMILY);
+}

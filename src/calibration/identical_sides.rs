@@ -1,0 +1,102 @@
+//! Two identical sides, which must come out as 1.00×.
+
+use std::{hint::black_box, sync::Arc};
+
+use crate::{
+    causes::Cause,
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Side, Unavailable,
+    },
+    trial::{Role, Trial, by_ref},
+};
+
+const STEPS: Cause = Cause::new("steps", "steps");
+
+pub const PAIR: Pair = Pair {
+    title: "Compare a function with itself",
+    review: Review {
+        smell: "A comparison of two builds or two functions that was never made on equals.",
+        remedy: "Run it on two copies of one function first: what it finds there is what it cannot tell.",
+        keep_naive_when: "Always: there is nothing to gain.",
+        costs: "Nothing.",
+        lint: None,
+    },
+    naive: Side { summary: "a chain of multiplications", growth: Growth::Linear },
+    optimized: Side { summary: "a copy of it", growth: Growth::Linear },
+    axis: Axis {
+        name: "steps",
+        unit: "steps",
+        is_size: true,
+        points: Points::Fixed { default: &[100, 10_000, 1_000_000], deep: &[] },
+    },
+    parameter: None,
+    unit: "step",
+    peer: None,
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: STEPS,
+        naive: Count::Exactly(|case| case.point),
+        optimized: Count::Exactly(|case| case.point),
+    }],
+    explanation: "Equal work, equal time: whatever else the table shows is the error of the measure.",
+    limit: Limit::None(
+        "the chain waits for its own multiplications; it measures nothing of the machine",
+    ),
+    proof: Proof { resources: Resources::Memory, max_size: 1_000 },
+    prepare,
+};
+
+/// Each step needs the one before, so that neither code layout nor the memory matters much.
+/// The two sides differ in `COPY` alone, which keeps the compiler from making one function of them.
+#[inline(always)]
+fn chain<const COPY: u8>(steps: &u64, mut count: impl FnMut()) -> u64 {
+    black_box(COPY);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..*steps {
+        count();
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(17);
+    }
+    state
+}
+
+#[inline(never)]
+fn naive(steps: &u64) -> u64 {
+    chain::<0>(steps, || ())
+}
+
+#[inline(never)]
+fn optimized(steps: &u64) -> u64 {
+    chain::<1>(steps, || ())
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let steps = Arc::new(case.point);
+    let trial = Trial::new(*steps, by_ref(&steps, naive), by_ref(&steps, optimized));
+    Ok(trial.units(*steps).counting(move |role, counts| {
+        let mut count = 0;
+        match role {
+            Role::Naive => chain::<0>(&steps, || count += 1),
+            _ => chain::<1>(&steps, || count += 1),
+        };
+        counts.set(STEPS, count);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        assert_eq!(naive(&0), 0x9e37_79b9_7f4a_7c15);
+        let once = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(17);
+        assert_eq!((naive(&1), optimized(&1)), (once, once));
+    }
+
+    #[test]
+    fn trap_the_sides_are_two_functions() {
+        let sides: [fn(&u64) -> u64; 2] = [naive, optimized];
+        assert_ne!(sides[0] as usize, sides[1] as usize);
+    }
+}
