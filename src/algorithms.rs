@@ -3,6 +3,7 @@
 crate::family! {
     "algorithms": "Do less work";
     binary_search,
+    branchless_filter,
     hash_dedup,
     struct_of_arrays,
     substring,
