@@ -2,4 +2,5 @@
 
 crate::family! {
     "batching": "Pay the fixed cost once";
+    transaction,
 }
