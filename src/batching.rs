@@ -3,4 +3,5 @@
 crate::family! {
     "batching": "Pay the fixed cost once";
     pipelining,
+    transaction,
 }

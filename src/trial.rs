@@ -5,7 +5,7 @@
 //! nothing to an iteration. `black_box`, drops, resets, runtime entry, spawning and barriers live
 //! here and nowhere else, and all of them are off the clock.
 //!
-//! The shapes: [`by_ref`], [`by_value`], [`resetting`], [`asynchronous`], [`pooled`],
+//! The shapes: [`by_ref`], [`by_value`], [`resetting`], [`changing`], [`asynchronous`], [`pooled`],
 //! [`contended`] and [`open_loop`].
 
 mod open_loop;
@@ -15,7 +15,7 @@ mod threads;
 use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
 pub use open_loop::{MIN_LATENCY_SAMPLES, OpenLoop, open_loop, percentile};
-pub use shapes::{asynchronous, bare_loop, by_ref, by_value, resetting};
+pub use shapes::{asynchronous, bare_loop, by_ref, by_value, changing, resetting};
 pub use threads::{contended, pooled};
 
 use crate::causes::{self, Counts};

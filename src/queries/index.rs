@@ -29,7 +29,7 @@ pub const PAIR: Pair = Pair {
                 Often a foreign key: SQLite and PostgreSQL do not index the referring column by themselves.",
         remedy: "`CREATE INDEX orders_by_customer ON orders (customer_id)`, and a test that \
                  `EXPLAIN QUERY PLAN` says `SEARCH … USING INDEX`.",
-        keep_naive_when: "The table stays within a few hundred rows, or the condition holds for a large \
+        keep_naive_when: "The table stays within a hundred rows or so, or the condition holds for a large \
                           share of the rows: then a scan reads fewer pages than the index sends it to.",
         costs: "Space for a copy of the column and the row ids; every insert, delete and change of the \
                 column writes one more tree.",
@@ -61,11 +61,11 @@ pub const PAIR: Pair = Pair {
             optimized: Count::AtMost(|_| LOOKUPS * 500),
         },
     ],
-    explanation: "n steps through the table became a descent of a few pages and one more for each row \
-                  found. A scanned row costs a fraction of a microsecond, more once the table no longer \
-                  fits SQLite's page cache (2 MB unless set otherwise) and is read again by every scan; \
-                  starting a statement on a file costs as much as some tens of rows. The gain is the \
-                  ratio of these two times, so it is far below n and grows with it.",
+    explanation: "n steps through the table became a descent of a few pages and a look at each row \
+                  found. Starting a statement on a file costs as much as scanning a few hundred rows, \
+                  on both sides. So the gain is far below n: about one in a few hundred of it, more \
+                  once the table no longer fits SQLite's page cache (2 MB unless set otherwise) and \
+                  each scan reads it again.",
     limit: Limit::Statements(|_| LOOKUPS),
     proof: Proof { resources: Resources::System, max_size: 500 },
     prepare,

@@ -158,6 +158,38 @@ impl<S, A: Answer, R: FnMut(&mut S), F: Fn(&mut S) -> A> Runner for Resetting<S,
     }
 }
 
+/// As [`resetting`], for a side whose answer is the state it leaves: `summary(&mut state)` reads
+/// the answer from it, off the clock and uncounted.
+pub fn changing<S: 'static, A: Answer>(
+    state: S,
+    reset: impl FnMut(&mut S) + 'static,
+    side: impl Fn(&mut S) + 'static,
+    summary: impl Fn(&mut S) -> A + 'static,
+) -> impl Runner + 'static {
+    Changing { inner: Resetting { state, reset, side }, summary }
+}
+
+struct Changing<S, R, F, G> {
+    inner: Resetting<S, R, F>,
+    summary: G,
+}
+
+impl<S, A: Answer, R, F, G> Runner for Changing<S, R, F, G>
+where
+    R: FnMut(&mut S),
+    F: Fn(&mut S),
+    G: Fn(&mut S) -> A,
+{
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.inner.measure(iterations)
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        self.inner.answer(window);
+        Box::new((self.summary)(&mut self.inner.state))
+    }
+}
+
 /// An asynchronous side: `side(&input).await`, iterations one after another inside one entry of
 /// `runtime`, which is off the clock. Answers are dropped on it: make them small.
 pub fn asynchronous<I: 'static, A: Answer, F: AsyncFn(&I) -> A + 'static>(
@@ -279,6 +311,25 @@ mod tests {
         });
         runner.measure(10);
         assert!(runner.answer(&Window::UNOBSERVED).equals(&1_usize));
+    }
+
+    #[test]
+    fn changing_answers_with_what_it_leaves() {
+        let seen = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&seen);
+        let mut runner = changing(
+            Vec::new(),
+            Vec::clear,
+            |items: &mut Vec<u8>| items.push(1),
+            move |items| {
+                counted.set(counted.get() + 1);
+                items.clone()
+            },
+        );
+        runner.measure(10);
+        assert_eq!(seen.get(), 0, "off the clock");
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&vec![1_u8]));
+        assert_eq!(seen.get(), 1);
     }
 
     #[test]

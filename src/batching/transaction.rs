@@ -1,0 +1,219 @@
+//! Insert many rows durably: one transaction, not a commit for each.
+
+use rusqlite::{Connection, Row};
+
+use crate::{
+    causes,
+    fixtures::shop::{self, ShopFile, Size},
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Side, Unavailable,
+    },
+    places,
+    trial::{Trial, changing},
+};
+
+const CUSTOMERS: u64 = 100;
+const INSERT: &str =
+    "INSERT INTO orders (customer_id, placed_at, status, note) VALUES (?1, ?2, 'paid', ?3)";
+
+pub const PAIR: Pair = Pair {
+    title: "Write many rows in one transaction",
+    review: Review {
+        smell: "`execute(\"INSERT …\")` in a loop without a transaction around it: each row is a \
+                transaction of its own, and waits for the disk.",
+        remedy: "`let transaction = connection.transaction()?`, the loop, `transaction.commit()?`. For an \
+                 endless stream, commit every few hundred rows or every few milliseconds.",
+        keep_naive_when: "Each row is acknowledged to somebody before the next one comes, or rows must \
+                          stand or fall one by one.",
+        costs: "A crash or an error loses the whole batch, not one row; other writers wait for as long as \
+                the transaction is open.",
+        lint: None,
+    },
+    naive: Side { summary: "a commit for each row", growth: Growth::Linear },
+    optimized: Side { summary: "one transaction around the loop", growth: Growth::Constant },
+    axis: Axis {
+        name: "rows",
+        unit: "rows",
+        is_size: true,
+        // A row costs a flush, milliseconds on many disks: more rows only on request.
+        points: Points::Fixed { default: &[1, 2, 3, 5], deep: &[16, 64, 256] },
+    },
+    parameter: None,
+    unit: "row",
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: causes::FSYNCS,
+        naive: Count::Exactly(|case| case.point),
+        optimized: Count::Exactly(|_| 1),
+    }],
+    explanation: "n flushes became one. A flush waits for the disk and takes hundreds to thousands of \
+                  times what inserting a row does, so their ratio is the gain, until there are so many rows \
+                  that inserting them takes as long as one flush.",
+    limit: Limit::Fsyncs(|_| 1),
+    proof: Proof { resources: Resources::System, max_size: 8 },
+    prepare,
+};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Order {
+    customer_id: i64,
+    placed_at: i64,
+    note: String,
+}
+
+struct State {
+    shop: Connection,
+    orders: Vec<Order>,
+    _file: ShopFile,
+}
+
+/// Adds the orders.
+fn naive(shop: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
+    for order in orders {
+        insert(shop, order)?;
+    }
+    Ok(())
+}
+
+/// Adds the orders, all or none.
+fn optimized(shop: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
+    let transaction = shop.transaction()?;
+    for order in orders {
+        insert(&transaction, order)?;
+    }
+    transaction.commit()
+}
+
+fn insert(shop: &Connection, order: &Order) -> rusqlite::Result<()> {
+    let mut insert = shop.prepare_cached(INSERT)?;
+    insert.execute((order.customer_id, order.placed_at, &order.note)).map(drop)
+}
+
+/// The orders in the shop.
+fn stored(shop: &Connection) -> rusqlite::Result<Vec<Order>> {
+    let order = |row: &Row<'_>| {
+        Ok(Order { customer_id: row.get(0)?, placed_at: row.get(1)?, note: row.get(2)? })
+    };
+    let sql = "SELECT customer_id, placed_at, note FROM orders ORDER BY id";
+    shop.prepare_cached(sql)?.query_map((), order)?.collect()
+}
+
+impl State {
+    fn new(case: &Case) -> Result<State, Unavailable> {
+        let size = Size { customers: CUSTOMERS, products: 1, orders: 0 };
+        let file = ShopFile::new(places::durable_scratch()?, case, size, "")?;
+        let shop = file.open()?;
+        // Checkpoints are made by the reset alone: they would come now and then, and flush.
+        shop.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
+            .expect("SQLite knows these");
+        Ok(State { shop, orders: orders(case), _file: file })
+    }
+
+    /// No orders, and a write-ahead log that begins anew in the file it has: what is timed neither
+    /// extends the file (once it ran) nor writes the log's header, which takes a flush of its own.
+    /// The reset itself flushes nothing, to be over soon.
+    fn reset(&mut self) {
+        let reset = || -> rusqlite::Result<()> {
+            let shop = &self.shop;
+            shop.execute_batch("PRAGMA synchronous = OFF; DELETE FROM orders")?;
+            shop.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(()))?;
+            shop.execute_batch("UPDATE products SET stock = stock + 1; PRAGMA synchronous = FULL")
+        };
+        reset().expect("the shop can be emptied");
+    }
+}
+
+fn orders(case: &Case) -> Vec<Order> {
+    let mut rng = case.rng("notes");
+    let order = |value: u64| {
+        let mut note = String::new();
+        shop::words(&mut rng, 5..25, &mut note);
+        Order { customer_id: (value % CUSTOMERS) as i64 + 1, placed_at: value as i64, note }
+    };
+    case.values(case.point as usize).into_iter().map(order).collect()
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let (single, batch) = (State::new(case)?, State::new(case)?);
+    let size = single.orders.len() as u64;
+    let summary = |state: &mut State| stored(&state.shop).expect("the shop is readable");
+    let single = changing(
+        single,
+        State::reset,
+        |state| naive(&mut state.shop, &state.orders).expect("the shop takes orders"),
+        summary,
+    );
+    let batch = changing(
+        batch,
+        State::reset,
+        |state| optimized(&mut state.shop, &state.orders).expect("the shop takes orders"),
+        summary,
+    );
+    Ok(Trial::new(size, single, batch).units(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        let order = |placed_at| Order { customer_id: 7, placed_at, note: "§".to_owned() };
+        for side in [naive, optimized] {
+            let mut shop = Connection::open_in_memory().unwrap();
+            shop.execute_batch(
+                "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id NOT NULL, placed_at,
+                                      status, note)",
+            )
+            .unwrap();
+            side(&mut shop, &[]).unwrap();
+            side(&mut shop, &[order(2), order(1)]).unwrap();
+            assert_eq!(stored(&shop).unwrap(), [order(2), order(1)]);
+            assert!(shop.is_autocommit(), "everything is committed");
+        }
+    }
+
+    fn durable() -> Option<State> {
+        // Where fsync is free, the pair is a row that says so, and there is nothing to test.
+        State::new(&Case { proof_size: Some(0), ..Case::realistic(5, 0, 42) }).ok()
+    }
+
+    fn pragma(state: &State, name: &str) -> String {
+        let value = state.shop.query_row(&format!("PRAGMA {name}"), (), |row| {
+            row.get_ref(0)
+                .map(|v| v.as_str().map_or_else(|_| v.as_i64().unwrap().to_string(), str::to_owned))
+        });
+        value.unwrap()
+    }
+
+    /// The toy commits to memory, or to a file that nobody flushes.
+    #[test]
+    fn trap_both_sides_are_durable_when_timed() {
+        let Some(mut state) = durable() else { return };
+        for _ in 0..2 {
+            state.reset();
+            assert_eq!(pragma(&state, "journal_mode"), "wal");
+            assert_eq!(pragma(&state, "synchronous"), "2", "FULL");
+            let folder = std::path::Path::new(state.shop.path().unwrap()).parent().unwrap();
+            let kind = places::filesystem(folder).unwrap();
+            assert!(!["tmpfs", "ramfs"].contains(&kind.as_str()), "{kind}");
+            naive(&mut state.shop, &state.orders).unwrap();
+        }
+    }
+
+    #[test]
+    fn trap_every_iteration_finds_the_same_log_and_an_empty_table() {
+        let Some(mut state) = durable() else { return };
+        let log = format!("{}-wal", state.shop.path().unwrap());
+        let mut lengths = Vec::new();
+        for _ in 0..4 {
+            state.reset();
+            assert_eq!(stored(&state.shop).unwrap(), []);
+            naive(&mut state.shop, &state.orders).unwrap();
+            assert_eq!(stored(&state.shop).unwrap(), state.orders);
+            lengths.push(std::fs::metadata(&log).unwrap().len());
+        }
+        assert!(lengths.windows(2).skip(1).all(|pair| pair[0] == pair[1]), "{lengths:?}");
+    }
+}
