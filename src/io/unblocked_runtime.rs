@@ -64,7 +64,8 @@ pub const PAIR: Pair = Pair {
                   is a whole call. From about 8 % on, calls arrive faster than they end; the queue then \
                   grows for as long as the load lasts, so there the figure says how long the load was and \
                   the gain has no settled value. No call on the worker, and nobody waits behind one. At \
-                  0 % the sides do the same.",
+                  0 % the sides do the same. A 99th percentile of microseconds needs two quiet cores: \
+                  one time slice lost to another process outlasts a blocking call.",
     limit: Limit::None("the latency of waking a worker, which the scheduler sets"),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
