@@ -2,6 +2,8 @@
 
 crate::family! {
     "io": "Do not wait for each byte";
+    async_fanout,
     buffered_write,
     mapped_scan,
+    unblocked_runtime,
 }

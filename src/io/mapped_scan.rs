@@ -67,10 +67,11 @@ pub const PAIR: Pair = Pair {
             optimized: Count::Exactly(|_| 0),
         },
     ],
-    explanation: "Every byte was copied out of the page cache into a fresh Vec and then read again; mapped, \
-                  it is read once, where the kernel has it. The gain is what copying into fresh pages \
-                  costs over scanning, less what the map costs: entries in the page table for each page \
-                  and their removal. No count of calls or bytes gives that ratio; the limit does.",
+    explanation: "Reading in moves every byte three times: out of the page cache, into the Vec, and into \
+                  the scan. Mapped, the scan reads it where the kernel has it, once. So the gain nears \
+                  three where the memory beyond the caches sets the pace. A Vec too large for the \
+                  allocator to keep costs more, as the kernel zeroes its pages anew each time; and the \
+                  map costs an entry in the page table for each page, which is why small files lose.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,

@@ -166,6 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn a_stall_is_seen_by_all_that_were_due_meanwhile() {
+        const STALL: Duration = Duration::from_millis(60);
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        let runtime = Arc::new(builder.worker_threads(1).build().unwrap());
+        let load = OpenLoop { interval: Duration::from_micros(10), requests: 2_000 };
+        let mut runner = open_loop(&runtime, &Arc::new(()), load, |_: &Arc<()>, i| {
+            let stall = async move {
+                if i == 0 {
+                    std::thread::sleep(STALL);
+                }
+            };
+            (i > 0, stall)
+        });
+        // The load lasts 20 ms, all of it within the stall: whoever is due last waits 40 ms. Were
+        // requests held back until the stall is over, nobody would.
+        let p99 = runner.measure(1);
+        assert!(p99 >= STALL - 2_000 * load.interval, "{p99:?}");
+    }
+
+    #[test]
     #[should_panic(expected = "a 99th percentile of 999 latencies")]
     fn too_few_samples_are_refused() {
         runner(1_998).measure(1);
