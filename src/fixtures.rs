@@ -3,5 +3,6 @@
 //! Fixtures measure nothing. What serves in the background leaves itself out of the causes with
 //! [`crate::causes::exclude_thread`].
 
+pub mod origin;
 pub mod sqlite;
 pub mod zipf;
