@@ -61,8 +61,8 @@ pub const PAIR: Pair = Pair {
     explanation: "n computations became one, by an origin that does one at a time (it has one core for \
                   us). Beside it each request costs its task and its wake-up, which the waiting ones \
                   pay too: at the far end these together cost as much as the one computation, and the \
-                  gain is little more than half of n. An origin with more cores to spare than there are requests \
-                  would hide the difference in time and pay for it in load.",
+                  gain is little more than half of n. An origin with more cores to spare than there \
+                  are requests would hide the difference in time and pay for it in load.",
     limit: Limit::RoundTrips(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 64 },
     prepare,
