@@ -3,4 +3,5 @@
 crate::family! {
     "caching": "Do not do it twice";
     query_cache,
+    single_flight,
 }

@@ -7,6 +7,7 @@ pub mod kv_server;
 pub mod log_lines;
 pub mod shop;
 pub mod sql_server;
+pub mod origin;
 pub mod sqlite;
 pub mod text;
 pub mod zipf;
