@@ -5,9 +5,9 @@
 
 pub mod kv_server;
 pub mod log_lines;
+pub mod origin;
 pub mod shop;
 pub mod sql_server;
-pub mod origin;
 pub mod sqlite;
 pub mod text;
 pub mod zipf;

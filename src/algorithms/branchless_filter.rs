@@ -47,6 +47,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "value",
+    peer: Some("portable"),
     metric: Metric::Time,
     causes: &[Claim {
         cause: MISPREDICTIONS,
@@ -220,7 +221,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, |input| naive(input, |value| value < input.limit)),
         by_ref(&input, optimized),
     );
-    let trial = trial.reference("portable branch-free loop", by_ref(&input, portable));
+    let trial = trial.reference(by_ref(&input, portable));
     Ok(trial.units(input.values.len() as u64).counting(move |role, counts| {
         let mut predictor = TwoBitPredictor::default();
         if role == Role::Naive {

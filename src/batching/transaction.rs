@@ -41,6 +41,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "row",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::FSYNCS,

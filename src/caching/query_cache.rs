@@ -59,6 +59,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "operation",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::STATEMENTS,

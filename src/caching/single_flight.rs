@@ -52,6 +52,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "request",
+    peer: Some("quick_cache"),
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPUTATIONS,
@@ -208,7 +209,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         asynchronous(&runtime, &input, naive_burst),
         asynchronous(&runtime, &input, optimized_burst),
     )
-    .reference("quick_cache", asynchronous(&runtime, &input, quick_cache_burst));
+    .reference(asynchronous(&runtime, &input, quick_cache_burst));
     Ok(trial.units(input.requests.len() as u64).counting(move |role, counts| {
         let before = input.origin.computed();
         runtime.block_on(async {

@@ -51,6 +51,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "request",
+    peer: Some("blocking_threads"),
     metric: Metric::Time,
     causes: &[Claim {
         cause: WAVES,
@@ -174,12 +175,9 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             optimized(|key| input.client.call(key), &input.keys).await.expect(ANSWERS)
         }),
     )
-    .reference(
-        "rayon pool of 8 blocking threads",
-        pooled(&pool, &input, |input: &Input| {
-            blocking_threads(&input.blocking, &input.keys).expect(ANSWERS)
-        }),
-    )
+    .reference(pooled(&pool, &input, |input: &Input| {
+        blocking_threads(&input.blocking, &input.keys).expect(ANSWERS)
+    }))
     .units(input.keys.len() as u64)
     .counting(move |role, counts| {
         let waits = Waits::default();

@@ -53,6 +53,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "request",
+    peer: None,
     metric: Metric::P99Latency,
     causes: &[Claim {
         cause: CALLS_ON_WORKERS,
