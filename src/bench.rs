@@ -22,7 +22,7 @@ use criterion::{
 use crate::{
     calibration,
     cases::{self, Extent, NamedCase},
-    causes::{self, Counts},
+    causes::{self, Cause, Counts},
     family::{Entry, Family},
     flags::{Flags, Mode, Selector},
     interleave::{Batch, Interleaver},
@@ -30,7 +30,7 @@ use crate::{
     load::{Load, LoadProbe, MARK_ABOVE, RunDelay},
     pair::{Metric, Unavailable},
     places, progress, report,
-    results::{CaseResult, Computed, Measured, Outcome, PairResult, SideResult},
+    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
     run::{self, RunFile},
     statistics::{Interval, Summary, gain_in_one_process},
     table,
@@ -232,7 +232,7 @@ fn measure(family: &'static Family, flags: &Flags, selector: &Selector) {
     if let Some(verdict) = calibration::verdict(&found) {
         println!("{verdict}\n");
     }
-    match report::write(&found, std::path::Path::new("reports")) {
+    match report::write(&found, &known_families(family), std::path::Path::new("reports")) {
         Ok(page) => println!("report: {}\nresult: {}", page.display(), run.path().display()),
         Err(error) => {
             fail(
@@ -631,6 +631,12 @@ fn voluntary_context_switches() -> i64 {
     usage.ru_nvcsw
 }
 
+impl From<&Cause> for NamedCause {
+    fn from(cause: &Cause) -> NamedCause {
+        NamedCause { id: cause.id.to_owned(), label: cause.label.to_owned() }
+    }
+}
+
 impl PairResult {
     /// What is said of a pair in results, without sweeps.
     fn of(entry: &Entry) -> PairResult {
@@ -641,6 +647,7 @@ impl PairResult {
             axis: entry.axis.name.to_owned(),
             axis_unit: entry.axis.unit.to_owned(),
             parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
+            causes: entry.named_causes().iter().map(NamedCause::from).collect(),
             sweeps: Vec::new(),
         }
     }

@@ -96,6 +96,11 @@ impl Counts {
         self.0.get(cause.id).copied()
     }
 
+    /// The count of the cause with this id.
+    pub fn get_by_id(&self, id: &str) -> Option<u64> {
+        self.0.get(id).copied()
+    }
+
     /// Sets the count of `cause`.
     pub fn set(&mut self, cause: Cause, count: u64) {
         self.0.insert(cause.id.to_owned(), count);

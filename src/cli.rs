@@ -130,7 +130,7 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<(), CliError>
                 Some(path) => path.clone(),
                 None => latest_run(&places::home().join("runs"))?,
             };
-            let page = report::write(&Run::load(&path)?, into)?;
+            let page = report::write(&Run::load(&path)?, catalogue, into)?;
             print(&format!("{} from {}\n", page.display(), path.display()))
         }
         Command::Readme { check: true, file } => Ok(readme::check(file, catalogue)?),

@@ -75,8 +75,19 @@ pub struct PairResult {
     pub axis_unit: String,
     /// The second thing that is varied.
     pub parameter: Option<String>,
+    /// What is counted; the first one explains the gain.
+    pub causes: Vec<NamedCause>,
     /// Sweeps, one a value of the parameter; one without a label if there is no parameter.
     pub sweeps: Vec<Sweep>,
+}
+
+/// A cause, as results name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedCause {
+    /// Key of the counts.
+    pub id: String,
+    /// What stands behind a number.
+    pub label: String,
 }
 
 /// One sweep along the axis.

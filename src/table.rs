@@ -3,10 +3,9 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::{
-    causes::Cause,
-    family::{Entry, Family},
+    family::Family,
     format,
-    results::{CaseResult, Computed, Measured, Outcome, Run, Sweep},
+    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep},
     trial::Role,
 };
 
@@ -31,10 +30,10 @@ pub struct Row {
 }
 
 /// The rows of one pair; one that says so if it is not in this run.
-pub fn rows_of(run: &Run, entry: &Entry) -> Vec<Row> {
-    let Some(result) = run.pairs.get(entry.id) else {
+pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
+    let Some(result) = run.pairs.get(id) else {
         return vec![Row {
-            id: entry.id.to_owned(),
+            id: id.to_owned(),
             level: String::new(),
             near: "not in this run".to_owned(),
             far: String::new(),
@@ -59,12 +58,12 @@ pub fn rows_of(run: &Run, entry: &Entry) -> Vec<Row> {
             _ => None,
         });
         Row {
-            id: entry.id.to_owned(),
+            id: id.to_owned(),
             level: sweep.level.clone(),
             near: end(sweep.cases.first()),
             far: end(far),
             break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
-            cause: cause_of(entry, sweep),
+            cause: cause_of(result, sweep),
         }
     };
     result.sweeps.iter().map(row).collect()
@@ -85,16 +84,16 @@ fn computed_break_even(computed: &Computed) -> String {
 }
 
 /// "10,001 → 1 SQL statements", at the last measured point.
-fn cause_of(entry: &Entry, sweep: &Sweep) -> String {
-    let Some(claim) = entry.causes.first() else { return String::new() };
+fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
+    let Some(cause) = pair.causes.first() else { return String::new() };
     let measured = sweep.cases.iter().rev().find_map(CaseResult::measured);
     let Some(measured) = measured else { return String::new() };
-    counts_in_words(measured, claim.cause).unwrap_or_else(|| "not counted".to_owned())
+    counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned())
 }
 
 /// "10,001 → 1 SQL statements"; `None` if it was not counted.
-pub fn counts_in_words(measured: &Measured, cause: Cause) -> Option<String> {
-    let count = |role| measured.side(role)?.causes.get(cause).map(format::count);
+fn counts_in_words(measured: &Measured, cause: &NamedCause) -> Option<String> {
+    let count = |role| measured.side(role)?.causes.get_by_id(&cause.id).map(format::count);
     Some(format!("{} → {} {}", count(Role::Naive)?, count(Role::Optimized)?, cause.label))
 }
 
@@ -153,7 +152,7 @@ pub fn of_family(run: &Run, family: &Family) -> String {
         "cause at the far end",
     ]);
     for entry in family.pairs.iter().filter(|entry| run.pairs.contains_key(entry.id)) {
-        for row in rows_of(run, entry) {
+        for row in rows_of(run, entry.id) {
             let name =
                 if row.level.is_empty() { row.id } else { format!("{}\n  {}", row.id, row.level) };
             table.add_row([name, row.near, row.far, row.break_even, row.cause]);
