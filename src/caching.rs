@@ -2,4 +2,5 @@
 
 crate::family! {
     "caching": "Do not do it twice";
+    memoize,
 }

@@ -109,7 +109,7 @@ mod tests {
     fn known_answers() {
         for dedup in [naive, optimized] {
             assert_eq!(dedup(vec![3_u64, 1, 3, 2, 1, 3]), [3, 1, 2]);
-            assert_eq!(dedup(vec![]), []);
+            assert!(dedup(vec![]).is_empty());
             assert_eq!(dedup(vec![7; 100]), [7]);
         }
     }
