@@ -308,5 +308,8 @@ mod tests {
     fn trap_the_hits_are_not_of_one_user() {
         let most = requests_by_user(99).into_iter().max().unwrap();
         assert!(most * 4 < REQUESTS, "one user makes {most} of {REQUESTS} requests");
+        let requests = input(&Case::realistic(99, 0, 1)).requests;
+        let again = requests.windows(2).filter(|pair| pair[0].user == pair[1].user).count() as u64;
+        assert!(again * 3 < REQUESTS, "{again} of {REQUESTS} requests repeat the one before");
     }
 }
