@@ -2,6 +2,7 @@
 
 crate::family! {
     "caching": "Do not do it twice";
+    memoize,
     query_cache,
     single_flight,
 }

@@ -26,10 +26,11 @@ pub const PAIR: Pair = Pair {
                 is a cheap test and its outcome a coin toss.",
         remedy: "Write every value and advance the end of the output by `keep(x) as usize`, so that \
                  a value not kept is overwritten; or compact eight at a time with a vector shuffle, \
-                 as the optimized side does where the processor has AVX2 (AVX-512 compresses sixteen).",
-        keep_naive_when: "Nearly all or nearly no values are kept, or they come sorted or in long runs: \
-                          a branch that is predicted is free, and the portable branch-free loop \
-                          gains nothing there. Or `keep` is dear: then it is the cost.",
+                 as the optimized side does where the processor has AVX2 (AVX-512's compress, \
+                 tried here, gains little more).",
+        keep_naive_when: "Nearly no values are kept, or they come sorted or in long runs: a branch that \
+                          is predicted is free, and the portable branch-free loop, which writes \
+                          every value, gains little or loses. Or `keep` is dear: then it is the cost.",
         costs: "Code that must be explained; the vector form is `unsafe` and per architecture. The output's \
                 space is reserved for all values.",
         lint: None,

@@ -1,0 +1,315 @@
+//! Remember what a pure function returned: a bounded cache, not the same computation again.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use lru::LruCache;
+use rand::{Rng, RngExt, seq::SliceRandom};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    causes,
+    fixtures::zipf::Zipf,
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Shape, Side, Unavailable,
+    },
+    trial::{Role, Trial, by_ref},
+};
+
+/// Requests in one iteration; a multiple of 100, so that each hit rate is exact.
+const REQUESTS: u64 = 10_000;
+
+/// Results that the cache holds; fewer than there are users at every hit rate.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+pub const PAIR: Pair = Pair {
+    title: "Memoize a pure function in a bounded cache",
+    review: Review {
+        smell: "A pure function of the same key, a parse or a rendering, called again on each request \
+                of a loop or handler whose keys repeat.",
+        remedy: "`lru::LruCache` of a stated capacity: `*cache.get_or_insert(key, || compute(key))`.",
+        keep_naive_when: "Keys seldom come again before they are evicted. The break-even hit rate is what \
+                          the cache adds to a miss (hash, insertion, eviction) over what a computation \
+                          costs: low for the microsecond here, never reached for one of a few dozen \
+                          nanoseconds. Measure the hit rate before adding a cache.",
+        costs: "The memory of a full cache. Staleness, as soon as the function reads anything besides its \
+                key: then the cache needs invalidation. Among threads a lock, or a cache for each.",
+        lint: None,
+    },
+    naive: Side { summary: "compute on every request", growth: Growth::Constant },
+    optimized: Side {
+        summary: "lru::LruCache, empty at first",
+        growth: Growth::Other("falls with the share of misses"),
+    },
+    axis: Axis {
+        name: "hit rate",
+        unit: "%",
+        is_size: false,
+        points: Points::Fixed { default: &[0, 10, 25, 50, 90, 99], deep: &[] },
+    },
+    parameter: None,
+    unit: "request",
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: causes::COMPUTATIONS,
+        naive: Count::Exactly(|_| REQUESTS),
+        optimized: Count::Exactly(|case| REQUESTS * (100 - case.point) / 100),
+    }],
+    explanation: "One computation in a hundred is left at the far end, and the gain is a third of that \
+                  or so: a lookup, which hashes the key and moves it to the front of the list, is \
+                  paid on every request and there costs more than the computations that are left. At \
+                  no hits the side pays a lookup, an insertion and an eviction for nothing and loses. \
+                  The computation is the parse of a JSON document of some two hundred bytes; \
+                  a dearer one moves the break-even towards 0 and the gain towards 100.",
+    limit: Limit::Hashes(|_| REQUESTS),
+    proof: Proof { resources: Resources::Memory, max_size: 1_000 },
+    prepare,
+};
+
+/// May this user do that?
+struct Request {
+    /// Place in [`Input::documents`].
+    user: usize,
+    /// One bit of [`Permissions`].
+    action: u32,
+}
+
+struct Input {
+    requests: Vec<Request>,
+    /// For each user the JSON document that says what they may do.
+    documents: Vec<String>,
+}
+
+/// Bits: what a user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Permissions(u32);
+
+impl Permissions {
+    fn allow(self, action: u32) -> bool {
+        self.0 & action != 0
+    }
+}
+
+/// Whether each request is allowed; `compute` is [`permissions_of`].
+fn naive(input: &Input, mut compute: impl FnMut(&str) -> Permissions) -> Vec<bool> {
+    let allowed = |request: &Request| {
+        let permissions = compute(&input.documents[request.user]);
+        permissions.allow(request.action)
+    };
+    input.requests.iter().map(allowed).collect()
+}
+
+/// Whether each request is allowed; `compute` is [`permissions_of`].
+fn optimized(input: &Input, mut compute: impl FnMut(&str) -> Permissions) -> Vec<bool> {
+    let mut cache = LruCache::new(CAPACITY);
+    let allowed = |request: &Request| {
+        let miss = || compute(&input.documents[request.user]);
+        let permissions = *cache.get_or_insert(request.user, miss);
+        permissions.allow(request.action)
+    };
+    input.requests.iter().map(allowed).collect()
+}
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    suspended: bool,
+    #[serde(borrow)]
+    roles: Vec<&'a str>,
+    #[serde(borrow)]
+    grants: Vec<Grant<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Grant<'a> {
+    on: &'a str,
+    #[serde(borrow)]
+    may: Vec<&'a str>,
+}
+
+const OBJECTS: [&str; 4] = ["invoices", "payments", "customers", "reports"];
+const VERBS: [&str; 4] = ["read", "write", "approve", "delete"];
+const ROLES: [&str; 4] = ["auditor", "clerk", "manager", "administrator"];
+
+/// The pure function: what a document's roles and grants add up to.
+fn permissions_of(document: &str) -> Permissions {
+    let document: Document = serde_json::from_str(document).expect("a valid document");
+    if document.suspended {
+        return Permissions(0);
+    }
+    let of_role = |role: &&str| match *role {
+        "auditor" => 0x1111,
+        "clerk" => 0x0333,
+        "manager" => 0x7777,
+        "administrator" => 0xffff,
+        _ => 0,
+    };
+    let place = |name: &str, names: [&str; 4]| names.iter().position(|n| *n == name);
+    let of_grant = |grant: &Grant| {
+        let verbs = grant.may.iter().filter_map(|verb| place(verb, VERBS));
+        let bits = verbs.fold(0, |bits, verb| bits | 1 << verb);
+        place(grant.on, OBJECTS).map_or(0, |object| bits << (4 * object))
+    };
+    let roles = document.roles.iter().map(of_role);
+    Permissions(roles.chain(document.grants.iter().map(of_grant)).fold(0, |all, one| all | one))
+}
+
+fn document(user: usize, rng: &mut impl Rng) -> String {
+    let mut some = |names: [&'static str; 4]| -> Vec<&str> {
+        names.into_iter().filter(|_| rng.random()).collect()
+    };
+    let roles = &some(ROLES)[..];
+    let objects = some(OBJECTS);
+    let grants: Vec<_> =
+        objects.into_iter().map(|on| json!({ "on": on, "may": some(VERBS) })).collect();
+    json!({
+        "user": user,
+        "email": format!("user{user}@example.com"),
+        "suspended": user % 16 == 15,
+        "roles": roles.first().into_iter().collect::<Vec<_>>(),
+        "grants": grants,
+    })
+    .to_string()
+}
+
+/// The users of `count` requests, of which exactly the stated share hits an LRU cache of
+/// [`CAPACITY`]. The cache is Mattson's stack of recent keys (1970): a hit is drawn by its depth, the
+/// most recent most often; a miss is a new user or, as often, one that was evicted.
+fn users(case: &Case, count: usize) -> Vec<usize> {
+    let mut rng = case.rng("users");
+    let hits = count * case.point as usize / 100;
+    let mut is_hit: Vec<bool> = (0..count).map(|i| i < hits).collect();
+    is_hit.shuffle(&mut rng);
+    // Nobody hits an empty cache.
+    if let Some(miss) = is_hit.iter().position(|hit| !hit) {
+        is_hit.swap(0, miss);
+    }
+    let depths = Zipf::new(CAPACITY.get(), if case.shape == Shape::Random { 0 } else { 4 });
+    // The most recent is the last.
+    let (mut cached, mut evicted, mut known) = (Vec::new(), Vec::new(), 0);
+    let next = |hit: bool| {
+        let user = if hit {
+            let depth = match case.shape {
+                Shape::DuplicateHeavy => 0,
+                Shape::Adversarial => cached.len() - 1,
+                _ => depths.sample(&mut rng) % cached.len(),
+            };
+            cached.remove(cached.len() - 1 - depth)
+        } else if !evicted.is_empty() && rng.random() {
+            evicted.swap_remove(rng.random_range(0..evicted.len()))
+        } else {
+            known += 1;
+            known - 1
+        };
+        cached.push(user);
+        if cached.len() > CAPACITY.get() {
+            evicted.push(cached.remove(0));
+        }
+        user
+    };
+    is_hit.into_iter().map(next).collect()
+}
+
+fn input(case: &Case) -> Input {
+    let users = users(case, case.items(REQUESTS) / 100 * 100);
+    let mut rng = case.rng("documents");
+    let known = users.iter().max().map_or(0, |last| last + 1);
+    let documents = (0..known).map(|user| document(user, &mut rng)).collect();
+    let request = |user| Request { user, action: 1 << rng.random_range(0..16) };
+    Input { requests: users.into_iter().map(request).collect(), documents }
+}
+
+/// The percentage of these requests that hit an LRU cache, replayed with a plain list; without
+/// requests it is what was asked for.
+fn hit_rate(input: &Input, asked: u64) -> u64 {
+    let (mut cached, mut hits) = (Vec::new(), 0);
+    for Request { user, .. } in &input.requests {
+        match cached.iter().rposition(|known| known == user) {
+            Some(place) => {
+                cached.remove(place);
+                hits += 1;
+            }
+            None if cached.len() == CAPACITY.get() => {
+                cached.remove(0);
+            }
+            None => {}
+        }
+        cached.push(*user);
+    }
+    (hits * 100_u64).checked_div(input.requests.len() as u64).unwrap_or(asked)
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let input = Arc::new(input(case));
+    let counted = Arc::clone(&input);
+    let trial = Trial::new(
+        hit_rate(&input, case.point),
+        by_ref(&input, |input| naive(input, permissions_of)),
+        by_ref(&input, |input| optimized(input, permissions_of)),
+    );
+    Ok(trial.units(input.requests.len() as u64).counting(move |role, counts| {
+        let mut computations = 0;
+        let compute = |document: &str| {
+            computations += 1;
+            permissions_of(document)
+        };
+        match role {
+            Role::Naive => naive(&counted, compute),
+            _ => optimized(&counted, compute),
+        };
+        counts.set(causes::COMPUTATIONS, computations);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        let document = |suspended, roles: &[&str]| {
+            let grants = [json!({ "on": "payments", "may": ["read", "approve"] })];
+            json!({ "suspended": suspended, "roles": roles, "grants": grants }).to_string()
+        };
+        assert_eq!(permissions_of(&document(false, &[])), Permissions(0x0050));
+        assert_eq!(permissions_of(&document(false, &["clerk"])), Permissions(0x0373));
+        assert_eq!(permissions_of(&document(true, &["clerk"])), Permissions(0));
+
+        let request = |user, action| Request { user, action };
+        let input = Input {
+            documents: vec![document(false, &[]), document(true, &[])],
+            requests: vec![request(0, 0x10), request(1, 0x10), request(0, 0x10), request(0, 1)],
+        };
+        assert_eq!(naive(&input, permissions_of), [true, false, true, false]);
+        assert_eq!(optimized(&input, permissions_of), [true, false, true, false]);
+    }
+
+    /// How many requests each user makes, in a realistic input.
+    fn requests_by_user(point: u64) -> Vec<u64> {
+        let input = input(&Case::realistic(point, 0, 1));
+        let mut requests = vec![0; input.documents.len()];
+        for Request { user, .. } in &input.requests {
+            requests[*user] += 1;
+        }
+        requests
+    }
+
+    #[test]
+    fn trap_the_cache_cannot_hold_every_user() {
+        for point in PAIR.axis.points.default_points() {
+            let users = requests_by_user(point).len();
+            assert!(users > CAPACITY.get(), "{users} users at {point} %");
+            let misses = REQUESTS * (100 - point) / 100;
+            assert!((users as u64) < misses, "nobody comes back after an eviction at {point} %");
+        }
+    }
+
+    #[test]
+    fn trap_the_hits_are_not_of_one_user() {
+        let most = requests_by_user(99).into_iter().max().unwrap();
+        assert!(most * 4 < REQUESTS, "one user makes {most} of {REQUESTS} requests");
+        let requests = input(&Case::realistic(99, 0, 1)).requests;
+        let again = requests.windows(2).filter(|pair| pair[0].user == pair[1].user).count() as u64;
+        assert!(again * 3 < REQUESTS, "{again} of {REQUESTS} requests repeat the one before");
+    }
+}
