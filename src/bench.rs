@@ -23,7 +23,7 @@ use crate::{
     calibration,
     cases::{self, Extent, NamedCase},
     causes::{self, Cause, Counts},
-    family::{Entry, Family},
+    family::{Entry, Family, nearest_id},
     flags::{Flags, Mode, Selector},
     interleave::{Batch, Interleaver},
     interrupt,
@@ -109,11 +109,8 @@ fn refuse_empty_selection(family: &'static Family, flags: &Flags, selector: &Sel
     if families.iter().any(|family| ids(family, flags).any(|id| selector.selects(&id))) {
         return;
     }
-    let pairs = families.iter().flat_map(|family| family.pairs);
-    let nearest = pairs
-        .map(|entry| (strsim::jaro_winkler(filter, entry.name()), entry.id))
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    let hint = nearest.map_or(String::new(), |(_, id)| format!("; did you mean `{id}`?"));
+    let nearest = nearest_id(filter, &families);
+    let hint = nearest.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
     fail(2, &format!("no benchmark matches `{filter}`{hint} `cargo bench -- --list` names all"));
 }
 
@@ -279,7 +276,8 @@ fn measure_here(
     selected: &[&Entry],
     run: &RunFile,
 ) {
-    let names: Vec<&str> = selected.iter().map(|entry| entry.id).collect();
+    let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
+    let names: Vec<&str> = counted.map(|entry| entry.id).collect();
     let tallies =
         tally::by_command(family, &names, extent(flags), flags.seed).unwrap_or_else(|error| {
             eprintln!("worthit: causes are not counted: {error}");

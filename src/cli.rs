@@ -10,7 +10,7 @@ use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
     cases::Extent,
-    family::{Entry, Family},
+    family::{Entry, Family, nearest_id},
     format, interrupt,
     pair::Count,
     places, readme, report,
@@ -151,11 +151,8 @@ fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, Cl
     if let Some(entry) = entries().find(|entry| entry.id == asked || entry.name() == asked) {
         return Ok(entry);
     }
-    let likeness = |entry: &&Entry| {
-        strsim::jaro_winkler(asked, entry.id).max(strsim::jaro_winkler(asked, entry.name()))
-    };
-    let nearest = entries().max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
-    let hint = nearest.map_or(String::new(), |entry| format!(", did you mean `{}`?", entry.id));
+    let hint = nearest_id(asked, catalogue);
+    let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
     Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
 }
 

@@ -49,6 +49,16 @@ impl Deref for Entry {
     }
 }
 
+/// The id among `families` that is most like what was asked for, in whole or by its name.
+pub fn nearest_id(asked: &str, families: &[&'static Family]) -> Option<&'static str> {
+    let likeness = |entry: &Entry| {
+        strsim::jaro_winkler(asked, entry.id).max(strsim::jaro_winkler(asked, entry.name()))
+    };
+    let entries = families.iter().flat_map(|family| family.pairs);
+    let nearest = entries.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
+    nearest.map(|entry| entry.id)
+}
+
 /// Lists a family, in `src/<family>.rs`: one line a pair, the name of its file in `src/<family>/`. Each file has a `pub const PAIR: Pair`;
 /// the id is made of the names of family and file, so they cannot differ.
 #[macro_export]

@@ -50,6 +50,7 @@ pub const PAIR: Pair = Pair {
     },
     parameter: None,
     unit: "request",
+    peer: None,
     metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPUTATIONS,
