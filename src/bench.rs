@@ -294,6 +294,10 @@ fn measure_here(
         progress: progress::Progress::new(total_cases(family, flags, selector), run),
     };
     let mut criterion = criterion();
+    if flags.quick {
+        // Plots cost several times what a quick measurement does.
+        criterion = criterion.without_plots();
+    }
     for entry in selected {
         bench.pair(&mut criterion, entry);
     }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use crate::format;
+
 /// Confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
 
@@ -228,27 +230,27 @@ fn summarize(
     };
     let mut parts = Vec::new();
     if first.0 > gains[0].0 {
-        parts.push(format!("indistinguishable below {}", first.0));
+        parts.push(format!("indistinguishable below {}", format::count(first.0)));
     }
     for crossing in crossings {
         let verb = if crossing.wins { "wins" } else { "loses" };
-        let Crossing { after, before, at, .. } = crossing;
-        parts.push(format!("{verb} from about {} ({after}…{before}) on", short(*at)));
+        let (after, before) = (format::count(crossing.after), format::count(crossing.before));
+        parts.push(format!("{verb} from about {} ({after}…{before}) on", short(crossing.at)));
     }
     if crossings.is_empty() {
         parts.push(match sign(&first.1) {
-            Sign::Wins => format!("wins from {} on", first.0),
+            Sign::Wins => format!("wins from {} on", format::count(first.0)),
             _ => "never on this machine".to_owned(),
         });
     }
     if last.0 < gains[gains.len() - 1].0 {
-        parts.push(format!("indistinguishable above {}", last.0));
+        parts.push(format!("indistinguishable above {}", format::count(last.0)));
     }
     parts.join(", ")
 }
 
 fn short(value: f64) -> String {
-    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    if value < 10.0 { format!("{value:.1}") } else { format::count(value.round() as u64) }
 }
 
 #[cfg(test)]
@@ -378,7 +380,7 @@ mod tests {
         );
         assert_eq!(
             summary(&[(10, 0.5, 0.5), (1_000, 2.0, 2.0), (2_000, 0.9, 1.2)]),
-            "wins from about 100 (10…1000) on, indistinguishable above 1000"
+            "wins from about 100 (10…1,000) on, indistinguishable above 1,000"
         );
         assert_eq!(
             summary(&[(0, 0.5, 0.5), (10, 0.9, 1.2), (20, 2.0, 2.0), (40, 0.5, 0.5)]),

@@ -86,7 +86,9 @@ fn computed_break_even(computed: &Computed) -> String {
 /// "10,001 → 1 SQL statements", at the last measured point.
 fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(cause) = pair.causes.first() else { return String::new() };
-    let measured = sweep.cases.iter().rev().find_map(CaseResult::measured);
+    // A computed sweep has the counts of the one that it rests on.
+    let sweeps = [sweep].into_iter().chain(&pair.sweeps);
+    let measured = sweeps.flat_map(|sweep| sweep.cases.iter().rev()).find_map(CaseResult::measured);
     let Some(measured) = measured else { return String::new() };
     counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned())
 }
