@@ -589,7 +589,7 @@ fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
     loop {
         let batch = timer.run(role, iterations);
         if start.elapsed() > Duration::from_millis(5) || iterations > 1 << 24 {
-            return batch.elapsed / u32::try_from(iterations).unwrap_or(u32::MAX);
+            return batch.wall / u32::try_from(iterations).unwrap_or(u32::MAX);
         }
         iterations *= 2;
     }
@@ -620,7 +620,7 @@ impl<'a> TrialTimer<'a> {
         }
         // Threads of one side wait for each other, which is no disturbance.
         let disturbed = !is_threaded && waited > wall.mul_f64(MARK_ABOVE);
-        Batch { elapsed, disturbed }
+        Batch { elapsed, wall, disturbed }
     }
 }
 
