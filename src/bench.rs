@@ -46,6 +46,8 @@ const MEASUREMENT: Duration = Duration::from_millis(360);
 const SHORT_MEASUREMENT: Duration = Duration::from_millis(120);
 /// The same while the interval of the gain contains 1.
 const LONG_MEASUREMENT: Duration = Duration::from_millis(700);
+/// Warm-up and measuring time of a quick run.
+const QUICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(60));
 /// Time for which batches of a case are repeated because others held the CPU.
 const REPEAT_TIME: Duration = Duration::from_millis(200);
 /// Paired batches below which a case has no interval worth the name.
@@ -469,6 +471,7 @@ impl Bench<'_> {
         let precise = known.as_ref().is_some_and(is_precise);
         interleaver.pair_up(!precise);
         let time = match known {
+            _ if self.flags.quick => QUICK.1,
             _ if precise => SHORT_MEASUREMENT,
             Some(gain) if gain.contains(1.0) => LONG_MEASUREMENT,
             _ => MEASUREMENT,
@@ -478,12 +481,12 @@ impl Bench<'_> {
             // Criterion takes ten samples of at least one iteration and warns if they do not fit.
             group.measurement_time(time.max(wall * 13));
         }
-        if self.flags.sample_size.is_none() && !self.flags.quick {
+        if self.flags.sample_size.is_none() {
             let fitting = time.as_nanos() / wall.as_nanos().max(1) / 2;
             group.sample_size(fitting.clamp(10, 30) as usize);
         }
         if self.flags.warm_up_time.is_none() {
-            group.warm_up_time(WARM_UP);
+            group.warm_up_time(if self.flags.quick { QUICK.0 } else { WARM_UP });
         }
     }
 

@@ -29,7 +29,9 @@ pub struct Flags {
     #[arg(long, env = "WORTHIT_SEED", help_heading = "worthit", default_value_t = 42)]
     pub seed: u64,
     /// The two ends and the middle of each sweep only, measured shortly.
-    #[arg(long)]
+    ///
+    /// Not criterion's --quick, which takes two samples of at least 100 ms in all.
+    #[arg(long, env = "WORTHIT_QUICK", help_heading = "worthit")]
     pub quick: bool,
     /// Run each benchmark once, at the two ends of its sweep, to see that it works.
     #[arg(long)]
@@ -126,7 +128,8 @@ pub enum Mode {
 }
 
 /// The suite's own flags, and whether a value follows.
-const OWN: [(&str, bool); 3] = [("--rounds", true), ("--deep", false), ("--seed", true)];
+const OWN: [(&str, bool); 4] =
+    [("--rounds", true), ("--deep", false), ("--seed", true), ("--quick", false)];
 
 impl Flags {
     /// What the process was started for, as criterion decides it.
@@ -174,7 +177,13 @@ impl Flags {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let rounds = self.rounds.map(|rounds| ("WORTHIT_ROUNDS", rounds.to_string()));
         let deep = self.deep.then(|| ("WORTHIT_DEEP", "true".to_owned()));
-        rounds.into_iter().chain(deep).chain([("WORTHIT_SEED", self.seed.to_string())]).collect()
+        let quick = self.quick.then(|| ("WORTHIT_QUICK", "true".to_owned()));
+        rounds
+            .into_iter()
+            .chain(deep)
+            .chain(quick)
+            .chain([("WORTHIT_SEED", self.seed.to_string())])
+            .collect()
     }
 }
 
@@ -247,9 +256,12 @@ mod tests {
             let arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
             Flags::strip_own(&arguments).map(|kept| kept.join(" "))
         };
-        assert_eq!(strip("--bench n_plus_one --quick"), None);
+        assert_eq!(strip("--bench n_plus_one --noplot"), None);
         assert_eq!(strip("--rounds 5 --bench x").as_deref(), Some("--bench x"));
-        assert_eq!(strip("x --rounds=5 --deep --seed 7 --bench").as_deref(), Some("x --bench"));
+        assert_eq!(
+            strip("x --rounds=5 --deep --quick --seed 7 --bench").as_deref(),
+            Some("x --bench")
+        );
     }
 
     #[test]

@@ -13,20 +13,26 @@ pub struct Progress {
     /// Finished before this process began, by earlier processes of the run.
     before: usize,
     finished: usize,
+    began: Timestamp,
 }
 
 impl Progress {
     /// Progress towards `total` cases of the whole run.
     pub fn new(total: usize, run: &RunFile) -> Progress {
-        let before = run.load().map_or(0, |run| finished_cases(&run));
-        Progress { total, before, finished: 0 }
+        // A round measures the cases of earlier rounds again.
+        let is_round = std::env::var_os("WORTHIT_ROUND").is_some();
+        let found = run.load().ok().filter(|_| !is_round);
+        let before = found.map_or(0, |run| finished_cases(&run));
+        Progress { total, before, finished: 0, began: Timestamp::now() }
     }
 
     /// Tells on standard error that a case is finished.
     pub fn finished(&mut self, run: &Run, name: &str, what: &str) {
         self.finished += 1;
         let done = self.before + self.finished;
-        let elapsed = Timestamp::now().duration_since(run.started).unsigned_abs();
+        // The pace of the run, or of this round.
+        let began = if self.before > 0 { run.started } else { self.began };
+        let elapsed = Timestamp::now().duration_since(began).unsigned_abs();
         let left = time_left(elapsed, done, self.total)
             .map_or(String::new(), |left| format!(", {} left", in_words(left)));
         eprintln!("worthit [{done}/{}{left}] {name}: {what}", self.total.max(done));

@@ -15,7 +15,7 @@ mod threads;
 use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
 pub use open_loop::{MIN_LATENCY_SAMPLES, OpenLoop, open_loop, percentile};
-pub use shapes::{asynchronous, bare_loop, by_ref, by_value, changing, resetting};
+pub use shapes::{asynchronous, bare_loop, by_ref, by_value, changing, in_turn, resetting};
 pub use threads::{contended, pooled};
 
 use crate::causes::{self, Counts};

@@ -234,27 +234,46 @@ impl<I, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
     }
 }
 
-/// `x + 1` in a loop with a clock around it and nothing of a [`super::Trial`]'s making: what
+/// `x + K` in a loop with a clock around it and nothing of a [`super::Trial`]'s making: what
 /// [`by_ref`] is held against in the calibration family.
-pub fn bare_loop(input: &Arc<u64>) -> impl Runner + use<> {
-    BareLoop(Arc::clone(input))
+pub fn bare_loop<const K: u64>(input: &Arc<u64>) -> impl Runner + use<K> {
+    BareLoop::<K>(Arc::clone(input))
 }
 
-struct BareLoop(Arc<u64>);
+struct BareLoop<const K: u64>(Arc<u64>);
 
-impl Runner for BareLoop {
+impl<const K: u64> Runner for BareLoop<K> {
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
         let input = &*self.0;
         let start = Instant::now();
         for _ in 0..iterations {
-            black_box(black_box(input).wrapping_add(1));
+            black_box(black_box(input).wrapping_add(K));
         }
         start.elapsed()
     }
 
     fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        Box::new(window.around(|| self.0.wrapping_add(1)))
+        Box::new(window.around(|| self.0.wrapping_add(K)))
+    }
+}
+
+/// Several runners as one: an iteration is one of each. For copies of a loop so short that its place
+/// in memory decides its time: over many places that evens out.
+pub fn in_turn(runners: Vec<Box<dyn Runner>>) -> impl Runner {
+    InTurn(runners)
+}
+
+struct InTurn(Vec<Box<dyn Runner>>);
+
+impl Runner for InTurn {
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.0.iter_mut().map(|runner| runner.measure(iterations)).sum()
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let mut answer = |runner: &mut Box<dyn Runner>| format!("{:?}", runner.answer(window));
+        Box::new(self.0.iter_mut().map(&mut answer).collect::<Vec<String>>())
     }
 }
 
