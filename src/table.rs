@@ -44,12 +44,8 @@ pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
     let row = |sweep: &Sweep| {
         let end = |case: Option<&CaseResult>| {
             case.map_or(String::new(), |case| {
-                format!(
-                    "{} {}: {}",
-                    format::count(case.point),
-                    result.axis_unit,
-                    one_line(&case.outcome)
-                )
+                let point = format!("{} {}", format::count(case.point), result.axis_unit);
+                format!("{}: {}", point.trim_end(), one_line(&case.outcome))
             })
         };
         let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
