@@ -51,6 +51,8 @@ impl Deref for Entry {
 
 /// The id among `families` that is most like what was asked for, in whole or by its name.
 pub fn nearest_id(asked: &str, families: &[&'static Family]) -> Option<&'static str> {
+    // "N+1" is how people say it.
+    let asked = &asked.to_lowercase().replace('+', "_plus_");
     let likeness = |entry: &Entry| {
         strsim::jaro_winkler(asked, entry.id).max(strsim::jaro_winkler(asked, entry.name()))
     };
