@@ -8,9 +8,9 @@
 use std::{
     collections::BTreeMap,
     os::unix::process::CommandExt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     process::{Command, exit},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Parser;
@@ -22,20 +22,20 @@ use criterion::{
 use crate::{
     calibration,
     cases::{self, Extent, NamedCase},
-    causes::{self, Cause, Counts},
+    causes::{self, Counts},
     family::{Entry, Family, nearest_id},
     flags::{Flags, Mode, Selector},
-    interleave::{Batch, Interleaver},
+    interleave::Interleaver,
     interrupt,
-    load::{Load, LoadProbe, MARK_ABOVE, RunDelay},
-    pair::{Metric, Unavailable},
+    load::{Load, LoadProbe, RunDelay},
+    measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
     places, progress, report,
-    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
+    results::{CaseResult, Measured, Outcome, PairResult},
     run::{self, RunFile},
-    statistics::{Interval, Summary, gain_in_one_process},
+    statistics::gain_in_one_process,
     table,
     tally::{self, Tally},
-    trial::{Role, Trial},
+    trial::Role,
 };
 
 /// Criterion's warm-up; the sides were warmed when they were paced.
@@ -148,7 +148,8 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
             if runs && cases::roles(entry).into_iter().any(selected) {
                 match proven(entry, &case) {
                     Ok(proven) => trial = Some(proven),
-                    Err(Unavailable(reason)) => {
+                    Err(NotReady::Unproven(problem)) => fail(1, &problem),
+                    Err(NotReady::Unavailable(reason)) => {
                         eprintln!(
                             "{} {}: {reason}",
                             cases::group_id(entry, &case.level),
@@ -171,24 +172,6 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
         }
     }
     places::remove_own();
-}
-
-/// Makes a case ready and proves it; the run ends if the sides disagree.
-fn proven(entry: &Entry, case: &NamedCase) -> Result<Trial, Unavailable> {
-    let place = format!("{} at {} {}", entry.id, case.case.point, case.level);
-    let made = catch_unwind(AssertUnwindSafe(|| {
-        let mut trial = (entry.prepare)(&case.case)?;
-        if let Err(error) = trial.check_size(case.case.point) {
-            fail(1, &format!("{place}: {error}; it was not timed"));
-        }
-        if let Err(error) = trial.verify() {
-            fail(1, &format!("{place}: {error}\nIt was not timed; the run ends here."));
-        }
-        Ok(trial)
-    }));
-    made.unwrap_or_else(|_| {
-        fail(1, &format!("{place}: preparing or proving it panicked (see above)"))
-    })
 }
 
 /// A measuring process.
@@ -231,7 +214,7 @@ fn measure(family: &'static Family, flags: &Flags, selector: &Selector) {
     if let Some(verdict) = calibration::verdict(&found) {
         println!("{verdict}\n");
     }
-    match report::write(&found, &known_families(family), std::path::Path::new("reports")) {
+    match report::write(&found, &known_families(family), Path::new("reports")) {
         Ok(page) => println!("report: {}\nresult: {}", page.display(), run.path().display()),
         Err(error) => {
             fail(
@@ -424,12 +407,14 @@ impl Bench<'_> {
     ) -> Outcome {
         let mut trial = match proven(entry, case) {
             Ok(trial) => trial,
-            Err(Unavailable(reason)) => return Outcome::Unavailable { reason },
+            Err(NotReady::Unavailable(reason)) => return Outcome::Unavailable { reason },
+            Err(NotReady::Unproven(problem)) => fail(1, &problem),
         };
         let roles: Vec<Role> = cases::roles(entry)
             .into_iter()
             .filter(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)))
             .collect();
+        let last_side = roles.iter().copied().rfind(|role| *role != Role::Reference);
         let units = trial.units_per_iteration();
         group.throughput(Throughput::Elements(units)).sampling_mode(SamplingMode::Flat);
         let probe = LoadProbe::start();
@@ -442,7 +427,7 @@ impl Bench<'_> {
             let pace = warm(&mut timer, role);
             self.plan(group, interleaver, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
-            let fills_up = role != Role::Naive;
+            let fills_up = role == Role::Reference || Some(role) == last_side;
             group.bench_function(id, |bencher| {
                 bencher.iter_custom(|iterations| {
                     let mut timer = |role, n| timer.run(role, n);
@@ -457,7 +442,10 @@ impl Bench<'_> {
         let load = Load { disturbed: gain.disturbed_share(), ..probe.load() };
         let observations = std::mem::take(&mut timer.observations);
         let threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
-        self.outcome(entry, case, units, threads, load, &gain, &against_reference, &observations)
+        let key = (entry.id.to_owned(), case.level.clone(), case.case.point);
+        let counts = self.tallies.get(&key).cloned().unwrap_or_default();
+        Findings { entry, units, threads, load, gain, against_reference, observations, counts }
+            .outcome()
     }
 
     /// Chooses criterion's sample size and measuring time for a side that takes `pace` an
@@ -489,201 +477,5 @@ impl Bench<'_> {
         if self.flags.warm_up_time.is_none() {
             group.warm_up_time(if self.flags.quick { QUICK.0 } else { WARM_UP });
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "everything that was found of one case, once")]
-    fn outcome(
-        &self,
-        entry: &Entry,
-        case: &NamedCase,
-        units: u64,
-        threads: usize,
-        load: Load,
-        gain: &Interleaver,
-        against_reference: &Interleaver,
-        observations: &BTreeMap<Role, Vec<f64>>,
-    ) -> Outcome {
-        let key = (entry.id.to_owned(), case.level.clone(), case.case.point);
-        let tallies = self.tallies.get(&key);
-        let times = |role| -> Vec<f64> {
-            let own = |interleaver: &Interleaver, first| {
-                let pairs = interleaver.pairs().iter();
-                let per_iteration =
-                    pairs.map(|pair| if first { pair.naive } else { pair.optimized });
-                per_iteration.map(|ns| ns / units as f64).collect()
-            };
-            match role {
-                Role::Naive => own(gain, true),
-                Role::Optimized => own(gain, false),
-                Role::Reference => own(against_reference, true),
-            }
-        };
-        let side = |role| {
-            let counts = tallies.and_then(|sides| sides.iter().find(|(of, _)| *of == role));
-            let switches = observations.get(&role).and_then(|values| Summary::of(values));
-            Some(SideResult {
-                role,
-                name: cases::side_name(entry, role).to_owned(),
-                time_ns: Summary::of(&times(role))?,
-                causes: counts.map(|(_, counts)| counts.clone()).unwrap_or_default(),
-                observations: switches
-                    .map(|s| ("voluntary_context_switches".to_owned(), s))
-                    .into_iter()
-                    .collect(),
-            })
-        };
-        let sides: Vec<SideResult> = cases::roles(entry).into_iter().filter_map(side).collect();
-        let timed = gain_in_one_process(gain.pairs());
-        let found = match entry.metric {
-            Metric::Time | Metric::P99Latency => timed,
-            Metric::BytesHeld => bytes_gain(&sides),
-        };
-        let Some(found) = found else {
-            let reason = "not measured: too few paired batches (only one side was selected, or the time was too short)";
-            return Outcome::Unavailable { reason: reason.to_owned() };
-        };
-        Outcome::Measured(Box::new(Measured {
-            units_per_iteration: units,
-            sides,
-            gain: found,
-            processes: vec![found],
-            against_reference: gain_in_one_process(against_reference.pairs()),
-            load,
-            mark: load.mark(threads),
-        }))
-    }
-}
-
-/// A case at a distance, from the time (ns) and round trips of an iteration of both sides.
-fn at_distance(naive: (f64, u64), optimized: (f64, u64), rtt_us: u64) -> Computed {
-    let at = |(ns, trips): (f64, u64)| ns + (trips * rtt_us * 1_000) as f64;
-    let saved_trips = naive.1.checked_sub(optimized.1).filter(|saved| *saved > 0);
-    Computed {
-        from: String::new(),
-        rtt_us,
-        naive_ns: at(naive),
-        optimized_ns: at(optimized),
-        gain: at(naive) / at(optimized),
-        break_even_rtt_us: saved_trips
-            .map(|saved| ((optimized.0 - naive.0) / saved as f64 / 1_000.0).max(0.0)),
-        confirmation: None,
-    }
-}
-
-/// Gain in bytes held: a ratio of two counts.
-fn bytes_gain(sides: &[SideResult]) -> Option<Interval> {
-    let held = |role| {
-        let side = sides.iter().find(|side| side.role == role)?;
-        side.causes.get(causes::PEAK_BYTES).map(|bytes| bytes.max(1) as f64)
-    };
-    Some(Interval::exact(held(Role::Naive)? / held(Role::Optimized)?))
-}
-
-/// Precise enough to stop: ± 3 %, or ± 10 % where the gain exceeds 2 either way.
-fn is_precise(gain: &Interval) -> bool {
-    let settled = !(0.5..=2.0).contains(&gain.estimate);
-    !gain.contains(1.0) && gain.relative_half_width() <= if settled { 0.10 } else { 0.03 }
-        || gain.relative_half_width() <= 0.01
-}
-
-/// Runs a side until it has had a few milliseconds, and returns the time of its last iterations.
-fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
-    let start = Instant::now();
-    let mut iterations = 1;
-    loop {
-        let batch = timer.run(role, iterations);
-        if start.elapsed() > Duration::from_millis(5) || iterations > 1 << 24 {
-            return batch.wall / u32::try_from(iterations).unwrap_or(u32::MAX);
-        }
-        iterations *= 2;
-    }
-}
-
-/// Times batches of a trial and watches for disturbances.
-struct TrialTimer<'a> {
-    trial: &'a mut Trial,
-    delay: &'a RunDelay,
-    /// Voluntary context switches an iteration, of sides that use several threads.
-    observations: BTreeMap<Role, Vec<f64>>,
-}
-
-impl<'a> TrialTimer<'a> {
-    fn new(trial: &'a mut Trial, delay: &'a RunDelay) -> TrialTimer<'a> {
-        TrialTimer { trial, delay, observations: BTreeMap::new() }
-    }
-
-    fn run(&mut self, role: Role, iterations: u64) -> Batch {
-        let is_threaded = self.trial.threads(role) > 1;
-        let switches = is_threaded.then(voluntary_context_switches);
-        let (waited, start) = (self.delay.so_far(), Instant::now());
-        let elapsed = self.trial.measure(role, iterations);
-        let (wall, waited) = (start.elapsed(), self.delay.so_far() - waited);
-        if let Some(before) = switches {
-            let per_iteration = (voluntary_context_switches() - before) as f64 / iterations as f64;
-            self.observations.entry(role).or_default().push(per_iteration);
-        }
-        // Threads of one side wait for each other, which is no disturbance.
-        let disturbed = !is_threaded && waited > wall.mul_f64(MARK_ABOVE);
-        Batch { elapsed, wall, disturbed }
-    }
-}
-
-/// Voluntary context switches of all threads of this process so far.
-fn voluntary_context_switches() -> i64 {
-    // SAFETY: an all-zero `rusage` is a valid value of plain integers.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is valid for writes for the duration of the call.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    usage.ru_nvcsw
-}
-
-impl From<&Cause> for NamedCause {
-    fn from(cause: &Cause) -> NamedCause {
-        NamedCause { id: cause.id.to_owned(), label: cause.label.to_owned() }
-    }
-}
-
-impl PairResult {
-    /// What is said of a pair in results, without sweeps.
-    fn of(entry: &Entry) -> PairResult {
-        PairResult {
-            title: entry.title.to_owned(),
-            metric: entry.metric,
-            unit: entry.unit.to_owned(),
-            axis: entry.axis.name.to_owned(),
-            axis_unit: entry.axis.unit.to_owned(),
-            parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
-            causes: entry.named_causes().iter().map(NamedCause::from).collect(),
-            sweeps: Vec::new(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gain(low: f64, high: f64) -> Interval {
-        Interval { low, estimate: (low * high).sqrt(), high }
-    }
-
-    #[test]
-    fn distance_adds_round_trips_to_time() {
-        // 101 trips and 1 ms against 1 trip and 2 ms, 1 ms apart.
-        let computed = at_distance((1e6, 101), (2e6, 1), 1_000);
-        assert_eq!((computed.naive_ns, computed.optimized_ns, computed.gain), (102e6, 3e6, 34.0));
-        assert_eq!(computed.break_even_rtt_us, Some(10.0));
-        assert_eq!(at_distance((2e6, 9), (1e6, 1), 5).break_even_rtt_us, Some(0.0));
-        assert_eq!(at_distance((1e6, 1), (2e6, 1), 5).break_even_rtt_us, None);
-    }
-
-    #[test]
-    fn precision_is_enough_at_three_percent_or_ten_beyond_two() {
-        assert!(is_precise(&gain(1.10, 1.15)));
-        assert!(!is_precise(&gain(1.10, 1.30)));
-        assert!(is_precise(&gain(9.2, 10.9)));
-        assert!(is_precise(&gain(0.092, 0.109)));
-        assert!(!is_precise(&gain(0.98, 1.02)), "still contains 1");
-        assert!(is_precise(&gain(0.995, 1.005)), "as good as 1");
     }
 }

@@ -16,6 +16,7 @@ pub mod interleave;
 pub mod interrupt;
 pub mod load;
 pub mod machine;
+pub mod measuring;
 pub mod pair;
 pub mod places;
 pub mod progress;

@@ -142,7 +142,10 @@ pub struct Measured {
     pub against_reference: Option<Interval>,
     /// What else the machine did meanwhile (the worst of the processes).
     pub load: Load,
-    /// Why the case must not make a headline or a break-even.
+    /// In how many processes others held the CPU.
+    pub marked_processes: u64,
+    /// Why the case must not make a headline or a break-even: others held the CPU in at least half
+    /// of the processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
 }
@@ -207,7 +210,9 @@ impl Measured {
         let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
         other.gain = gain_over_processes(&estimates).unwrap_or(other.gain);
         other.load = other.load.worse(self.load);
-        other.mark = other.mark.or(self.mark.take());
+        other.marked_processes += self.marked_processes;
+        let is_marked = 2 * other.marked_processes >= other.processes.len() as u64;
+        other.mark = other.mark.or(self.mark.take()).filter(|_| is_marked);
         *self = other;
     }
 }
@@ -424,4 +429,117 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     temp.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(gain: f64, mark: bool) -> Measured {
+        let gain = Interval { low: gain * 0.99, estimate: gain, high: gain * 1.01 };
+        Measured {
+            units_per_iteration: 1,
+            sides: vec![],
+            gain,
+            processes: vec![gain],
+            against_reference: None,
+            load: Load::default(),
+            marked_processes: u64::from(mark),
+            mark: mark.then(|| "others held the CPU".to_owned()),
+        }
+    }
+
+    fn case(point: u64, gain: f64, mark: bool) -> CaseResult {
+        CaseResult { point, outcome: Outcome::Measured(Box::new(measured(gain, mark))) }
+    }
+
+    fn pair() -> PairResult {
+        PairResult {
+            title: "t".to_owned(),
+            metric: Metric::Time,
+            unit: "u".to_owned(),
+            axis: "a".to_owned(),
+            axis_unit: "b".to_owned(),
+            parameter: None,
+            causes: vec![],
+            sweeps: vec![],
+        }
+    }
+
+    fn run() -> Run {
+        let revision = Revision { commit: None, dirty: false };
+        Run::new("key", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision)
+    }
+
+    fn sweep(cases: Vec<CaseResult>) -> Sweep {
+        let mut run = run();
+        for case in cases {
+            run.add("f/p", &pair(), "", &[String::new()], case);
+        }
+        run.pairs["f/p"].sweeps[0].clone()
+    }
+
+    #[test]
+    fn rounds_join_into_a_gain_over_processes() {
+        let found = sweep(vec![case(1, 2.0, false), case(1, 2.2, false), case(1, 2.1, false)]);
+        assert_eq!(found.cases.len(), 1);
+        let joined = found.cases[0].measured().unwrap();
+        assert_eq!(joined.processes.len(), 3);
+        // Student's interval over ln 2, ln 2.2, ln 2.1 is far wider than one process's ± 1 %.
+        assert!(joined.gain.low < 1.9 && joined.gain.high > 2.3, "{:?}", joined.gain);
+    }
+
+    #[test]
+    fn a_joined_case_is_marked_if_half_of_its_processes_are() {
+        let mark = |marks: &[bool]| {
+            let cases = marks.iter().map(|mark| case(1, 2.0, *mark)).collect();
+            sweep(cases).cases[0].measured().unwrap().mark.is_some()
+        };
+        assert!(mark(&[true]) && mark(&[true, false]) && mark(&[false, true]));
+        assert!(!mark(&[true, false, false]) && !mark(&[false, false, true]));
+    }
+
+    #[test]
+    fn marked_and_unavailable_cases_make_no_break_even() {
+        let unavailable = Outcome::Unavailable { reason: "no".to_owned() };
+        let found = sweep(vec![
+            case(4, 3.0, false),
+            case(1, 0.5, true),
+            CaseResult { point: 2, outcome: unavailable },
+        ]);
+        assert_eq!(found.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(found.break_even.crossings, []);
+        assert_eq!(found.break_even.summary, "wins from 4 on");
+        assert_eq!(
+            sweep(vec![case(1, 0.5, false), case(4, 3.0, false)]).break_even.crossings.len(),
+            1
+        );
+    }
+
+    #[test]
+    fn sweeps_are_in_the_order_of_their_levels() {
+        let levels = ["near", "far"].map(str::to_owned);
+        let mut run = run();
+        for level in ["far", "near"] {
+            run.add("f/p", &pair(), level, &levels, case(1, 2.0, false));
+        }
+        let order: Vec<&str> = run.pairs["f/p"].sweeps.iter().map(|s| s.level.as_str()).collect();
+        assert_eq!(order, ["near", "far"]);
+    }
+
+    #[test]
+    fn a_result_survives_its_file_and_an_impossible_gain_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        let mut run = run();
+        run.add("f/p", &pair(), "", &[String::new()], case(1, 2.0, false));
+        run.save(&path).unwrap();
+        assert_eq!(Run::load(&path).unwrap(), run);
+        let text = fs::read_to_string(&path).unwrap();
+        for gain in ["-2.0", "0.0", "1e999"] {
+            let broken = text.replace("\"estimate\": 2.0", &format!("\"estimate\": {gain}"));
+            assert_ne!(broken, text);
+            assert!(Run::parse(broken.as_bytes(), &path).is_err(), "{gain}");
+        }
+    }
 }
