@@ -2,7 +2,7 @@
 
 use crate::{
     family::Entry,
-    pair::{Case, Level, Levels, Origin, Pair, Parameter, Points, logical_cores, thread_counts},
+    pair::{Case, Level, Levels, Origin, Pair, Parameter, logical_cores, thread_counts},
     trial::Role,
 };
 
@@ -88,9 +88,7 @@ impl LevelOf {
     pub fn is_measured_at(&self, point: u64) -> bool {
         self.level.is_none_or(|level| match level.origin {
             Origin::Measured => true,
-            Origin::MeasuredAt(points) | Origin::Distance { confirmed_at: points, .. } => {
-                points.contains(&point)
-            }
+            Origin::Distance { confirmed_at, .. } => confirmed_at.contains(&point),
         })
     }
 
@@ -140,9 +138,4 @@ pub fn roles(entry: &Entry) -> Vec<Role> {
 pub fn benchmark_id(entry: &Entry, case: &NamedCase, role: Role) -> String {
     let (group, side) = (group_id(entry, &case.level), side_name(entry, role));
     format!("{group}/{side}/{}", case.case.point)
-}
-
-/// Whether the axis of a pair is the number of threads.
-pub fn is_thread_sweep(entry: &Entry) -> bool {
-    matches!(entry.axis.points, Points::Threads)
 }

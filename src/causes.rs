@@ -51,12 +51,8 @@ pub const COMPARISONS: Cause = Cause::new("comparisons", "comparisons");
 pub const COMPUTATIONS: Cause = Cause::new("computations", "computations");
 /// Messages sent after which an answer was awaited before the next.
 pub const ROUND_TRIPS: Cause = Cause::new("round_trips", "round trips");
-/// Locks acquired, counted by the pair.
-pub const LOCK_ACQUISITIONS: Cause = Cause::new("lock_acquisitions", "lock acquisitions");
 /// Distinct 64-byte lines of memory that the side reads, counted from addresses.
 pub const CACHE_LINES: Cause = Cause::new("cache_lines", "cache lines read");
-/// Instructions executed, counted under valgrind on the timed binary.
-pub const INSTRUCTIONS: Cause = Cause::new("instructions", "instructions");
 
 macro_rules! events {
     ($($variant:ident $constant:ident $id:literal $label:literal;)*) => {

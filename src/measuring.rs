@@ -255,6 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn a_gain_in_bytes_held_is_the_ratio_of_the_peaks() {
+        let side = |role, peak| {
+            let mut causes = Counts::default();
+            causes.set(causes::PEAK_BYTES, peak);
+            let (name, observations) = (String::new(), BTreeMap::new());
+            let time_ns = Summary::of(&[1.0]).expect("a sample");
+            SideResult { role, name, time_ns, causes, observations }
+        };
+        let sides = [side(Role::Naive, 4_000), side(Role::Optimized, 1_000)];
+        assert_eq!(bytes_gain(&sides), Some(Interval::exact(4.0)));
+        assert_eq!(bytes_gain(&sides[..1]), None, "not counted, no gain");
+    }
+
+    #[test]
     fn precision_is_enough_at_three_percent_or_ten_beyond_two() {
         assert!(is_precise(&gain(1.10, 1.15)));
         assert!(!is_precise(&gain(1.10, 1.30)));

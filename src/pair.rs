@@ -171,8 +171,6 @@ pub struct Level {
 pub enum Origin {
     /// Measured at every point of the axis.
     Measured,
-    /// Measured at these points of the axis only.
-    MeasuredAt(&'static [u64]),
     /// Computed: metric of the nearest measured level before it + counted round trips × this
     /// distance. The model is confirmed by measuring at a real delay of the same length.
     Distance {

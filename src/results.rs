@@ -33,7 +33,7 @@ pub struct Run {
     pub version: u64,
     /// Identity of the run, also the name of its file.
     pub key: String,
-    /// When the run began.
+    /// When its first process began.
     pub started: Timestamp,
     /// When the last case was added.
     pub updated: Timestamp,

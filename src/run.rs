@@ -115,11 +115,6 @@ pub fn leader_pid() -> i32 {
     Leader::of_this_run().pid
 }
 
-/// When this run began.
-pub fn started() -> Timestamp {
-    Leader::of_this_run().started()
-}
-
 /// Names of the bench binaries that this run's cargo was asked for (`--bench NAME`); `None` for all
 /// of them.
 pub fn asked_benches() -> Option<Vec<String>> {
@@ -153,7 +148,7 @@ impl RunFile {
         run.change(|found| {
             found.unwrap_or_else(|| {
                 let (machine, revision) = (Machine::current(), revision());
-                Run::new(&leader.key(), leader.started(), quick, seed, machine, revision)
+                Run::new(&leader.key(), Timestamp::now(), quick, seed, machine, revision)
             })
         })?;
         Ok(run)
