@@ -235,7 +235,9 @@ impl Sweep {
                 (known, outcome) => *known = outcome,
             },
         }
-        self.break_even = break_even(&self.headline_gains());
+        let gains = self.headline_gains();
+        let measured = self.cases.iter().filter(|case| case.measured().is_some()).count();
+        self.break_even = break_even(&gains, measured - gains.len());
     }
 }
 
@@ -509,7 +511,7 @@ mod tests {
         ]);
         assert_eq!(found.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1, 2, 4]);
         assert_eq!(found.break_even.crossings, []);
-        assert_eq!(found.break_even.summary, "wins from 4 on");
+        assert_eq!(found.break_even.summary, "wins from 4 on; 1 marked left out");
         assert_eq!(
             sweep(vec![case(1, 0.5, false), case(4, 3.0, false)]).break_even.crossings.len(),
             1

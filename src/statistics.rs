@@ -196,8 +196,8 @@ fn sign(gain: &Interval) -> Sign {
     }
 }
 
-/// The break-evens of a sweep: `gains` ascending in the axis, marked cases left out.
-pub fn break_even(gains: &[(u64, Interval)]) -> BreakEven {
+/// The break-evens of a sweep: `gains` ascending in the axis, `left_out` marked cases left out.
+pub fn break_even(gains: &[(u64, Interval)], left_out: usize) -> BreakEven {
     let decided: Vec<_> = gains.iter().filter(|(_, gain)| sign(gain) != Sign::Undecided).collect();
     let crossings: Vec<Crossing> = decided
         .windows(2)
@@ -209,7 +209,7 @@ pub fn break_even(gains: &[(u64, Interval)]) -> BreakEven {
             wins: sign(&two[1].1) == Sign::Wins,
         })
         .collect();
-    let summary = summarize(gains, &decided, &crossings);
+    let summary = summarize(gains, left_out, &decided, &crossings);
     BreakEven { crossings, summary }
 }
 
@@ -222,11 +222,17 @@ fn interpolate(left: &(u64, Interval), right: &(u64, Interval)) -> f64 {
 
 fn summarize(
     gains: &[(u64, Interval)],
+    left_out: usize,
     decided: &[&(u64, Interval)],
     crossings: &[Crossing],
 ) -> String {
     let (Some(first), Some(last)) = (decided.first(), decided.last()) else {
-        return if gains.is_empty() { "not measured" } else { "indistinguishable" }.to_owned();
+        return match (gains.is_empty(), left_out) {
+            (true, 0) => "not measured".to_owned(),
+            (true, _) => "all points are marked".to_owned(),
+            (false, 0) => "indistinguishable".to_owned(),
+            (false, _) => format!("indistinguishable; {left_out} marked left out"),
+        };
     };
     let mut parts = Vec::new();
     if first.0 > gains[0].0 {
@@ -240,13 +246,18 @@ fn summarize(
     if crossings.is_empty() {
         parts.push(match sign(&first.1) {
             Sign::Wins => format!("wins from {} on", format::count(first.0)),
-            _ => "never on this machine".to_owned(),
+            _ if last.0 == gains[gains.len() - 1].0 && left_out == 0 => {
+                "never on this machine".to_owned()
+            }
+            _ => format!("loses up to {}", format::count(last.0)),
         });
     }
     if last.0 < gains[gains.len() - 1].0 {
         parts.push(format!("indistinguishable above {}", format::count(last.0)));
     }
-    parts.join(", ")
+    let marked =
+        if left_out == 0 { String::new() } else { format!("; {left_out} marked left out") };
+    parts.join(", ") + &marked
 }
 
 fn short(value: f64) -> String {
@@ -369,7 +380,7 @@ mod tests {
 
     #[test]
     fn break_evens_in_words() {
-        let summary = |values: &[(u64, f64, f64)]| break_even(&gains(values)).summary;
+        let summary = |values: &[(u64, f64, f64)]| break_even(&gains(values), 0).summary;
         assert_eq!(summary(&[]), "not measured");
         assert_eq!(summary(&[(1, 0.9, 1.1), (2, 0.9, 1.1)]), "indistinguishable");
         assert_eq!(summary(&[(1, 1.1, 1.2), (2, 2.0, 2.1)]), "wins from 1 on");
@@ -389,9 +400,22 @@ mod tests {
     }
 
     #[test]
+    fn points_that_are_left_out_or_undecided_claim_nothing() {
+        let summary =
+            |values: &[(u64, f64, f64)], left_out| break_even(&gains(values), left_out).summary;
+        assert_eq!(summary(&[], 3), "all points are marked");
+        assert_eq!(summary(&[(1, 0.5, 0.6)], 3), "loses up to 1; 3 marked left out");
+        assert_eq!(summary(&[(1, 2.0, 2.1)], 1), "wins from 1 on; 1 marked left out");
+        assert_eq!(
+            summary(&[(1, 0.5, 0.6), (2, 0.9, 1.1)], 0),
+            "loses up to 1, indistinguishable above 1"
+        );
+    }
+
+    #[test]
     fn a_crossing_needs_decided_points_on_both_sides() {
-        assert_eq!(break_even(&gains(&[(1, 0.9, 1.01), (2, 2.0, 2.1)])).crossings, []);
-        let found = break_even(&gains(&[(4, 0.25, 0.25), (64, 4.0, 4.0)])).crossings;
+        assert_eq!(break_even(&gains(&[(1, 0.9, 1.01), (2, 2.0, 2.1)]), 0).crossings, []);
+        let found = break_even(&gains(&[(4, 0.25, 0.25), (64, 4.0, 4.0)]), 0).crossings;
         assert_eq!((found[0].after, found[0].before, found[0].wins), (4, 64, true));
         close(found[0].at, 16.0);
     }
