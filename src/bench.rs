@@ -178,7 +178,7 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
 struct Bench<'a> {
     flags: &'a Flags,
     selector: &'a Selector,
-    run: RunFile,
+    run: &'a RunFile,
     tallies: BTreeMap<(String, String, u64), Vec<(Role, Counts)>>,
     delay: RunDelay,
     progress: progress::Progress,
@@ -272,8 +272,7 @@ fn measure_here(
     let mut bench = Bench {
         flags,
         selector,
-        run: RunFile::join(flags.quick, flags.seed)
-            .unwrap_or_else(|error| fail(1, &error.to_string())),
+        run,
         tallies: tallies.into_iter().map(by_case).collect(),
         delay: RunDelay::of_this_thread(),
         progress: progress::Progress::new(total_cases(family, flags, selector), run),

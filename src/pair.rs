@@ -286,6 +286,13 @@ impl Shape {
         [Shape::Realistic, Shape::Random, Shape::DuplicateHeavy, Shape::Sorted, Shape::Adversarial];
 }
 
+/// The 64-bit FNV-1a hash (Fowler, Noll and Vo), the same on every machine for ever.
+pub(crate) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// One point of a sweep, with its seed.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -317,10 +324,7 @@ impl Case {
     /// same numbers on every machine, for ever (ChaCha8; the key is the FNV-1a hash of the three).
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let bytes = self.seed.to_le_bytes().into_iter().chain(self.point.to_le_bytes());
-        let hash = bytes.chain(purpose.bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        ChaCha8Rng::seed_from_u64(hash)
+        ChaCha8Rng::seed_from_u64(fnv1a(bytes.chain(purpose.bytes())))
     }
 
     /// `count` numbers of this case's shape. [`Shape::Realistic`] and [`Shape::Random`] are uniform

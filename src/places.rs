@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::pair::Unavailable;
+use crate::pair::{Unavailable, fnv1a};
 
 /// The folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target
 /// folder.
@@ -92,9 +92,7 @@ impl Fixture<'_> {
         &self,
         build: impl FnOnce(&Path) -> Result<(), Unavailable>,
     ) -> Result<PathBuf, Unavailable> {
-        let hash = self.recipe.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = fnv1a(self.recipe.bytes());
         let Fixture { name, seed, size, .. } = self;
         let folder = home().join("fixtures");
         let file = folder.join(format!("{name}-{size}-{seed:x}-{hash:016x}"));
