@@ -23,6 +23,8 @@ use crate::{
     calibration,
     cases::{self, Extent, NamedCase},
     causes::{self, Counts},
+    ceiling,
+    criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
     flags::{Flags, Mode, Selector},
     interleave::Interleaver,
@@ -32,6 +34,7 @@ use crate::{
     places, progress, report,
     results::{CaseResult, Measured, Outcome, PairResult},
     run::{self, RunFile},
+    samples::{self, Sample},
     statistics::gain_in_one_process,
     table,
     tally::{self, Tally},
@@ -214,7 +217,18 @@ fn measure(family: &'static Family, flags: &Flags, selector: &Selector) {
     if let Some(verdict) = calibration::verdict(&found) {
         println!("{verdict}\n");
     }
-    match report::write(&found, &known_families(family), Path::new("reports")) {
+    let kept = samples::load(&samples::path_of(run.path()));
+    let written = kept.and_then(|samples| {
+        report::write(&report::Material {
+            run: &found,
+            samples: &samples,
+            other: None,
+            families: &known_families(family),
+            criterion: Some(&CriterionPages::here()),
+            folder: Path::new("reports"),
+        })
+    });
+    match written {
         Ok(page) => println!("report: {}\nresult: {}", page.display(), run.path().display()),
         Err(error) => {
             fail(
@@ -233,6 +247,11 @@ fn is_selected(entry: &Entry, case: &NamedCase, selector: &Selector) -> bool {
     cases::roles(entry)
         .into_iter()
         .any(|role| selector.selects(&cases::benchmark_id(entry, case, role)))
+}
+
+/// Which process of the run this is, from 1.
+fn round() -> u64 {
+    std::env::var("WORTHIT_ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(1)
 }
 
 /// Executes this binary once a round.
@@ -278,6 +297,9 @@ fn measure_here(
         progress: progress::Progress::new(total_cases(family, flags, selector), run),
     };
     let mut criterion = criterion();
+    if selected.iter().any(|entry| entry.uses_threads()) {
+        measure_ceiling(run);
+    }
     if flags.quick {
         // Plots cost several times what a quick measurement does.
         criterion = criterion.without_plots();
@@ -286,6 +308,17 @@ fn measure_here(
         bench.pair(&mut criterion, entry);
     }
     criterion.final_summary();
+}
+
+/// Measures, once a run, what several threads of this machine are worth at once.
+fn measure_ceiling(run: &RunFile) {
+    let recorded = run.load().and_then(|found| match found.ceiling.is_empty() {
+        true => run.set_ceiling(ceiling::measure()),
+        false => Ok(()),
+    });
+    if let Err(error) = recorded {
+        fail(1, &error.to_string());
+    }
 }
 
 /// Cases that all processes of this run will measure, as far as can be told.
@@ -316,7 +349,8 @@ impl Bench<'_> {
                 of_level.filter(|case| is_selected(entry, case, self.selector)).collect();
             let mut group = criterion.benchmark_group(cases::group_id(entry, &level.label));
             for case in &selected {
-                let outcome = self.case(&mut group, entry, case);
+                let (outcome, samples) = self.case(&mut group, entry, case);
+                self.keep(&samples);
                 // A confirmation belongs to the computed case, which is added below.
                 let point = case.case.point;
                 if let (Some(rtt_us), Outcome::Measured(measured)) = (level.distance_us(), &outcome)
@@ -403,10 +437,12 @@ impl Bench<'_> {
         group: &mut BenchmarkGroup<'_, WallTime>,
         entry: &Entry,
         case: &NamedCase,
-    ) -> Outcome {
+    ) -> (Outcome, Vec<Sample>) {
         let mut trial = match proven(entry, case) {
             Ok(trial) => trial,
-            Err(NotReady::Unavailable(reason)) => return Outcome::Unavailable { reason },
+            Err(NotReady::Unavailable(reason)) => {
+                return (Outcome::Unavailable { reason }, Vec::new());
+            }
             Err(NotReady::Unproven(problem)) => fail(1, &problem),
         };
         let roles: Vec<Role> = cases::roles(entry)
@@ -443,8 +479,26 @@ impl Bench<'_> {
         let threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
         let key = (entry.id.to_owned(), case.level.clone(), case.case.point);
         let counts = self.tallies.get(&key).cloned().unwrap_or_default();
-        Findings { entry, units, threads, load, gain, against_reference, observations, counts }
-            .outcome()
+        let findings = Findings {
+            entry,
+            case: &case.case,
+            units,
+            threads,
+            load,
+            gain,
+            against_reference,
+            observations,
+            counts,
+        };
+        let samples = findings.samples(&case.level, round());
+        (findings.outcome(), samples)
+    }
+
+    /// Keeps raw samples beside the result.
+    fn keep(&self, samples: &[Sample]) {
+        if let Err(error) = self.run.keep(samples) {
+            fail(1, &error.to_string());
+        }
     }
 
     /// Chooses criterion's sample size and measuring time for a side that takes `pace` an

@@ -10,11 +10,13 @@ use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
     cases::Extent,
+    criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
     format, interrupt,
     pair::Count,
-    places, readme, report,
+    places, readme, reference, report,
     results::{ResultError, Run},
+    samples,
     tally::{self, TallyError},
 };
 
@@ -60,15 +62,25 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make the pages from a result; without one from the latest run.
+    /// Make the pages from a result; without one from the latest run. Of two results the pages show
+    /// the second, and one page compares it with the first.
     Report {
-        /// A result, as `cargo bench` names it.
-        result: Option<PathBuf>,
+        /// Results, as `cargo bench` names them.
+        #[arg(num_args = 0..=2)]
+        results: Vec<PathBuf>,
         /// Folder of the pages.
         #[arg(long, default_value = "reports")]
         into: PathBuf,
     },
-    /// Write the generated parts of README.md anew.
+    /// Make a result the committed reference of its machine key, and write the Markdown files anew.
+    Reference {
+        /// A result of `cargo bench -- --rounds 5`.
+        result: PathBuf,
+        /// README.md; the references lie in reports/ beside it.
+        #[arg(long, default_value = "README.md")]
+        file: PathBuf,
+    },
+    /// Write the generated parts of README.md and reports/README.md anew.
     Readme {
         /// Only tell whether they are fresh.
         #[arg(long)]
@@ -92,6 +104,8 @@ enum CliError {
     Tally(#[from] TallyError),
     #[error(transparent)]
     Readme(#[from] readme::ReadmeError),
+    #[error(transparent)]
+    Reference(#[from] reference::ReferenceError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -115,7 +129,7 @@ pub fn main(catalogue: &[&'static Family]) -> ExitCode {
 
 fn run(command: &Command, catalogue: &[&'static Family]) -> Result<(), CliError> {
     match command {
-        Command::List => print(&readme::catalogue_table(catalogue)),
+        Command::List => print(&readme::catalogue_table(catalogue, None)),
         Command::Show { id } => print(&card(find(catalogue, id)?)),
         Command::Causes { ids, quick, deep, seed, json, .. } => {
             let extent = match (quick, deep) {
@@ -125,17 +139,35 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<(), CliError>
             };
             causes(&chosen(catalogue, ids)?, extent, *seed, *json)
         }
-        Command::Report { result, into } => {
-            let path = match result {
-                Some(path) => path.clone(),
-                None => latest_run(&places::home().join("runs"))?,
-            };
-            let page = report::write(&Run::load(&path)?, catalogue, into)?;
-            print(&format!("{} from {}\n", page.display(), path.display()))
+        Command::Report { results, into } => report(catalogue, results, into),
+        Command::Reference { result, file } => {
+            let kept = reference::keep(&Run::load(result)?, &file.with_file_name("reports"))?;
+            readme::update(file, catalogue)?;
+            print(&format!("{}\n", kept.display()))
         }
         Command::Readme { check: true, file } => Ok(readme::check(file, catalogue)?),
         Command::Readme { check: false, file } => Ok(readme::update(file, catalogue)?),
     }
+}
+
+fn report(catalogue: &[&'static Family], results: &[PathBuf], into: &Path) -> Result<(), CliError> {
+    let path = match results.last() {
+        Some(path) => path.clone(),
+        None => latest_run(&places::home().join("runs"))?,
+    };
+    let other = match results {
+        [other, _] => Some(Run::load(other)?),
+        _ => None,
+    };
+    let page = report::write(&report::Material {
+        run: &Run::load(&path)?,
+        samples: &samples::load(&samples::path_of(&path))?,
+        other: other.as_ref(),
+        families: catalogue,
+        criterion: Some(&CriterionPages::here()),
+        folder: into,
+    })?;
+    print(&format!("{} from {}\n", page.display(), path.display()))
 }
 
 /// Prints; a reader that has gone away (`| head`) is no error.

@@ -2,6 +2,9 @@
 
 use crate::{pair::Metric, statistics::Interval};
 
+/// Stands where there is no figure.
+pub const NONE: &str = "–";
+
 /// `38.2× (37.1…39.0)`: a gain with its interval.
 pub fn gain(gain: &Interval) -> String {
     format!("{} ({}…{})", times(gain.estimate), significant(gain.low), significant(gain.high))
@@ -12,10 +15,13 @@ pub fn times(gain: f64) -> String {
     format!("{}×", significant(gain))
 }
 
-/// Three significant digits, without an exponent: `0.0123`, `1.23`, `12.3`, `12,345`.
+/// Three significant digits: `0.0123`, `1.23`, `12.3`, `12,345`; with an exponent from 10¹⁵ on.
 pub fn significant(value: f64) -> String {
     if !value.is_finite() {
         return "?".to_owned();
+    }
+    if value.abs() >= 1e15 {
+        return format!("{value:.2e}");
     }
     if value.abs() >= 99.95 {
         return whole(value.round().abs() as u64, value < 0.0);
@@ -41,6 +47,33 @@ pub fn count(value: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// `8`, `4,096`, `65.5k`, `1.05M`: short enough for a tick of an axis.
+pub fn tick(value: f64) -> String {
+    let scaled = |unit: f64, suffix: &str| format!("{}{suffix}", significant(value / unit));
+    match value.abs() {
+        size if size >= 1e15 => format!("{value:.0e}"),
+        size if size >= 1e9 => scaled(1e9, "G"),
+        size if size >= 1e6 => scaled(1e6, "M"),
+        size if size >= 1e4 => scaled(1e3, "k"),
+        // What comes back from a logarithm is a hair beside the whole number it was.
+        _ if (value - value.round()).abs() < 1e-9 => whole(value.round().abs() as u64, value < 0.0),
+        _ => significant(value),
+    }
+}
+
+/// `4.00 KiB`, from bytes.
+pub fn bytes(count: f64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let step = units.iter().scan(1.0, |size, unit| {
+        let found = (*size, *unit);
+        *size *= 1024.0;
+        Some(found)
+    });
+    let fitting = step.take_while(|(size, _)| *size <= count.abs().max(1.0)).last();
+    let (size, unit) = fitting.unwrap_or((1.0, "B"));
+    format!("{} {unit}", significant(count / size))
 }
 
 /// `1.23 µs`, from nanoseconds.
@@ -78,6 +111,7 @@ mod tests {
             (99.96, "100"),
             (12_345.6, "12,346"),
             (-3.5, "-3.50"),
+            (1e300, "1.00e300"),
             (f64::NAN, "?"),
             (f64::INFINITY, "?"),
         ] {
@@ -91,6 +125,28 @@ mod tests {
             [0, 999, 1_000, 10_001, 1_234_567].map(count),
             ["0", "999", "1,000", "10,001", "1,234,567"]
         );
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        for (value, text) in [
+            (8.0, "8"),
+            (10.0_f64.powf(8.0_f64.log10()), "8"),
+            (0.0, "0"),
+            (0.5, "0.500"),
+            (4_096.0, "4,096"),
+            (65_536.0, "65.5k"),
+            (1_048_576.0, "1.05M"),
+            (2e9, "2.00G"),
+            (1e300, "1e300"),
+        ] {
+            assert_eq!(tick(value), text);
+        }
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        assert_eq!([512.0, 4_096.0, 3e6].map(bytes), ["512 B", "4.00 KiB", "2.86 MiB"]);
     }
 
     #[test]

@@ -14,9 +14,10 @@ use crate::{
     family::Entry,
     interleave::{Batch, Interleaver},
     load::{Load, MARK_ABOVE, RunDelay},
-    pair::{Metric, Unavailable},
+    pair::{Case, Metric, Unavailable},
     results::{Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
-    statistics::{Interval, Summary, gain_in_one_process},
+    samples::Sample,
+    statistics::{Interval, PairedTimes, Summary, gain_in_one_process},
     trial::{Role, Trial},
 };
 
@@ -109,6 +110,8 @@ pub fn is_precise(gain: &Interval) -> bool {
 pub struct Findings<'a> {
     /// The pair.
     pub entry: &'a Entry,
+    /// The case.
+    pub case: &'a Case,
     /// Units of work in one iteration.
     pub units: u64,
     /// Threads of the busiest side.
@@ -126,6 +129,26 @@ pub struct Findings<'a> {
 }
 
 impl Findings<'_> {
+    /// The paired times, as they are kept beside the result.
+    pub fn samples(&self, level: &str, process: u64) -> Vec<Sample> {
+        let units = self.units as f64;
+        let of = |interleaver: &Interleaver, role| -> Vec<Sample> {
+            let sample = |times: &PairedTimes| Sample {
+                pair: self.entry.id.to_owned(),
+                level: level.to_owned(),
+                point: self.case.point,
+                process,
+                side: cases::side_name(self.entry, role).to_owned(),
+                side_ns: times.naive / units,
+                optimized_ns: times.optimized / units,
+            };
+            interleaver.pairs().iter().map(sample).collect()
+        };
+        let mut samples = of(&self.gain, Role::Naive);
+        samples.extend(of(&self.against_reference, Role::Reference));
+        samples
+    }
+
     /// The case as results say it.
     pub fn outcome(self) -> Outcome {
         let times = |role| -> Vec<f64> {
@@ -173,6 +196,7 @@ impl Findings<'_> {
             gain: found,
             processes: vec![found],
             against_reference: gain_in_one_process(self.against_reference.pairs()),
+            needed: self.entry.limit.needed(self.case, self.threads),
             load: self.load,
             marked_processes: u64::from(mark.is_some()),
             mark,
@@ -225,6 +249,8 @@ impl PairResult {
     pub fn of(entry: &Entry) -> PairResult {
         PairResult {
             title: entry.title.to_owned(),
+            naive: entry.naive.summary.to_owned(),
+            optimized: entry.optimized.summary.to_owned(),
             metric: entry.metric,
             unit: entry.unit.to_owned(),
             axis: entry.axis.name.to_owned(),

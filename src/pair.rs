@@ -41,6 +41,15 @@ pub struct Pair {
     pub prepare: fn(&Case) -> Result<Trial, Unavailable>,
 }
 
+impl Pair {
+    /// Whether its axis or its parameter is a number of threads.
+    pub fn uses_threads(&self) -> bool {
+        let by_parameter = |parameter: &Parameter| matches!(parameter.levels, Levels::Threads);
+        matches!(self.axis.points, Points::Threads)
+            || self.parameter.as_ref().is_some_and(by_parameter)
+    }
+}
+
 /// The review card.
 #[derive(Debug)]
 pub struct Review {

@@ -1,130 +1,162 @@
-//! The pages: a static site made from a run, that opens from disk.
+//! The report: a static site made from a run, that opens from disk and can be published as it is.
+//!
+//! [`pages`] is a pure function of its material (but for the question whether criterion has made a
+//! page); [`write`] puts the pages into a folder, and removes those of an earlier site that are no
+//! longer made.
 
-use std::path::{Path, PathBuf};
+mod charts;
+mod code;
+mod comparison;
+mod finding;
+mod front;
+mod machine;
+mod pair;
+mod scaling;
+mod shell;
 
-use askama::Template;
-
-use crate::{
-    family::Family,
-    places,
-    results::{ResultError, Run, write_atomically},
-    table::{self, Row},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
 };
 
-#[derive(Template)]
-#[template(path = "index.html")]
-struct Index<'a> {
-    run: &'a Run,
-    provenance: String,
-    criterion: String,
-    families: Vec<Chapter>,
+use rayon::prelude::*;
+
+use crate::{
+    criterion_pages::CriterionPages,
+    family::{Entry, Family},
+    results::{ResultError, Run},
+    samples::{self, Sample},
+};
+
+pub use finding::gain_at_headline;
+
+/// Names the files of a site, so that the next one knows which of them are a site's.
+const MANIFEST: &str = "site.txt";
+
+/// What a site is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Material<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Its raw samples, as far as they were kept.
+    pub samples: &'a [Sample],
+    /// Another run to compare it with.
+    pub other: Option<&'a Run>,
+    /// The pairs that this build knows; each is a row, measured or not.
+    pub families: &'a [&'a Family],
+    /// Criterion's own pages, if they shall be linked.
+    pub criterion: Option<&'a CriterionPages>,
+    /// Where the site will lie.
+    pub folder: &'a Path,
 }
 
-struct Chapter {
-    name: String,
-    title: String,
-    rows: Vec<Row>,
+impl Material<'_> {
+    /// Ids and titles of all pairs: those of this build in its order, then others of the run.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let known = self.families.iter().flat_map(|family| family.pairs);
+        let known: Vec<_> =
+            known.map(|entry| (entry.id.to_owned(), entry.title.to_owned())).collect();
+        let others = self.run.pairs.iter().filter(|(id, _)| self.entry(id).is_none());
+        let others: Vec<_> = others.map(|(id, pair)| (id.clone(), pair.title.clone())).collect();
+        known.into_iter().chain(others).collect()
+    }
+
+    /// The pair of this build that has an id.
+    fn entry(&self, id: &str) -> Option<&Entry> {
+        self.families.iter().flat_map(|family| family.pairs).find(|entry| entry.id == id)
+    }
+
+    fn has_comparison(&self) -> bool {
+        self.other.is_some()
+    }
 }
 
-/// Writes the pages of `run` into `folder` and returns the front page. Every pair of `families` is
-/// a row, measured or not; so is every other pair of the run.
+/// The files of a site by their paths.
+pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
+    let pairs = material.pairs();
+    let page_of_pair = |place: usize| {
+        let (id, _) = &pairs[place];
+        let id_at = |place: usize| pairs.get(place).map(|(id, _)| id.as_str());
+        let neighbours = [place.checked_sub(1).and_then(id_at), id_at(place + 1)];
+        (shell::page_of(id), pair::page(material, id, neighbours).into_bytes())
+    };
+    let mut files: BTreeMap<String, Vec<u8>> =
+        (0..pairs.len()).into_par_iter().map(page_of_pair).collect();
+    let mut by_pair: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
+    for sample in material.samples.iter().filter(|s| material.run.pairs.contains_key(&s.pair)) {
+        by_pair.entry(&sample.pair).or_default().push(sample.clone());
+    }
+    for (id, samples) in by_pair {
+        files.insert(shell::samples_of(id), samples::to_csv(&samples, true));
+    }
+    files.insert("index.html".to_owned(), front::page(material).into_bytes());
+    files.insert("scaling.html".to_owned(), scaling::page(material).into_bytes());
+    files.insert("machine.html".to_owned(), machine::page(material).into_bytes());
+    if let Some(other) = material.other {
+        files.insert("compare.html".to_owned(), comparison::page(material, other).into_bytes());
+    }
+    files
+}
+
+/// Writes the site into its folder and returns the front page.
 ///
 /// # Errors
-/// If a page cannot be written.
-pub fn write(run: &Run, families: &[&Family], folder: &Path) -> Result<PathBuf, ResultError> {
-    let page = folder.join("index.html");
-    let failed = |error| ResultError::Write { path: page.clone(), error };
-    let text = front_page(run, families, &criterions_pages(folder));
-    write_atomically(&page, text.as_bytes()).map_err(failed)?;
-    Ok(page)
-}
-
-/// Address of criterion's own pages, as seen from `folder`.
-fn criterions_pages(folder: &Path) -> String {
-    let home = std::env::var_os("CRITERION_HOME")
-        .map_or_else(|| places::target().join("criterion"), PathBuf::from);
-    let page = home.join("report/index.html");
-    let here = folder.canonicalize().ok().and_then(|folder| folder.parent().map(Path::to_owned));
-    match here.as_ref().and_then(|here| page.strip_prefix(here).ok()) {
-        Some(inside) => format!("../{}", inside.display()),
-        None if page.is_absolute() => format!("file://{}", page.display()),
-        None => format!("../{}", page.display()),
-    }
-}
-
-fn front_page(run: &Run, families: &[&Family], criterion: &str) -> String {
-    let known =
-        |id: &str| families.iter().flat_map(|family| family.pairs).any(|entry| entry.id == id);
-    let mut chapters: Vec<Chapter> = families
-        .iter()
-        .map(|family| Chapter {
-            name: family.name.to_owned(),
-            title: family.title.to_owned(),
-            rows: family.pairs.iter().flat_map(|entry| table::rows_of(run, entry.id)).collect(),
-        })
-        .collect();
-    let others: Vec<&String> = run.pairs.keys().filter(|id| !known(id)).collect();
-    if !others.is_empty() {
-        chapters.push(Chapter {
-            name: "others".to_owned(),
-            title: "pairs that this build does not list".to_owned(),
-            rows: others.iter().flat_map(|id| table::rows_of(run, id)).collect(),
-        });
-    }
-    let index = Index {
-        run,
-        provenance: table::provenance(run),
-        criterion: criterion.to_owned(),
-        families: chapters,
+/// If a file cannot be written.
+pub fn write(material: &Material<'_>) -> Result<PathBuf, ResultError> {
+    let folder = material.folder;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: io::Error| ResultError::Write { path, error }
     };
-    index.render().expect("rendering into memory cannot fail")
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::{
-        machine::Machine,
-        results::{CaseResult, Outcome, PairResult, Revision},
-    };
-
-    fn run() -> Run {
-        let revision = Revision { commit: None, dirty: false };
-        Run::new("key", Timestamp::UNIX_EPOCH, true, 42, Machine::current(), revision)
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let files = pages(material);
+    let earlier = fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
+    // The manifest first: whatever is written afterwards is then known as a site's.
+    let mut names: BTreeSet<&str> = earlier.lines().collect();
+    names.extend(files.keys().map(String::as_str));
+    let manifest = folder.join(MANIFEST);
+    replace(&manifest, lines(&names).as_bytes()).map_err(failed(&manifest))?;
+    for (name, bytes) in &files {
+        let path = folder.join(name);
+        replace(&path, bytes).map_err(failed(&path))?;
     }
-
-    #[test]
-    fn text_from_results_is_escaped_and_pairs_unknown_here_are_rows() {
-        let mut run = run();
-        run.machine.cpu = "<script>alert(1)</script>".to_owned();
-        let pair = PairResult {
-            title: "t".to_owned(),
-            metric: crate::pair::Metric::Time,
-            unit: "u".to_owned(),
-            axis: "a".to_owned(),
-            axis_unit: "b".to_owned(),
-            parameter: None,
-            causes: vec![],
-            sweeps: vec![],
-        };
-        let reason = "no \"server\" <here>".to_owned();
-        let case = CaseResult { point: 1, outcome: Outcome::Unavailable { reason } };
-        run.add("own/<b>", &pair, "", &[], case);
-        let page = front_page(&run, &[], "../criterion");
-        assert!(!page.contains("<script>") && page.contains("alert(1)"), "{page}");
-        assert!(!page.contains("<b>") && !page.contains("<here>"), "{page}");
-        assert!(page.contains("not measured: no "), "{page}");
-    }
-
-    #[cfg(feature = "catalogue")]
-    #[test]
-    fn a_pair_that_was_not_measured_is_a_row() {
-        let page = front_page(&run(), &crate::CATALOGUE, "../criterion");
-        for entry in crate::CATALOGUE.iter().flat_map(|family| family.pairs) {
-            assert!(page.contains(entry.id), "{}", entry.id);
+    for name in earlier.lines().filter(|name| !files.contains_key(*name) && is_inside(name)) {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&folder.join(name))(error));
+            }
+            _ => {}
         }
-        assert!(page.contains("not in this run"));
     }
+    let names: BTreeSet<&str> = files.keys().map(String::as_str).collect();
+    replace(&manifest, lines(&names).as_bytes()).map_err(failed(&manifest))?;
+    Ok(folder.join("index.html"))
+}
+
+fn lines(names: &BTreeSet<&str>) -> String {
+    names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// Whether a name of a manifest is one that a site may have.
+fn is_inside(name: &str) -> bool {
+    let is_page = name.ends_with(".html") || name.ends_with(".csv");
+    let is_plain = |part: &str| !part.is_empty() && part != ".." && part != ".";
+    is_page && name.split('/').all(is_plain)
+}
+
+/// Replaces a file by another whole. It need not survive a crash of the machine, as it can be
+/// made again.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut temp, bytes)?;
+    // A temp file is the owner's alone; a report is everybody's.
+    fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    temp.persist(path)?;
+    Ok(())
 }

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     causes::Counts,
+    limit::Needed,
     load::Load,
     machine::{Machine, Toolchain},
     pair::Metric,
+    scaling,
     statistics::{BreakEven, Interval, Summary, break_even, gain_over_processes},
     trial::Role,
 };
@@ -47,6 +49,9 @@ pub struct Run {
     pub toolchain: Toolchain,
     /// What was measured.
     pub revision: Revision,
+    /// What several threads of this machine are worth at once; empty if no pair needed to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceiling: Vec<scaling::Point>,
     /// What was found, by the ids of pairs. A pair that is not here was not in this run.
     pub pairs: BTreeMap<String, PairResult>,
 }
@@ -65,6 +70,12 @@ pub struct Revision {
 pub struct PairResult {
     /// The technique.
     pub title: String,
+    /// The naive implementation in a few words; empty in results of older versions.
+    #[serde(default)]
+    pub naive: String,
+    /// The optimized implementation in a few words; empty in results of older versions.
+    #[serde(default)]
+    pub optimized: String,
     /// What was compared.
     pub metric: Metric,
     /// The unit of work that times are per.
@@ -140,6 +151,9 @@ pub struct Measured {
     /// Reference ÷ optimized, interleaved likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against_reference: Option<Interval>,
+    /// The least an iteration of the optimized side needs of the machine, if anything bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<Needed>,
     /// What else the machine did meanwhile (the worst of the processes).
     pub load: Load,
     /// In how many processes others held the CPU.
@@ -313,6 +327,7 @@ impl Run {
             machine,
             toolchain: Toolchain::current(),
             revision,
+            ceiling: Vec::new(),
             pairs: BTreeMap::new(),
         }
     }
@@ -362,19 +377,34 @@ impl Run {
         Ok(run)
     }
 
-    /// What types cannot say: gains are positive and in order.
+    /// What types cannot say: gains are positive and in order, times are finite and in order.
     fn check(&self) -> Result<(), (String, String)> {
         for (id, pair) in &self.pairs {
             for sweep in &pair.sweeps {
                 for case in &sweep.cases {
+                    let at =
+                        |what: &str| format!("pairs.{id}.{}.{}.{what}", sweep.level, case.point);
+                    let broken = |what: &str, problem: String| Err((at(what), problem));
+                    if let Outcome::Computed(found) = &case.outcome
+                        && !(found.gain > 0.0 && found.gain.is_finite())
+                    {
+                        return broken("gain", format!("{} is no gain", found.gain));
+                    }
                     let Some(measured) = case.measured() else { continue };
                     let Interval { low, estimate, high } = measured.gain;
                     if !(0.0 < low && low <= estimate && estimate <= high && high.is_finite()) {
-                        let field = format!("pairs.{id}.{}.{}.gain", sweep.level, case.point);
-                        return Err((
-                            field,
+                        return broken(
+                            "gain",
                             format!("{low} … {estimate} … {high} is no interval of a gain"),
-                        ));
+                        );
+                    }
+                    for side in &measured.sides {
+                        let s = side.time_ns;
+                        let times = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
+                        if !(times.is_sorted() && s.min >= 0.0 && s.max.is_finite()) {
+                            let problem = format!("{times:?} are no quartiles of times");
+                            return broken(&format!("{}.time_ns", side.name), problem);
+                        }
                     }
                 }
             }
@@ -445,6 +475,7 @@ mod tests {
             gain,
             processes: vec![gain],
             against_reference: None,
+            needed: None,
             load: Load::default(),
             marked_processes: u64::from(mark),
             mark: mark.then(|| "others held the CPU".to_owned()),
@@ -458,6 +489,8 @@ mod tests {
     fn pair() -> PairResult {
         PairResult {
             title: "t".to_owned(),
+            naive: "n".to_owned(),
+            optimized: "o".to_owned(),
             metric: Metric::Time,
             unit: "u".to_owned(),
             axis: "a".to_owned(),

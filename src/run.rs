@@ -18,6 +18,8 @@ use crate::{
     machine::Machine,
     places,
     results::{CaseResult, PairResult, ResultError, Revision, Run},
+    samples::{self, Sample},
+    scaling,
 };
 
 /// The run that this process belongs to.
@@ -185,6 +187,24 @@ impl RunFile {
             run.add(id, pair, level, levels, case);
             run
         })
+    }
+
+    /// Keeps raw samples beside the result; when this returns they are on the device.
+    ///
+    /// # Errors
+    /// If their file cannot be written; what it held stays.
+    pub fn keep(&self, samples: &[Sample]) -> Result<(), ResultError> {
+        let _whole = interrupt::uninterrupted();
+        samples::append(&samples::path_of(&self.path), samples)
+    }
+
+    /// Records what several threads of this machine are worth at once.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written; what it held stays.
+    pub fn set_ceiling(&self, ceiling: Vec<scaling::Point>) -> Result<(), ResultError> {
+        let set = |run: Option<Run>| Run { ceiling, ..run.expect("joined before") };
+        self.change(set).map(|_| ())
     }
 
     /// Reads, changes and writes the file while no other process does.

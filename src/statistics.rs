@@ -145,10 +145,15 @@ pub fn gain_in_one_process(pairs: &[PairedTimes]) -> Option<Interval> {
     mean_interval(&medians).map(exp)
 }
 
-/// The gain over processes, from the estimate of each: Student's interval of the mean log ratio.
-/// `None` for fewer than two processes.
+/// The gain over processes, from the estimate of each; see [`geometric_mean_interval`].
 pub fn gain_over_processes(estimates: &[f64]) -> Option<Interval> {
-    let logs: Vec<f64> = estimates.iter().map(|gain| gain.ln()).collect();
+    geometric_mean_interval(estimates)
+}
+
+/// Student's interval of the geometric mean of positive ratios: that of the mean of their
+/// logarithms. `None` for fewer than two, or if one is not positive and finite.
+pub fn geometric_mean_interval(ratios: &[f64]) -> Option<Interval> {
+    let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
     mean_interval(&logs).map(exp)
 }
 
@@ -307,6 +312,16 @@ mod tests {
         assert_eq!(mean_interval(&[1.0]), None);
         assert_eq!(mean_interval(&[1.0, f64::NAN]), None);
         assert_eq!(mean_interval(&[1.0, f64::INFINITY]), None);
+    }
+
+    #[test]
+    fn the_geometric_mean_of_known_ratios() {
+        // ln 1 and ln 4: mean ln 2; s/√2 = ln 2, t(0.975, 1) = 12.7062.
+        let interval = geometric_mean_interval(&[1.0, 4.0]).unwrap();
+        close(interval.estimate, 2.0);
+        close(interval.high, 2.0 * 2.0_f64.powf(12.7062));
+        assert_eq!(geometric_mean_interval(&[1.0, 0.0]), None);
+        assert_eq!(geometric_mean_interval(&[1.0, -1.0]), None);
     }
 
     #[test]

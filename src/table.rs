@@ -41,31 +41,34 @@ pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
             cause: String::new(),
         }];
     };
-    let row = |sweep: &Sweep| {
-        let end = |case: Option<&CaseResult>| {
-            case.map_or(String::new(), |case| {
-                let point = format!("{} {}", format::count(case.point), result.axis_unit);
-                format!("{}: {}", point.trim_end(), one_line(&case.outcome))
-            })
-        };
-        let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
-        let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
-            Outcome::Computed(computed) => Some(computed_break_even(computed)),
-            _ => None,
-        });
-        Row {
-            id: id.to_owned(),
-            level: sweep.level.clone(),
-            near: end(sweep.cases.first()),
-            far: end(far),
-            break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
-            cause: cause_of(result, sweep),
-        }
-    };
-    result.sweeps.iter().map(row).collect()
+    result.sweeps.iter().map(|sweep| row_of(id, result, sweep)).collect()
 }
 
-fn computed_break_even(computed: &Computed) -> String {
+/// One sweep of a pair.
+pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> Row {
+    let end = |case: Option<&CaseResult>| {
+        case.map_or(String::new(), |case| {
+            let point = format!("{} {}", format::count(case.point), result.axis_unit);
+            format!("{}: {}", point.trim_end(), one_line(&case.outcome))
+        })
+    };
+    let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
+    let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
+        Outcome::Computed(computed) => Some(computed_break_even(computed)),
+        _ => None,
+    });
+    Row {
+        id: id.to_owned(),
+        level: sweep.level.clone(),
+        near: end(sweep.cases.first()),
+        far: end(far),
+        break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
+        cause: cause_of(result, sweep),
+    }
+}
+
+/// Where a computed sweep begins to win, in words.
+pub fn computed_break_even(computed: &Computed) -> String {
     let from = &computed.from;
     match computed.break_even_rtt_us {
         None => format!("computed from {from}: no fewer round trips"),

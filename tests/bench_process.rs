@@ -9,7 +9,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use worthit::results::{Outcome, Run};
+use worthit::{
+    results::{Outcome, Run},
+    samples,
+    trial::Role,
+};
 
 /// A checkout of its own for one test.
 struct Checkout {
@@ -238,6 +242,40 @@ fn a_broken_result_is_named_with_its_field_and_left_as_it_is() {
 }
 
 #[test]
+fn raw_samples_of_every_process_are_kept_beside_the_result() {
+    let checkout = Checkout::new();
+    let output = checkout.run(&format!("{AGREES} --rounds 2"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = &checkout.results()[0];
+    let samples = samples::load(&samples::path_of(result)).unwrap();
+    let run = checkout.result();
+    let cases = run.pairs["faults/agrees"].sweeps.iter().flat_map(|sweep| &sweep.cases);
+    for case in cases {
+        let of = |process| {
+            let own = samples.iter().filter(|s| s.point == case.point && s.process == process);
+            own.filter(|s| s.side == "naive" && s.side_ns > 0.0 && s.optimized_ns > 0.0).count()
+        };
+        assert!(of(1) >= 8 && of(2) >= 8, "{} and {} at {}", of(1), of(2), case.point);
+        // The summary is that of the last process.
+        let summary = case.measured().unwrap().side(Role::Naive).unwrap().time_ns;
+        assert_eq!(summary.count, of(2) as u64);
+    }
+    let offered = fs::read(checkout.path("reports/samples/faults/agrees.csv")).unwrap();
+    assert_eq!(offered, samples::to_csv(&samples, true));
+}
+
+#[test]
+fn criterion_keeps_its_pages_where_the_report_looks_for_them() {
+    let checkout = Checkout::new();
+    let output = checkout.run("--bench --measurement-time 0.1 --warm-up-time 0.01 faults/agrees");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = fs::read_to_string(checkout.path("reports/pairs/faults/agrees.html")).unwrap();
+    let address = "../../../criterion/faults_agrees/report/index.html";
+    assert!(page.contains(&format!("class=\"outside\" href=\"{address}\"")), "{page}");
+    assert!(checkout.path("reports/pairs/faults").join(address).exists());
+}
+
+#[test]
 fn a_report_that_cannot_be_written_costs_no_result() {
     let checkout = Checkout::new();
     // Where tests run as root, permissions stop nobody; a file in its place does.
@@ -245,7 +283,7 @@ fn a_report_that_cannot_be_written_costs_no_result() {
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
-    assert!(message.contains("cannot write reports/index.html"), "{message}");
+    assert!(message.contains("cannot write reports"), "{message}");
     assert!(message.contains("The result is in"), "{message}");
     assert_eq!(checkout.result().pairs.len(), 1);
 }

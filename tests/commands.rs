@@ -131,22 +131,84 @@ fn results_that_cannot_be_used_are_named() {
     }
 }
 
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let target = to.join(entry.file_name().unwrap());
+        if entry.is_dir() {
+            copy(&entry, &target);
+        } else {
+            fs::copy(&entry, &target).unwrap();
+        }
+    }
+}
+
 #[test]
 fn stale_parts_of_a_readme_are_told_and_mended() {
     let folder = tempfile::tempdir().unwrap();
-    let fresh =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    copy(&root.join("reports"), &folder.path().join("reports"));
+    for (name, good, bad) in [
+        ("README.md", "| `n_plus_one` |", "| `typed_by_hand` |"),
+        ("reports/README.md", "| gain at the far end |", "| typed by hand |"),
+    ] {
+        fs::copy(root.join("README.md"), folder.path().join("README.md")).unwrap();
+        let path = folder.path().join(name);
+        let fresh = fs::read_to_string(&path).unwrap();
+        assert!(fresh.contains(good), "{name}");
+        fs::write(&path, fresh.replace(good, bad)).unwrap();
+        let (status, message) = failure(folder.path(), &["readme", "--check"]);
+        assert_eq!(status, 1);
+        assert!(message.contains(&format!("part of {name} is stale")), "{message}");
+        printed(folder.path(), &["readme"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), fresh);
+        printed(folder.path(), &["readme", "--check"]);
+    }
     let path = folder.path().join("README.md");
-    fs::write(&path, fresh.replace("| `n_plus_one` |", "| `typed_by_hand` |")).unwrap();
-    let (status, message) = failure(folder.path(), &["readme", "--check"]);
-    assert_eq!(status, 1);
-    assert!(message.contains("stale"), "{message}");
-    printed(folder.path(), &["readme"]);
-    assert_eq!(fs::read_to_string(&path).unwrap(), fresh);
-    printed(folder.path(), &["readme", "--check"]);
-
     fs::write(&path, "no markers").unwrap();
     assert!(failure(folder.path(), &["readme"]).1.contains("lacks the markers"));
     fs::remove_file(&path).unwrap();
     assert!(failure(folder.path(), &["readme"]).1.contains("cannot read README.md"));
+}
+
+#[test]
+fn a_run_of_one_process_is_no_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = folder.path().join("run.json");
+    let mut run = a_run();
+    run.revision = Revision { commit: Some("abc".to_owned()), dirty: false };
+    run.save(&result).unwrap();
+    let (status, message) = failure(folder.path(), &["reference", result.to_str().unwrap()]);
+    assert_eq!(status, 1);
+    assert!(message.contains("nothing was measured"), "{message}");
+    assert!(!folder.path().join("reports").exists());
+}
+
+#[test]
+fn two_results_are_compared_and_three_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = folder.path().join("run.json");
+    a_run().save(&result).unwrap();
+    let result = result.to_str().unwrap();
+    printed(folder.path(), &["report", result, result]);
+    let page = fs::read_to_string(folder.path().join("reports/compare.html")).unwrap();
+    assert!(page.contains("Comparison of two results"));
+    // A later site without a comparison has no stale one.
+    printed(folder.path(), &["report", result]);
+    assert!(!folder.path().join("reports/compare.html").exists());
+    assert_eq!(failure(folder.path(), &["report", result, result, result]).0, 2);
+}
+
+#[test]
+fn broken_samples_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = folder.path().join("run.json");
+    a_run().save(&result).unwrap();
+    let samples = folder.path().join("run.samples.csv");
+    let header = "pair,level,point,process,side,side_ns,optimized_ns\n";
+    fs::write(&samples, format!("{header}f/p,,1,1,naive,soon,1.0\n")).unwrap();
+    let (status, message) = failure(folder.path(), &["report", result.to_str().unwrap()]);
+    assert_eq!(status, 1);
+    assert!(message.contains("run.samples.csv is broken at `line 2`"), "{message}");
 }

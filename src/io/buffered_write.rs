@@ -88,7 +88,7 @@ fn optimized<L: AsRef<[u8]>>(lines: &[L], file: impl Write) -> io::Result<()> {
 }
 
 /// The same with the buffer that one gets unasked.
-fn default_buffer<L: AsRef<[u8]>>(lines: &[L], file: impl Write) -> io::Result<()> {
+fn bufwriter_8k<L: AsRef<[u8]>>(lines: &[L], file: impl Write) -> io::Result<()> {
     through(BufWriter::new(file), lines)
 }
 
@@ -171,7 +171,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         }),
     )
     .reference(resetting(state(file("reference")?), empty, |(file, lines, _)| {
-        default_buffer(lines, &**file).expect("the data folder takes the file");
+        bufwriter_8k(lines, &**file).expect("the data folder takes the file");
         Written(Rc::clone(file))
     }))
     .units(size))

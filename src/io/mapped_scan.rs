@@ -92,7 +92,7 @@ fn optimized(path: &Path) -> io::Result<u64> {
 }
 
 /// The number of lines in the file at `path`, of which only a part is held at any time.
-fn one_buffer(path: &Path) -> io::Result<u64> {
+fn read_64k(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut count = 0;
@@ -137,7 +137,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, move |input: &Input| count(&input.file).expect("the file is there"))
     };
     let trial = Trial::new(input.size, over(naive), over(optimized));
-    Ok(trial.reference(over(one_buffer)).units(input.size))
+    Ok(trial.reference(over(read_64k)).units(input.size))
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
         let large = "x".repeat(64 * 1024 - 1) + "\n\ny";
         for (text, expected) in [("", 0), ("\n", 1), ("one\ntwo\nthe rest", 2), (&large, 2)] {
             fs::write(&path, text).unwrap();
-            for count in [naive, optimized, one_buffer] {
+            for count in [naive, optimized, read_64k] {
                 assert_eq!(count(&path).unwrap(), expected);
             }
         }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_an_error() {
-        for count in [naive, optimized, one_buffer] {
+        for count in [naive, optimized, read_64k] {
             assert_eq!(count(Path::new("/no/such")).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
@@ -173,7 +173,7 @@ mod tests {
         let mut bytes = vec![b'x'; 3 * 1024 * 1024 + 5];
         *bytes.last_mut().unwrap() = b'\n';
         fs::write(&path, &bytes).unwrap();
-        for count in [naive, optimized, one_buffer] {
+        for count in [naive, optimized, read_64k] {
             assert_eq!(count(&path).unwrap(), 1);
         }
     }

@@ -1,0 +1,137 @@
+//! Raw samples: the paired times behind each gain, in a file beside the result.
+//!
+//! Results hold summaries and stay small enough to be committed; `<run>.samples.csv` holds what they
+//! were made of and is only ever appended to. A result without it is whole: its pages have quartiles
+//! in place of single samples.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::results::ResultError;
+
+/// Two batches that ran one after the other, in metric per unit of work, ns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Id of the pair.
+    pub pair: String,
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+    /// Which process of the run, from 1.
+    pub process: u64,
+    /// The side that the optimized one was interleaved with: `naive`, or the name of the reference.
+    pub side: String,
+    /// Time of that side, ns per unit.
+    pub side_ns: f64,
+    /// Time of the optimized side, ns per unit.
+    pub optimized_ns: f64,
+}
+
+/// Where the samples of a result lie.
+pub fn path_of(result: &Path) -> PathBuf {
+    result.with_extension("samples.csv")
+}
+
+/// Appends samples to the file; when this returns they are on the device.
+///
+/// # Errors
+/// If the file cannot be written; what it held stays.
+pub fn append(path: &Path, samples: &[Sample]) -> Result<(), ResultError> {
+    let failed = |error: io::Error| ResultError::Write { path: path.to_owned(), error };
+    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    let is_new = file.metadata().map_err(failed)?.len() == 0;
+    let text = to_csv(samples, is_new);
+    file.write_all(&text).and_then(|()| file.sync_data()).map_err(failed)
+}
+
+/// The samples as CSV, one row each, with a row of names if `header`.
+pub fn to_csv(samples: &[Sample], header: bool) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().has_headers(header).from_writer(Vec::new());
+    for sample in samples {
+        writer.serialize(sample).expect("a flat row can be written to memory");
+    }
+    writer.into_inner().expect("memory can be flushed")
+}
+
+/// The samples of a result; none if there is no such file. A last line without its end was cut off
+/// by a kill and is left out.
+///
+/// # Errors
+/// If the file cannot be read, or a whole line of it is no sample.
+pub fn load(path: &Path) -> Result<Vec<Sample>, ResultError> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ResultError::Read { path: path.to_owned(), error }),
+        Ok(_) => {}
+    }
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let broken = |problem: String, line: u64| ResultError::Broken {
+        path: path.to_owned(),
+        field: format!("line {line}"),
+        problem,
+    };
+    let mut rows = csv::Reader::from_reader(&bytes[..whole]);
+    let samples = rows.deserialize().enumerate().map(|(i, row)| {
+        let sample: Sample = row.map_err(|error| broken(error.to_string(), i as u64 + 2))?;
+        if !(sample.side_ns.is_finite() && sample.optimized_ns.is_finite()) {
+            return Err(broken("a time is not finite".to_owned(), i as u64 + 2));
+        }
+        Ok(sample)
+    });
+    samples.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn sample(point: u64, side_ns: f64) -> Sample {
+        Sample {
+            pair: "f/p".to_owned(),
+            level: "a, \"b\"".to_owned(),
+            point,
+            process: 1,
+            side: "naive".to_owned(),
+            side_ns,
+            optimized_ns: 0.1 + 0.2,
+        }
+    }
+
+    #[test]
+    fn appended_samples_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_of(&folder.path().join("run.json"));
+        assert_eq!(load(&path).unwrap(), []);
+        append(&path, &[sample(1, 2.5), sample(1, 1e-300)]).unwrap();
+        append(&path, &[sample(u64::MAX, 1.0 / 3.0)]).unwrap();
+        let all = [sample(1, 2.5), sample(1, 1e-300), sample(u64::MAX, 1.0 / 3.0)];
+        assert_eq!(load(&path).unwrap(), all);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_left_out_and_a_broken_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.csv");
+        append(&path, &[sample(1, 2.5), sample(2, 2.5)]).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        for cut in 0..text.len() {
+            fs::write(&path, &text[..cut]).unwrap();
+            let whole = text[..cut].matches('\n').count().saturating_sub(1);
+            assert_eq!(load(&path).unwrap().len(), whole, "{cut}");
+        }
+        for (good, bad) in [("2.5", "two"), ("2.5", "inf"), (",1,1,", ",-1,1,"), (",1,1,", ",1,")] {
+            fs::write(&path, text.replacen(good, bad, 1)).unwrap();
+            let message = load(&path).unwrap_err().to_string();
+            assert!(message.contains("broken at `line 2`"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+// Functions that run inside a page and return plain data. Each must stand alone: the browser gets
+// only its source text.
+
+/** Everything about the document itself. */
+export function readPage() {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const name = (element) => `<${element.localName}${element.id ? ` id="${element.id}"` : ''}>`;
+  const resolve = (address) => {
+    return URL.canParse(address, document.baseURI) ? new URL(address, document.baseURI).href : address;
+  };
+  const addressOf = (element) => element.getAttribute('href') ?? element.getAttribute('xlink:href');
+
+  const links = all('a, area')
+    .filter((element) => addressOf(element) !== null)
+    .map((element) => ({
+      href: addressOf(element),
+      url: resolve(addressOf(element)),
+      outside: element.classList.contains('outside'),
+    }));
+
+  const loading = ['stylesheet', 'icon', 'preload', 'prefetch', 'preconnect', 'dns-prefetch', 'modulepreload', 'manifest'];
+  const remote = [
+    ...all('[src], [poster], [data], [srcset]').flatMap((element) => {
+      const sets = (element.getAttribute('srcset') ?? '').split(',').map((part) => part.trim().split(' ')[0]);
+      return ['src', 'poster', 'data'].map((attribute) => element.getAttribute(attribute)).concat(sets);
+    }),
+    ...all('use, image, feImage, base').map(addressOf),
+    ...all('link').filter((link) => loading.some((rel) => link.relList.contains(rel))).map(addressOf),
+  ].filter((address) => address && /^(https?|wss?|ftp):/.test(resolve(address)));
+
+  const policies = all('meta[http-equiv="Content-Security-Policy" i]').map((meta) => ({
+    content: meta.content,
+    late: all('style, script, link[rel~="stylesheet"]').some(
+      (other) => meta.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_PRECEDING,
+    ),
+  }));
+
+  const attributes = all('*').flatMap((element) =>
+    [...element.attributes]
+      .filter((attribute) => attribute.name === 'style' || /^on/i.test(attribute.name))
+      .map((attribute) => `${attribute.name} on ${name(element)}`),
+  );
+
+  const charts = all('svg').filter((svg) => !svg.parentElement.closest('svg'));
+  const unlabelled = charts.filter((svg) => !svg.closest('[role="img"]')?.getAttribute('aria-label')?.trim());
+  const ids = all('[id]').map((element) => element.id);
+  return {
+    ids,
+    repeatedIds: ids.filter((id, index) => ids.indexOf(id) !== index),
+    links,
+    remote,
+    policies,
+    attributes,
+    charts: charts.length,
+    unlabelled: unlabelled.map((svg) => `${name(svg)} in ${name(svg.parentElement)}`),
+  };
+}
+
+/** Widths, and the sizes at which chart text is really drawn. */
+export function readLayout() {
+  const root = document.documentElement;
+  const label = (element) => {
+    const words = [element.localName, ...['id', 'class'].map((name) => element.getAttribute(name) && `${name}="${element.getAttribute(name)}"`)];
+    return `<${words.filter(Boolean).join(' ')}>`;
+  };
+  const scrolls = (element) => /auto|scroll/.test(getComputedStyle(element).overflowX);
+
+  const sticksOut = (svg) => {
+    const chart = svg.getBoundingClientRect();
+    if (chart.width === 0) return false;
+    for (let box = svg.parentElement; box && box !== root; box = box.parentElement) {
+      if (scrolls(box)) return false;
+      // A box without a box of its own (display: contents, inline) contains nothing.
+      const rect = box.getBoundingClientRect();
+      if (rect.width === 0 || getComputedStyle(box).display === 'inline') continue;
+      if (chart.right > rect.right + 1 || chart.left < rect.left - 1) return true;
+    }
+    return false;
+  };
+
+  const drawn = (text) => {
+    const own = [...text.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    return own && text.getClientRects().length > 0;
+  };
+  const size = (text) => {
+    const { a, b, c, d } = (text.closest('text') ?? text).getScreenCTM();
+    return parseFloat(getComputedStyle(text).fontSize) * Math.sqrt(Math.abs(a * d - b * c));
+  };
+
+  const culprit = () => {
+    const wide = [...document.body.querySelectorAll('*')].filter((element) => {
+      const { left, right } = element.getBoundingClientRect();
+      // Text that cannot be broken sticks out of its box without widening it.
+      const end = Math.max(right, getComputedStyle(element).display === 'inline' ? 0 : left + element.scrollWidth);
+      if (end <= root.clientWidth + 0.5) return false;
+      for (let box = element; box && box !== root; box = box.parentElement) {
+        if (scrolls(box)) return false;
+      }
+      return true;
+    });
+    return wide.length ? `because of ${label(wide.at(-1))}` : 'because of no single element';
+  };
+
+  const overflow = root.scrollWidth > root.clientWidth;
+  const charts = [...document.querySelectorAll('svg')].filter((svg) => !svg.parentElement.closest('svg'));
+  const texts = [...document.querySelectorAll('svg text, svg tspan')].filter(drawn);
+  return {
+    scrollWidth: root.scrollWidth,
+    clientWidth: root.clientWidth,
+    culprit: overflow ? culprit() : '',
+    overflowing: charts.filter(sticksOut).map((svg) => label(svg.closest('[id]') ?? svg)),
+    texts: texts.map((text) => ({ text: text.textContent.trim().slice(0, 30), size: size(text) })),
+  };
+}
+
+/** What is displayed in print but should not be. */
+export function readPrint() {
+  return [...document.querySelectorAll('#controls, nav')]
+    .filter((element) => element.checkVisibility())
+    .map((element) => (element.id ? `#${element.id}` : `<${element.localName}>`));
+}
+
+/** Charts that take no room on the page. */
+export function emptyCharts() {
+  return [...document.querySelectorAll('svg')]
+    .filter((svg) => !svg.closest('details:not([open])') && svg.getBoundingClientRect().width === 0)
+    .map((svg) => `the chart in #${svg.closest('[id]')?.id ?? '?'}`);
+}
+
+/** What is shown of the wanted sections, the table and the controls. */
+export function readSections(wanted) {
+  const shown = (element) => Boolean(element?.checkVisibility({ visibilityProperty: true }));
+  const present = wanted.filter((id) => shown(document.getElementById(id)));
+  const rows = [...document.querySelectorAll('#catalogue tbody tr[data-family][data-cause]')];
+  return {
+    missing: wanted.filter((id) => !present.includes(id)),
+    empty: present.filter((id) => document.getElementById(id).innerText.trim() === ''),
+    rows: rows.length,
+    hiddenRows: rows.filter((row) => !shown(row)).length,
+    controls: shown(document.getElementById('controls')),
+  };
+}
+
+/** The front page's table and controls as a reader sees them. */
+export function readFront() {
+  const rows = [...document.querySelectorAll('#catalogue tbody tr[data-family][data-cause]')];
+  const headings = [...document.querySelectorAll('#catalogue thead th[aria-sort]')];
+  const value = (id) => document.getElementById(id)?.value;
+  return {
+    rows: rows.map((row) => ({
+      pair: row.getAttribute('data-pair'),
+      family: row.getAttribute('data-family'),
+      cause: row.getAttribute('data-cause'),
+      gain: row.getAttribute('data-gain'),
+      'break-even': row.getAttribute('data-break-even'),
+      limit: row.getAttribute('data-limit'),
+      text: row.textContent.replace(/\s+/g, ' ').trim().toLowerCase(),
+      hidden: row.hidden,
+      shown: row.checkVisibility(),
+    })),
+    status: document.querySelector('#shown[role="status"]')?.textContent.trim(),
+    fragment: location.hash.slice(1),
+    values: { q: value('search'), family: value('family'), cause: value('cause') },
+    sorted: headings
+      .filter((heading) => heading.getAttribute('aria-sort') !== 'none')
+      .map((heading) => ({
+        key: heading.querySelector('button')?.dataset.sort,
+        order: heading.getAttribute('aria-sort'),
+      })),
+    images: document.querySelectorAll('img[src="x"]').length,
+  };
+}

@@ -1,0 +1,66 @@
+// Whether the front page in some state, as readFront() gives it, is right. Each function returns what
+// is wrong, or null.
+
+export const hasCause = (row, cause) => row.cause === cause || row.cause.split(/[\s,]+/).includes(cause);
+
+/** Says how the page in `state` differs from what the filters `want` call for. */
+export function rowsProblem(state, want) {
+  const { q = '', family = '', cause = '' } = want;
+  const text = q.trim().toLowerCase();
+  const chosen = (row) => (!family || row.family === family) && (!cause || hasCause(row, cause));
+  const shown = state.rows.filter((row) => row.shown);
+  const wrong = shown.find((row) => !chosen(row) || !row.text.includes(text));
+  if (wrong) return `the row ${wrong.pair} is shown (${shown.length} are)`;
+  // A search covers at least the name; which other columns it covers is the page's business.
+  const lost = state.rows.find((row) => !row.shown && chosen(row) && row.pair.toLowerCase().includes(text));
+  if (lost) return `the row ${lost.pair} is not shown (${shown.length} are)`;
+  if (state.rows.some((row) => row.hidden === row.shown)) return 'a row is hidden other than by the hidden attribute';
+  return statusProblem(state.status, shown.length, state.rows.length) ?? fragmentProblem(state.fragment, want);
+}
+
+export function statusProblem(status, shown, total) {
+  if (status === undefined) return 'there is no #shown with role="status"';
+  const [first, second] = (status.match(/\d+/g) ?? []).map(Number);
+  if (shown === 0 && /^no\b/i.test(status)) return null;
+  const right = first === shown && (second === total || (second === undefined && shown === total));
+  return right ? null : `the status says "${status}", but ${shown} of ${total} rows are shown`;
+}
+
+function fragmentProblem(fragment, want) {
+  const wanted = Object.entries(want).filter(([, value]) => value !== '');
+  const actual = new URLSearchParams(fragment);
+  const missing = wanted.find(([key, value]) => actual.get(key) !== value);
+  if (missing) return `the address says "${fragment}", which lacks ${missing.join('=')}`;
+  const extra = ['q', 'family', 'cause'].find((key) => actual.has(key) && !want[key]);
+  return extra ? `the address still says "${fragment}"` : null;
+}
+
+/** Says how the rows shown are out of the order that the headings and the address claim. */
+export function orderProblem(state, key, wantedOrder) {
+  const [sorted, ...more] = state.sorted;
+  if (sorted?.key !== key || more.length) return `aria-sort is on ${state.sorted.map((one) => one.key).join(', ') || 'nothing'}`;
+  if (!['ascending', 'descending'].includes(sorted.order)) return `aria-sort is "${sorted.order}"`;
+  if (wantedOrder && sorted.order !== wantedOrder) return `aria-sort is "${sorted.order}"`;
+  const claimed = new URLSearchParams(state.fragment).get('order');
+  if (claimed && claimed !== sorted.order) return `aria-sort is "${sorted.order}", but the address says "${claimed}"`;
+  const shown = state.rows.filter((row) => row.shown);
+  const step = sorted.order === 'ascending' ? 1 : -1;
+  return key === 'pair' ? namesProblem(shown, step) : numbersProblem(shown, key, step);
+}
+
+function namesProblem(rows, step) {
+  const compares = [(a, b) => a.localeCompare(b, 'en'), (a, b) => Number(a > b) - Number(a < b)];
+  const inOrder = compares.some((compare) =>
+    rows.every((row, index) => index === 0 || step * compare(rows[index - 1].pair, row.pair) <= 0),
+  );
+  return inOrder ? null : 'the names are not in alphabetical order';
+}
+
+function numbersProblem(rows, key, step) {
+  for (let index = 1; index < rows.length; index += 1) {
+    const [before, after] = [rows[index - 1][key], rows[index][key]];
+    if (before === null && after !== null) return `${rows[index].pair} comes after a row with unknown ${key}`;
+    if (after !== null && step * (Number(before) - Number(after)) > 0) return `${after} comes after ${before}`;
+  }
+  return null;
+}

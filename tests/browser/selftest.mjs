@@ -1,0 +1,132 @@
+// Checks the check: an honest site passes, and each planted fault is found, in its group and by its
+// own reason. Run it after changing any of the checks: node selftest.mjs [WORD OF A FAULT]
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CannotRun, openBrowser } from './browser.mjs';
+import { checkSite } from './checks.mjs';
+import { writeFakeSite } from './fakesite.mjs';
+import { readSite } from './site.mjs';
+
+/** Edits of a page. A replacement that finds nothing would plant no fault, so it is an error. */
+const on = (path, edit) => (page) => (page.path === path ? edit(page) : true);
+const add = (path, html) => on(path, (page) => void (page.body += html));
+const change = (path, part, from, to) =>
+  on(path, (page) => {
+    if (!page[part].includes(from)) throw new Error(`${path} has no ${from}`);
+    page[part] = page[part].replaceAll(from, to);
+  });
+const front = (from, to) => change('index.html', 'script', from, to);
+const table = (from, to) => change('index.html', 'body', from, to);
+const style = (path, css) => on(path, (page) => void (page.style += css));
+const both = (first, second) => (page) => [first(page), second(page)].every((kept) => kept !== false);
+const MACHINE = 'machine.html';
+const PAIR = 'pairs/io/buffered_write.html';
+
+// Each fault: its name, the step that must find it, what the step must say, and the edit.
+const FAULTS = [
+  ['console message', 'pages', /console log: hello/, on(MACHINE, (page) => void (page.script = 'console.log("hello")'))],
+  ['script error', 'pages', /error: .*nothing/, on(MACHINE, (page) => void (page.script = 'nothing.at.all'))],
+  ['blocked script', 'pages', /console error/, add(MACHINE, '<script>1</script>')],
+  ['remote image', 'pages', /remote resource https:\/\/example.com/, add(MACHINE, '<img alt="" src="https://example.com/a.png">')],
+  ['remote request', 'pages', /request outside the site/, on(MACHINE, (page) => {
+    page.policy = "default-src 'none'; img-src example.com";
+    page.body += '<img alt="" src="https://example.com/a.png">';
+  })],
+  ['missing file', 'pages', /failed request/, on(MACHINE, (page) => {
+    page.policy = "default-src 'none'; img-src file:";
+    page.body += '<img alt="" src="missing.png">';
+  })],
+  ['dead link', 'pages', /dead link nowhere.html/, add(MACHINE, '<a href="nowhere.html">x</a>')],
+  ['missing fragment', 'pages', /#nowhere names no id/, table('.html#gain', '.html#nowhere')],
+  ['link to an unknown state', 'pages', /sets the unknown colour/, table('#family=io', '#colour=red')],
+  ['unmarked outside link', 'pages', /without the class "outside"/, table('class="outside"', '')],
+  ['absolute link', 'pages', /is absolute/, add(MACHINE, '<a href="/etc/hostname">x</a>')],
+  ['script link', 'pages', /has the scheme javascript/, add(MACHINE, '<a href="javascript:1">x</a>')],
+  ['missing page', 'pages', /machine.html: the page is missing/, on(MACHINE, () => false)],
+  ['page without a row', 'pages', /does not link here/, table('href="pairs/queries/index.html"', 'href="machine.html"')],
+  ['no policy', 'pages', /lacks default-src/, change(MACHINE, 'policy', 'default-src', 'img-src')],
+  ['loose policy', 'pages', /allows 'unsafe-inline'/, change(MACHINE, 'policy', "'none'", "'none'; font-src 'unsafe-inline'")],
+  ['style attribute', 'pages', /attribute style on <p>/, add(MACHINE, '<p style="color: red">x</p>')],
+  ['event attribute', 'pages', /attribute onclick on <p>/, add(MACHINE, '<p onclick="x()">x</p>')],
+  ['repeated id', 'pages', /gain is used twice/, add(PAIR, '<p id="gain">x</p>')],
+  ['unlabelled chart', 'pages', /<svg> in <div> is in no role="img"/, change(PAIR, 'body', 'aria-label="gain"', 'aria-label=" "')],
+  ['wide table', 'pages', /at 360 px the page is \d+ px wide/, add(MACHINE, `<table><tr><td>${'x'.repeat(60)}</td></tr></table>`)],
+  ['wide chart', 'pages', /wider than its container/, style(PAIR, 'main { overflow: clip; } svg { width: 2000px; }')],
+  ['small chart text', 'pages', /"gain 3.*" is 8.0 px/, style(PAIR, 'svg text { font-size: 8px; }')],
+  ['scaled chart text', 'pages', /"gain 3.*" is [0-8]\.\d px/, change(PAIR, 'body', '<svg>', '<svg viewBox="0 0 1000 60">')],
+  ['printed navigation', 'pages', /<nav> is printed/, style(PAIR, '@media print { nav { display: block; } }')],
+  ['blank print', 'pdf', /nothing is left/, style('pairs/caching/cache_warm.html', '@media print { body > * { display: none; } }')],
+  ['rows only by script', 'noScript', /rows are not shown/, table('<tr data-pair', '<tr hidden data-pair')],
+  ['controls without script', 'noScript', /#controls is shown/, table('id="controls" hidden', 'id="controls"')],
+  ['missing section', 'noScript', /#review is not shown/, change(PAIR, 'body', 'id="review"', 'id="revue"')],
+  ['hidden section', 'noScript', /#review is not shown/, change(PAIR, 'body', 'id="review"', 'id="review" hidden')],
+  ['search only on change', 'front', /after typing/, front("'input'", "'blur'")],
+  ['search that finds too much', 'front', /after typing .* is shown/, front('.includes(text)', '.includes(text.slice(0, -1))')],
+  ['search that finds too little', 'front', /after typing .* is not shown/, front('.includes(text)', '.startsWith(text)')],
+  ['family filter without effect', 'front', /after choosing family/, front("['family', 'cause'].every", "['cause'].every")],
+  ['family without an option', 'front', /#family offers/, table('<option value="io">io</option>', '')],
+  ['stale status', 'front', /the status says/, front("+ ' of '", "+ 1 + ' of '")],
+  ['address not updated', 'front', /the address says/, both(front("history.replaceState(null, '', '#' + now)", 'kept = String(now)'), front('location.hash.slice(1)', "(window.kept ?? '')"))],
+  ['address ignored', 'front', /opened at #q=/, front('addEventListener', "history.replaceState(null, '', '#'); addEventListener")],
+  ['address change ignored', 'front', /address changed to/, front("addEventListener('hashchange', show)", '')],
+  ['filters that exclude each other', 'front', /after combining/, front('!(chosen(row) && row.textContent.toLowerCase().includes(text))', '!(text ? row.textContent.includes(text) : chosen(row))')],
+  ['sort as text', 'front', /\d+ comes after \d+/, front('step * (number(a, key) - number(b, key))', "step * (a.getAttribute('data-' + key) < b.getAttribute('data-' + key) ? -1 : 1)")],
+  ['unknown first', 'front', /after a row with unknown/, front('? -1 : 1;\n', '? -step : step;\n')],
+  ['unsorted names', 'front', /not in alphabetical order/, front("if (key === 'pair') return step *", "if (key === 'pair') return 0 *")],
+  ['one order only', 'front', /the order stays/, front("again ? 'descending'", "again ? 'ascending'")],
+  ['aria-sort missing', 'front', /aria-sort is on nothing/, front("button.parentElement.setAttribute('aria-sort', order);", '')],
+  ['fragment as markup', 'front', /became an element/, front('\nshow();', "\nshow(); id('shown').insertAdjacentHTML('beforeend', '<i>' + (state().get('q') ?? '') + '</i>');")],
+  ['fragment that throws', 'front', /error: .*at #sort=constructor/s, front('if (!button) return;', "if (!button) { if (now.has('sort')) null.x; return; }")],
+  ['sort key not a number', 'front', /"9.5x" is not a number/, table('data-gain="9.5"', 'data-gain="9.5x"')],
+  ['no focus ring', 'keyboard', /#search shows no focus/, style('index.html', '#search:focus { outline: none; }')],
+  ['control out of reach', 'keyboard', /does not reach #cause/, table('id="cause"', 'id="cause" tabindex="-1"')],
+  ['sort by mouse only', 'keyboard', /Enter on the sort button gain/, front("button.addEventListener('click'", "button.addEventListener('mousedown'")],
+  ['lost focus', 'keyboard', /loses the focus/, front("'ascending' });", "'ascending' }); button.blur();")],
+  ['low contrast', 'accessibility', /light, 1280 px: color-contrast/, style(MACHINE, 'p { color: #bbb; }')],
+  ['low contrast in the dark', 'accessibility', /dark, 360 px: color-contrast/, style(MACHINE, '@media (prefers-color-scheme: dark) { p { color: #333; } }')],
+  ['skipped heading', 'accessibility', /heading-order/, add(MACHINE, '<h4>x</h4>')],
+];
+
+async function check(context, steps, edit) {
+  const folder = mkdtempSync(join(tmpdir(), 'worthit-site-'));
+  try {
+    writeFakeSite(folder, edit);
+    const report = await checkSite({ ...context, site: readSite(folder), steps });
+    return report.failures.map(({ group, page, reason }) => `${group}: ${page}: ${reason}`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function main(word) {
+  const context = await openBrowser();
+  let wrong = 0;
+  const say = (right, line) => {
+    wrong += right ? 0 : 1;
+    console.log(`${right ? 'ok  ' : 'FAIL'} ${line}`);
+  };
+  const honest = await check(context);
+  say(honest.length === 0, ['an honest site passes', ...honest].join('\n     '));
+  const faults = FAULTS.filter(([name]) => name.includes(word));
+  const lane = async () => {
+    for (let fault = faults.shift(); fault; fault = faults.shift()) {
+      const [name, step, expected, edit] = fault;
+      const found = await check(context, [step], edit);
+      const hit = found.find((line) => expected.test(line));
+      say(hit, hit ? `${name} → ${hit}` : [`${name} is not found`, ...found].join('\n     '));
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, lane));
+  await context.browser.close();
+  return wrong;
+}
+
+try {
+  process.exitCode = (await main(process.argv[2] ?? '')) === 0 ? 0 : 1;
+} catch (error) {
+  if (!(error instanceof CannotRun)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}

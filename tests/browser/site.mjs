@@ -1,0 +1,55 @@
+// The site as files: its pages, and where its links lead.
+
+import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { CannotRun } from './browser.mjs';
+
+const FRAGMENT_KEYS = new Set(['q', 'family', 'cause', 'sort', 'order']);
+
+/** Lists the pages of the site, each as a path relative to the folder. */
+export function readSite(folder) {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new CannotRun(`${folder} is not a folder`);
+  }
+  const root = realpathSync(folder);
+  const pages = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.html'))
+    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join('/'))
+    .sort();
+  if (!pages.includes('index.html')) throw new CannotRun(`${folder} has no index.html`);
+  return {
+    root,
+    url: `${pathToFileURL(root)}/`,
+    pages,
+    pairs: pages.filter((page) => page.startsWith('pairs/')),
+    address: (page, fragment = '') => `${pathToFileURL(join(root, page))}${fragment}`,
+  };
+}
+
+/** Says what is wrong with a link of `page`, or nothing. `idsOf` maps pages to their ids. */
+export function linkProblem(site, link, idsOf) {
+  if (!URL.canParse(link.url)) return `link ${link.href} is not an address`;
+  const url = new URL(link.url);
+  if (['https:', 'http:', 'mailto:'].includes(url.protocol)) return null;
+  if (url.protocol !== 'file:') return `link ${link.href} has the scheme ${url.protocol}`;
+  if (/^(file:|\/)/i.test(link.href)) return `link ${link.href} is absolute, so the site cannot be moved`;
+  if (!url.href.startsWith(site.url)) {
+    return link.outside ? null : `link ${link.href} leaves the site without the class "outside"`;
+  }
+  const path = fileURLToPath(new URL(url.pathname, url));
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return `dead link ${link.href}`;
+  const target = relative(site.root, path).split(sep).join('/');
+  return fragmentProblem(target, url.hash.slice(1), link.href, idsOf);
+}
+
+function fragmentProblem(target, fragment, href, idsOf) {
+  if (fragment === '' || fragment === 'top') return null;
+  // On the front page a fragment may also be a state of the table.
+  if (target === 'index.html' && fragment.includes('=')) {
+    const unknown = [...new URLSearchParams(fragment).keys()].filter((key) => !FRAGMENT_KEYS.has(key));
+    return unknown.length ? `link ${href} sets the unknown ${unknown.join(', ')}` : null;
+  }
+  const ids = idsOf.get(target);
+  return ids?.has(decodeURIComponent(fragment)) ? null : `link ${href} names no id of ${target}`;
+}

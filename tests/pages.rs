@@ -1,0 +1,544 @@
+//! The pages of the report: made from planted results, read as text and in a real browser.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use worthit::{
+    CATALOGUE,
+    causes::{Cause, Counts},
+    criterion_pages::CriterionPages,
+    family::{Entry, Family},
+    limit::{Need, Needed},
+    load::Load,
+    machine::Machine,
+    pair::Metric,
+    report::{Material, pages, write},
+    results::{
+        CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
+    },
+    samples::{self, Sample},
+    scaling::Point,
+    statistics::{Interval, Summary},
+    trial::Role,
+};
+
+fn machine() -> Machine {
+    Machine {
+        key: "made-2c-4g-linux6.1-ext4".to_owned(),
+        cpu: "Made".to_owned(),
+        logical_cores: 2,
+        topology: "1 socket(s), 2 core(s), 2 hardware thread(s)".to_owned(),
+        caches: "L1d 32K".to_owned(),
+        memory_bytes: 4 << 30,
+        kernel: "6.1.0".to_owned(),
+        filesystem: "ext4".to_owned(),
+        governor: Some("powersave".to_owned()),
+        virtual_machine: false,
+    }
+}
+
+fn empty_run() -> Run {
+    let revision = Revision { commit: Some("0123456789abcdef".to_owned()), dirty: true };
+    Run::new("20260101T000000Z-1", Timestamp::UNIX_EPOCH, true, 7, machine(), revision)
+}
+
+fn pair(title: &str) -> PairResult {
+    PairResult {
+        title: title.to_owned(),
+        naive: "walk".to_owned(),
+        optimized: "jump".to_owned(),
+        metric: Metric::Time,
+        unit: "search".to_owned(),
+        axis: "items".to_owned(),
+        axis_unit: "items".to_owned(),
+        parameter: None,
+        causes: vec![NamedCause { id: "steps".to_owned(), label: "steps".to_owned() }],
+        sweeps: vec![],
+    }
+}
+
+fn side(role: Role, name: &str, ns: f64, steps: u64) -> SideResult {
+    let times: Vec<f64> = (0..5).map(|i| ns * (1.0 + 0.02 * f64::from(i))).collect();
+    let mut causes = Counts::default();
+    causes.set(Cause::new("steps", "steps"), steps);
+    SideResult {
+        role,
+        name: name.to_owned(),
+        time_ns: Summary::of(&times).unwrap(),
+        causes,
+        observations: BTreeMap::new(),
+    }
+}
+
+fn measured(gain: f64, mark: Option<&str>) -> Outcome {
+    let interval = Interval { low: gain * 0.97, estimate: gain, high: gain * 1.04 };
+    Outcome::Measured(Box::new(Measured {
+        units_per_iteration: 4,
+        sides: vec![
+            side(Role::Naive, "naive", 100.0 * gain, 1_000),
+            side(Role::Optimized, "optimized", 100.0, 10),
+            side(Role::Reference, "peer", 120.0, 12),
+        ],
+        gain: interval,
+        processes: vec![interval],
+        against_reference: Some(Interval { low: 1.1, estimate: 1.2, high: 1.3 }),
+        needed: Some(Needed { kind: Need::WaitingNs, amount: 300 }),
+        load: Load::default(),
+        marked_processes: u64::from(mark.is_some()),
+        mark: mark.map(str::to_owned),
+    }))
+}
+
+fn computed(gain: f64) -> Outcome {
+    Outcome::Computed(Computed {
+        from: "loopback".to_owned(),
+        rtt_us: 1_000,
+        naive_ns: 1e6 * gain,
+        optimized_ns: 1e6,
+        gain,
+        break_even_rtt_us: Some(12.0),
+        confirmation: None,
+    })
+}
+
+fn unavailable(reason: &str) -> Outcome {
+    Outcome::Unavailable { reason: reason.to_owned() }
+}
+
+fn add(run: &mut Run, id: &str, pair: &PairResult, level: &str, cases: Vec<(u64, Outcome)>) {
+    let levels = ["in-process", "rtt=1ms"].map(str::to_owned);
+    for (point, outcome) in cases {
+        run.add(id, pair, level, &levels, CaseResult { point, outcome });
+    }
+}
+
+fn sample(pair: &str, point: u64, i: u64) -> Sample {
+    let wander = 1.0 + (i % 7) as f64 / 50.0;
+    Sample {
+        pair: pair.to_owned(),
+        level: String::new(),
+        point,
+        process: 1,
+        side: "naive".to_owned(),
+        side_ns: 123.456_789 * wander,
+        optimized_ns: 12.345_678_9 * wander,
+    }
+}
+
+/// A run with a case of every kind.
+fn full_run() -> Run {
+    let mut run = empty_run();
+    let cases = vec![
+        (1, measured(0.5, None)),
+        (10, measured(3.0, Some("others held the CPU"))),
+        (100, measured(90.0, None)),
+        (1_000, unavailable("not measured: no \"server\" on PATH")),
+    ];
+    add(&mut run, "made/search", &pair("Search"), "", cases);
+    let distant = PairResult { parameter: Some("round-trip time".to_owned()), ..pair("Ask once") };
+    add(&mut run, "made/distant", &distant, "in-process", vec![(1, measured(1.5, None))]);
+    add(&mut run, "made/distant", &distant, "rtt=1ms", vec![(1, computed(40.0))]);
+    let threads = PairResult {
+        axis: "threads".to_owned(),
+        axis_unit: "threads".to_owned(),
+        ..pair("Use all cores")
+    };
+    let cases = vec![(1, measured(0.9, None)), (2, measured(1.7, None))];
+    add(&mut run, "made/threads", &threads, "", cases);
+    run.ceiling = vec![
+        Point { threads: 1, speedup: Interval::exact(1.0) },
+        Point { threads: 2, speedup: Interval { low: 1.8, estimate: 1.9, high: 2.0 } },
+    ];
+    run
+}
+
+fn material<'a>(run: &'a Run, samples: &'a [Sample], folder: &'a Path) -> Material<'a> {
+    Material { run, samples, other: None, families: &[], criterion: None, folder }
+}
+
+fn site(run: &Run) -> BTreeMap<String, String> {
+    let files = pages(&material(run, &[], Path::new("reports")));
+    files.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
+}
+
+/// Text of a page: what stands outside of tags, with entities resolved as far as these tests need.
+fn text(page: &str) -> String {
+    let (_, body) = page.split_once("<main").unwrap();
+    let (main, _) = body.split_once("</main>").unwrap();
+    let outside = main.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text);
+    let text = outside.collect::<Vec<_>>().join(" ");
+    let text = text.replace("&#39;", "'").replace("&#34;", "\"").replace("&#38;", "&");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_finding_is_made_of_the_figures_of_the_run() {
+    let site = site(&full_run());
+    let page = text(&site["pairs/made/search.html"]);
+    for sentence in [
+        "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.8 (1…100) on; 1 marked left out; 1,000 steps became 10.",
+        "marked, as others held the CPU: 10 (others held the CPU)",
+        "not measured: no \"server\" on PATH",
+        "against peer: 1.20× (1.10…1.30)",
+        "72.1 % of what 300 ns of waiting allows",
+        "cargo bench -- '^made/search/' --quick --seed 7",
+        "The build that made this page does not know this pair.",
+    ] {
+        assert!(page.contains(sentence), "{sentence}\n{page}");
+    }
+    let distant = text(&site["pairs/made/distant.html"]);
+    assert!(distant.contains("computed from loopback and 1.00 ms of round trip"), "{distant}");
+    assert!(distant.contains("wins from a round trip of 12.0 µs on"), "{distant}");
+}
+
+#[test]
+fn a_marked_case_makes_no_headline() {
+    let mut run = empty_run();
+    let cases = vec![(1, measured(2.0, None)), (9, measured(50.0, Some("stolen")))];
+    add(&mut run, "made/search", &pair("Search"), "", cases);
+    let page = text(&site(&run)["pairs/made/search.html"]);
+    assert!(page.contains("At 1 items, “jump” is 2.00×"), "{page}");
+    let mut run = empty_run();
+    add(&mut run, "made/search", &pair("Search"), "", vec![(9, measured(50.0, Some("stolen")))]);
+    let front = &site(&run)["index.html"];
+    assert!(front.contains("no headline") && !front.contains("data-gain="), "{front}");
+}
+
+#[test]
+fn losing_and_undecided_sides_are_said_plainly() {
+    let finding = |gain| {
+        let mut run = empty_run();
+        add(&mut run, "made/search", &pair("Search"), "", vec![(9, measured(gain, None))]);
+        text(&site(&run)["pairs/made/search.html"])
+    };
+    assert!(finding(0.5).contains("“jump” is slower than “walk”: a gain of 0.500×"));
+    assert!(finding(1.0).contains("“jump” cannot be told from “walk”"));
+}
+
+#[test]
+fn scaling_shows_speedups_the_ceiling_and_why_there_is_no_fit() {
+    let page = text(&site(&full_run())["scaling.html"]);
+    assert!(page.contains("made/threads") && !page.contains("made/search"), "{page}");
+    for part in
+        ["1.90× (1.80…2.00)", "Amdahl's law needs at least 4 thread counts", "2 logical cores"]
+    {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+}
+
+#[test]
+fn the_front_page_warns_of_what_makes_figures_doubtful() {
+    let front = text(&site(&full_run())["index.html"]);
+    for part in [
+        "Loaded machine: 1 of 6 measured cases",
+        "Quick run",
+        "One process a family",
+        "the governor is “powersave”",
+        "changes that are not committed",
+    ] {
+        assert!(front.contains(part), "{part}\n{front}");
+    }
+    assert!(text(&site(&empty_run())["index.html"]).contains("Nothing was measured in this run."));
+}
+
+#[test]
+fn pairs_of_the_catalogue_that_were_not_measured_are_rows_with_pages() {
+    let run = empty_run();
+    let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
+    let files = pages(&material);
+    let front = String::from_utf8(files["index.html"].clone()).unwrap();
+    for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
+        assert!(front.contains(&format!("data-pair=\"{}\"", entry.id)), "{}", entry.id);
+        let page = String::from_utf8(files[&format!("pairs/{}.html", entry.id)].clone()).unwrap();
+        assert!(page.contains("This pair is not in this run."), "{}", entry.id);
+    }
+    assert!(front.contains("not in this run"));
+}
+
+#[test]
+fn every_side_of_a_pair_has_its_code() {
+    let run = empty_run();
+    let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
+    let files = pages(&material);
+    for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
+        let page = String::from_utf8(files[&format!("pairs/{}.html", entry.id)].clone()).unwrap();
+        let sides = worthit::cases::roles(entry).len();
+        let headings = page.matches("<h3>naive: ").count()
+            + page.matches("<h3>optimized: ").count()
+            + page.matches(&format!("<h3>{}: ", entry.peer.unwrap_or("no peer"))).count();
+        // Its naive side is a loop of the harness itself.
+        let expected = if entry.id == "calibration/harness_overhead" { 0 } else { sides };
+        assert_eq!(headings, expected, "{}", entry.id);
+    }
+}
+
+#[test]
+fn the_same_results_give_the_same_bytes() {
+    let (run, folder) = (full_run(), Path::new("reports"));
+    let samples: Vec<Sample> = (0..300).map(|i| sample("made/search", 100, i)).collect();
+    let files = || pages(&Material { families: &CATALOGUE, ..material(&run, &samples, folder) });
+    let first = files();
+    assert!(first.contains_key("samples/made/search.csv"));
+    for _ in 0..5 {
+        assert!(files() == first);
+    }
+}
+
+/// Names that would break out of an attribute, an element, a script, a path or a table.
+const HOSTILE: [&str; 8] = [
+    "<script>alert(1)</script>",
+    "\" onload=\"alert(1)",
+    "'><img src=x onerror=alert(1)>",
+    "../../../etc/passwd",
+    "{{ run }} {% raw %}",
+    "a\u{202e}b\u{0}c",
+    "]]></svg><svg onload=alert(1)>",
+    "javascript:alert(1)",
+];
+
+fn hostile_run() -> Run {
+    let mut run = full_run();
+    for name in HOSTILE {
+        run.machine.cpu += name;
+        run.machine.governor = Some(name.to_owned());
+        run.revision.commit = Some(name.to_owned());
+        let named = PairResult {
+            title: name.to_owned(),
+            naive: name.to_owned(),
+            optimized: name.to_owned(),
+            unit: name.to_owned(),
+            axis: name.to_owned(),
+            axis_unit: name.to_owned(),
+            causes: vec![NamedCause { id: "steps".to_owned(), label: name.to_owned() }],
+            ..pair("")
+        };
+        let cases = vec![
+            (0, measured(0.5, Some(name))),
+            (1, measured(1e-300, None)),
+            (u64::MAX, measured(1e300, None)),
+            (7, unavailable(name)),
+        ];
+        for (point, outcome) in cases {
+            let case = CaseResult { point, outcome };
+            run.add(&format!("{name}/{name}"), &named, name, &[name.to_owned()], case);
+        }
+    }
+    run
+}
+
+#[test]
+fn hostile_text_stays_text_and_inside_the_folder() {
+    let run = hostile_run();
+    let outer = TempDir::new().unwrap();
+    let folder = outer.path().join("reports");
+    write(&material(&run, &[], &folder)).unwrap();
+    let beside: Vec<_> = fs::read_dir(outer.path()).unwrap().collect();
+    assert_eq!(beside.len(), 1, "nothing is written beside the folder");
+    for (name, page) in site(&run) {
+        assert_eq!(page.matches("<script>").count(), 1, "{name}");
+        for word in ["<img", "onload=\"", "onerror=alert(1)>", "<script>alert", "href=\"javascript"]
+        {
+            assert!(!page.contains(word), "{name} has {word}");
+        }
+    }
+}
+
+#[test]
+fn figures_that_are_not_finite_never_reach_a_page() {
+    let mut run = hostile_run();
+    let mut impossible = pair("Impossible");
+    add(&mut run, "made/impossible", &impossible, "", vec![(1, measured(2.0, None))]);
+    impossible = run.pairs.remove("made/impossible").unwrap();
+    let case = &mut impossible.sweeps[0].cases[0];
+    let Outcome::Measured(found) = &mut case.outcome else { unreachable!() };
+    found.gain = Interval { low: f64::NAN, estimate: f64::INFINITY, high: f64::INFINITY };
+    found.sides[0].time_ns.median = f64::NEG_INFINITY;
+    found.sides[1].time_ns.max = f64::NAN;
+    run.pairs.insert("made/impossible".to_owned(), impossible);
+    for (name, page) in site(&run) {
+        for word in ["NaN", ">inf", "-inf", "\"inf", "2147483647", "-2147483648"] {
+            assert!(!page.contains(word), "{name} has {word}");
+        }
+    }
+}
+
+#[test]
+fn pages_of_an_earlier_site_are_removed_and_other_files_are_not() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir_all(path("pairs/made")).unwrap();
+    fs::write(path("pairs/made/own.html"), "not ours").unwrap();
+    let run = full_run();
+    let samples = [sample("made/search", 100, 1)];
+    write(&material(&run, &samples, folder.path())).unwrap();
+    assert!(path("pairs/made/search.html").exists() && path("samples/made/search.csv").exists());
+    // A manifest from elsewhere must not reach outside of the folder.
+    let outside = TempDir::new().unwrap();
+    let precious = outside.path().join("precious.html");
+    fs::write(&precious, "").unwrap();
+    let manifest = fs::read_to_string(path("site.txt")).unwrap();
+    let stray = format!("{manifest}../precious.html\n{}\n", precious.display());
+    fs::write(path("site.txt"), stray).unwrap();
+    write(&material(&empty_run(), &[], folder.path())).unwrap();
+    assert!(!path("pairs/made/search.html").exists() && !path("samples/made/search.csv").exists());
+    assert!(path("pairs/made/own.html").exists() && precious.exists());
+}
+
+#[test]
+fn samples_are_offered_as_they_were_kept() {
+    let run = full_run();
+    let kept: Vec<Sample> = (0..500).map(|i| sample("made/search", 100, i)).collect();
+    let files = pages(&material(&run, &kept, Path::new("reports")));
+    assert_eq!(files["samples/made/search.csv"], samples::to_csv(&kept, true));
+    let page = String::from_utf8(files["pairs/made/search.html"].clone()).unwrap();
+    assert!(page.contains("href=\"../../samples/made/search.csv\" download"));
+    assert!(text(&page).contains("500 paired batches at 100 items, every 5th drawn"));
+}
+
+#[test]
+fn criterions_pages_are_linked_where_they_are() {
+    let root = TempDir::new().unwrap();
+    let group = root.path().join("criterion/made_search/report");
+    fs::create_dir_all(&group).unwrap();
+    fs::write(group.join("index.html"), "").unwrap();
+    let (run, folder) = (full_run(), root.path().join("reports"));
+    let criterion = CriterionPages::in_folder(&root.path().join("criterion"));
+    fs::create_dir_all(folder.join("pairs/made")).unwrap();
+    let files = pages(&Material { criterion: Some(&criterion), ..material(&run, &[], &folder) });
+    let page = |name: &str| String::from_utf8(files[name].clone()).unwrap();
+    let address = "class=\"outside\" href=\"../../../criterion/made_search/report/index.html\"";
+    assert!(page("pairs/made/search.html").contains(address));
+    assert!(!page("pairs/made/threads.html").contains("class=\"outside\""));
+}
+
+#[test]
+fn two_results_of_one_machine_get_ratios_and_of_two_machines_none() {
+    let (run, mut other) = (full_run(), full_run());
+    let found = other.pairs.get_mut("made/search").unwrap().sweeps[0].cases.last_mut().unwrap();
+    found.outcome = measured(2.0, None);
+    let Outcome::Measured(case) =
+        &mut other.pairs.get_mut("made/search").unwrap().sweeps[0].cases[0].outcome
+    else {
+        unreachable!()
+    };
+    case.sides[1].causes.set(Cause::new("steps", "steps"), 11);
+    let compared = |other: &Run| {
+        let material = Material { other: Some(other), ..material(&run, &[], Path::new("reports")) };
+        let files = pages(&material);
+        let page = String::from_utf8(files["compare.html"].clone()).unwrap();
+        assert!(!page.to_lowercase().contains("regress"), "no verdict without a gate");
+        let front = String::from_utf8(files["index.html"].clone()).unwrap();
+        assert!(front.contains("href=\"compare.html\""));
+        text(&page)
+    };
+    let same = compared(&other);
+    assert!(same.contains("B ÷ A") && same.contains("intervals overlap"), "{same}");
+    assert!(same.contains("made/search, 1 items, optimized 11 → 10 steps"), "{same}");
+    other.machine.key = "another".to_owned();
+    let different = compared(&other);
+    assert!(different.contains("The machines differ.") && !different.contains("B ÷ A"));
+    assert!(!different.contains("intervals"), "{different}");
+}
+
+/// A hundred pairs with the code and the cards of the catalogue's, six cases and a hundred samples
+/// each.
+fn hundred() -> (Run, Vec<Sample>, Vec<&'static Family>) {
+    let originals: Vec<&'static Entry> = CATALOGUE.iter().flat_map(|family| family.pairs).collect();
+    let mut run = full_run();
+    let mut kept = Vec::new();
+    let mut families: Vec<&'static Family> = Vec::new();
+    for family in 0..5 {
+        let name: &'static str = Box::leak(format!("family{family}").into_boxed_str());
+        let entries: Vec<Entry> = (0..20)
+            .map(|i| {
+                let original = originals[i];
+                let id = format!("{name}/{}", original.name());
+                let cases = [1, 8, 64, 512, 4_096, 65_536];
+                let cases =
+                    cases.map(|n| (n, measured(0.5 + (n as f64).sqrt() * (i + 1) as f64, None)));
+                kept.extend(
+                    (0..600)
+                        .map(|k| sample(&id, [1, 8, 64, 512, 4_096, 65_536][k / 100], k as u64)),
+                );
+                add(&mut run, &id, &pair(original.title), "", cases.to_vec());
+                Entry::new(Box::leak(id.into_boxed_str()), original.source, original)
+            })
+            .collect();
+        families.push(Box::leak(Box::new(Family {
+            name,
+            title: "Many pairs",
+            pairs: Box::leak(entries.into_boxed_slice()),
+        })));
+    }
+    (run, kept, families)
+}
+
+#[test]
+fn a_site_of_a_hundred_pairs_is_small() {
+    let (run, kept, families) = hundred();
+    let folder = TempDir::new().unwrap();
+    let start = std::time::Instant::now();
+    let material = Material { families: &families, ..material(&run, &kept, folder.path()) };
+    write(&material).unwrap();
+    // Shown, not asserted: time belongs in benchmarks.
+    println!("a site of {} pairs in {:?}", run.pairs.len(), start.elapsed());
+    let files = pages(&material);
+    let bytes: usize = files.values().map(Vec::len).sum();
+    println!(
+        "{} files, {bytes} bytes; front page {} bytes",
+        files.len(),
+        files["index.html"].len()
+    );
+    assert!(files.keys().filter(|name| name.starts_with("pairs/")).count() >= 100);
+    assert!(files["index.html"].len() <= 500_000 && bytes <= 15_000_000);
+}
+
+/// Runs the checks of `tests/browser` over a site in headless Chromium.
+fn check_in_browser(folder: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/check.mjs");
+    let output = Command::new("node").arg(script).arg(folder).output().expect("node on PATH");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    println!("{said}");
+}
+
+#[test]
+#[ignore = "needs Chromium and node: scripts/check installs them and runs it"]
+fn every_kind_of_page_holds_in_a_browser() {
+    let criterion: Option<&CriterionPages> = None;
+    let other = full_run();
+    let sites: [(Run, Vec<Sample>, Vec<&'static Family>); 3] = [
+        (hostile_run(), vec![], CATALOGUE.to_vec()),
+        (empty_run(), vec![], CATALOGUE.to_vec()),
+        hundred(),
+    ];
+    for (run, kept, families) in &sites {
+        let folder = TempDir::new().unwrap();
+        let folder: PathBuf = folder.path().join("reports");
+        write(&Material {
+            run,
+            samples: kept,
+            other: Some(&other),
+            families,
+            criterion,
+            folder: &folder,
+        })
+        .unwrap();
+        check_in_browser(&folder);
+    }
+}
+
+#[test]
+fn names_of_pages_are_distinct() {
+    let run = hostile_run();
+    let files = pages(&material(&run, &[], Path::new("reports")));
+    let names: BTreeSet<&String> = files.keys().collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("pairs/")).count(), run.pairs.len());
+}
