@@ -139,8 +139,8 @@ impl Findings<'_> {
                 point: self.case.point,
                 process,
                 side: cases::side_name(self.entry, role).to_owned(),
-                side_ns: times.naive / units,
-                optimized_ns: times.optimized / units,
+                side_ns: rounded(times.naive / units),
+                optimized_ns: rounded(times.optimized / units),
             };
             interleaver.pairs().iter().map(sample).collect()
         };
@@ -202,6 +202,11 @@ impl Findings<'_> {
             mark,
         }))
     }
+}
+
+/// Seven significant digits: more than the clock tells, and half of what a file would else hold.
+fn rounded(ns: f64) -> f64 {
+    format!("{ns:.6e}").parse().unwrap_or(ns)
 }
 
 /// A case at a distance, from the time (ns) and round trips of an iteration of both sides.
@@ -278,6 +283,11 @@ mod tests {
         assert_eq!(computed.break_even_rtt_us, Some(10.0));
         assert_eq!(at_distance((2e6, 9), (1e6, 1), 5).break_even_rtt_us, Some(0.0));
         assert_eq!(at_distance((1e6, 1), (2e6, 1), 5).break_even_rtt_us, None);
+    }
+
+    #[test]
+    fn samples_have_seven_digits() {
+        assert_eq!([1.0 / 3.0, 123_456_789.0, 0.0].map(rounded), [0.333_333_3, 123_456_800.0, 0.0]);
     }
 
     #[test]

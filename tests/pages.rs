@@ -233,6 +233,25 @@ fn scaling_shows_speedups_the_ceiling_and_why_there_is_no_fit() {
 }
 
 #[test]
+fn laws_are_fitted_where_there_are_enough_threads() {
+    let mut run = empty_run();
+    run.machine.logical_cores = 64;
+    let threads = PairResult { axis: "threads".to_owned(), ..pair("Use all cores") };
+    // A tenth of the work is serial: Amdahl's law.
+    let time = |n: f64| 1_000.0 * (0.1 + 0.9 / n);
+    for n in [1, 2, 4, 8, 16, 32, 64] {
+        let Outcome::Measured(mut found) = measured(1.0, None) else { unreachable!() };
+        found.sides[1] = side(Role::Optimized, "optimized", time(n as f64), 10);
+        found.needed = Some(Needed { kind: Need::BytesStreamed, amount: 8_000 });
+        add(&mut run, "made/threads", &threads, "", vec![(n, Outcome::Measured(found))]);
+    }
+    let page = text(&site(&run)["scaling.html"]);
+    for part in ["serial fraction 0.100", "contention σ 0.100", "The fitted law", "GB/s"] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+}
+
+#[test]
 fn the_front_page_warns_of_what_makes_figures_doubtful() {
     let front = text(&site(&full_run())["index.html"]);
     for part in [

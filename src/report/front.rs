@@ -129,8 +129,9 @@ fn row(id: &str, pair: &PairResult, sweep: &Sweep, extent: (f64, f64)) -> Row {
         row.near += "; beyond it marked or not measured";
     }
     row.gain_key = Some(gain.estimate).filter(|gain| gain.is_finite());
-    let near =
-        sweep.cases.first().filter(|first| first.point != case.point).and_then(finding::gain);
+    let is_marked = |case: &CaseResult| case.measured().is_some_and(|found| found.mark.is_some());
+    let near = sweep.cases.iter().find(|case| !is_marked(case) && finding::gain(case).is_some());
+    let near = near.filter(|near| near.point != case.point).and_then(finding::gain);
     let is_computed = matches!(case.outcome, Outcome::Computed(_));
     let standing = if is_computed { Standing::Hollow } else { Standing::Measured };
     let far = Point { x: 0.0, y: gain.estimate, low: gain.low, high: gain.high, standing };

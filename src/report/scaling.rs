@@ -1,5 +1,7 @@
 //! The scaling page: speedup and efficiency of each pair that varies its threads.
 
+use std::fmt::Display;
+
 use askama::Template;
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     format,
     limit::Need,
     results::{CaseResult, Measured, PairResult},
-    scaling::{self, Amdahl, Usl, relative_speedup},
+    scaling::{self, Amdahl, NoFit, Usl, relative_speedup},
     statistics::Interval,
     trial::Role,
 };
@@ -33,6 +35,7 @@ struct Part {
     label: String,
     rows: Vec<Row>,
     fits: Vec<String>,
+    has_fit: bool,
     wall: Option<String>,
     has_bandwidth: bool,
 }
@@ -152,18 +155,20 @@ fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -
     let amdahl = Amdahl::fit(&against_one, cores);
     let usl = Usl::fit(&against_one, cores);
     let fits = vec![
-        amdahl.map_or_else(
-            |none| format!("Amdahl's law: {none}"),
-            |fit| format!("Amdahl's law: {fit}"),
-        ),
-        usl.map_or_else(
-            |none| format!("Universal Scalability Law: {none}"),
-            |fit| format!("Universal Scalability Law: {fit}"),
-        ),
+        format!("Amdahl's law: {}", in_words(&amdahl)),
+        format!("Universal Scalability Law: {}", in_words(&usl)),
     ];
     let marks: Vec<u64> =
         strong.cases.iter().filter(|(_, found)| found.mark.is_some()).map(|case| case.0).collect();
-    let svg = chart(&against_one, &against_naive, ceiling, &marks)?;
+    let fitted: Vec<scaling::Point> = against_one
+        .iter()
+        .filter_map(|point| {
+            let amdahl = amdahl.as_ref().map(|fit| fit.predict(point.threads));
+            let speedup = usl.as_ref().map(|fit| fit.predict(point.threads)).or(amdahl).ok()?;
+            Some(scaling::Point { threads: point.threads, speedup: Interval::exact(speedup) })
+        })
+        .collect();
+    let svg = chart([&against_one, &against_naive, ceiling, &fitted], &marks)?;
     let figures: Vec<String> = against_one
         .iter()
         .map(|point| format!("{} at {}", format::times(point.speedup.estimate), point.threads))
@@ -176,11 +181,16 @@ fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -
         label: format!("Speedup over one thread against threads: {}", figures.join(", ")),
         rows: rows.collect(),
         fits,
+        has_fit: !fitted.is_empty(),
         wall: memory_wall(&bandwidths).map(|threads| {
             format!("Memory wall: from {threads} threads on, more of them stream no more bytes a second.")
         }),
         has_bandwidth: !bandwidths.is_empty(),
     })
+}
+
+fn in_words(fit: &Result<impl Display, NoFit>) -> String {
+    fit.as_ref().map_or_else(NoFit::to_string, ToString::to_string)
 }
 
 /// Bytes per nanosecond (GB/s) that the optimized side streams, where its limit is a stream.
@@ -196,10 +206,9 @@ fn memory_wall(bandwidths: &[(u64, f64)]) -> Option<u64> {
     bandwidths.windows(2).find(|two| two[1].1 < two[0].1 * 1.1).map(|two| two[0].0)
 }
 
+/// Speedups over one thread and over the naive side, the ceiling, and the law that was fitted.
 fn chart(
-    against_one: &[scaling::Point],
-    against_naive: &[scaling::Point],
-    ceiling: &[scaling::Point],
+    [against_one, against_naive, ceiling, fitted]: [&[scaling::Point]; 4],
     marks: &[u64],
 ) -> Option<String> {
     let line = |ink, is_dashed, points: &[scaling::Point]| Series {
@@ -210,7 +219,8 @@ fn chart(
             .iter()
             .map(|point| {
                 let Interval { low, estimate, high } = point.speedup;
-                let is_marked = ink != Ink::Fourth && marks.contains(&point.threads);
+                let is_measured = matches!(ink, Ink::Naive | Ink::Optimized);
+                let is_marked = is_measured && marks.contains(&point.threads);
                 let standing = if is_marked { Standing::Marked } else { Standing::Measured };
                 Point { x: point.threads as f64, y: estimate, low, high, standing }
             })
@@ -226,6 +236,7 @@ fn chart(
     let series = [
         line(Ink::Bound, true, &ideal),
         line(Ink::Fourth, true, ceiling),
+        line(Ink::Reference, true, fitted),
         line(Ink::Naive, false, against_naive),
         line(Ink::Optimized, false, against_one),
     ];
