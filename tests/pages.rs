@@ -417,7 +417,7 @@ fn samples_are_offered_as_they_were_kept() {
     assert_eq!(files["samples/made/search.csv"], samples::to_csv(&kept, true));
     let page = String::from_utf8(files["pairs/made/search.html"].clone()).unwrap();
     assert!(page.contains("href=\"../../samples/made/search.csv\" download"));
-    assert!(text(&page).contains("500 paired batches at 100 items, every 5th drawn"));
+    assert!(text(&page).contains("500 paired batches at 100 items, one in 5 drawn"));
 }
 
 #[test]

@@ -473,7 +473,7 @@ fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> Opti
         format: &format::duration,
     };
     let svg = charts::plot(&x, &y, &series, &[])?;
-    let shown = if step > 1 { format!(", every {step}th drawn") } else { String::new() };
+    let shown = if step > 1 { format!(", one in {step} drawn") } else { String::new() };
     let caption = format!(
         "{} paired batches at {}{shown}: a batch is a few milliseconds, and both sides of a pair met the same machine.",
         format::count(own.len() as u64),

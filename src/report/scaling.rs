@@ -154,10 +154,7 @@ fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -
     });
     let amdahl = Amdahl::fit(&against_one, cores);
     let usl = Usl::fit(&against_one, cores);
-    let fits = vec![
-        format!("Amdahl's law: {}", in_words(&amdahl)),
-        format!("Universal Scalability Law: {}", in_words(&usl)),
-    ];
+    let fits = vec![in_words("Amdahl's law", &amdahl), in_words("Universal Scalability Law", &usl)];
     let marks: Vec<u64> =
         strong.cases.iter().filter(|(_, found)| found.mark.is_some()).map(|case| case.0).collect();
     let fitted: Vec<scaling::Point> = against_one
@@ -189,8 +186,9 @@ fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -
     })
 }
 
-fn in_words(fit: &Result<impl Display, NoFit>) -> String {
-    fit.as_ref().map_or_else(NoFit::to_string, ToString::to_string)
+/// What was fitted, or why nothing was, which names the law itself.
+fn in_words(law: &str, fit: &Result<impl Display, NoFit>) -> String {
+    fit.as_ref().map_or_else(NoFit::to_string, |fit| format!("{law}: {fit}"))
 }
 
 /// Bytes per nanosecond (GB/s) that the optimized side streams, where its limit is a stream.
