@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     format,
     pair::{Case, Limit},
-    results::Measured,
-    trial::Role,
 };
 
 /// What one iteration of the optimized side needs at least.
@@ -94,74 +92,44 @@ impl Needed {
     }
 }
 
-/// How close the optimized side of a case comes to its limit, from the medians of the same run.
-pub fn share(measured: &Measured) -> Share {
-    let Some(needed) = measured.needed else { return Share::Unbounded };
-    let median = |role| {
-        let side = measured.side(role)?;
-        Some(side.time_ns.median * measured.units_per_iteration as f64).filter(|ns| *ns > 0.0)
-    };
-    let least_ns = match needed.kind {
-        Need::WaitingNs => Some(needed.amount as f64),
-        Need::Cores => median(Role::Naive).map(|ns| ns / needed.amount.max(1) as f64),
+/// How close an optimized side comes to its limit, from the times of an iteration of both sides of
+/// the same run, ns.
+pub fn share(needed: Option<Needed>, naive_ns: f64, optimized_ns: f64) -> Share {
+    let Some(Needed { kind, amount }) = needed else { return Share::Unbounded };
+    let least_ns = match kind {
+        Need::WaitingNs => Some(amount as f64),
+        Need::Cores => Some(naive_ns / amount.max(1) as f64),
         _ => None,
     };
-    match least_ns.zip(median(Role::Optimized)) {
-        Some((least, optimized)) => Share::Known(least / optimized),
-        None => Share::Unmeasured(needed.kind),
+    match least_ns.map(|least| least / optimized_ns) {
+        Some(share) if share.is_finite() => Share::Known(share),
+        _ => Share::Unmeasured(kind),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::{
-        causes::Counts,
-        load::Load,
-        results::SideResult,
-        statistics::{Interval, Summary},
-    };
 
-    fn measured(naive: f64, optimized: f64, kind: Need, amount: u64) -> Measured {
-        let side = |role, ns: f64| SideResult {
-            role,
-            name: String::new(),
-            time_ns: Summary::of(&[ns]).unwrap(),
-            causes: Counts::default(),
-            observations: BTreeMap::new(),
-        };
-        Measured {
-            units_per_iteration: 10,
-            sides: vec![side(Role::Naive, naive), side(Role::Optimized, optimized)],
-            gain: Interval::exact(naive / optimized),
-            processes: vec![],
-            against_reference: None,
-            needed: Some(Needed { kind, amount }),
-            load: Load::default(),
-            marked_processes: 0,
-            mark: None,
-        }
+    fn needed(kind: Need, amount: u64) -> Option<Needed> {
+        Some(Needed { kind, amount })
     }
 
     #[test]
     fn waiting_is_held_against_the_time_of_an_iteration() {
-        // 10 units of 100 ns make 1,000 ns, of which 500 had to be waited for.
-        assert_eq!(share(&measured(900.0, 100.0, Need::WaitingNs, 500)), Share::Known(0.5));
+        assert_eq!(share(needed(Need::WaitingNs, 500), 9_000.0, 1_000.0), Share::Known(0.5));
     }
 
     #[test]
     fn cores_divide_the_naive_time() {
-        assert_eq!(share(&measured(300.0, 100.0, Need::Cores, 4)), Share::Known(0.75));
-        assert_eq!(share(&measured(300.0, 0.0, Need::Cores, 4)), Share::Unmeasured(Need::Cores));
+        assert_eq!(share(needed(Need::Cores, 4), 300.0, 100.0), Share::Known(0.75));
+        assert_eq!(share(needed(Need::Cores, 4), 300.0, 0.0), Share::Unmeasured(Need::Cores));
     }
 
     #[test]
     fn what_needs_a_machine_number_says_so_and_what_is_unbounded_too() {
-        let hashes = measured(2.0, 1.0, Need::Hashes, 4);
-        assert_eq!(share(&hashes), Share::Unmeasured(Need::Hashes));
-        assert_eq!(share(&Measured { needed: None, ..hashes }), Share::Unbounded);
+        assert_eq!(share(needed(Need::Hashes, 4), 2.0, 1.0), Share::Unmeasured(Need::Hashes));
+        assert_eq!(share(None, 2.0, 1.0), Share::Unbounded);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod charts;
 mod code;
 mod comparison;
+mod figures;
 mod finding;
 mod front;
 mod machine;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     causes::Counts,
-    limit::Needed,
+    limit::{self, Needed, Share},
     load::Load,
     machine::{Machine, Toolchain},
     pair::Metric,
@@ -216,6 +216,15 @@ impl Measured {
     /// The side of a role.
     pub fn side(&self, role: Role) -> Option<&SideResult> {
         self.sides.iter().find(|side| side.role == role)
+    }
+
+    /// How close the optimized side comes to what the machine allows.
+    pub fn share_of_limit(&self) -> Share {
+        let iteration_ns = |role| {
+            let side = self.side(role);
+            side.map_or(0.0, |side| side.time_ns.median * self.units_per_iteration as f64)
+        };
+        limit::share(self.needed, iteration_ns(Role::Naive), iteration_ns(Role::Optimized))
     }
 
     /// Adds what another process found of the same case: the gain becomes the one over processes.

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     format,
-    limit::{self, Share},
-    results::{CaseResult, Outcome, PairResult, Run, Sweep},
+    limit::Share,
+    results::{CaseResult, Measured, Outcome, PairResult, Run, Sweep},
     table,
 };
 
@@ -142,7 +142,7 @@ fn row(id: &str, pair: &PairResult, sweep: &Sweep, extent: (f64, f64)) -> Row {
         }
         None => format!("Gain {}", format::gain(&gain)),
     };
-    (row.limit, row.limit_key) = match case.measured().map(limit::share) {
+    (row.limit, row.limit_key) = match case.measured().map(Measured::share_of_limit) {
         Some(Share::Known(share)) => (format!("{} %", (share * 100.0).round()), Some(share)),
         Some(Share::Unmeasured(_)) => ("not measured".to_owned(), None),
         Some(Share::Unbounded) => ("no bound".to_owned(), None),

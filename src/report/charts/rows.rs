@@ -1,0 +1,122 @@
+//! Small charts inside tables, all rows of a table sharing one axis.
+
+use std::ops::Range;
+
+use plotters::{
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
+
+use super::{GRID, Ink, Point, RULE, Standing, dashed, drawn, line, marker, text};
+
+/// Size of a row.
+const ROW: (u32, u32) = (440, 44);
+
+/// The extent of the gain charts in a table, so that all rows share it: whole decades around 1 and
+/// all `gains`.
+pub fn gain_extent(gains: impl Iterator<Item = f64>) -> (f64, f64) {
+    let logs = gains.map(f64::log10).filter(|log| log.is_finite());
+    let (low, high) =
+        logs.fold((-0.3, 0.3), |(low, high): (f64, f64), log| (low.min(log), high.max(log)));
+    (low - 0.1, high + 0.1)
+}
+
+/// A row of the gain chart: the gain at the near end of a sweep (hollow), at its far end with its
+/// interval, and the line of 1×.
+pub fn gain_row(extent: (f64, f64), near: Option<f64>, far: &Point, is_computed: bool) -> String {
+    let column = row_columns(extent);
+    let middle = ROW.1 as i32 / 2;
+    let chart = drawn(ROW, |area| {
+        for decade in decades(extent) {
+            let x = column(f64::from(decade));
+            let style = if decade == 0 { RULE } else { GRID }.stroke_width(2);
+            line(area, (x, 0), (x, ROW.1 as i32), style)?;
+        }
+        let ink = if far.low > 1.0 {
+            Ink::Optimized
+        } else if far.high < 1.0 {
+            Ink::Naive
+        } else {
+            Ink::Bound
+        };
+        let at =
+            |gain: f64| Some((column(Some(gain.log10()).filter(|log| log.is_finite())?), middle));
+        let (end, style) = (at(far.y)?, ink.color().stroke_width(2));
+        if let Some(near) = near.and_then(at) {
+            if is_computed {
+                dashed(area, near, end, style)?;
+            } else {
+                line(area, near, end, style)?;
+            }
+            marker(area, near, Ink::Bound, Standing::Hollow, 7)?;
+        }
+        line(area, at(far.low)?, at(far.high)?, ink.color().stroke_width(8))?;
+        let ink = if ink == Ink::Bound { Ink::Fourth } else { ink };
+        marker(area, end, ink, far.standing, 9)
+    });
+    chart.unwrap_or_default()
+}
+
+/// The axis above the rows of the gain chart.
+pub fn gain_axis(extent: (f64, f64)) -> String {
+    let column = row_columns(extent);
+    let all: Vec<i32> = decades(extent).collect();
+    let step = (all.len() as i32 / 5 + 1).max(1);
+    let chart = drawn(ROW, |area| {
+        for decade in all.iter().filter(|decade| *decade % step == 0) {
+            let label = match decade {
+                -3..=5 => format!("{}×", 10.0_f64.powi(*decade)),
+                _ => format!("1e{decade}×"),
+            };
+            let style = text().pos(Pos::new(HPos::Center, VPos::Center));
+            area.draw(&Text::new(label, (column(f64::from(*decade)), 22), style)).ok()?;
+        }
+        Some(())
+    });
+    chart.unwrap_or_default()
+}
+
+fn decades(extent: (f64, f64)) -> Range<i32> {
+    extent.0.ceil() as i32..extent.1.floor() as i32 + 1
+}
+
+fn row_columns(extent: (f64, f64)) -> impl Fn(f64) -> i32 {
+    let width = f64::from(ROW.0 - 80);
+    move |log| (40.0 + (log - extent.0) / (extent.1 - extent.0) * width).round() as i32
+}
+
+/// A bar as long as the logarithm of `count`, the longest standing for `greatest`.
+pub fn count_bar(count: u64, greatest: u64, ink: Ink) -> String {
+    let length = (1.0 + count as f64).ln() / (1.0 + greatest.max(1) as f64).ln();
+    let end = (f64::from(ROW.0 - 4) * length).round() as i32;
+    let chart = drawn(ROW, |area| {
+        area.draw(&Rectangle::new([(0, 8), (end, 36)], ink.color().filled())).ok()
+    });
+    chart.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_gain_chart_survives_impossible_gains() {
+        let extent = gain_extent([0.5, f64::NAN, 1e12].into_iter());
+        assert!(extent.0 < -0.3 && extent.1 > 12.0);
+        let far = |y| Point { x: 0.0, y, low: y, high: y, standing: Standing::Measured };
+        assert!(gain_row(extent, Some(2.0), &far(100.0), false).contains("<polygon"));
+        assert_eq!(gain_row(extent, Some(2.0), &far(f64::NAN), false), "");
+        assert!(gain_axis(extent).contains("1×"));
+    }
+
+    #[test]
+    fn bars_grow_with_counts() {
+        let width = |count| {
+            let svg = count_bar(count, 1_000, Ink::Naive);
+            let (_, rest) = svg.split_once("width=\"").unwrap();
+            rest.split_once('"').unwrap().0.parse::<u32>().unwrap()
+        };
+        assert_eq!(width(0), 0);
+        assert!(width(1) > 0 && width(1) < width(100) && width(100) < width(1_000));
+    }
+}
