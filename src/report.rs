@@ -1,7 +1,7 @@
 //! The report: a static site made from a run, that opens from disk and can be published as it is.
 //!
 //! [`pages`] is a pure function of its material (but for the question whether criterion has made a
-//! page); [`write`] puts the pages into a folder, and removes those of an earlier site that are no
+//! page); [`write()`] puts the pages into a folder, and removes those of an earlier site that are no
 //! longer made.
 
 mod charts;
