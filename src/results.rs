@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     causes::Counts,
+    format,
     limit::{self, Needed, Share},
     load::Load,
     machine::{Machine, Toolchain},
     pair::Metric,
     scaling,
-    statistics::{BreakEven, Interval, Summary, break_even, gain_over_processes},
+    statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
     trial::Role,
 };
 
@@ -202,6 +203,13 @@ pub struct Computed {
     pub confirmation: Option<Box<Measured>>,
 }
 
+impl PairResult {
+    /// A point of the axis with its unit: "65,536 items".
+    pub fn place(&self, point: u64) -> String {
+        format!("{} {}", format::count(point), self.axis_unit).trim_end().to_owned()
+    }
+}
+
 impl CaseResult {
     /// The measurement, if the case was measured.
     pub fn measured(&self) -> Option<&Measured> {
@@ -231,7 +239,7 @@ impl Measured {
     fn join(&mut self, mut other: Measured) {
         other.processes.splice(0..0, self.processes.drain(..));
         let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
-        other.gain = gain_over_processes(&estimates).unwrap_or(other.gain);
+        other.gain = geometric_mean_interval(&estimates).unwrap_or(other.gain);
         other.load = other.load.worse(self.load);
         other.marked_processes += self.marked_processes;
         let is_marked = 2 * other.marked_processes >= other.processes.len() as u64;

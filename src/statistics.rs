@@ -145,12 +145,8 @@ pub fn gain_in_one_process(pairs: &[PairedTimes]) -> Option<Interval> {
     mean_interval(&medians).map(exp)
 }
 
-/// The gain over processes, from the estimate of each; see [`geometric_mean_interval`].
-pub fn gain_over_processes(estimates: &[f64]) -> Option<Interval> {
-    geometric_mean_interval(estimates)
-}
-
-/// Student's interval of the geometric mean of positive ratios: that of the mean of their
+/// Student's interval of the geometric mean of positive ratios (the gains of several processes, the
+/// readings of a ceiling): that of the mean of their
 /// logarithms. `None` for fewer than two, or if one is not positive and finite.
 pub fn geometric_mean_interval(ratios: &[f64]) -> Option<Interval> {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();

@@ -48,8 +48,7 @@ pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
 pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> Row {
     let end = |case: Option<&CaseResult>| {
         case.map_or(String::new(), |case| {
-            let point = format!("{} {}", format::count(case.point), result.axis_unit);
-            format!("{}: {}", point.trim_end(), one_line(&case.outcome))
+            format!("{}: {}", result.place(case.point), one_line(&case.outcome))
         })
     };
     let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);

@@ -85,8 +85,7 @@ fn case<'a>(pair: Option<&'a PairResult>, level: &str, point: u64) -> Option<&'a
 }
 
 fn name((level, point): (&str, u64), pairs: [Option<&PairResult>; 2]) -> String {
-    let place =
-        pairs.into_iter().flatten().next().map_or(String::new(), |p| finding::place(p, point));
+    let place = pairs.into_iter().flatten().next().map_or(String::new(), |p| p.place(point));
     if level.is_empty() { place } else { format!("{level}, {place}") }
 }
 

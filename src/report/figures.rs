@@ -272,7 +272,7 @@ pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> 
     let caption = format!(
         "{} paired batches at {}{shown}: a batch is a few milliseconds, and both sides of a pair met the same machine.",
         format::count(own.len() as u64),
-        finding::place(pair, point)
+        pair.place(point)
     );
     let key = |ink: Ink, name: &str| (ink.key().0, ink.key().1, name.to_owned());
     Some(Figure {

@@ -31,28 +31,23 @@ pub fn gain(case: &CaseResult) -> Option<Interval> {
 pub fn gain_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
     headline(sweep).map_or_else(
         || without_headline(sweep),
-        |case| format!("{}: {}", place(pair, case.point), table::one_line(&case.outcome)),
+        |case| format!("{}: {}", pair.place(case.point), table::one_line(&case.outcome)),
     )
-}
-
-/// "65,536 items"
-pub fn place(pair: &PairResult, point: u64) -> String {
-    format!("{} {}", format::count(point), pair.axis_unit).trim_end().to_owned()
 }
 
 /// The sentence on one sweep.
 pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(case) = headline(sweep) else { return without_headline(sweep) };
-    let place = place(pair, case.point);
+    let place = pair.place(case.point);
     let (naive, optimized) =
         (or(&pair.naive, "the naive side"), or(&pair.optimized, "the optimized side"));
     let comparison = match &case.outcome {
         Outcome::Measured(found) => compared(pair.metric, &found.gain, naive, optimized),
         Outcome::Computed(found) => format!(
-            "computed from {} and {} of round trip, “{optimized}” takes {} of “{naive}”",
+            "computed from {} and {} of round trip, “{optimized}” takes {} % of “{naive}”",
             found.from,
             format::duration(found.rtt_us as f64 * 1e3),
-            share(1.0 / found.gain),
+            format::significant(100.0 / found.gain),
         ),
         Outcome::Unavailable { .. } => return without_headline(sweep),
     };
@@ -68,11 +63,6 @@ pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
 
 fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
     if text.is_empty() { other } else { text }
-}
-
-/// "a 484th", "73 %": a time as a share of another.
-fn share(share: f64) -> String {
-    format!("{} %", format::significant(share * 100.0))
 }
 
 fn compared(metric: Metric, gain: &Interval, naive: &str, optimized: &str) -> String {

@@ -124,7 +124,7 @@ fn row(id: &str, pair: &PairResult, sweep: &Sweep, extent: (f64, f64)) -> Row {
         Outcome::Measured(found) => format::gain(&found.gain),
         _ => format!("{} (computed)", format::times(gain.estimate)),
     };
-    row.near = format!("at {}", finding::place(pair, case.point));
+    row.near = format!("at {}", pair.place(case.point));
     if sweep.cases.last().is_some_and(|last| last.point != case.point) {
         row.near += "; beyond it marked or not measured";
     }

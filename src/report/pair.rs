@@ -196,7 +196,7 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
         Outcome::Unavailable { .. } => "–".to_owned(),
     };
     CaseRow {
-        place: finding::place(pair, case.point),
+        place: pair.place(case.point),
         gain,
         naive: figure(Role::Naive),
         optimized: figure(Role::Optimized),
@@ -211,7 +211,7 @@ fn quartile_rows(pair: &PairResult, case: &CaseResult) -> Vec<QuartileRow> {
         let s = side.time_ns;
         let values = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
         QuartileRow {
-            place: finding::place(pair, case.point),
+            place: pair.place(case.point),
             side: side.name.clone(),
             values: values.map(format::duration).to_vec(),
             count: s.count,
@@ -229,7 +229,7 @@ fn cause_rows(pair: &PairResult) -> Vec<CauseRow> {
         else {
             continue;
         };
-        let place = finding::place(pair, point);
+        let place = pair.place(point);
         let level =
             if sweep.level.is_empty() { place } else { format!("{}, {place}", sweep.level) };
         for cause in &pair.causes {
@@ -282,7 +282,7 @@ fn limits(pair: &PairResult) -> Vec<(String, String)> {
         };
         let level =
             if sweep.level.is_empty() { String::new() } else { format!("{}, ", sweep.level) };
-        Some((format!("{level}{}", finding::place(pair, case.point)), text))
+        Some((format!("{level}{}", pair.place(case.point)), text))
     };
     pair.sweeps.iter().filter_map(of).collect()
 }

@@ -107,9 +107,7 @@ fn strong_sweeps(pair: &PairResult) -> Vec<Strong<'_>> {
     };
     let points = pair.sweeps.first().map_or(&[][..], |sweep| &sweep.cases);
     let last = points.iter().rev().find_map(|case| Some((case.point, at(case.point)?)));
-    last.into_iter()
-        .map(|(point, cases)| Strong { what: super::finding::place(pair, point), cases })
-        .collect()
+    last.into_iter().map(|(point, cases)| Strong { what: pair.place(point), cases }).collect()
 }
 
 fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -> Option<Part> {
