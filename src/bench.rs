@@ -7,6 +7,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, exit},
@@ -27,6 +28,7 @@ use crate::{
     criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
     flags::{Flags, Mode, Selector},
+    gate::worker,
     interleave::Interleaver,
     interrupt,
     load::{Load, LoadProbe, RunDelay},
@@ -60,6 +62,9 @@ const ENOUGH_PAIRS: usize = 8;
 pub fn run(family: &'static Family) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flags = Flags::parse();
+    if flags.gate_worker {
+        return serve_gate(family);
+    }
     if let Some(kept) = Flags::strip_own(&arguments) {
         let error = own_executable().args(kept).envs(flags.environment()).exec();
         fail(1, &format!("cannot execute itself again: {error}"));
@@ -74,6 +79,19 @@ pub fn run(family: &'static Family) {
         }
         mode => unmeasured(family, &flags, &selector, mode),
     }
+}
+
+/// Works for a gate until it wants no more.
+fn serve_gate(family: &Family) {
+    if let Err(error) = interrupt::handle() {
+        fail(1, &format!("cannot handle interrupts: {error}"));
+    }
+    places::remove_abandoned();
+    let served = worker::serve(family, io::stdin().lock(), io::stdout().lock());
+    if let Err(error) = served {
+        fail(1, &format!("cannot work for the gate: {error}"));
+    }
+    places::remove_own();
 }
 
 fn fail(status: i32, message: &str) -> ! {

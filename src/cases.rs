@@ -114,6 +114,15 @@ pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     cases
 }
 
+/// The case at the far end of a pair: the last point of its last level whose figures are measured.
+pub fn far_end(entry: &Entry, seed: u64) -> Option<NamedCase> {
+    let levels = levels(entry);
+    let level = levels.iter().rfind(|level| level.distance_us().is_none())?;
+    let point = *points(entry, Extent::Default).last()?;
+    let case = Case::realistic(point, level.value, seed);
+    Some(NamedCase { case, level: level.label.clone() })
+}
+
 /// Criterion's group of a level: `queries/n_plus_one/loopback`.
 pub fn group_id(entry: &Entry, level: &str) -> String {
     if level.is_empty() { entry.id.to_owned() } else { format!("{}/{level}", entry.id) }

@@ -38,6 +38,9 @@ pub struct Flags {
     test: bool,
     #[arg(long, hide = true)]
     bench: bool,
+    /// Serve the gate on standard input and output.
+    #[arg(long, hide = true)]
+    pub gate_worker: bool,
     /// List the benchmarks.
     #[arg(long)]
     pub list: bool,

@@ -83,6 +83,11 @@ impl Window {
     /// A window in which [`causes`] are counted.
     pub const COUNTED: Window = Window { open: causes::open_window, close: causes::close_window };
 
+    /// A window that calls these.
+    pub(crate) const fn new(open: fn(), close: fn()) -> Window {
+        Window { open, close }
+    }
+
     /// Runs `side` inside the window.
     pub fn around<A>(&self, side: impl FnOnce() -> A) -> A {
         (self.open)();
@@ -219,6 +224,19 @@ impl Trial {
             }
         }
         Ok(())
+    }
+
+    /// Runs one iteration of one side inside a window.
+    ///
+    /// # Panics
+    /// If the trial has no such side.
+    pub(crate) fn run_in(&mut self, role: Role, window: &Window) {
+        drop(self.runner(role).answer(window));
+    }
+
+    /// The naive side's answer as `Debug` writes it: what the same input gives in another build.
+    pub(crate) fn printed_answer(&mut self) -> String {
+        format!("{:?}", self.naive.answer(&Window::UNOBSERVED))
     }
 
     /// Counts the causes of one iteration of one side. The answer is thrown away: call

@@ -1,0 +1,138 @@
+//! What the gate and a worker say to each other: one JSON document a line, a request on the
+//! worker's standard input, its reply on standard output.
+//!
+//! The base and the head are other builds, so both sides of the conversation may be of different
+//! versions; the first line a worker writes is its [`Hello`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{pair::Metric, trial::Role};
+
+/// Raised whenever a gate would misread an older worker.
+pub const VERSION: u64 = 1;
+
+/// The first line of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Version of the protocol, under a name that no other program says.
+    pub worthit_gate_worker: u64,
+}
+
+/// What the gate asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Which cases does this build have?
+    Cases {
+        /// Seed of all inputs.
+        seed: u64,
+    },
+    /// Make a case ready.
+    Prepare {
+        /// The case.
+        case: CaseKey,
+        /// Whether it shall be proven too.
+        prove: bool,
+        /// Run on this core alone.
+        core: Option<usize>,
+    },
+    /// Run iterations of one side of the case that is ready.
+    Batch {
+        /// Which side.
+        role: Role,
+        /// How many.
+        iterations: u64,
+        /// Extra work, for the self-test.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        planted: Option<Planted>,
+    },
+    /// Run one side so often, and have the instructions of each iteration counted.
+    Count {
+        /// Which side.
+        role: Role,
+        /// How many iterations.
+        iterations: u64,
+        /// Extra work, for the self-test.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        planted: Option<Planted>,
+    },
+}
+
+/// A case as both builds know it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CaseKey {
+    /// Id of the pair.
+    pub id: String,
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+    /// Seed of all inputs.
+    pub seed: u64,
+}
+
+/// The case that stands for a pair in the gate: its far end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateCase {
+    /// The case.
+    pub key: CaseKey,
+    /// The technique.
+    pub title: String,
+    /// What the sweep varies.
+    pub axis: String,
+    /// Unit of the axis.
+    pub axis_unit: String,
+    /// The unit of work.
+    pub unit: String,
+    /// What is compared.
+    pub metric: Metric,
+    /// Causes that the pair names: their counts repeat exactly.
+    pub causes: Vec<String>,
+    /// FNV-1a of the pair's file.
+    pub source: u64,
+}
+
+/// Extra work in one side, for the self-test.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Planted {
+    /// This share of the time of a batch, spent computing.
+    Time(f64),
+    /// So many steps of a few instructions, in each counted iteration.
+    Steps(u64),
+}
+
+/// What a worker replies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Request::Cases`].
+    Cases(Vec<GateCase>),
+    /// The case is ready.
+    Ready {
+        /// Units of work in one iteration.
+        units: u64,
+        /// Threads that each side keeps busy.
+        threads: Vec<(Role, usize)>,
+        /// FNV-1a of the naive side's answer, as `Debug` writes it; if the case was proven.
+        answer: Option<u64>,
+    },
+    /// The case cannot run here.
+    Unavailable(String),
+    /// The sides do not agree, or something else is not as it should be.
+    Unproven(String),
+    /// To [`Request::Batch`].
+    Batch(Times),
+    /// To [`Request::Count`]: the counts are in callgrind's files.
+    Counted,
+}
+
+/// Times of a batch, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// In the side itself.
+    pub elapsed: u64,
+    /// Of the whole batch, with what is off the clock.
+    pub wall: u64,
+    /// The process's own code on the CPU.
+    pub user: u64,
+    /// Waiting for a CPU.
+    pub waited: u64,
+}
