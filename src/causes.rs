@@ -15,6 +15,7 @@
 mod allocator;
 mod counted;
 pub mod interposed;
+pub(crate) mod planted;
 
 use std::{
     cell::Cell,

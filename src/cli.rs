@@ -1,5 +1,7 @@
 //! The `worthit` command: what it can do beside measuring, which is `cargo bench`.
 
+mod gate;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
     cases::Extent,
+    causes,
     criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
     format, interrupt,
@@ -61,7 +64,14 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// Everything that is counted at the far ends, as JSON: what the gate compares.
+        #[arg(long, group = "extent", hide = true)]
+        far_ends: bool,
+        /// One more of this in each iteration, for the gate's self-test.
+        #[arg(long, hide = true, requires = "far_ends")]
+        plant: Option<String>,
     },
+    Gate(gate::GateArguments),
     /// Make the pages from a result; without one from the latest run. Of two results the pages show
     /// the second, and one page compares it with the first.
     Report {
@@ -103,6 +113,12 @@ enum CliError {
     #[error(transparent)]
     Tally(#[from] TallyError),
     #[error(transparent)]
+    NotCounting(#[from] causes::NotCounting),
+    #[error(transparent)]
+    Gate(#[from] gate::GateCommandError),
+    #[error("`{0}` cannot be planted")]
+    NotPlantable(String),
+    #[error(transparent)]
     Readme(#[from] readme::ReadmeError),
     #[error(transparent)]
     Reference(#[from] reference::ReferenceError),
@@ -119,25 +135,39 @@ pub fn main(catalogue: &[&'static Family]) -> ExitCode {
         .and_then(|()| run(&arguments.command, catalogue));
     places::remove_own();
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("worthit: {error}");
-            ExitCode::from(if matches!(error, CliError::UnknownPair { .. }) { 2 } else { 1 })
+            ExitCode::from(match error {
+                CliError::UnknownPair { .. } => 2,
+                CliError::Gate(error) => error.status(),
+                _ => 1,
+            })
         }
     }
 }
 
-fn run(command: &Command, catalogue: &[&'static Family]) -> Result<(), CliError> {
-    match command {
+fn run(command: &Command, catalogue: &[&'static Family]) -> Result<ExitCode, CliError> {
+    let done: Result<(), CliError> = match command {
         Command::List => print(&readme::catalogue_table(catalogue, None)),
         Command::Show { id } => print(&card(find(catalogue, id)?)),
+        Command::Causes { ids, far_ends: true, seed, plant, .. } => {
+            let planted = plant.as_deref().map(plantable).transpose()?;
+            let found = tally::far_ends(&chosen(catalogue, ids)?, *seed, planted)?;
+            print(&serde_json::to_string(&found).map_err(io::Error::other)?)
+        }
         Command::Causes { ids, quick, deep, seed, json, .. } => {
             let extent = match (quick, deep) {
                 (true, _) => Extent::Quick,
                 (_, true) => Extent::Deep,
                 _ => Extent::Default,
             };
-            causes(&chosen(catalogue, ids)?, extent, *seed, *json)
+            count(&chosen(catalogue, ids)?, extent, *seed, *json)
+        }
+        Command::Gate(arguments) => {
+            let (text, status) = gate::gate(arguments)?;
+            print(&text)?;
+            return Ok(status);
         }
         Command::Report { results, into } => report(catalogue, results, into),
         Command::Reference { result, file } => {
@@ -147,7 +177,8 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<(), CliError>
         }
         Command::Readme { check: true, file } => Ok(readme::check(file, catalogue)?),
         Command::Readme { check: false, file } => Ok(readme::update(file, catalogue)?),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn report(catalogue: &[&'static Family], results: &[PathBuf], into: &Path) -> Result<(), CliError> {
@@ -195,7 +226,12 @@ fn chosen(catalogue: &[&'static Family], ids: &[String]) -> Result<Vec<&'static 
     ids.iter().map(|id| find(catalogue, id)).collect()
 }
 
-fn causes(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<(), CliError> {
+fn plantable(name: &str) -> Result<causes::Event, CliError> {
+    let known = causes::planted::PLANTABLE.iter().find(|(known, _)| *known == name);
+    known.map(|(_, event)| *event).ok_or_else(|| CliError::NotPlantable(name.to_owned()))
+}
+
+fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<(), CliError> {
     let tallies = tally::tally(entries, extent, seed)?;
     if json {
         return print(&serde_json::to_string(&tallies).map_err(io::Error::other)?);

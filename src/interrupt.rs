@@ -77,14 +77,16 @@ pub fn output_of_child(command: &mut Command) -> io::Result<std::process::Output
     output
 }
 
-fn spawn(command: &mut Command) -> io::Result<Child> {
+/// Starts `command`, and ends it if this process is interrupted before it is forgotten.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut children = lock(&CHILDREN);
     let child = command.spawn()?;
     children.push(child.id());
     Ok(child)
 }
 
-fn forget(id: u32) {
+/// The child has ended.
+pub(crate) fn forget(id: u32) {
     lock(&CHILDREN).retain(|child| *child != id);
 }
 

@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use tempfile::TempDir;
@@ -113,12 +114,44 @@ impl Fixture<'_> {
     }
 }
 
+/// A folder that this process uses alone and that must be gone when it ends, however it does.
+#[derive(Debug)]
+pub(crate) struct Owned(PathBuf);
+
+static OWNED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+impl Owned {
+    /// `path` becomes this process's; what an earlier one left there is removed.
+    pub(crate) fn new(path: PathBuf) -> Owned {
+        // What is not there cannot be removed, nor need it.
+        let _ = fs::remove_dir_all(&path);
+        OWNED.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+        Owned(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // As above.
+        let _ = fs::remove_dir_all(&self.0);
+        OWNED.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| path != &self.0);
+    }
+}
+
 fn own_prefix() -> String {
     format!("pid-{}-", std::process::id())
 }
 
 /// Removes the temporary folders of this process. For when it ends without dropping them.
 pub fn remove_own() {
+    for path in OWNED.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // It may be gone already.
+        let _ = fs::remove_dir_all(path);
+    }
     remove_where(|pid| pid == std::process::id());
 }
 

@@ -222,6 +222,12 @@ impl RunFile {
     }
 }
 
+/// Takes the turn to measure for this process, in the usual home folder.
+pub(crate) fn take_turn_here() -> Result<(), JoinError> {
+    let own = Leader::of(std::process::id() as i32);
+    take_turn(&places::home(), &own.unwrap_or_else(Leader::of_this_run))
+}
+
 /// Takes the turn to measure for the run of `leader`, unless another run that lives has it.
 fn take_turn(home: &Path, leader: &Leader) -> Result<(), JoinError> {
     let path = home.join("measuring.json");

@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cases::{self, Extent},
-    causes::{self, Counts},
+    causes::{self, Counts, Event, NotCounting},
     family::{Entry, Family},
-    interrupt, places,
+    interrupt,
+    measuring::{NotReady, proven},
+    pair::fnv1a,
+    places,
     trial::{Disagreement, Role, WrongSize},
 };
 
@@ -81,6 +84,49 @@ pub fn tally(entries: &[&Entry], extent: Extent, seed: u64) -> Result<Vec<Tally>
         }
     }
     Ok(tallies)
+}
+
+/// What is counted of a pair's far end, for the gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarEnd {
+    /// Id of the pair.
+    pub id: String,
+    /// All counts of each side, named by the pair or not; empty if the case cannot run here.
+    pub sides: Vec<(Role, Counts)>,
+    /// FNV-1a of the answer, as `Debug` writes it: what the same input gives in another build.
+    pub answer: Option<u64>,
+    /// Why the case is not proven, if it is not.
+    pub problem: Option<String>,
+}
+
+/// Counts one iteration of each side at the far end of `entries`. `planted` is done besides in each,
+/// for the gate's self-test.
+///
+/// # Errors
+/// In a binary that does not count.
+pub fn far_ends(
+    entries: &[&Entry],
+    seed: u64,
+    planted: Option<Event>,
+) -> Result<Vec<FarEnd>, NotCounting> {
+    causes::require_counting()?;
+    let far_end = |entry: &&Entry| {
+        let case = cases::far_end(entry, seed)?;
+        let (id, sides) = (entry.id.to_owned(), Vec::new());
+        let mut found = FarEnd { id, sides, answer: None, problem: None };
+        match proven(entry, &case) {
+            Ok(mut trial) => {
+                for role in trial.roles() {
+                    found.sides.push((role, trial.count_with(role, planted).ok()?));
+                }
+                found.answer = Some(fnv1a(trial.printed_answer().bytes()));
+            }
+            Err(NotReady::Unavailable(_)) => {}
+            Err(NotReady::Unproven(problem)) => found.problem = Some(problem),
+        }
+        Some(found)
+    };
+    Ok(entries.iter().filter_map(far_end).collect())
 }
 
 /// Why causes are not there.

@@ -18,7 +18,7 @@ pub use open_loop::{MIN_LATENCY_SAMPLES, OpenLoop, open_loop, percentile};
 pub use shapes::{asynchronous, bare_loop, by_ref, by_value, changing, in_turn, resetting};
 pub use threads::{contended, pooled};
 
-use crate::causes::{self, Counts};
+use crate::causes::{self, Counts, Event};
 
 /// Which implementation.
 #[derive(
@@ -245,8 +245,21 @@ impl Trial {
     /// # Errors
     /// If this binary does not count (see [`crate::counting_binary`]).
     pub fn count(&mut self, role: Role) -> Result<Counts, causes::NotCounting> {
+        self.count_with(role, None)
+    }
+
+    /// As [`Trial::count`], with one more event planted in it.
+    pub(crate) fn count_with(
+        &mut self,
+        role: Role,
+        planted: Option<Event>,
+    ) -> Result<Counts, causes::NotCounting> {
         causes::require_counting()?;
-        let answer = self.runner(role).answer(&Window::COUNTED);
+        let window = match planted {
+            None => Window::COUNTED,
+            Some(event) => Window { close: causes::planted::close_after(event), ..Window::COUNTED },
+        };
+        let answer = self.runner(role).answer(&window);
         let mut counts = causes::take_window();
         drop(answer);
         if let Some(counter) = &mut self.counter {

@@ -111,8 +111,6 @@ pub enum Reply {
         units: u64,
         /// Threads that each side keeps busy.
         threads: Vec<(Role, usize)>,
-        /// FNV-1a of the naive side's answer, as `Debug` writes it; if the case was proven.
-        answer: Option<u64>,
     },
     /// The case cannot run here.
     Unavailable(String),

@@ -100,13 +100,12 @@ impl Worker<'_> {
         match made {
             Err(NotReady::Unavailable(reason)) => Reply::Unavailable(reason),
             Err(NotReady::Unproven(problem)) => Reply::Unproven(problem),
-            Ok(mut trial) => {
+            Ok(trial) => {
                 let threads = trial.roles().into_iter().map(|role| (role, trial.threads(role)));
                 let threads = threads.collect();
-                let answer = prove.then(|| fnv1a(trial.printed_answer().bytes()));
                 let units = trial.units_per_iteration();
                 self.ready = Some(trial);
-                Reply::Ready { units, threads, answer }
+                Reply::Ready { units, threads }
             }
         }
     }

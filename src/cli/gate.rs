@@ -1,0 +1,179 @@
+//! `worthit gate`: its flags, and what it exits with.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use crate::{
+    gate::{
+        self, GateError, Settings,
+        output::Format,
+        verdict::{GateReport, Tolerances, Verdict},
+    },
+    results::{ResultError, write_atomically},
+};
+
+/// Exit status where a pair regressed.
+const REGRESSED: u8 = 1;
+/// Exit status where nothing could be judged.
+const NOT_JUDGED: u8 = 2;
+
+/// Compare the working tree with another revision, and fail if a pair has become worse.
+///
+/// Counts what both do, then times what the counts do not settle, base and head interleaved. Exit status:
+/// 0 fine (undecided is fine), 1 a pair regressed, 2 it could not be judged.
+#[derive(Debug, Args)]
+pub struct GateArguments {
+    /// Revision to compare with: a branch, a tag, a commit.
+    #[arg(long, value_name = "REV")]
+    against: String,
+    /// Pairs to judge; all if there are none.
+    ids: Vec<String>,
+    /// Most time to spend on timing, after builds and counts.
+    #[arg(long, default_value = "5m", value_name = "DURATION")]
+    budget: Span,
+    /// Growth of time above which a regression is relevant.
+    #[arg(long, default_value = "3%", value_name = "PERCENT")]
+    relevant: Percent,
+    /// Growth of instructions that is tolerated.
+    #[arg(long, default_value = "0.5%", value_name = "PERCENT")]
+    tolerance: Percent,
+    /// Probability that a whole run without any change alarms, at most.
+    #[arg(long, default_value = "1%", value_name = "PERCENT")]
+    false_alarms: Percent,
+    /// Time all pairs, also those whose code and counts have not changed.
+    #[arg(long)]
+    no_skip: bool,
+    /// Seed of all inputs.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// What is printed.
+    #[arg(long, value_enum, default_value = "terminal")]
+    format: Format,
+    /// Write another form to a file as well: `markdown=summary.md`. May be repeated.
+    #[arg(long, value_name = "FORMAT=FILE")]
+    output: Vec<Output>,
+    /// What cargo is told when it builds: `-- --features x`.
+    #[arg(last = true)]
+    cargo_arguments: Vec<String>,
+}
+
+/// A form of output and its file.
+#[derive(Clone, Debug)]
+struct Output {
+    format: Format,
+    path: PathBuf,
+}
+
+impl FromStr for Output {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Output, String> {
+        let (format, path) = text.split_once('=').ok_or("it should be FORMAT=FILE")?;
+        Ok(Output { format: clap::ValueEnum::from_str(format, true)?, path: PathBuf::from(path) })
+    }
+}
+
+/// A share: `3%`, `0.5 %`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Percent(f64);
+
+impl FromStr for Percent {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Percent, String> {
+        let number = text.strip_suffix('%').ok_or("it should be a percentage: 3%")?.trim();
+        match number.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Percent(percent / 100.0)),
+            _ => Err("it should be a percentage from 0% to 100%".to_owned()),
+        }
+    }
+}
+
+/// A duration: `90s`, `5m`, `5m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Span(Duration);
+
+impl FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Span, String> {
+        let span: jiff::SignedDuration =
+            text.parse().map_err(|error| format!("{error}; say 90s or 5m"))?;
+        Duration::try_from(span).map(Span).map_err(|error| error.to_string())
+    }
+}
+
+/// Runs the gate; returns what to print and what to exit with.
+///
+/// # Errors
+/// If it cannot judge, or an output cannot be written.
+pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommandError> {
+    let start = Instant::now();
+    let settings = Settings {
+        against: arguments.against.clone(),
+        ids: arguments.ids.clone(),
+        budget: arguments.budget.0,
+        relevant: arguments.relevant.0,
+        false_alarms: arguments.false_alarms.0,
+        tolerances: Tolerances { instructions: arguments.tolerance.0, ..Tolerances::default() },
+        skip: !arguments.no_skip,
+        seed: arguments.seed,
+        cargo_arguments: arguments.cargo_arguments.clone(),
+    };
+    let report = gate::run(&settings, &mut |what| {
+        eprintln!("worthit gate [{} s] {what}", start.elapsed().as_secs());
+    })?;
+    for Output { format, path } in &arguments.output {
+        let written = write_atomically(path, format.write(&report).as_bytes());
+        written.map_err(|error| ResultError::Write { path: path.clone(), error })?;
+    }
+    Ok((arguments.format.write(&report), status(&report)))
+}
+
+fn status(report: &GateReport) -> ExitCode {
+    match report.verdict() {
+        Verdict::Regressed => ExitCode::from(REGRESSED),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Why the gate has no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum GateCommandError {
+    /// It cannot judge.
+    #[error("the gate cannot judge: {0}")]
+    Gate(#[from] GateError),
+    /// An output cannot be written.
+    #[error(transparent)]
+    Output(#[from] ResultError),
+}
+
+impl GateCommandError {
+    /// What to exit with.
+    pub fn status(&self) -> u8 {
+        NOT_JUDGED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_and_durations() {
+        assert_eq!("3%".parse(), Ok(Percent(0.03)));
+        assert_eq!("0.5 %".parse(), Ok(Percent(0.005)));
+        assert!("3".parse::<Percent>().is_err());
+        assert!("-1%".parse::<Percent>().is_err());
+        assert!("NaN%".parse::<Percent>().is_err());
+        assert_eq!("5m".parse(), Ok(Span(Duration::from_secs(300))));
+        assert_eq!("1m 30s".parse(), Ok(Span(Duration::from_secs(90))));
+        assert!("5".parse::<Span>().unwrap_err().contains("90s or 5m"));
+        assert!("-5m".parse::<Span>().is_err());
+        assert!("html=x".parse::<Output>().is_err());
+        assert!("markdown".parse::<Output>().is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! A worker from outside: started, asked, and gone when its input ends.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use super::{
+    callgrind,
+    protocol::{CaseKey, GateCase, Hello, Planted, Reply, Request, Times, VERSION},
+};
+use crate::{interrupt, trial::Role};
+
+/// A worker process. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Worker {
+    program: PathBuf,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    errors: File,
+}
+
+/// Why a worker cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// It cannot be started.
+    #[error("{} cannot be started: {error}", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It does not speak this protocol.
+    #[error("{} does not speak version {VERSION} of the gate's protocol{}", program.display(), and_said(said))]
+    Protocol {
+        /// The program.
+        program: PathBuf,
+        /// What it said in its place.
+        said: String,
+    },
+    /// It ended, or said something that is no reply.
+    #[error("{} failed{}", program.display(), and_said(said))]
+    Failed {
+        /// The program.
+        program: PathBuf,
+        /// The last of what it said.
+        said: String,
+    },
+    /// The case cannot run here.
+    #[error("cannot run here: {0}")]
+    Unavailable(String),
+    /// The case is not proven.
+    #[error("{0}")]
+    Unproven(String),
+}
+
+fn and_said(said: &str) -> String {
+    if said.trim().is_empty() { String::new() } else { format!("; it said: {}", said.trim()) }
+}
+
+/// What is known of a case that is ready.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Units of work in one iteration.
+    pub units: u64,
+    /// Threads that each side keeps busy.
+    pub threads: Vec<(Role, usize)>,
+}
+
+impl Ready {
+    /// Threads that a side keeps busy.
+    pub fn threads(&self, role: Role) -> usize {
+        self.threads.iter().find(|(of, _)| *of == role).map_or(1, |(_, threads)| *threads)
+    }
+}
+
+impl Worker {
+    /// Starts `program`, a bench binary.
+    ///
+    /// # Errors
+    /// If it cannot be started or speaks another protocol.
+    pub fn start(program: &Path) -> Result<Worker, WorkerError> {
+        Worker::spawn(program, &mut Command::new(program))
+    }
+
+    /// Starts `program` under callgrind, which writes its counts to `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be started or speaks another protocol.
+    pub fn start_counted(program: &Path, folder: &Path) -> Result<Worker, WorkerError> {
+        let mut command = Command::new("valgrind");
+        command.args(callgrind::arguments(folder)).arg(program);
+        Worker::spawn(program, &mut command)
+    }
+
+    fn spawn(program: &Path, command: &mut Command) -> Result<Worker, WorkerError> {
+        let start = |error| WorkerError::Start { program: program.to_owned(), error };
+        let errors = tempfile::tempfile().map_err(start)?;
+        let piped = command
+            .args(["--bench", "--gate-worker"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors.try_clone().map_err(start)?);
+        let mut child = interrupt::spawn(piped).map_err(start)?;
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("piped"));
+        let output = BufReader::new(output);
+        let mut worker = Worker { program: program.to_owned(), child, input, output, errors };
+        let line = worker.line().unwrap_or_default();
+        match serde_json::from_str(&line) {
+            Ok(Hello { worthit_gate_worker: VERSION }) => Ok(worker),
+            _ => {
+                let said = if line.is_empty() { worker.last_words() } else { line };
+                Err(WorkerError::Protocol { program: program.to_owned(), said })
+            }
+        }
+    }
+
+    /// The cases that this build has.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub fn cases(&mut self, seed: u64) -> Result<Vec<GateCase>, WorkerError> {
+        match self.ask(&Request::Cases { seed })? {
+            Reply::Cases(cases) => Ok(cases),
+            other => Err(self.failed(&format!("{other:?}"))),
+        }
+    }
+
+    /// Makes a case ready, on one core alone if one is named.
+    ///
+    /// # Errors
+    /// If the case cannot run or is not proven, or the worker fails.
+    pub fn prepare(
+        &mut self,
+        case: &CaseKey,
+        prove: bool,
+        core: Option<usize>,
+    ) -> Result<Ready, WorkerError> {
+        match self.ask(&Request::Prepare { case: case.clone(), prove, core })? {
+            Reply::Ready { units, threads } => Ok(Ready { units, threads }),
+            other => Err(self.failed(&format!("{other:?}"))),
+        }
+    }
+
+    /// Runs a batch.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub fn batch(
+        &mut self,
+        role: Role,
+        iterations: u64,
+        planted: Option<Planted>,
+    ) -> Result<Times, WorkerError> {
+        match self.ask(&Request::Batch { role, iterations, planted })? {
+            Reply::Batch(times) => Ok(times),
+            other => Err(self.failed(&format!("{other:?}"))),
+        }
+    }
+
+    /// Has the instructions of `iterations` counted, into the files of callgrind.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub fn count(
+        &mut self,
+        role: Role,
+        iterations: u64,
+        planted: Option<Planted>,
+    ) -> Result<(), WorkerError> {
+        match self.ask(&Request::Count { role, iterations, planted })? {
+            Reply::Counted => Ok(()),
+            other => Err(self.failed(&format!("{other:?}"))),
+        }
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Reply, WorkerError> {
+        let line = serde_json::to_string(request).unwrap_or_default();
+        let input = self.input.as_mut().expect("open until the worker is dropped");
+        let asked = writeln!(input, "{line}").and_then(|()| input.flush());
+        let reply = asked.and_then(|()| self.line());
+        match reply.as_deref().map(serde_json::from_str) {
+            Ok(Ok(Reply::Unavailable(reason))) => Err(WorkerError::Unavailable(reason)),
+            Ok(Ok(Reply::Unproven(problem))) => Err(WorkerError::Unproven(problem)),
+            Ok(Ok(reply)) => Ok(reply),
+            _ => {
+                let said = reply.unwrap_or_default() + &self.last_words();
+                Err(self.failed(&said))
+            }
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn failed(&self, said: &str) -> WorkerError {
+        WorkerError::Failed { program: self.program.clone(), said: said.to_owned() }
+    }
+
+    /// The end of what the worker has written to standard error, once it is gone.
+    fn last_words(&mut self) -> String {
+        const SHOWN: usize = 600;
+        self.end();
+        let mut said = Vec::new();
+        // What cannot be read is not shown.
+        let _ = self.errors.rewind().and_then(|()| self.errors.read_to_end(&mut said));
+        let said = String::from_utf8_lossy(&said);
+        let skipped = said.chars().count().saturating_sub(SHOWN);
+        said.chars().skip(skipped).collect()
+    }
+
+    fn end(&mut self) {
+        self.input = None;
+        // A worker that serves no gate (of an older build) must not go on measuring.
+        let mut rest = String::new();
+        if self.output.read_line(&mut rest).is_ok_and(|bytes| bytes > 0) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+        interrupt::forget(self.child.id());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

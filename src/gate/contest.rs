@@ -1,0 +1,121 @@
+//! Timing many cases within one budget: all are screened before any is confirmed, and more time is
+//! spent only on what is undecided.
+
+use std::time::Instant;
+
+use super::{
+    client::WorkerError,
+    decision::{Next, Rule, Samples, TimeVerdict},
+    timing::{self, Bout, Program},
+};
+
+/// The timing of one case.
+#[derive(Debug)]
+pub struct Contest<'a> {
+    bout: Bout<'a>,
+    samples: Samples,
+    restarts: usize,
+    /// Restarts during which others held the CPU.
+    pub disturbed: usize,
+    user_shares: f64,
+    /// What the times say, in the end.
+    pub found: Option<Result<TimeVerdict, WorkerError>>,
+}
+
+impl<'a> Contest<'a> {
+    /// A contest of two programs whose sides keep `threads` busy: on one core if it is one.
+    ///
+    /// # Errors
+    /// If a worker fails.
+    pub fn new(base: Program<'a>, head: Program<'a>) -> Result<Contest<'a>, WorkerError> {
+        let pace = timing::pace(base)?;
+        let bout = Bout { base, head, is_pinned: pace.threads <= 1, pace };
+        Ok(Contest {
+            bout,
+            samples: Samples::default(),
+            restarts: 0,
+            disturbed: 0,
+            user_shares: 0.0,
+            found: None,
+        })
+    }
+
+    /// Threads that the side keeps busy.
+    pub fn threads(&self) -> usize {
+        self.bout.pace.threads
+    }
+
+    /// Share of the time in the program's own code, over all restarts.
+    pub fn user_share(&self) -> f64 {
+        self.user_shares / self.restarts.max(1) as f64
+    }
+
+    /// Measures what is asked for next, unless `deadline` passes or the contest is decided.
+    fn advance(&mut self, rule: &Rule, deadline: Instant) {
+        let wanted = match self.samples.next(rule) {
+            Next::Done(found) => {
+                self.found = Some(Ok(found));
+                return;
+            }
+            Next::Confirm(planned) => {
+                self.samples.begin_confirmation(planned);
+                planned
+            }
+            Next::Measure(wanted) => wanted,
+        };
+        for _ in 0..wanted {
+            if Instant::now() >= deadline {
+                return;
+            }
+            match timing::restart(&self.bout, self.restarts) {
+                Ok(restart) => {
+                    self.restarts += 1;
+                    self.disturbed += usize::from(restart.is_disturbed);
+                    self.user_shares += restart.user_share;
+                    self.samples.add(&[restart.log_ratio]);
+                }
+                Err(error) => {
+                    self.found = Some(Err(error));
+                    return;
+                }
+            }
+        }
+        if let Next::Done(found) = self.samples.next(rule) {
+            self.found = Some(Ok(found));
+        }
+    }
+
+    /// Measures until this contest alone is decided or `deadline` passes.
+    pub fn decide(&mut self, rule: &Rule, deadline: Instant) {
+        decide_all(std::slice::from_mut(self), rule, deadline, &mut |_| ());
+    }
+
+    /// What is known when the time is up.
+    fn give_up(&mut self) {
+        if self.found.is_none() {
+            self.found = Some(Ok(self.samples.given_up()));
+        }
+    }
+}
+
+/// Measures all contests until each is decided or `deadline` passes; then the rest are undecided.
+/// Tells `progress` how many are left after each round.
+pub fn decide_all(
+    contests: &mut [Contest<'_>],
+    rule: &Rule,
+    deadline: Instant,
+    progress: &mut dyn FnMut(usize),
+) {
+    loop {
+        let mut left = 0;
+        for contest in contests.iter_mut().filter(|contest| contest.found.is_none()) {
+            contest.advance(rule, deadline);
+            left += usize::from(contest.found.is_none());
+        }
+        if left == 0 || Instant::now() >= deadline {
+            break;
+        }
+        progress(left);
+    }
+    contests.iter_mut().for_each(Contest::give_up);
+}

@@ -1,0 +1,294 @@
+//! How long to measure, and what the times say: pure functions of log ratios.
+//!
+//! A comparison is a *screen* and, where that finds a suspect, up to [`CONFIRMATIONS`] confirmations
+//! in fresh processes with samples of their own. Only a confirmation can say *regressed*. Its size is
+//! set before it begins, and it is tested once, at a level that is the run's false-alarm rate divided by
+//! the number of comparisons and of confirmations (Bonferroni). So whatever the screen did and however
+//! often it looked, the probability that a run without any change alarms is at most that rate, as
+//! far as restarts are independent and treat base and head alike.
+
+use serde::{Deserialize, Serialize};
+
+use super::{signed_rank, verdict::Verdict};
+use crate::statistics::{Interval, median};
+
+/// Restarts that every comparison begins with.
+const SCREEN: usize = 12;
+/// Restarts at which a screen that has decided nothing ends.
+const LONGEST_SCREEN: usize = 48;
+/// How often a suspect is measured afresh.
+pub const CONFIRMATIONS: usize = 2;
+/// Least and greatest number of restarts in the first and in the second confirmation.
+const CONFIRMATION: [(usize, usize); CONFIRMATIONS] = [(16, 60), (40, 160)];
+/// Each side of the interval that is shown, and that the screen decides by.
+const SHOWN_ALPHA: f64 = 0.025;
+
+/// What counts as a regression.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Growth of time above which a regression is relevant: 0.03 is 3 %.
+    pub relevant: f64,
+    /// Probability that a whole run without any change alarms, at most.
+    pub false_alarms: f64,
+    /// Comparisons in the run.
+    pub comparisons: usize,
+}
+
+impl Rule {
+    /// Level of each test of each confirmation.
+    pub fn alpha(&self) -> f64 {
+        self.false_alarms / (self.comparisons.max(1) * CONFIRMATIONS) as f64
+    }
+
+    fn threshold(&self) -> f64 {
+        self.relevant.ln_1p()
+    }
+}
+
+/// Log ratios head ÷ base, one a restart, so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples {
+    /// Of the screen.
+    pub screen: Vec<f64>,
+    /// Of each confirmation.
+    pub confirmations: Vec<Confirmation>,
+}
+
+/// A confirmation, complete or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confirmation {
+    /// How many restarts it will have.
+    pub planned: usize,
+    /// Those it has.
+    pub ratios: Vec<f64>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// This many more restarts, and then ask again.
+    Measure(usize),
+    /// Begin a confirmation of so many.
+    Confirm(usize),
+    /// Nothing more.
+    Done(TimeVerdict),
+}
+
+/// What the times say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeVerdict {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Time of the head ÷ time of the base with its 95 % interval, of the last confirmation, or of the
+    /// screen if there was none. `None` before the first restart.
+    pub change: Option<Interval>,
+    /// Restarts, in all.
+    pub restarts: usize,
+    /// Confirmations that were begun.
+    pub confirmations: usize,
+}
+
+impl Samples {
+    /// Decides, or asks for more.
+    pub fn next(&self, rule: &Rule) -> Next {
+        let threshold = rule.threshold();
+        match self.confirmations.last() {
+            Some(last) if last.ratios.len() < last.planned => {
+                Next::Measure(last.planned - last.ratios.len())
+            }
+            Some(last) => {
+                let shown = centre(&last.ratios);
+                let is_above = signed_rank::p_above(&last.ratios, threshold / 2.0) <= rule.alpha();
+                if shown.estimate > threshold && is_above {
+                    self.done(Verdict::Regressed)
+                } else if shown.high <= threshold {
+                    self.done(Verdict::Unchanged)
+                } else if let Some(limits) = CONFIRMATION.get(self.confirmations.len()) {
+                    Next::Confirm(self.planned(rule, *limits))
+                } else {
+                    self.done(Verdict::Undecided)
+                }
+            }
+            None if self.screen.len() < SCREEN => Next::Measure(SCREEN - self.screen.len()),
+            None => {
+                let shown = centre(&self.screen);
+                if shown.low >= -threshold && shown.high <= threshold {
+                    self.done(Verdict::Unchanged)
+                } else if shown.estimate > threshold / 2.0 && shown.high > threshold {
+                    Next::Confirm(self.planned(rule, CONFIRMATION[0]))
+                } else if shown.estimate < -threshold && shown.high < -threshold / 2.0 {
+                    self.done(Verdict::Improved)
+                } else if self.screen.len() < LONGEST_SCREEN {
+                    Next::Measure(self.screen.len())
+                } else {
+                    self.done(Verdict::Undecided)
+                }
+            }
+        }
+    }
+
+    /// Adds restarts to what is being measured.
+    pub fn add(&mut self, ratios: &[f64]) {
+        let current = self.confirmations.last_mut();
+        current.map_or(&mut self.screen, |last| &mut last.ratios).extend(ratios);
+    }
+
+    /// Begins a confirmation.
+    pub fn begin_confirmation(&mut self, planned: usize) {
+        self.confirmations.push(Confirmation { planned, ratios: Vec::new() });
+    }
+
+    /// What is known when no more can be measured.
+    pub fn given_up(&self) -> TimeVerdict {
+        self.found(Verdict::Undecided)
+    }
+
+    fn done(&self, verdict: Verdict) -> Next {
+        Next::Done(self.found(verdict))
+    }
+
+    fn found(&self, verdict: Verdict) -> TimeVerdict {
+        let fresh = self.confirmations.iter().rev().map(|last| &last.ratios);
+        let shown = fresh.chain([&self.screen]).find(|ratios| !ratios.is_empty());
+        let confirmed = self.confirmations.iter().map(|last| last.ratios.len()).sum::<usize>();
+        TimeVerdict {
+            verdict,
+            change: shown.map(|ratios| exp(centre(ratios))),
+            restarts: self.screen.len() + confirmed,
+            confirmations: self.confirmations.len(),
+        }
+    }
+
+    /// Restarts with which a change of the relevant size and two thirds more is likely to be seen at
+    /// the level of the rule, given the spread so far. Normal approximation; the test itself is exact.
+    fn planned(&self, rule: &Rule, (least, most): (usize, usize)) -> usize {
+        // Quantiles of the normal distribution: of 1 − 10⁻⁴, about the level, and of 0.98, the power.
+        const QUANTILES: f64 = 3.72 + 2.05;
+        let all: Vec<f64> = self
+            .confirmations
+            .iter()
+            .flat_map(|last| &last.ratios)
+            .chain(&self.screen)
+            .copied()
+            .collect();
+        let middle = median(&all).unwrap_or(0.0);
+        let deviations: Vec<f64> = all.iter().map(|ratio| (ratio - middle).abs()).collect();
+        // The median absolute deviation of a normal sample is 1/1.4826 of its standard deviation.
+        let deviation = 1.4826 * median(&deviations).unwrap_or(0.0);
+        let margin = rule.threshold() * (5.0 / 3.0 - 0.5);
+        // Enough that the smallest possible p is within the level.
+        let possible = (-rule.alpha().log2()).ceil() as usize + 2;
+        let wanted = (QUANTILES * deviation / margin).powi(2).ceil() as usize;
+        wanted.clamp(least.max(possible), most.max(possible))
+    }
+}
+
+fn centre(ratios: &[f64]) -> Interval {
+    let everything = Interval { low: f64::NEG_INFINITY, estimate: 0.0, high: f64::INFINITY };
+    signed_rank::centre(ratios, SHOWN_ALPHA).unwrap_or(everything)
+}
+
+fn exp(logs: Interval) -> Interval {
+    Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    const RULE: Rule = Rule { relevant: 0.03, false_alarms: 0.01, comparisons: 20 };
+
+    /// Decides on restarts of a planted change; noise is near normal, with outliers now and then.
+    fn decide(change: f64, noise: f64, seed: u64) -> TimeVerdict {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut restart = || {
+            let normal: f64 = (0..12).map(|_| rng.random_range(-0.5..0.5)).sum();
+            let outlier = if rng.random_bool(0.03) { 8.0 } else { 1.0 };
+            change.ln_1p() + noise * normal * outlier
+        };
+        let mut samples = Samples::default();
+        loop {
+            match samples.next(&RULE) {
+                Next::Measure(count) => {
+                    let ratios: Vec<f64> = (0..count).map(|_| restart()).collect();
+                    samples.add(&ratios);
+                }
+                Next::Confirm(planned) => samples.begin_confirmation(planned),
+                Next::Done(found) => return found,
+            }
+        }
+    }
+
+    fn share(change: f64, noise: f64, verdict: Verdict) -> f64 {
+        let of = 150;
+        let such = (0..of).filter(|seed| decide(change, noise, *seed).verdict == verdict);
+        such.count() as f64 / f64::from(of as u32)
+    }
+
+    #[test]
+    fn planted_noise_never_alarms_and_is_mostly_decided() {
+        for noise in [0.001, 0.01, 0.03, 0.10] {
+            assert_eq!(share(0.0, noise, Verdict::Regressed), 0.0, "noise {noise}");
+        }
+        assert!(share(0.0, 0.01, Verdict::Unchanged) > 0.99);
+        assert!(share(0.0, 0.02, Verdict::Unchanged) > 0.9);
+    }
+
+    #[test]
+    fn planted_regressions_are_caught() {
+        assert_eq!(share(0.10, 0.01, Verdict::Regressed), 1.0);
+        assert_eq!(share(0.10, 0.02, Verdict::Regressed), 1.0);
+        assert!(share(0.10, 0.05, Verdict::Regressed) > 0.98);
+        assert!(share(0.05, 0.01, Verdict::Regressed) > 0.98);
+        assert!(share(0.05, 0.02, Verdict::Regressed) > 0.95);
+        assert!(share(0.05, 0.05, Verdict::Regressed) > 0.6);
+    }
+
+    #[test]
+    fn what_is_not_relevant_does_not_fail() {
+        assert!(share(0.015, 0.01, Verdict::Regressed) < 0.002);
+        assert!(share(0.01, 0.005, Verdict::Unchanged) > 0.99);
+        let between = share(0.03, 0.005, Verdict::Regressed);
+        assert!((0.2..0.8).contains(&between), "{between}");
+    }
+
+    #[test]
+    fn planted_gains_are_improvements() {
+        assert!(share(-0.10, 0.01, Verdict::Improved) > 0.99);
+        assert_eq!(share(-0.10, 0.10, Verdict::Regressed), 0.0);
+    }
+
+    #[test]
+    fn noise_that_hides_everything_is_undecided() {
+        assert!(share(0.0, 0.30, Verdict::Undecided) > 0.5);
+    }
+
+    #[test]
+    fn a_screen_alone_says_nothing_red() {
+        let mut samples = Samples::default();
+        assert_eq!(samples.next(&RULE), Next::Measure(SCREEN));
+        samples.add(&[0.2; SCREEN]);
+        assert_eq!(samples.next(&RULE), Next::Confirm(16));
+        samples.begin_confirmation(16);
+        samples.add(&[0.0; 16]);
+        let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
+        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, 28));
+        let given_up = Samples { screen: vec![0.2; 12], confirmations: vec![] }.given_up();
+        assert_eq!((given_up.verdict, given_up.confirmations), (Verdict::Undecided, 0));
+    }
+
+    #[test]
+    fn a_confirmation_is_long_enough_for_its_level() {
+        // 10,000 comparisons: even 2⁻¹⁶ would not do.
+        let rule = Rule { comparisons: 10_000, ..RULE };
+        let mut samples = Samples { screen: vec![0.2; 12], confirmations: vec![] };
+        let Next::Confirm(planned) = samples.next(&rule) else { panic!("suspect") };
+        samples.begin_confirmation(planned);
+        samples.add(&vec![0.2; planned]);
+        let Next::Done(found) = samples.next(&rule) else { panic!("decided") };
+        assert_eq!(found.verdict, Verdict::Regressed);
+    }
+}

@@ -1,0 +1,448 @@
+//! Verdicts: what each signal says of a case, and what they say together. Pure functions.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decision::{Rule, TimeVerdict},
+    protocol::GateCase,
+};
+use crate::{causes, pair::Metric, trial::Role};
+
+/// What is said of a signal, a case or a run. The later outweighs the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// No relevant change.
+    Unchanged,
+    /// Better by more than is relevant.
+    Improved,
+    /// It cannot be told; never fails a build.
+    Undecided,
+    /// Worse by more than is relevant, and confirmed.
+    Regressed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Verdict::Unchanged => "unchanged",
+            Verdict::Improved => "improved",
+            Verdict::Undecided => "undecided",
+            Verdict::Regressed => "regressed",
+        })
+    }
+}
+
+/// A count of one iteration over the processes in which it was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Least.
+    pub least: u64,
+    /// Greatest.
+    pub most: u64,
+}
+
+impl Counted {
+    /// Counted once.
+    pub fn once(count: u64) -> Counted {
+        Counted { least: count, most: count }
+    }
+
+    /// Counted in more processes.
+    pub fn and(self, other: Counted) -> Counted {
+        Counted { least: self.least.min(other.least), most: self.most.max(other.most) }
+    }
+
+    /// Whether all processes agree.
+    pub fn repeats(&self) -> bool {
+        self.least == self.most
+    }
+}
+
+/// Name of the count of instructions beside those of causes.
+pub const INSTRUCTIONS: &str = "instructions";
+
+/// By how much counts may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tolerances {
+    /// Of instructions: 0.005 is half a percent.
+    pub instructions: f64,
+    /// Of bytes that the pair does not name as a cause: a path's length may be among them.
+    pub bytes: f64,
+    /// Of everything else.
+    pub causes: f64,
+}
+
+impl Default for Tolerances {
+    fn default() -> Tolerances {
+        Tolerances { instructions: 0.005, bytes: 0.005, causes: 0.0 }
+    }
+}
+
+/// What one iteration of a side does in both builds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CountChange {
+    /// The side.
+    pub role: Role,
+    /// Id of the cause, or [`INSTRUCTIONS`].
+    pub cause: String,
+    /// In the base.
+    pub base: Counted,
+    /// In the head.
+    pub head: Counted,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+impl CountChange {
+    /// Head ÷ base, of the least counts.
+    pub fn ratio(&self) -> f64 {
+        self.head.least as f64 / self.base.least.max(1) as f64
+    }
+}
+
+/// Judges a count. A count that differs between processes of one build is judged by its ranges: it
+/// has grown if its least is more than what the most may grow to.
+pub fn judge_count(
+    case: &GateCase,
+    role: Role,
+    cause: &str,
+    base: Counted,
+    head: Counted,
+    tolerances: &Tolerances,
+) -> CountChange {
+    let is_named = case.causes.iter().any(|named| named == cause);
+    let bytes =
+        [causes::ALLOCATED_BYTES, causes::PEAK_BYTES, causes::BYTES_READ, causes::BYTES_WRITTEN];
+    let tolerance = if cause == INSTRUCTIONS {
+        tolerances.instructions
+    } else if !is_named && bytes.iter().any(|of| of.id == cause) {
+        tolerances.bytes
+    } else {
+        tolerances.causes
+    };
+    // The last factor is for the rounding of the others.
+    let allowed = |from: u64| from as f64 * tolerance * (1.0 + 1e-9);
+    let grown = |from: u64, to: u64| to.saturating_sub(from) as f64 > allowed(from);
+    // The threads of an open loop spin until the next request is due.
+    let is_spinning = case.metric == Metric::P99Latency && cause == INSTRUCTIONS;
+    let verdict = if is_spinning {
+        Verdict::Unchanged
+    } else if grown(base.most, head.least) {
+        Verdict::Regressed
+    } else if grown(head.most, base.least) {
+        Verdict::Improved
+    } else {
+        Verdict::Unchanged
+    };
+    CountChange { role, cause: cause.to_owned(), base, head, verdict }
+}
+
+/// The time of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Time {
+    /// It was not measured, and need not be.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It was measured.
+    Judged {
+        /// What the times say by themselves.
+        found: TimeVerdict,
+        /// What they say in the end.
+        verdict: Verdict,
+        /// Why the two differ.
+        caveat: Option<String>,
+        /// Share of the time in the program's own code.
+        user_share: f64,
+        /// Restarts during which others held the CPU.
+        disturbed: usize,
+    },
+    /// It should have been measured.
+    Missing {
+        /// Why it was not.
+        reason: String,
+    },
+}
+
+impl Time {
+    /// What the time says.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Time::Skipped { .. } => Verdict::Unchanged,
+            Time::Judged { verdict, .. } => *verdict,
+            Time::Missing { .. } => Verdict::Undecided,
+        }
+    }
+}
+
+/// Instructions that differ by less are the same: a randomly seeded hash moves them by 0.02 %.
+const SAME_INSTRUCTIONS: f64 = 0.001;
+/// Code that spends more of its time in itself is what a different layout can shift.
+const OWN_CODE: f64 = 0.5;
+
+/// What the times of a case say, given its counts. Where nothing that is counted has changed, the code
+/// has not, and what is left is noise or where the linker has put it, which moves time by up
+/// to 7 %: undecided, as it is without counted instructions. `disturbed` of its restarts were.
+pub fn judge_time(
+    found: TimeVerdict,
+    counts: &[CountChange],
+    threads: usize,
+    user_share: f64,
+    disturbed: usize,
+) -> Time {
+    let is_layout_bound = threads <= 1 && user_share >= OWN_CODE;
+    let instructions: Vec<&CountChange> =
+        counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
+    let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
+        true => (count.ratio() - 1.0).abs() > SAME_INSTRUCTIONS,
+        false => count.verdict != Verdict::Unchanged,
+    });
+    let is_red = found.verdict == Verdict::Regressed;
+    let caveat = if is_red && disturbed * 3 > found.restarts {
+        Some(format!("others held the CPU during {disturbed} of {} restarts", found.restarts))
+    } else if is_red && is_layout_bound && instructions.is_empty() {
+        Some("layout? Its instructions were not counted".to_owned())
+    } else if is_red && is_layout_bound && !has_changed {
+        Some("layout? It does exactly what it did, instruction for instruction".to_owned())
+    } else {
+        None
+    };
+    let verdict = if caveat.is_some() { Verdict::Undecided } else { found.verdict };
+    Time::Judged { found, verdict, caveat, user_share, disturbed }
+}
+
+/// A floor that does not hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breach {
+    /// What the floor says, and what was found.
+    pub what: String,
+}
+
+/// What came of a pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// The pair's far end, as the head knows it (the base, if the head does not).
+    pub case: GateCase,
+    /// What the base calls the pair, if otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Floors that do not hold.
+    #[serde(default)]
+    pub breaches: Vec<Breach>,
+}
+
+/// What came of a pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Both builds have it, and it was judged.
+    Judged {
+        /// Counts of both builds.
+        counts: Vec<CountChange>,
+        /// Time of the optimized side.
+        time: Time,
+    },
+    /// It cannot be compared.
+    NotComparable {
+        /// Why.
+        reason: String,
+    },
+    /// In one build only.
+    OnlyIn {
+        /// Whether that is the head.
+        head: bool,
+    },
+    /// It cannot run here.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// The head's sides do not agree, or it fails.
+    Broken {
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl CaseReport {
+    /// The verdict on the pair.
+    pub fn verdict(&self) -> Verdict {
+        let found = match &self.outcome {
+            Outcome::Judged { counts, time } => {
+                let counted = counts.iter().map(|count| count.verdict).max();
+                counted.unwrap_or(Verdict::Unchanged).max(time.verdict())
+            }
+            Outcome::NotComparable { .. } => Verdict::Undecided,
+            Outcome::OnlyIn { .. } | Outcome::Unavailable { .. } => Verdict::Unchanged,
+            Outcome::Broken { .. } => Verdict::Regressed,
+        };
+        if self.breaches.is_empty() { found } else { Verdict::Regressed }
+    }
+}
+
+/// What a gate found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateReport {
+    /// Always `worthit-gate`.
+    pub schema: String,
+    /// Version of the schema.
+    pub version: u64,
+    /// The base, as it is shown.
+    pub base: String,
+    /// The head, as it is shown.
+    pub head: String,
+    /// Commit that the head is, or is based on.
+    pub commit: String,
+    /// Machine key.
+    pub machine: String,
+    /// Compiler.
+    pub rustc: String,
+    /// What counts as a regression of time.
+    pub rule: Rule,
+    /// By how much counts may grow.
+    pub tolerances: Tolerances,
+    /// One a pair.
+    pub cases: Vec<CaseReport>,
+    /// What the reader must know besides: what was not counted, left out, not built.
+    pub notes: Vec<String>,
+    /// Duration after the builds, s.
+    pub seconds: f64,
+}
+
+/// Name of the schema of a [`GateReport`].
+pub const SCHEMA: &str = "worthit-gate";
+/// Its version.
+pub const SCHEMA_VERSION: u64 = 1;
+
+impl GateReport {
+    /// The verdict on the whole.
+    pub fn verdict(&self) -> Verdict {
+        self.cases.iter().map(CaseReport::verdict).max().unwrap_or(Verdict::Unchanged)
+    }
+
+    /// How many pairs have a verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.cases.iter().filter(|case| case.verdict() == verdict).count()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{gate::protocol::CaseKey, statistics::Interval};
+
+    pub(crate) fn case(id: &str, causes: &[&str]) -> GateCase {
+        GateCase {
+            key: CaseKey { id: id.to_owned(), level: String::new(), point: 100, seed: 42 },
+            title: format!("Title of {id}"),
+            axis: "items".to_owned(),
+            axis_unit: "items".to_owned(),
+            unit: "item".to_owned(),
+            metric: Metric::Time,
+            causes: causes.iter().map(|cause| (*cause).to_owned()).collect(),
+            source: 1,
+        }
+    }
+
+    fn judged(cause: &str, base: (u64, u64), head: (u64, u64)) -> Verdict {
+        let range = |(least, most)| Counted { least, most };
+        let case = case("a/b", &["peak_bytes"]);
+        let tolerances = Tolerances::default();
+        judge_count(&case, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
+    }
+
+    #[test]
+    fn one_more_of_anything_but_instructions_and_unnamed_bytes_is_a_regression() {
+        for cause in
+            ["statements", "fsyncs", "allocations", "round_trips", "write_calls", "peak_bytes"]
+        {
+            assert_eq!(
+                judged(cause, (1_000, 1_000), (1_001, 1_001)),
+                Verdict::Regressed,
+                "{cause}"
+            );
+            assert_eq!(judged(cause, (1_000, 1_000), (1_000, 1_000)), Verdict::Unchanged);
+            assert_eq!(judged(cause, (1_000, 1_000), (999, 999)), Verdict::Improved);
+        }
+        assert_eq!(judged("fsyncs", (0, 0), (1, 1)), Verdict::Regressed);
+        assert_eq!(judged("allocated_bytes", (1_000, 1_000), (1_004, 1_004)), Verdict::Unchanged);
+        assert_eq!(judged("allocated_bytes", (1_000, 1_000), (1_006, 1_006)), Verdict::Regressed);
+    }
+
+    #[test]
+    fn instructions_may_grow_by_half_a_percent() {
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_000), (10_050, 10_050)), Verdict::Unchanged);
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_000), (10_051, 10_051)), Verdict::Regressed);
+        assert_eq!(judged(INSTRUCTIONS, (10_100, 10_100), (10_000, 10_000)), Verdict::Improved);
+    }
+
+    #[test]
+    fn counts_that_vary_have_grown_only_beyond_their_range() {
+        assert_eq!(judged("allocations", (90, 110), (105, 120)), Verdict::Unchanged);
+        assert_eq!(judged("allocations", (90, 110), (111, 120)), Verdict::Regressed);
+        assert_eq!(judged("allocations", (90, 110), (80, 89)), Verdict::Improved);
+    }
+
+    fn times(verdict: Verdict) -> TimeVerdict {
+        let change = Some(Interval { low: 1.04, estimate: 1.05, high: 1.06 });
+        TimeVerdict { verdict, change, restarts: 30, confirmations: 1 }
+    }
+
+    fn count(cause: &str, base: u64, head: u64) -> CountChange {
+        let (base, head) = (Counted::once(base), Counted::once(head));
+        judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, &Tolerances::default())
+    }
+
+    #[test]
+    fn a_time_alone_does_not_fail_code_that_layout_can_shift() {
+        let same = [count(INSTRUCTIONS, 10_000, 10_000), count("allocations", 3, 3)];
+        let verdict = |counts: &[CountChange], threads, user, disturbed| {
+            judge_time(times(Verdict::Regressed), counts, threads, user, disturbed).verdict()
+        };
+        assert_eq!(verdict(&same, 1, 0.9, 0), Verdict::Undecided, "layout?");
+        assert_eq!(verdict(&[], 1, 0.9, 0), Verdict::Undecided, "nothing counted");
+        assert_eq!(verdict(&same, 1, 0.1, 0), Verdict::Regressed, "it waits");
+        assert_eq!(verdict(&same, 2, 0.9, 0), Verdict::Regressed, "threads");
+        let changed = [count(INSTRUCTIONS, 10_000, 10_020)];
+        assert_eq!(verdict(&changed, 1, 0.9, 0), Verdict::Regressed, "other code");
+        assert_eq!(verdict(&changed, 1, 0.9, 11), Verdict::Undecided, "disturbed");
+        let fewer = [count(INSTRUCTIONS, 10_000, 10_000), count("allocations", 3, 2)];
+        assert_eq!(verdict(&fewer, 1, 0.9, 0), Verdict::Regressed);
+    }
+
+    #[test]
+    fn nothing_else_is_changed_by_a_caveat() {
+        for kept in [Verdict::Unchanged, Verdict::Improved, Verdict::Undecided] {
+            assert_eq!(judge_time(times(kept), &[], 1, 1.0, 30).verdict(), kept);
+        }
+    }
+
+    #[test]
+    fn the_worst_signal_is_the_verdict() {
+        let report = |counts: Vec<CountChange>, time| CaseReport {
+            case: case("a/b", &[]),
+            renamed_from: None,
+            outcome: Outcome::Judged { counts, time },
+            breaches: vec![],
+        };
+        let skipped = || Time::Skipped { reason: "identical".to_owned() };
+        let missing = || Time::Missing { reason: "budget".to_owned() };
+        assert_eq!(report(vec![], skipped()).verdict(), Verdict::Unchanged);
+        assert_eq!(report(vec![], missing()).verdict(), Verdict::Undecided);
+        assert_eq!(report(vec![count("fsyncs", 1, 2)], missing()).verdict(), Verdict::Regressed);
+        assert_eq!(report(vec![count("fsyncs", 2, 1)], skipped()).verdict(), Verdict::Improved);
+        assert_eq!(report(vec![count("fsyncs", 2, 1)], missing()).verdict(), Verdict::Undecided);
+        let breached = CaseReport {
+            breaches: vec![Breach { what: "…".to_owned() }],
+            ..report(vec![], skipped())
+        };
+        assert_eq!(breached.verdict(), Verdict::Regressed);
+    }
+}
