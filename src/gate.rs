@@ -16,6 +16,8 @@ pub mod matching;
 pub mod output;
 pub mod protocol;
 pub mod revision;
+mod scratch;
+pub mod self_test;
 pub mod signed_rank;
 mod subject;
 pub mod summary;

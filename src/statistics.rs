@@ -1,7 +1,7 @@
 //! Estimates, intervals and break-evens: pure functions of numbers.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Beta, ContinuousCDF, StudentsT};
 
 use crate::format;
 
@@ -155,6 +155,13 @@ pub fn geometric_mean_interval(ratios: &[f64]) -> Option<Interval> {
 
 fn exp(logs: Interval) -> Interval {
     Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
+}
+
+/// Upper end of the one-sided 95 % interval of a share of which `hits` of `of` were seen: Clopper and
+/// Pearson 1934, by the quantile of the beta distribution. 1 for none.
+pub fn upper_bound_of_share(hits: u64, of: u64) -> f64 {
+    let misses = of.saturating_sub(hits);
+    Beta::new(hits as f64 + 1.0, misses as f64).map_or(1.0, |shares| shares.inverse_cdf(CONFIDENCE))
 }
 
 /// Where along an axis the optimized side begins or ceases to win.
@@ -318,6 +325,17 @@ mod tests {
         close(interval.high, 2.0 * 2.0_f64.powf(12.7062));
         assert_eq!(geometric_mean_interval(&[1.0, 0.0]), None);
         assert_eq!(geometric_mean_interval(&[1.0, -1.0]), None);
+    }
+
+    #[test]
+    fn the_bound_of_a_share_is_the_rule_of_three() {
+        // None of n: 1 − 0.05^(1/n).
+        close(upper_bound_of_share(0, 20), 1.0 - 0.05_f64.powf(1.0 / 20.0));
+        close(upper_bound_of_share(0, 1_000), 0.002_991);
+        // R: binom.test(3, 10, alternative = "less")$conf.int
+        close(upper_bound_of_share(3, 10), 0.6066);
+        close(upper_bound_of_share(7, 7), 1.0);
+        close(upper_bound_of_share(0, 0), 1.0);
     }
 
     #[test]

@@ -14,6 +14,16 @@ pub const PLANTABLE: &[(&str, Event)] = &[
     ("statement", Event::Statement),
 ];
 
+/// Id of the cause that grows with a plant.
+pub(crate) fn cause_of(plant: &str) -> &'static str {
+    match plant {
+        "allocation" => super::ALLOCATIONS.id,
+        "write" => super::WRITE_CALLS.id,
+        "fsync" => super::FSYNCS.id,
+        _ => super::STATEMENTS.id,
+    }
+}
+
 /// Closes the window, after one more `event` if it can be planted.
 pub(crate) fn close_after(event: Event) -> fn() {
     match event {

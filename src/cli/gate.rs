@@ -12,7 +12,8 @@ use clap::Args;
 use crate::{
     gate::{
         self, GateError, Settings,
-        output::Format,
+        output::{self, Format},
+        self_test,
         verdict::{GateReport, Tolerances, Verdict},
     },
     results::{ResultError, write_atomically},
@@ -30,8 +31,18 @@ const NOT_JUDGED: u8 = 2;
 #[derive(Debug, Args)]
 pub struct GateArguments {
     /// Revision to compare with: a branch, a tag, a commit.
-    #[arg(long, value_name = "REV")]
-    against: String,
+    #[arg(long, value_name = "REV", required_unless_present = "self_test")]
+    against: Option<String>,
+    /// Test the gate itself on the working tree, on this machine: how often it alarms where nothing has changed,
+    /// what it catches of planted slowdowns and causes.
+    #[arg(long, conflicts_with = "against")]
+    self_test: bool,
+    /// Null runs of the self-test over all pairs, for each kind of null.
+    #[arg(long, default_value_t = 1, requires = "self_test")]
+    nulls: usize,
+    /// How often the self-test plants each size in each pair.
+    #[arg(long, default_value_t = 1, requires = "self_test")]
+    trials: usize,
     /// Pairs to judge; all if there are none.
     ids: Vec<String>,
     /// Most time to spend on timing, after builds and counts.
@@ -113,7 +124,7 @@ impl FromStr for Span {
 pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommandError> {
     let start = Instant::now();
     let settings = Settings {
-        against: arguments.against.clone(),
+        against: arguments.against.clone().unwrap_or_default(),
         ids: arguments.ids.clone(),
         budget: arguments.budget.0,
         relevant: arguments.relevant.0,
@@ -123,9 +134,15 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
         seed: arguments.seed,
         cargo_arguments: arguments.cargo_arguments.clone(),
     };
-    let report = gate::run(&settings, &mut |what| {
+    let progress = &mut |what: &str| {
         eprintln!("worthit gate [{} s] {what}", start.elapsed().as_secs());
-    })?;
+    };
+    if arguments.self_test {
+        let extent = self_test::Extent { nulls: arguments.nulls, trials: arguments.trials };
+        let found = self_test::run(&settings, extent, progress)?;
+        return Ok((output::self_test::text(&found), ExitCode::SUCCESS));
+    }
+    let report = gate::run(&settings, progress)?;
     for Output { format, path } in &arguments.output {
         let written = write_atomically(path, format.write(&report).as_bytes());
         written.map_err(|error| ResultError::Write { path: path.clone(), error })?;

@@ -13,12 +13,12 @@ use super::{
     matching::{self, Matched},
     subject::Subject,
     timing::Program,
-    verdict::{CaseReport, CountChange, Outcome, Time, Verdict, judge_count, judge_time},
+    verdict::{CaseReport, CountChange, Outcome, Time, judge_count, judge_time},
 };
 use crate::trial::Role;
 
 /// How often counts that differ are counted again in both builds.
-const RECOUNTS: usize = 2;
+pub(super) const RECOUNTS: usize = 2;
 
 /// What was found of all pairs.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub fn compare(
         let is_settled = || {
             let (from, to) = (&base.revision.files, &head.revision.files);
             let changes = changes(pair, &base.counts, &head.counts, settings);
-            changes.iter().all(|change| change.base == change.head)
+            changes.iter().all(CountChange::is_same)
                 && has_valgrind
                 && matching::has_same_code(from, to, prefix, &others(pair))
         };
@@ -125,6 +125,25 @@ fn base_id(pair: &Matched) -> &str {
 
 fn head_id(pair: &Matched) -> &str {
     pair.head.as_ref().map_or("", |case| &case.key.id)
+}
+
+/// Counts whatever is not counted yet of all pairs of a build, and keeps it.
+///
+/// # Errors
+/// If causes cannot be counted.
+pub(super) fn count(
+    subject: &mut Subject,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+) -> Result<(), GateError> {
+    let cases = subject.cases.clone();
+    let ids: Vec<&str> = cases.iter().map(|case| case.key.id.as_str()).collect();
+    add_missing_causes(subject, &ids, settings.seed)?;
+    if instructions::is_available() {
+        add_missing_instructions(subject, &ids, notes);
+    }
+    subject.counts.keep(&subject.build, settings.seed);
+    Ok(())
 }
 
 fn add_missing_causes(subject: &mut Subject, ids: &[&str], seed: u64) -> Result<(), GateError> {
@@ -171,7 +190,7 @@ fn recount(
     for _ in 0..RECOUNTS {
         let differs = |pair: &&&Matched| {
             let changes = changes(pair, &base.counts, &head.counts, settings);
-            changes.iter().any(|change| change.verdict != Verdict::Unchanged)
+            changes.iter().any(|change| !change.is_same())
                 || !head.counts.agrees_on(head_id(pair), &base.counts, base_id(pair))
         };
         let suspects: Vec<&Matched> = both.iter().filter(differs).copied().collect();

@@ -1,13 +1,17 @@
 //! Timing many cases within one budget: all are screened before any is confirmed, and more time is
 //! spent only on what is undecided.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     client::WorkerError,
     decision::{Next, Rule, Samples, TimeVerdict},
     timing::{self, Bout, Program},
+    verdict::Verdict,
 };
+
+/// Most time to spend on one case: what is undecided then is too noisy here.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// The timing of one case.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub struct Contest<'a> {
     /// Restarts during which others held the CPU.
     pub disturbed: usize,
     user_shares: f64,
+    spent: Duration,
     /// What the times say, in the end.
     pub found: Option<Result<TimeVerdict, WorkerError>>,
 }
@@ -36,6 +41,7 @@ impl<'a> Contest<'a> {
             restarts: 0,
             disturbed: 0,
             user_shares: 0.0,
+            spent: Duration::ZERO,
             found: None,
         })
     }
@@ -64,7 +70,11 @@ impl<'a> Contest<'a> {
             Next::Measure(wanted) => wanted,
         };
         for _ in 0..wanted {
-            if Instant::now() >= deadline {
+            let start = Instant::now();
+            if self.spent > LONGEST {
+                return self.give_up();
+            }
+            if start >= deadline {
                 return;
             }
             match timing::restart(&self.bout, self.restarts) {
@@ -73,6 +83,7 @@ impl<'a> Contest<'a> {
                     self.disturbed += usize::from(restart.is_disturbed);
                     self.user_shares += restart.user_share;
                     self.samples.add(&[restart.log_ratio]);
+                    self.spent += start.elapsed();
                 }
                 Err(error) => {
                     self.found = Some(Err(error));
@@ -88,6 +99,13 @@ impl<'a> Contest<'a> {
     /// Measures until this contest alone is decided or `deadline` passes.
     pub fn decide(&mut self, rule: &Rule, deadline: Instant) {
         decide_all(std::slice::from_mut(self), rule, deadline, &mut |_| ());
+    }
+
+    /// Goes on where the time was up.
+    pub fn resume(&mut self) {
+        if matches!(&self.found, Some(Ok(found)) if found.verdict == Verdict::Undecided) {
+            self.found = None;
+        }
     }
 
     /// What is known when the time is up.

@@ -1,6 +1,7 @@
 //! What a gate found, in the forms that others read: one file a form.
 
 mod markdown;
+pub mod self_test;
 mod terminal;
 
 use super::verdict::GateReport;

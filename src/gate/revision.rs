@@ -264,7 +264,20 @@ impl Repository {
     /// # Errors
     /// If it does not build, or has nothing to compare.
     pub fn build(&self, revision: &Revision) -> Result<Build, RevisionError> {
-        let folder = self.folder.join("builds").join(self.build_key(revision));
+        self.build_changed(revision, "", |_| Ok(()))
+    }
+
+    /// Builds a revision after a change, called `what`, to the exported package.
+    ///
+    /// # Errors
+    /// As [`Repository::build`], or if the change cannot be made.
+    pub fn build_changed(
+        &self,
+        revision: &Revision,
+        what: &str,
+        change: impl Fn(&Path) -> io::Result<()>,
+    ) -> Result<Build, RevisionError> {
+        let folder = self.folder.join("builds").join(self.build_key(revision, what));
         let manifest = folder.join("build.json");
         let known = fs::read(&manifest).ok().and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(Built { benches, command }) = known {
@@ -272,12 +285,17 @@ impl Repository {
             let benches = benches.iter().map(path).collect();
             return Ok(Build { benches, counter: folder.join(command), folder });
         }
-        let build = self.build_anew(revision, &folder)?;
+        let build = self.build_anew(revision, &folder, change)?;
         self.remove_old_builds(&folder);
         Ok(build)
     }
 
-    fn build_anew(&self, revision: &Revision, folder: &Path) -> Result<Build, RevisionError> {
+    fn build_anew(
+        &self,
+        revision: &Revision,
+        folder: &Path,
+        change: impl Fn(&Path) -> io::Result<()>,
+    ) -> Result<Build, RevisionError> {
         let tree = places::Owned::new(self.folder.join("tree"));
         self.make(tree.path())?;
         self.git(&["read-tree", &revision.tree])?;
@@ -298,6 +316,7 @@ impl Repository {
                 prefix: self.prefix.display().to_string(),
             });
         }
+        change(&package).map_err(|error| RevisionError::Write { path: package.clone(), error })?;
         let arguments = ["build", "--release", "--benches", "--bin", &self.command];
         let failed = || RevisionError::Build {
             name: revision.name.clone(),
@@ -361,13 +380,13 @@ impl Repository {
     }
 
     /// Same key, same binaries: of the tree, the toolchain, and whatever cargo is told.
-    fn build_key(&self, revision: &Revision) -> String {
+    fn build_key(&self, revision: &Revision, what: &str) -> String {
         let version = Command::new("rustc").arg("-vV").output();
         let version = version.map(|output| output.stdout).unwrap_or_default();
         let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
         let flags = flags.map(|name| format!("{name}={:?}", std::env::var_os(name)));
         let mut hash = Sha256::new();
-        for part in [&revision.tree, &self.command, &self.prefix.display().to_string()] {
+        for part in [&revision.tree, what, &self.command, &self.prefix()] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }

@@ -101,6 +101,11 @@ impl CountChange {
     pub fn ratio(&self) -> f64 {
         self.head.least as f64 / self.base.least.max(1) as f64
     }
+
+    /// Whether both builds have counted the same, or what varies overlaps.
+    pub fn is_same(&self) -> bool {
+        self.base.least <= self.head.most && self.head.least <= self.base.most
+    }
 }
 
 /// Judges a count. A count that differs between processes of one build is judged by its ranges: it
@@ -199,7 +204,7 @@ pub fn judge_time(
     let instructions: Vec<&CountChange> =
         counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
     let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
-        true => (count.ratio() - 1.0).abs() > SAME_INSTRUCTIONS,
+        true => !count.is_same() && (count.ratio() - 1.0).abs() > SAME_INSTRUCTIONS,
         false => count.verdict != Verdict::Unchanged,
     });
     let is_red = found.verdict == Verdict::Regressed;

@@ -1,0 +1,98 @@
+//! Changes to an exported tree that change nothing that is measured: what the gate must not alarm
+//! on. They are made in text, and only for the self-test.
+
+use std::{fs, io, path::Path};
+
+/// Adds a pair, a copy of the pair `id` under another name, to the family of `id`; and functions that
+/// nothing calls, so that everything else comes to lie elsewhere.
+///
+/// # Errors
+/// If the files of the pair and of its family are not where the pair's id says.
+pub fn add_pair(package: &Path, id: &str) -> io::Result<()> {
+    let (family, name) = id.split_once('/').unwrap_or(("", id));
+    let folder = find(package, &format!("{family}/{name}.rs"))
+        .ok_or_else(|| missing(&format!("{family}/{name}.rs")))?;
+    let folder = folder.parent().unwrap_or(package).to_owned();
+    let list = folder.with_extension("rs");
+    let text = fs::read_to_string(&list)?;
+    let line = format!("    {name},\n");
+    if !text.contains(&line) {
+        return Err(missing(&format!("a line `{}` in {}", line.trim(), list.display())));
+    }
+    let with_scratch = text.replacen(&line, &format!("{line}    scratch_pair,\n"), 1);
+    let idle: String = (0..64)
+        .map(|n| {
+            format!(
+                "#[used]\nstatic SCRATCH_{n}: fn(u64) -> u64 = scratch_{n};\n#[inline(never)]\nfn scratch_{n}(x: u64) -> u64 {{ (0..x + {n}).fold(x, |a, b| a.rotate_left({}) ^ b) }}\n",
+                n % 63 + 1
+            )
+        })
+        .collect();
+    fs::write(&list, with_scratch + &idle)?;
+    fs::copy(folder.join(format!("{name}.rs")), folder.join("scratch_pair.rs"))?;
+    Ok(())
+}
+
+/// Has the linker place the functions of the bench binaries in another order (lld only, which is
+/// Rust's linker on x86-64 Linux).
+///
+/// # Errors
+/// If the build script cannot be changed.
+pub fn place_differently(package: &Path) -> io::Result<()> {
+    let path = package.join("build.rs");
+    let script = fs::read_to_string(&path).unwrap_or_else(|_| "fn main() {}\n".to_owned());
+    let main = "fn main() {";
+    if !script.contains(main) {
+        return Err(missing(&format!("`{main}` in {}", path.display())));
+    }
+    let shuffle = r#"
+    println!("cargo::rustc-link-arg-benches=-Wl,--shuffle-sections=.text*=4711");
+"#;
+    fs::write(path, script.replacen(main, &format!("{main}{shuffle}"), 1))
+}
+
+fn missing(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no {what}"))
+}
+
+/// The file below `folder` whose path ends so, build products left out.
+fn find(folder: &Path, end: &str) -> Option<std::path::PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.ends_with(end) {
+                return Some(path);
+            }
+            if path.is_dir() && entry.file_name() != "target" {
+                folders.push(path);
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scratch_pair_is_listed_and_a_shuffle_is_asked_for() {
+        let package = tempfile::tempdir().unwrap();
+        let folder = package.path().join("src/sums");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("gauss.rs"), "pub const PAIR: u8 = 0;").unwrap();
+        let list = "worthit::family! {\n    \"sums\": \"Sum\";\n    gauss,\n}\n";
+        fs::write(package.path().join("src/sums.rs"), list).unwrap();
+        add_pair(package.path(), "sums/gauss").unwrap();
+        let listed = fs::read_to_string(package.path().join("src/sums.rs")).unwrap();
+        assert!(listed.contains("    gauss,\n    scratch_pair,\n"), "{listed}");
+        assert!(folder.join("scratch_pair.rs").is_file());
+        place_differently(package.path()).unwrap();
+        let script = fs::read_to_string(package.path().join("build.rs")).unwrap();
+        assert!(script.contains("shuffle-sections"), "{script}");
+        assert!(
+            add_pair(package.path(), "sums/other").unwrap_err().to_string().contains("other.rs")
+        );
+    }
+}

@@ -1,0 +1,484 @@
+//! The gate's test of itself, on this machine: how often it alarms where nothing has changed, and what
+//! it catches of what was planted.
+//!
+//! *Nulls* compare the head with the same build, with one that has a scratch pair and idle functions, and
+//! with one whose functions the linker has placed otherwise; each is the full decision, counts and
+//! time, and nothing is skipped. *Planted* are: time (computing for a share of each batch), instructions, and one
+//! more allocation, write, fsync or statement an iteration.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    GateError, Settings, comparison,
+    contest::Contest,
+    counts::{BuildCounts, JUDGED},
+    decision::{Rule, TimeVerdict},
+    instructions,
+    matching::Matched,
+    protocol::Planted,
+    revision::{Repository, Revision},
+    scratch,
+    subject::Subject,
+    timing::Program,
+    verdict::{CountChange, INSTRUCTIONS, Verdict, judge_time},
+};
+use crate::{
+    causes::{self, planted::PLANTABLE},
+    machine::Machine,
+    places,
+    results::write_atomically,
+    run,
+    trial::Role,
+};
+
+/// Planted shares.
+const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
+/// Times after which a planted slowdown is asked about.
+const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+/// Steps that are planted to learn how many instructions a step is.
+const TRIAL_STEPS: u64 = 1_000;
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Null runs, each over all pairs and every kind of null.
+    pub nulls: usize,
+    /// How often each size is planted in each pair.
+    pub trials: usize,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// When.
+    pub when: Timestamp,
+    /// Machine key.
+    pub machine: String,
+    /// The head, as it is shown.
+    pub head: String,
+    /// Load average at the end.
+    pub load_average: f64,
+    /// Nulls by their kind.
+    pub nulls: BTreeMap<String, Nulls>,
+    /// Null runs in which any case failed, of how many.
+    pub failed_runs: (usize, usize),
+    /// Cases that alarmed, and by what.
+    pub alarms: Vec<String>,
+    /// What was planted and caught.
+    pub caught: Vec<Caught>,
+    /// What could not be tried.
+    pub notes: Vec<String>,
+    /// Duration after the builds, s.
+    pub seconds: f64,
+}
+
+/// Null comparisons of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Nulls {
+    /// Full decisions.
+    pub comparisons: usize,
+    /// Of them regressed, by counts.
+    pub alarms_by_counts: usize,
+    /// Of them regressed, by time.
+    pub alarms_by_time: usize,
+    /// Whose times alone say regressed, which layout may explain.
+    pub held_back: usize,
+    /// Undecided.
+    pub undecided: usize,
+}
+
+/// What was caught of one size of one plant in one class of pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Caught {
+    /// The signal: `time after 3 s`, `instructions`, `fsync`.
+    pub signal: String,
+    /// What was planted: `5 %`, `one more`.
+    pub size: String,
+    /// Class of the pairs.
+    pub class: String,
+    /// How often it was planted.
+    pub planted: usize,
+    /// How often it was called regressed.
+    pub caught: usize,
+    /// How often it was called undecided.
+    pub undecided: usize,
+}
+
+/// What bounds a pair, as its counts and threads tell.
+fn class(counts: &BuildCounts, id: &str, threads: usize) -> &'static str {
+    let counts = counts.by_pair.get(id);
+    let does = |cause: causes::Cause| {
+        let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
+        JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
+    };
+    if threads > 1 {
+        "threads"
+    } else if does(causes::STATEMENTS) {
+        "SQLite"
+    } else if does(causes::FSYNCS) || does(causes::WRITE_CALLS) || does(causes::READ_CALLS) {
+        "file"
+    } else {
+        "CPU"
+    }
+}
+
+/// Tests the gate on the working tree.
+///
+/// # Errors
+/// If the tree cannot be built or counted.
+pub fn run(
+    settings: &Settings,
+    extent: Extent,
+    progress: &mut dyn FnMut(&str),
+) -> Result<SelfTest, GateError> {
+    let repository = Repository::here(&settings.cargo_arguments)?;
+    run::take_turn_here()?;
+    let head = repository.working_tree()?;
+    progress(&format!("building {}", head.name));
+    let build = repository.build(&head)?;
+    let mut subject = Subject::new(head.clone(), build, settings.seed);
+    let mut notes = Vec::new();
+    let variants = variants(&repository, &head, &subject, settings, &mut notes, progress);
+    let start = Instant::now();
+    progress("counting");
+    comparison::count(&mut subject, settings, &mut notes)?;
+    let test = Test { subject: &subject, settings, pairs: pairs(&subject, settings) };
+    let mut found = SelfTest {
+        when: Timestamp::now(),
+        machine: Machine::current().key,
+        head: head.name,
+        ..SelfTest::default()
+    };
+    test.causes(&mut found, progress)?;
+    if instructions::is_available() {
+        test.instructions(&mut found, progress);
+    }
+    for trial in 1..=extent.trials {
+        progress(&format!("planting time, {trial} of {}", extent.trials));
+        test.times(&mut found, &mut notes);
+    }
+    for nth in 1..=extent.nulls {
+        progress(&format!(
+            "null run {nth} of {}: {} alarms so far",
+            extent.nulls,
+            found.alarms.len()
+        ));
+        for (name, variant) in &variants {
+            let failed = test.null_run(name, variant, &mut found)?;
+            found.failed_runs.0 += usize::from(failed);
+            found.failed_runs.1 += 1;
+        }
+    }
+    found.load_average = crate::load::LoadProbe::start().load().load_average;
+    found.seconds = start.elapsed().as_secs_f64();
+    notes.dedup();
+    found.notes = notes;
+    let text = serde_json::to_vec_pretty(&found).unwrap_or_default();
+    // It has been printed all the same.
+    let _ = write_atomically(&path(), &text);
+    Ok(found)
+}
+
+/// Where the last self-test is kept.
+fn path() -> PathBuf {
+    places::home().join("gate/self-test.json")
+}
+
+/// The last self-test on this machine.
+pub fn last(machine: &str) -> Option<SelfTest> {
+    let found: SelfTest = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
+    (found.machine == machine).then_some(found)
+}
+
+/// Builds that nothing tells from the head.
+fn variants(
+    repository: &Repository,
+    head: &Revision,
+    subject: &Subject,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+    progress: &mut dyn FnMut(&str),
+) -> Vec<(String, Subject)> {
+    let first = subject.cases.first().map(|case| case.key.id.clone()).unwrap_or_default();
+    let with_pair = |package: &std::path::Path| scratch::add_pair(package, &first);
+    let kinds: [(&str, &dyn Fn(&std::path::Path) -> std::io::Result<()>); 3] = [
+        ("the same build", &|_| Ok(())),
+        ("a scratch pair added", &with_pair),
+        ("functions placed differently", &scratch::place_differently),
+    ];
+    let mut built = Vec::new();
+    for (name, change) in kinds {
+        progress(&format!("building {name}"));
+        let what = if name == "the same build" { "" } else { name };
+        match repository.build_changed(head, what, change) {
+            Ok(build) => {
+                let variant = Subject::new(head.clone(), build, settings.seed);
+                built.push((name.to_owned(), variant));
+            }
+            Err(error) => notes.push(format!("not tried: {name}: {error}")),
+        }
+    }
+    built
+}
+
+fn pairs(subject: &Subject, settings: &Settings) -> Vec<Matched> {
+    let is_asked = |id: &str| settings.ids.is_empty() || settings.ids.iter().any(|of| of == id);
+    let runs = subject
+        .cases
+        .iter()
+        .filter(|case| subject.counts.by_pair.contains_key(&case.key.id) && is_asked(&case.key.id));
+    runs.map(|case| Matched { base: Some(case.clone()), head: Some(case.clone()) }).collect()
+}
+
+struct Test<'a> {
+    subject: &'a Subject,
+    settings: &'a Settings,
+    pairs: Vec<Matched>,
+}
+
+impl Test<'_> {
+    fn ids(&self) -> Vec<&str> {
+        self.pairs.iter().filter_map(|pair| Some(pair.head.as_ref()?.key.id.as_str())).collect()
+    }
+
+    fn rule(&self) -> Rule {
+        self.settings.rule(self.pairs.len())
+    }
+
+    /// One more of each kind of cause, in every pair.
+    fn causes(
+        &self,
+        found: &mut SelfTest,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), GateError> {
+        for (name, _) in PLANTABLE {
+            progress(&format!("planting one more {name}"));
+            let mut counts = BuildCounts::default();
+            let (build, seed) = (&self.subject.build, self.settings.seed);
+            // As the gate does: what differs is counted again before it is judged.
+            for _ in 0..3 {
+                counts.add_causes(build, &self.ids(), seed, Some(name))?;
+            }
+            for pair in &self.pairs {
+                let Some(case) = &pair.head else { continue };
+                let changes =
+                    comparison::changes(pair, &self.subject.counts, &counts, self.settings);
+                let cause = causes::planted::cause_of(name);
+                let verdict = changes
+                    .iter()
+                    .filter(|change| change.role == Role::Optimized && change.cause == cause)
+                    .map(|change| change.verdict)
+                    .max();
+                let class = class(&self.subject.counts, &case.key.id, 1);
+                found.add(name, "one more", class, verdict.unwrap_or(Verdict::Unchanged));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each share of instructions, in every pair.
+    fn instructions(&self, found: &mut SelfTest, progress: &mut dyn FnMut(&str)) {
+        progress("planting instructions");
+        let planted: Vec<(&'static str, f64, Verdict)> = self
+            .pairs
+            .par_iter()
+            .flat_map_iter(|pair| {
+                let Some(case) = &pair.head else { return Vec::new() };
+                let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
+                let known = &self.subject.counts.by_pair[id];
+                let Some(own) = known.get(&(Role::Optimized, INSTRUCTIONS.to_owned())) else {
+                    return Vec::new();
+                };
+                let count = |steps| {
+                    let mut counts = BuildCounts::default();
+                    let planted = Some(Planted::Steps(steps));
+                    counts.add_instructions(program, &case.key, planted).ok()?;
+                    Some(counts)
+                };
+                let of = |counts: &BuildCounts| {
+                    counts.by_pair[id][&(Role::Optimized, INSTRUCTIONS.to_owned())].least
+                };
+                let (Some(none), Some(some)) = (count(0), count(TRIAL_STEPS)) else {
+                    return Vec::new();
+                };
+                let per_step = of(&some).saturating_sub(of(&none)) as f64 / TRIAL_STEPS as f64;
+                let class = class(&self.subject.counts, id, 1);
+                let verdict = |size: f64| {
+                    let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
+                    let counts = count(steps)?;
+                    let changes =
+                        comparison::changes(pair, &self.subject.counts, &counts, self.settings);
+                    let is_it = |change: &&CountChange| {
+                        change.role == Role::Optimized && change.cause == INSTRUCTIONS
+                    };
+                    Some((class, size, changes.iter().find(is_it)?.verdict))
+                };
+                SIZES.into_iter().filter_map(verdict).collect()
+            })
+            .collect();
+        for (class, size, verdict) in planted {
+            found.add("instructions", &percent(size), class, verdict);
+        }
+    }
+
+    /// Each share of time, once in every pair; the times alone are judged.
+    fn times(&self, found: &mut SelfTest, notes: &mut Vec<String>) {
+        for pair in &self.pairs {
+            let Some(case) = &pair.head else { continue };
+            let path = self.subject.program(&case.key.id);
+            for size in SIZES {
+                let base = Program { path, case: &case.key, role: Role::Optimized, planted: None };
+                let head = Program { planted: Some(Planted::Time(size)), ..base };
+                let mut contest = match Contest::new(base, head) {
+                    Ok(contest) => contest,
+                    Err(error) => {
+                        notes.push(format!("{} is not timed: {error}", case.key.id));
+                        break;
+                    }
+                };
+                let class = class(&self.subject.counts, &case.key.id, contest.threads());
+                let start = Instant::now();
+                for after in AFTER {
+                    contest.decide(&self.rule(), start + after);
+                    let verdict = match &contest.found {
+                        Some(Ok(TimeVerdict { verdict, .. })) => *verdict,
+                        _ => Verdict::Undecided,
+                    };
+                    let signal = format!("time after {} s", after.as_secs());
+                    found.add(&signal, &percent(size), class, verdict);
+                    contest.resume();
+                }
+            }
+        }
+    }
+
+    /// The full decision on every pair where nothing has changed; whether any fails.
+    fn null_run(
+        &self,
+        kind: &str,
+        variant: &Subject,
+        found: &mut SelfTest,
+    ) -> Result<bool, GateError> {
+        let ids = self.ids();
+        let mut counts = BuildCounts::default();
+        let counted: Vec<BuildCounts> = ids
+            .par_iter()
+            .filter_map(|id| {
+                let case = variant.cases.iter().find(|case| case.key.id == **id)?;
+                let mut counts = BuildCounts::default();
+                counts.add_instructions(variant.program(id), &case.key, None).ok()?;
+                Some(counts)
+            })
+            .collect();
+        counted.into_iter().for_each(|own| counts.merge(own));
+        counts.add_causes(&variant.build, &ids, self.settings.seed, None)?;
+        let mut base = self.subject.counts.clone();
+        self.recount(variant, &mut base, &mut counts)?;
+        let nulls = found.nulls.entry(kind.to_owned()).or_default();
+        let mut failed = false;
+        for pair in &self.pairs {
+            let Some(case) = &pair.head else { continue };
+            let changes = comparison::changes(pair, &base, &counts, self.settings);
+            let program = |subject: &'_ Subject| subject.program(&case.key.id).clone();
+            let (from, to) = (program(self.subject), program(variant));
+            let program =
+                |path| Program { path, case: &case.key, role: Role::Optimized, planted: None };
+            let Ok(mut contest) = Contest::new(program(&from), program(&to)) else { continue };
+            contest.decide(&self.rule(), Instant::now() + AFTER[1]);
+            let (threads, share, disturbed) =
+                (contest.threads(), contest.user_share(), contest.disturbed);
+            let Some(Ok(times)) = contest.found else { continue };
+            let alone = times.verdict;
+            let change = times.change;
+            let time = judge_time(times, &changes, threads, share, disturbed);
+            let by_counts: Vec<&CountChange> =
+                changes.iter().filter(|change| change.verdict == Verdict::Regressed).collect();
+            nulls.comparisons += 1;
+            nulls.alarms_by_counts += usize::from(!by_counts.is_empty());
+            nulls.alarms_by_time += usize::from(time.verdict() == Verdict::Regressed);
+            nulls.held_back +=
+                usize::from(alone == Verdict::Regressed && time.verdict() != Verdict::Regressed);
+            nulls.undecided += usize::from(time.verdict() == Verdict::Undecided);
+            for count in &by_counts {
+                found.alarms.push(format!("{} ({kind}): {count:?}", case.key.id));
+            }
+            if time.verdict() == Verdict::Regressed {
+                found.alarms.push(format!("{} ({kind}): time {change:?}", case.key.id));
+            }
+            failed |= !by_counts.is_empty() || time.verdict() == Verdict::Regressed;
+        }
+        Ok(failed)
+    }
+
+    /// As the gate does: what differs is counted again in both builds before it is judged.
+    fn recount(
+        &self,
+        variant: &Subject,
+        base: &mut BuildCounts,
+        counts: &mut BuildCounts,
+    ) -> Result<(), GateError> {
+        for _ in 0..comparison::RECOUNTS {
+            let differs = |pair: &&Matched| {
+                let changes = comparison::changes(pair, base, counts, self.settings);
+                changes.iter().any(|change| !change.is_same())
+            };
+            let suspects: Vec<&Matched> = self.pairs.iter().filter(differs).collect();
+            let keys: Vec<_> =
+                suspects.iter().filter_map(|pair| Some(&pair.head.as_ref()?.key)).collect();
+            let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+            for (subject, counts) in [(self.subject, &mut *base), (variant, &mut *counts)] {
+                counts.add_causes(&subject.build, &ids, self.settings.seed, None)?;
+                let counted: Vec<BuildCounts> = keys
+                    .par_iter()
+                    .filter_map(|key| {
+                        let mut counts = BuildCounts::default();
+                        counts.add_instructions(subject.program(&key.id), key, None).ok()?;
+                        Some(counts)
+                    })
+                    .collect();
+                counted.into_iter().for_each(|own| counts.merge(own));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn percent(size: f64) -> String {
+    format!("{} %", (size * 100.0).round())
+}
+
+impl SelfTest {
+    fn add(&mut self, signal: &str, size: &str, class: &str, verdict: Verdict) {
+        let is_it =
+            |row: &&mut Caught| row.signal == signal && row.size == size && row.class == class;
+        if self.caught.iter_mut().find(is_it).is_none() {
+            self.caught.push(Caught {
+                signal: signal.to_owned(),
+                size: size.to_owned(),
+                class: class.to_owned(),
+                planted: 0,
+                caught: 0,
+                undecided: 0,
+            });
+        }
+        if let Some(row) = self.caught.iter_mut().find(is_it) {
+            row.planted += 1;
+            row.caught += usize::from(verdict == Verdict::Regressed);
+            row.undecided += usize::from(verdict == Verdict::Undecided);
+        }
+    }
+
+    /// Comparisons without any change, of all kinds.
+    pub fn null_comparisons(&self) -> usize {
+        self.nulls.values().map(|nulls| nulls.comparisons).sum()
+    }
+}
