@@ -14,6 +14,7 @@ pub mod criterion_pages;
 pub mod family;
 pub mod flags;
 pub mod format;
+pub mod history;
 pub mod interleave;
 pub mod interrupt;
 pub mod limit;
