@@ -2,8 +2,7 @@
 //!
 //! Here is what a history is made of: a run's [`Origin`], [`Reading`]s at [`Place`]s, and the
 //! [`Line`]s that they make over the runs of one machine key. Lines of different machine keys are
-//! never joined. [`History`] keeps them in a file; it is there with the feature `history`, all
-//! else always.
+//! never joined. With the feature `history` there is also `History`, which keeps them in a file.
 
 mod change_points;
 #[cfg(feature = "history")]

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, BufWriter},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use super::{CliError, find};
 use crate::{
     family::{Family, nearest},
     format,
-    history::{ChangePoint, GAIN, History, Line, Origin, Reading, Recorded},
+    history::{ChangePoint, GAIN, History, HistoryError, Line, Origin, Reading, Recorded},
     results::{ResultError, Run},
 };
 
@@ -56,7 +56,17 @@ pub(super) fn run(
     }
     if let Some(file) = &asked.export_csv {
         let failed = |error: io::Error| ResultError::Write { path: file.clone(), error };
-        history.export_csv(BufWriter::new(File::create(file).map_err(failed)?))?;
+        match history.export_csv(File::create(file).map_err(failed)?) {
+            Err(HistoryError::Export(error)) => {
+                // As it is, so that a full disk is told as such.
+                let error = match error.into_kind() {
+                    csv::ErrorKind::Io(error) => error,
+                    kind => io::Error::other(format!("{kind:?}")),
+                };
+                return Err(failed(error).into());
+            }
+            exported => exported?,
+        }
         text += &format!("{}\n", file.display());
     }
     match &asked.pair {

@@ -33,10 +33,11 @@ pub struct ChangePoint {
 ///   1977), in which a lone outlier leaves no trace and a step stays where it is.
 /// - The noise is that of the differences of neighbours, by their median, which a few changes of
 ///   level do not move.
-/// - The penalty is 25 times the variance of the noise, and 6 times for each e-fold of a line longer
-///   than 65: so planted, at most one in a hundred lines of independent noise of 10 to 200 readings
-///   shows a change, normal or heavy-tailed. A step of five times the noise shows after
-///   three readings, one of three times after six, of two times after eighteen.
+/// - The penalty is 25 times the variance of the noise, or 6 times for each e-fold of a longer line;
+///   more in a short one, which knows its noise badly. So planted, at most one in two hundred
+///   lines of independent normal noise of 10 to 200 readings shows a change, and one in a hundred
+///   of heavy-tailed. A step of five times the noise shows after three readings, one of
+///   three times after seven, of two times after twenty.
 ///
 /// Noise that wanders from reading to reading is not independent, and its wandering is shown: a
 /// change point says that the level changed, not why.
@@ -46,7 +47,8 @@ pub fn change_points(values: &[f64]) -> Vec<ChangePoint> {
         return Vec::new();
     }
     let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-    let penalty = (6.0 * (values.len() as f64).ln()).max(25.0) * noise(&logs).powi(2);
+    let count = values.len() as f64;
+    let penalty = (25.0 + 150.0 / count).max(6.0 * count.ln()) * noise(&logs).powi(2);
     let starts = divide(&running_median(&logs), penalty);
     let ends = starts.iter().copied().skip(1).chain([values.len()]);
     let levels: Vec<(usize, f64)> = starts
@@ -158,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn flat_noise_shows_a_change_in_at_most_one_line_of_a_hundred() {
-        for noise in [normal, heavy_tailed] {
+    fn flat_noise_hardly_ever_shows_a_change() {
+        for (noise, share) in [(normal as fn(&mut _) -> _, 0.005), (heavy_tailed, 0.01)] {
             for (count, lines) in [(10, 1_000), (20, 1_000), (50, 1_000), (200, 300)] {
                 let mut rng = ChaCha8Rng::seed_from_u64(count);
                 let mut line =
                     || (0..count).map(|_| (0.02 * noise(&mut rng)).exp()).collect::<Vec<_>>();
                 let changed = (0..lines).filter(|_| !change_points(&line()).is_empty()).count();
-                // One in a hundred, and three standard deviations of that count.
-                let expected = f64::from(lines) / 100.0;
+                // That share, and three standard deviations of the count.
+                let expected = f64::from(lines) * share;
                 let most = expected + 3.0 * expected.sqrt();
                 assert!((changed as f64) <= most, "{changed} of {lines} with {count} readings");
             }
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_step_shows_after_a_few_readings() {
-        for (step, readings) in [(0.9, 3), (0.94, 6), (0.96, 18)] {
+        for (step, readings) in [(0.9, 3), (0.94, 7), (0.96, 20)] {
             let level = |i| if i < 60 { 1.0 } else { step };
             let found = changed(|seed| line(seed, 60 + readings, level));
             assert!(found >= 90, "{step}: {found} of 100");
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn a_slow_drift_shows() {
         let drift = |i: usize| 0.99_f64.powi(i as i32);
-        assert_eq!(changed(|seed| line(seed, 20, drift)), 100);
+        assert!(changed(|seed| line(seed, 20, drift)) >= 99);
         // Half as slow, after twenty flat readings.
         let late = |i: usize| 0.995_f64.powi(i.saturating_sub(20) as i32);
         assert!(changed(|seed| line(seed, 50, late)) >= 99);
