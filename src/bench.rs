@@ -241,6 +241,7 @@ fn measure(family: &'static Family, flags: &Flags, selector: &Selector) {
             run: &found,
             samples: &samples,
             other: None,
+            trends: None,
             families: &known_families(family),
             criterion: Some(&CriterionPages::here()),
             folder: Path::new("reports"),

@@ -1,6 +1,8 @@
 //! The `worthit` command: what it can do beside measuring, which is `cargo bench`.
 
 mod gate;
+#[cfg(feature = "history")]
+mod history;
 
 use std::{
     io,
@@ -15,7 +17,9 @@ use crate::{
     causes,
     criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
-    format, interrupt,
+    format,
+    history::Line,
+    interrupt,
     pair::Count,
     places, readme, reference, report,
     results::{ResultError, Run},
@@ -81,7 +85,14 @@ enum Command {
         /// Folder of the pages.
         #[arg(long, default_value = "reports")]
         into: PathBuf,
+        /// A history, for a page of its trends.
+        #[cfg(feature = "history")]
+        #[arg(long, value_name = "FILE")]
+        history: Option<PathBuf>,
     },
+    /// Runs over time: add results to a history, see its trends and where levels changed.
+    #[cfg(feature = "history")]
+    History(history::HistoryArguments),
     /// Make a result the committed reference of its machine key, and write the Markdown files anew.
     Reference {
         /// A result of `cargo bench -- --rounds 5`.
@@ -108,6 +119,15 @@ enum CliError {
     UnknownPair { asked: String, hint: String },
     #[error("there is no run in {} yet: run `cargo bench`, or name a result", _0.display())]
     NoRun(PathBuf),
+    #[cfg(feature = "history")]
+    #[error("no history is named: say `--history FILE`, or set WORTHIT_HISTORY to the file")]
+    NoHistoryNamed,
+    #[cfg(feature = "history")]
+    #[error("the history {} has no reading of `{id}` yet: add a run that measured it with `--import RESULT`", path.display())]
+    NotInHistory { id: String, path: PathBuf },
+    #[cfg(feature = "history")]
+    #[error(transparent)]
+    History(#[from] crate::history::HistoryError),
     #[error(transparent)]
     Result(#[from] ResultError),
     #[error(transparent)]
@@ -169,7 +189,15 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<ExitCode, Cli
             print(&text)?;
             return Ok(status);
         }
-        Command::Report { results, into } => report(catalogue, results, into),
+        #[cfg(feature = "history")]
+        Command::Report { results, into, history } => {
+            let lines = history.as_deref().map(history::all_lines).transpose()?;
+            report(catalogue, results, into, lines.as_deref())
+        }
+        #[cfg(not(feature = "history"))]
+        Command::Report { results, into } => report(catalogue, results, into, None),
+        #[cfg(feature = "history")]
+        Command::History(asked) => print(&history::run(asked, catalogue)?),
         Command::Reference { result, file } => {
             let kept = reference::keep(&Run::load(result)?, &file.with_file_name("reports"))?;
             readme::update(file, catalogue)?;
@@ -181,7 +209,12 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<ExitCode, Cli
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn report(catalogue: &[&'static Family], results: &[PathBuf], into: &Path) -> Result<(), CliError> {
+fn report(
+    catalogue: &[&'static Family],
+    results: &[PathBuf],
+    into: &Path,
+    trends: Option<&[Line]>,
+) -> Result<(), CliError> {
     let path = match results.last() {
         Some(path) => path.clone(),
         None => latest_run(&places::home().join("runs"))?,
@@ -194,6 +227,7 @@ fn report(catalogue: &[&'static Family], results: &[PathBuf], into: &Path) -> Re
         run: &Run::load(&path)?,
         samples: &samples::load(&samples::path_of(&path))?,
         other: other.as_ref(),
+        trends,
         families: catalogue,
         criterion: Some(&CriterionPages::here()),
         folder: into,

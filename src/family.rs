@@ -51,14 +51,18 @@ impl Deref for Entry {
 
 /// The id among `families` that is most like what was asked for, in whole or by its name.
 pub fn nearest_id(asked: &str, families: &[&'static Family]) -> Option<&'static str> {
+    nearest(asked, families.iter().flat_map(|family| family.pairs).map(|entry| entry.id))
+}
+
+/// The id among `ids` that is most like what was asked for, in whole or by its second half.
+pub fn nearest<'a>(asked: &str, ids: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // "N+1" is how people say it.
     let asked = &asked.to_lowercase().replace('+', "_plus_");
-    let likeness = |entry: &Entry| {
-        strsim::jaro_winkler(asked, entry.id).max(strsim::jaro_winkler(asked, entry.name()))
+    let likeness = |id: &str| {
+        let name = id.split_once('/').map_or(id, |(_, name)| name);
+        strsim::jaro_winkler(asked, id).max(strsim::jaro_winkler(asked, name))
     };
-    let entries = families.iter().flat_map(|family| family.pairs);
-    let nearest = entries.max_by(|left, right| likeness(left).total_cmp(&likeness(right)));
-    nearest.map(|entry| entry.id)
+    ids.max_by(|left, right| likeness(left).total_cmp(&likeness(right)))
 }
 
 /// Lists a family, in `src/<family>.rs`: one line a pair, the name of its file in `src/<family>/`. Each file has a `pub const PAIR: Pair`;

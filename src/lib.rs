@@ -15,6 +15,7 @@ pub mod family;
 pub mod flags;
 pub mod format;
 pub mod gate;
+pub mod history;
 pub mod interleave;
 pub mod interrupt;
 pub mod limit;

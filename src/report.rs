@@ -14,6 +14,7 @@ mod machine;
 mod pair;
 mod scaling;
 mod shell;
+mod trends;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +27,7 @@ use rayon::prelude::*;
 use crate::{
     criterion_pages::CriterionPages,
     family::{Entry, Family},
+    history::Line,
     results::{ResultError, Run},
     samples::{self, Sample},
 };
@@ -44,6 +46,8 @@ pub struct Material<'a> {
     pub samples: &'a [Sample],
     /// Another run to compare it with.
     pub other: Option<&'a Run>,
+    /// The lines of a history, if their trends shall be shown.
+    pub trends: Option<&'a [Line]>,
     /// The pairs that this build knows; each is a row, measured or not.
     pub families: &'a [&'a Family],
     /// Criterion's own pages, if they shall be linked.
@@ -66,10 +70,6 @@ impl Material<'_> {
     /// The pair of this build that has an id.
     fn entry(&self, id: &str) -> Option<&Entry> {
         self.families.iter().flat_map(|family| family.pairs).find(|entry| entry.id == id)
-    }
-
-    fn has_comparison(&self) -> bool {
-        self.other.is_some()
     }
 }
 
@@ -94,6 +94,9 @@ pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
     files.insert("index.html".to_owned(), front::page(material).into_bytes());
     files.insert("scaling.html".to_owned(), scaling::page(material).into_bytes());
     files.insert("machine.html".to_owned(), machine::page(material).into_bytes());
+    if let Some(lines) = material.trends {
+        files.insert("trends.html".to_owned(), trends::page(material, lines).into_bytes());
+    }
     if let Some(other) = material.other {
         files.insert("compare.html".to_owned(), comparison::page(material, other).into_bytes());
     }

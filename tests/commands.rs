@@ -9,7 +9,9 @@ use std::{
 use jiff::Timestamp;
 use worthit::{
     machine::Machine,
-    results::{Revision, Run},
+    reference,
+    results::{Outcome, Revision, Run},
+    statistics::Interval,
     tally::Tally,
     trial::Role,
 };
@@ -17,7 +19,7 @@ use worthit::{
 fn worthit(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worthit"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    command.env("WORTHIT_HOME", folder.join("home")).output().unwrap()
+    command.env("WORTHIT_HOME", folder.join("home")).env_remove("WORTHIT_HISTORY").output().unwrap()
 }
 
 /// What a command prints that should succeed.
@@ -32,6 +34,22 @@ fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = worthit(folder, arguments);
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The committed reference, as another run of another day.
+fn a_measured_run(folder: &Path, day: usize) -> String {
+    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
+    let mut run = reference::all(&reports).unwrap().remove(0);
+    run.key = format!("202601{day:02}T000000Z-1");
+    run.started = format!("2026-01-{day:02}T00:00:00Z").parse().unwrap();
+    let case = &mut run.pairs.get_mut("queries/n_plus_one").unwrap().sweeps[0].cases[0];
+    let Outcome::Measured(found) = &mut case.outcome else { panic!("{case:?}") };
+    let gain = if day <= 9 { 2.0 } else { 1.5 };
+    found.mark = None;
+    found.gain = Interval { low: gain * 0.99, estimate: gain, high: gain * 1.01 };
+    let name = format!("day{day}.json");
+    run.save(&folder.join(&name)).unwrap();
+    name
 }
 
 fn a_run() -> Run {
@@ -211,4 +229,84 @@ fn broken_samples_are_named() {
     let (status, message) = failure(folder.path(), &["report", result.to_str().unwrap()]);
     assert_eq!(status, 1);
     assert!(message.contains("run.samples.csv is broken at `line 2`"), "{message}");
+}
+
+#[test]
+fn a_history_takes_results_and_shows_where_levels_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let results: Vec<String> = (1..=14).map(|day| a_measured_run(folder.path(), day)).collect();
+    let mut import = vec!["history", "--history", "h.sqlite", "--import"];
+    import.extend(results.iter().map(String::as_str));
+    let added = printed(folder.path(), &import);
+    assert_eq!(added.lines().count(), 14, "{added}");
+    assert!(added.contains("added 20260114T000000Z-1 from day14.json: "), "{added}");
+    // The same again replaces, and adds nothing.
+    printed(folder.path(), &import);
+    let all = printed(folder.path(), &["history", "--history", "h.sqlite"]);
+    let row = all.lines().find(|line| line.contains("queries/n_plus_one")).unwrap();
+    assert!(row.contains(" 14 ") && row.contains("2026-01-10"), "{row}");
+    let one = printed(folder.path(), &["history", "n_plus_one", "--history", "h.sqlite"]);
+    assert!(one.contains("queries/n_plus_one/in-process at 1 on "), "{one}");
+    assert_eq!(one.matches("◆ level 2.00× → 1.50×").count(), 1, "{one}");
+    assert!(one.contains("in all runs: 2 round_trips naive, 1 round_trips optimized"), "{one}");
+
+    printed(folder.path(), &["report", "day14.json", "--history", "h.sqlite"]);
+    let page = fs::read_to_string(folder.path().join("reports/trends.html")).unwrap();
+    assert!(page.contains("gain at in-process, 1 orders: 2.00× → 1.50×"), "{page}");
+    printed(folder.path(), &["report", "day14.json"]);
+    assert!(!folder.path().join("reports/trends.html").exists(), "no stale page");
+
+    printed(folder.path(), &["history", "--history", "h.sqlite", "--export-csv", "all.csv"]);
+    let csv = fs::read_to_string(folder.path().join("all.csv")).unwrap();
+    assert!(csv.starts_with("run,started,machine_key,"), "{csv}");
+    let gains =
+        csv.lines().filter(|line| line.contains("queries/n_plus_one,in-process,1,naive,gain,"));
+    assert_eq!(gains.count(), 14);
+}
+
+#[test]
+fn a_broken_result_leaves_a_history_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = a_measured_run(folder.path(), 1);
+    let text = fs::read_to_string(folder.path().join(&whole)).unwrap();
+    fs::write(folder.path().join("broken.json"), text.replace("\"cpu\":", "\"cpu_\":")).unwrap();
+    let import = ["history", "--history", "h.sqlite", "--import", &whole, "broken.json"];
+    let (status, message) = failure(folder.path(), &import);
+    assert_eq!(status, 1);
+    let expected = "the result broken.json is broken at `machine`: missing field `cpu`";
+    assert!(message.contains(expected), "{message}");
+    assert!(!folder.path().join("h.sqlite").exists());
+}
+
+#[test]
+fn a_history_that_cannot_be_used_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = |arguments: &[&str]| {
+        let (status, message) = failure(folder.path(), &[&["history"], arguments].concat());
+        (status, message)
+    };
+    assert!(history(&[]).1.contains("say `--history FILE`, or set WORTHIT_HISTORY"));
+    assert!(history(&["--history", "h.sqlite"]).1.contains("there is no history in h.sqlite yet"));
+    let (status, message) = failure(folder.path(), &["report", "x.json", "--history", "h.sqlite"]);
+    assert!(status == 1 && message.contains("there is no history in h.sqlite yet"), "{message}");
+    let result = a_measured_run(folder.path(), 1);
+    printed(folder.path(), &["history", "--history", "h.sqlite", "--import", &result]);
+    let (status, message) = history(&["n+1", "--history", "h.sqlite"]);
+    assert_eq!(status, 2);
+    assert!(message.contains("did you mean `queries/n_plus_one`?"), "{message}");
+    let (status, message) = history(&["--history", "h.sqlite", "--export-csv", "/dev/full"]);
+    assert!(status == 1 && message.contains("cannot write /dev/full: "), "{message}");
+    assert!(message.contains("free some space and run again"), "{message}");
+    fs::write(folder.path().join("text"), "not a history, but a text of a hundred bytes").unwrap();
+    let (status, message) = history(&["--history", "text", "--import", &result]);
+    assert!(status == 1 && message.contains("text is no history of worthit"), "{message}");
+    a_run().save(&folder.path().join("empty.json")).unwrap();
+    printed(folder.path(), &["history", "--history", "e.sqlite", "--import", "empty.json"]);
+    let none = printed(folder.path(), &["history", "--history", "e.sqlite"]);
+    assert!(none.contains("no pair has a reading in this history yet"), "{none}");
+    let (status, message) = history(&["n_plus_one", "--history", "e.sqlite"]);
+    assert!(
+        status == 1 && message.contains("has no reading of `queries/n_plus_one` yet"),
+        "{message}"
+    );
 }

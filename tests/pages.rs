@@ -1,5 +1,7 @@
 //! The pages of the report: made from planted results, read as text and in a real browser.
 
+mod lines;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -159,7 +161,7 @@ fn full_run() -> Run {
 }
 
 fn material<'a>(run: &'a Run, samples: &'a [Sample], folder: &'a Path) -> Material<'a> {
-    Material { run, samples, other: None, families: &[], criterion: None, folder }
+    Material { run, samples, other: None, trends: None, families: &[], criterion: None, folder }
 }
 
 fn site(run: &Run) -> BTreeMap<String, String> {
@@ -533,6 +535,10 @@ fn check_in_browser(folder: &Path) {
 fn every_kind_of_page_holds_in_a_browser() {
     let criterion: Option<&CriterionPages> = None;
     let other = full_run();
+    let mut lines = lines::lines();
+    for name in HOSTILE {
+        lines.push(lines::line(&format!("{name}/{name}"), u64::MAX, "gain", name, &lines::step(9)));
+    }
     let sites: [(Run, Vec<Sample>, Vec<&'static Family>); 3] = [
         (hostile_run(), vec![], CATALOGUE.to_vec()),
         (empty_run(), vec![], CATALOGUE.to_vec()),
@@ -545,6 +551,7 @@ fn every_kind_of_page_holds_in_a_browser() {
             run,
             samples: kept,
             other: Some(&other),
+            trends: Some(&lines),
             families,
             criterion,
             folder: &folder,

@@ -109,12 +109,12 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-/// A vertical line with a label: a break-even.
+/// A vertical line: a break-even, a change of level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Place on the horizontal axis.
     pub at: f64,
-    /// Written at its top.
+    /// Written at its top; empty for none.
     pub label: String,
 }
 
@@ -164,7 +164,9 @@ pub fn plot(x: &Axis<'_>, y: &Axis<'_>, series: &[Series], rules: &[Rule]) -> Op
             dashed(area, (column, rows.start), (column, rows.end), RULE.stroke_width(3))?;
             let side = if column > SIZE.0 as i32 / 2 { HPos::Right } else { HPos::Left };
             let style = text().pos(Pos::new(side, VPos::Top));
-            area.draw(&Text::new(rule.label.as_str(), (column, 8), style)).ok()?;
+            if !rule.label.is_empty() {
+                area.draw(&Text::new(rule.label.as_str(), (column, 8), style)).ok()?;
+            }
         }
         series.iter().try_for_each(|series| draw_series(area, series, &place))
     })

@@ -56,7 +56,7 @@ pub fn page(material: &Material<'_>, other: &Run) -> String {
         }
     }
     let page = Comparison {
-        shell: Shell::at_root("Comparison", "Comparison", true),
+        shell: Shell::at_root("Comparison", "Comparison", material),
         runs: [("A", other), ("B", run)],
         is_same_machine,
         changed_counts,

@@ -76,11 +76,7 @@ pub fn page(material: &Material<'_>) -> String {
             .map_or(String::new(), |cause| cause.label.clone())
     };
     let front = Front {
-        shell: Shell::at_root(
-            "Is this optimization worth it?",
-            "Catalogue",
-            material.has_comparison(),
-        ),
+        shell: Shell::at_root("Is this optimization worth it?", "Catalogue", material),
         run,
         warnings: warnings(run),
         tally: tally(run),

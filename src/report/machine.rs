@@ -19,7 +19,7 @@ struct MachinePage<'a> {
 pub fn page(material: &Material<'_>) -> String {
     let run = material.run;
     let page = MachinePage {
-        shell: Shell::at_root("The machine", "Machine", material.has_comparison()),
+        shell: Shell::at_root("The machine", "Machine", material),
         run,
         memory: format::bytes(run.machine.memory_bytes as f64),
         warnings: front::warnings(run),

@@ -102,12 +102,7 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         sweeps.iter().map(|s| (s.level.clone(), finding::sentence(pair, s))).collect()
     });
     let page = PairPage {
-        shell: Shell {
-            title: id.to_owned(),
-            root: "../../",
-            here: "",
-            has_comparison: material.has_comparison(),
-        },
+        shell: Shell { root: "../../", ..Shell::at_root(id, "", material) },
         id,
         title: title.unwrap_or(id),
         marks: sweeps.iter().filter_map(marked).collect(),

@@ -67,7 +67,7 @@ pub fn page(material: &Material<'_>) -> String {
         }
     }
     let page = ScalingPage {
-        shell: Shell::at_root("Scaling", "Scaling", material.has_comparison()),
+        shell: Shell::at_root("Scaling", "Scaling", material),
         cores,
         has_ceiling: !run.ceiling.is_empty(),
         parts,

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
+use super::Material;
 use crate::pair::fnv1a;
 
 const STYLE: &str = include_str!("style.css");
@@ -36,12 +37,20 @@ pub struct Shell {
     pub here: &'static str,
     /// Whether there is a page that compares two results.
     pub has_comparison: bool,
+    /// Whether there is a page of trends.
+    pub has_trends: bool,
 }
 
 impl Shell {
     /// The frame of a page at the root of the site.
-    pub fn at_root(title: &str, here: &'static str, has_comparison: bool) -> Shell {
-        Shell { title: title.to_owned(), root: "", here, has_comparison }
+    pub fn at_root(title: &str, here: &'static str, material: &Material<'_>) -> Shell {
+        Shell {
+            title: title.to_owned(),
+            root: "",
+            here,
+            has_comparison: material.other.is_some(),
+            has_trends: material.trends.is_some(),
+        }
     }
 
     /// The policy of every page.
@@ -65,10 +74,14 @@ impl Shell {
             ("index.html", "Catalogue"),
             ("scaling.html", "Scaling"),
             ("machine.html", "Machine"),
+            ("trends.html", "Trends"),
             ("compare.html", "Comparison"),
         ];
-        let shown =
-            all.into_iter().filter(|(page, _)| *page != "compare.html" || self.has_comparison);
+        let shown = all.into_iter().filter(|(page, _)| match *page {
+            "trends.html" => self.has_trends,
+            "compare.html" => self.has_comparison,
+            _ => true,
+        });
         shown.map(|(page, name)| (page, name, name == self.here)).collect()
     }
 }

@@ -1,0 +1,50 @@
+-- A history of worthit, version 1. Readings of one pair lie side by side in the order of runs: a
+-- trend reads one range, and a run touches the end of one range a pair.
+
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    started TEXT NOT NULL, -- RFC 3339
+    machine_key TEXT NOT NULL,
+    rustc TEXT NOT NULL,
+    rustflags TEXT NOT NULL,
+    "commit" TEXT,
+    dirty INTEGER NOT NULL,
+    seed INTEGER NOT NULL, -- the bits of an unsigned number, as is line.point
+    source TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE pair (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE line (
+    id INTEGER PRIMARY KEY,
+    pair INTEGER NOT NULL REFERENCES pair,
+    level TEXT NOT NULL,
+    point INTEGER NOT NULL,
+    side TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    UNIQUE (pair, level, point, side, quantity)
+) STRICT;
+
+CREATE TABLE reading (
+    pair INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    value REAL NOT NULL,
+    low REAL NOT NULL,
+    high REAL NOT NULL,
+    mark TEXT, -- why it must not make a change point
+    PRIMARY KEY (pair, run, line)
+) STRICT, WITHOUT ROWID;
+
+-- For people: all of it in one table.
+CREATE VIEW everything AS
+SELECT run.key AS run, started, machine_key, rustc, rustflags, "commit", dirty, seed, source,
+       pair.name AS pair, level, point, side, quantity, value, low, high, mark
+FROM reading
+JOIN run ON run.id = reading.run
+JOIN pair ON pair.id = reading.pair
+JOIN line ON line.id = reading.line;
