@@ -10,12 +10,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{signed_rank, verdict::Verdict};
-use crate::statistics::{Interval, median};
+use crate::statistics::{Interval, exp, median};
 
 /// Restarts that every comparison begins with.
-const SCREEN: usize = 12;
+const SCREEN: usize = 8;
 /// Restarts at which a screen that has decided nothing ends.
-const LONGEST_SCREEN: usize = 48;
+const LONGEST_SCREEN: usize = 32;
 /// How often a suspect is measured afresh.
 pub const CONFIRMATIONS: usize = 2;
 /// Least and greatest number of restarts in the first and in the second confirmation.
@@ -80,7 +80,7 @@ pub struct TimeVerdict {
     /// The verdict.
     pub verdict: Verdict,
     /// Time of the head ÷ time of the base with its 95 % interval, of the last confirmation, or of the
-    /// screen if there was none. `None` before the first restart.
+    /// screen if there was none. `None` while there are too few restarts for an interval.
     pub change: Option<Interval>,
     /// Restarts, in all.
     pub restarts: usize,
@@ -153,7 +153,7 @@ impl Samples {
         let confirmed = self.confirmations.iter().map(|last| last.ratios.len()).sum::<usize>();
         TimeVerdict {
             verdict,
-            change: shown.map(|ratios| exp(centre(ratios))),
+            change: shown.map(|ratios| exp(centre(ratios))).filter(Interval::is_finite),
             restarts: self.screen.len() + confirmed,
             confirmations: self.confirmations.len(),
         }
@@ -186,10 +186,6 @@ impl Samples {
 fn centre(ratios: &[f64]) -> Interval {
     let everything = Interval { low: f64::NEG_INFINITY, estimate: 0.0, high: f64::INFINITY };
     signed_rank::centre(ratios, SHOWN_ALPHA).unwrap_or(everything)
-}
-
-fn exp(logs: Interval) -> Interval {
-    Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
 }
 
 #[cfg(test)]
@@ -275,7 +271,7 @@ mod tests {
         samples.begin_confirmation(16);
         samples.add(&[0.0; 16]);
         let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
-        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, 28));
+        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, SCREEN + 16));
         let given_up = Samples { screen: vec![0.2; 12], confirmations: vec![] }.given_up();
         assert_eq!((given_up.verdict, given_up.confirmations), (Verdict::Undecided, 0));
     }
