@@ -211,7 +211,7 @@ fn junit_is_read_with_its_failures_and_skipped_cases() {
     let suite = &suites.suites[0];
     assert_eq!((suite.tests, suite.failures, suite.skipped), (13, 3, 3), "{text}");
     let case = |name: &str| {
-        let case = suite.cases.iter().find(|case| case.name.starts_with(name)).unwrap();
+        let case = suite.cases.iter().find(|case| case.original_name.starts_with(name)).unwrap();
         format!("{:?}", case.status)
     };
     assert!(

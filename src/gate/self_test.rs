@@ -169,7 +169,9 @@ pub fn run(
     }
     for trial in 1..=extent.trials {
         progress(&format!("planting time, {trial} of {}", extent.trials));
-        test.times(&mut found, &mut notes);
+        // What is too small to be relevant is tried once.
+        let from = if trial == 1 { 0.0 } else { settings.relevant };
+        test.times(SIZES.into_iter().filter(|size| *size >= from), &mut found, &mut notes);
     }
     for nth in 1..=extent.nulls {
         progress(&format!(
@@ -345,11 +347,16 @@ impl Test<'_> {
     }
 
     /// Each share of time, once in every pair; the times alone are judged.
-    fn times(&self, found: &mut SelfTest, notes: &mut Vec<String>) {
+    fn times(
+        &self,
+        sizes: impl Iterator<Item = f64> + Clone,
+        found: &mut SelfTest,
+        notes: &mut Vec<String>,
+    ) {
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
             let path = self.subject.program(&case.key.id);
-            for size in SIZES {
+            for size in sizes.clone() {
                 let base = Program::optimized(path, &case.key);
                 let head = Program { planted: Some(Planted::Time(size)), ..base };
                 let mut contest = match Contest::new(base, head) {

@@ -22,7 +22,11 @@ pub fn text(report: &GateReport) -> String {
         for case in loud {
             let remarks: Vec<String> =
                 summary::remarks(case).iter().map(|remark| printable(&remark.text)).collect();
-            table.add_row([printable(&summary::place(case)), case.verdict().to_string(), remarks.join("\n")]);
+            table.add_row([
+                printable(&summary::place(case)),
+                case.verdict().to_string(),
+                remarks.join("\n"),
+            ]);
         }
         text += &format!("{table}\n");
     }
