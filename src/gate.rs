@@ -26,10 +26,16 @@ pub mod timing;
 pub mod verdict;
 pub mod worker;
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use crate::{
     machine::{Machine, Toolchain},
+    places,
+    results::write_atomically,
     run,
 };
 
@@ -141,6 +147,23 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         notes: found.notes,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Where the last report is kept.
+fn path() -> PathBuf {
+    places::home().join("gate/last.json")
+}
+
+/// Keeps a report for the site's page of the gate.
+pub(crate) fn keep(report: &GateReport) {
+    // It is printed all the same.
+    let _ = write_atomically(&path(), output::json::text(report).as_bytes());
+}
+
+/// The last report on this machine.
+pub fn last(machine: &str) -> Option<GateReport> {
+    let report: GateReport = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
+    (report.machine == machine && report.version == SCHEMA_VERSION).then_some(report)
 }
 
 impl Settings {

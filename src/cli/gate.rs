@@ -152,6 +152,7 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
         return Ok((output::self_test::text(&found), ExitCode::SUCCESS));
     }
     let report = gate::run(&settings, progress)?;
+    gate::keep(&report);
     for Output { format, path } in &arguments.output {
         let written = write_atomically(path, format.write(&report).as_bytes());
         written.map_err(|error| ResultError::Write { path: path.clone(), error })?;

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     causes::{self, planted::PLANTABLE},
+    format,
     machine::Machine,
     pair::Metric,
     places,
@@ -475,7 +476,7 @@ impl SelfTest {
              instructions, {} planted 5 % and {} planted 10 % of time",
             self.when.strftime("%Y-%m-%d"),
             alarms.sum::<usize>(),
-            self.null_comparisons(),
+            format::count(self.null_comparisons() as u64),
             of("instructions", "1 %"),
             of("time after 10 s", "5 %"),
             of("time after 3 s", "10 %")
