@@ -32,6 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use crate::{
     machine::{Machine, Toolchain},
     places,
@@ -125,19 +127,21 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         }
     };
     let (base, head) = (build(base)?, build(head)?);
-    let start = Instant::now();
+    let (when, start) = (Timestamp::now(), Instant::now());
     let prefix = repository.prefix();
-    let (commit, names) =
-        (head.revision.commit.clone(), [base.revision.name.clone(), head.revision.name.clone()]);
+    let (commit, dirty) = (head.revision.commit.clone(), head.revision.dirty);
+    let names = [base.revision.name.clone(), head.revision.name.clone()];
     let found = comparison::compare(base, head, &prefix, settings, progress)?;
     let [base, head] = names;
     let machine = Machine::current().key;
     Ok(GateReport {
         schema: SCHEMA.to_owned(),
         version: SCHEMA_VERSION,
+        when,
         base,
         head,
         commit,
+        dirty,
         self_test: self_test::last(&machine).map(|last| last.in_words()),
         machine,
         rustc: Toolchain::current().rustc,

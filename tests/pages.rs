@@ -584,7 +584,7 @@ fn the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
     let both = Last { report: Some(verdicts::report()), self_test: Some(verdicts::self_test()) };
     let page = text(&page_of(&both));
     for words in [
-        "Last verdict: regressed, 3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
+        "3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
         "optimized: 1 → 2 statements (+100.0 %)",
         "0 alarms in 1,056 comparisons without a change",
         "0 of 48 runs without a change failed",

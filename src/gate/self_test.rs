@@ -8,8 +8,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -207,6 +207,9 @@ pub fn last(machine: &str) -> Option<SelfTest> {
     (found.machine == machine).then_some(found)
 }
 
+/// A change to an exported package.
+type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
+
 /// Builds that nothing tells from the head.
 fn variants(
     repository: &Repository,
@@ -217,8 +220,8 @@ fn variants(
     progress: &mut dyn FnMut(&str),
 ) -> Vec<(String, Subject)> {
     let first = subject.cases.first().map(|case| case.key.id.clone()).unwrap_or_default();
-    let with_pair = |package: &std::path::Path| scratch::add_pair(package, &first);
-    let kinds: [(&str, &dyn Fn(&std::path::Path) -> std::io::Result<()>); 3] = [
+    let with_pair = |package: &Path| scratch::add_pair(package, &first);
+    let kinds: [(&str, Change<'_>); 3] = [
         ("the same build", &|_| Ok(())),
         ("a scratch pair added", &with_pair),
         ("functions placed differently", &scratch::place_differently),
