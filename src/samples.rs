@@ -67,10 +67,17 @@ pub fn to_csv(samples: &[Sample], header: bool) -> Vec<u8> {
 pub fn load(path: &Path) -> Result<Vec<Sample>, ResultError> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(ResultError::Read { path: path.to_owned(), error }),
-        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(ResultError::Read { path: path.to_owned(), error }),
+        Ok(_) => parse(&bytes, path),
     }
+}
+
+/// The samples in the bytes of `path`, which may end in the middle of a line.
+///
+/// # Errors
+/// If a whole line is no sample.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Sample>, ResultError> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let broken = |problem: String, line: u64| ResultError::Broken {
         path: path.to_owned(),
