@@ -109,7 +109,12 @@ pub fn compare(
     };
     notes.extend(said);
     if let Some(floors) = &settings.floors {
-        breaches.extend(gain_breaches(floors, &matched, &head, settings, &mut notes, progress));
+        // What has not changed has held before.
+        let changed = matched
+            .iter()
+            .filter(|pair| pair.base.is_none() || timed.iter().any(|of| std::ptr::eq(*of, *pair)));
+        let changed: Vec<&Matched> = changed.collect();
+        breaches.extend(gain_breaches(floors, &changed, &head, settings, &mut notes, progress));
     }
     let cases = matched.iter().map(|pair| {
         let time = times.iter().find(|(of, _)| std::ptr::eq(*of, pair)).map(|(_, time)| time);
@@ -339,14 +344,14 @@ fn time<'a>(
 /// interleaved as base and head are, and judges them.
 fn gain_breaches(
     floors: &Floors,
-    matched: &[Matched],
+    changed: &[&Matched],
     head: &Subject,
     settings: &Settings,
     notes: &mut Vec<String>,
     progress: &mut dyn FnMut(&str),
 ) -> Vec<(String, Breach)> {
     let machine = Machine::current().key;
-    let cases = matched.iter().filter_map(|pair| pair.head.as_ref());
+    let cases = changed.iter().filter_map(|pair| pair.head.as_ref());
     let runs = |case: &&GateCase| head.counts.by_pair.contains_key(&case.key.id);
     let asked: Vec<(&GateCase, &GainFloor)> = cases
         .filter(runs)

@@ -209,9 +209,14 @@ const SAME_INSTRUCTIONS: f64 = 0.001;
 /// Code that spends more of its time in itself is what a different layout can shift.
 const OWN_CODE: f64 = 0.5;
 
+/// A different layout shifts time by less than this.
+const LAYOUT: f64 = 0.08;
+
 /// What the times of a case say, given its counts. Where nothing that is counted has changed, the code
 /// has not, and what is left is noise or where the linker has put it, which moves time by up
-/// to 7 %: undecided, as it is without counted instructions. `disturbed` of its restarts were.
+/// to 7 %: undecided, as it is without counted instructions. Threads may get in each other's way
+/// without one more instruction, so theirs is believed when it is beyond what layout does. `disturbed`
+/// of its restarts were.
 pub fn judge_time(
     found: TimeVerdict,
     counts: &[CountChange],
@@ -219,7 +224,8 @@ pub fn judge_time(
     user_share: f64,
     disturbed: usize,
 ) -> Time {
-    let is_layout_bound = threads <= 1 && user_share >= OWN_CODE;
+    let is_beyond = found.change.is_some_and(|change| change.low > 1.0 + LAYOUT);
+    let is_layout_bound = user_share >= OWN_CODE && (threads <= 1 || !is_beyond);
     let instructions: Vec<&CountChange> =
         counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
     let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
@@ -456,7 +462,13 @@ pub(crate) mod tests {
         assert_eq!(verdict(&same, 1, 0.9, 0), Verdict::Undecided, "layout?");
         assert_eq!(verdict(&[], 1, 0.9, 0), Verdict::Undecided, "nothing counted");
         assert_eq!(verdict(&same, 1, 0.1, 0), Verdict::Regressed, "it waits");
-        assert_eq!(verdict(&same, 2, 0.9, 0), Verdict::Regressed, "threads");
+        assert_eq!(verdict(&same, 2, 1.9, 0), Verdict::Undecided, "layout? Of two threads");
+        assert_eq!(verdict(&same, 2, 0.3, 0), Verdict::Regressed, "threads that wait");
+        let far = Some(Interval { low: 1.09, estimate: 1.20, high: 1.31 });
+        let far = TimeVerdict { change: far, ..times(Verdict::Regressed) };
+        let verdict_of_far = |threads| judge_time(far.clone(), &same, threads, 1.9, 0).verdict();
+        assert_eq!(verdict_of_far(2), Verdict::Regressed, "beyond layout");
+        assert_eq!(verdict_of_far(1), Verdict::Undecided, "one thread needs other counts");
         let changed = [count(INSTRUCTIONS, 10_000, 10_020)];
         assert_eq!(verdict(&changed, 1, 0.9, 0), Verdict::Regressed, "other code");
         assert_eq!(verdict(&changed, 1, 0.9, 11), Verdict::Undecided, "disturbed");
