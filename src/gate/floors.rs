@@ -43,7 +43,7 @@ pub struct Floors {
     #[serde(default)]
     pub count: Vec<CountFloor>,
     /// Floors on gains.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gain: Vec<GainFloor>,
 }
 
