@@ -6,7 +6,7 @@
 use std::{
     io,
     process::{Child, Command, ExitStatus},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
@@ -17,7 +17,7 @@ use signal_hook::{
     low_level,
 };
 
-use crate::places;
+use crate::{causes, places};
 
 /// Exit status after an interrupt: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -31,7 +31,11 @@ static WRITING: Mutex<()> = Mutex::new(());
 /// If the handlers cannot be installed.
 pub fn handle() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (started, has_started) = mpsc::channel();
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        causes::exclude_thread();
+        // Nobody to tell is nobody who waits.
+        let _ = started.send(());
         if signals.forever().next().is_some() {
             // Held until the process is gone: no file is left half written, no child is started.
             let _writing = uninterrupted();
@@ -46,6 +50,8 @@ pub fn handle() -> io::Result<()> {
             low_level::exit(INTERRUPTED);
         }
     })?;
+    // What a thread allocates as it starts would be counted in whatever window is open by then.
+    let _ = has_started.recv();
     Ok(())
 }
 
