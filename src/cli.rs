@@ -18,6 +18,7 @@ use crate::{
     criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
     format,
+    gate::floors::FloorsError,
     history::Line,
     interrupt,
     pair::Count,
@@ -76,6 +77,9 @@ enum Command {
         plant: Option<String>,
     },
     Gate(gate::GateArguments),
+    /// Write floors at what the pairs do now: counts that hold everywhere, and gains of this machine. The gate
+    /// fails where one does not hold.
+    Floors(gate::FloorsArguments),
     /// Make the pages from a result; without one from the latest run. Of two results the pages show
     /// the second, and one page compares it with the first.
     Report {
@@ -136,6 +140,8 @@ enum CliError {
     NotCounting(#[from] causes::NotCounting),
     #[error(transparent)]
     Gate(#[from] gate::GateCommandError),
+    #[error(transparent)]
+    Floors(#[from] FloorsError),
     #[error("`{0}` cannot be planted")]
     NotPlantable(String),
     #[error(transparent)]
@@ -184,6 +190,7 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<ExitCode, Cli
             };
             count(&chosen(catalogue, ids)?, extent, *seed, *json)
         }
+        Command::Floors(arguments) => print(&gate::floors(arguments, catalogue)?),
         Command::Gate(arguments) => {
             let (text, status) = gate::gate(arguments)?;
             print(&text)?;

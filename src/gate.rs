@@ -11,6 +11,7 @@ mod comparison;
 pub mod contest;
 pub mod counts;
 pub mod decision;
+pub mod floors;
 pub mod instructions;
 pub mod matching;
 pub mod output;
@@ -35,6 +36,7 @@ use crate::{
 use self::{
     counts::CountError,
     decision::Rule,
+    floors::{Floors, FloorsError},
     revision::{Repository, RevisionError},
     subject::Subject,
     verdict::{GateReport, SCHEMA, SCHEMA_VERSION, Tolerances},
@@ -59,6 +61,8 @@ pub struct Settings {
     pub skip: bool,
     /// Seed of all inputs.
     pub seed: u64,
+    /// What must hold whatever the base was.
+    pub floors: Option<Floors>,
     /// What cargo is told besides when it builds.
     pub cargo_arguments: Vec<String>,
 }
@@ -72,6 +76,9 @@ pub enum GateError {
     /// Causes cannot be counted.
     #[error(transparent)]
     Count(#[from] CountError),
+    /// The file of floors cannot be used.
+    #[error(transparent)]
+    Floors(#[from] FloorsError),
     /// Another run is measuring, or the home folder cannot be used.
     #[error(transparent)]
     Turn(#[from] run::JoinError),
@@ -118,13 +125,15 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         (head.revision.commit.clone(), [base.revision.name.clone(), head.revision.name.clone()]);
     let found = comparison::compare(base, head, &prefix, settings, progress)?;
     let [base, head] = names;
+    let machine = Machine::current().key;
     Ok(GateReport {
         schema: SCHEMA.to_owned(),
         version: SCHEMA_VERSION,
         base,
         head,
         commit,
-        machine: Machine::current().key,
+        self_test: self_test::last(&machine).map(|last| last.in_words()),
+        machine,
         rustc: Toolchain::current().rustc,
         rule: settings.rule(found.timed),
         tolerances: settings.tolerances,

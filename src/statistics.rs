@@ -33,6 +33,11 @@ impl Interval {
         (self.high - self.low) / 2.0 / self.estimate
     }
 
+    /// Whether both ends are finite.
+    pub fn is_finite(&self) -> bool {
+        self.low.is_finite() && self.high.is_finite()
+    }
+
     /// Whether `value` lies inside.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
@@ -153,7 +158,8 @@ pub fn geometric_mean_interval(ratios: &[f64]) -> Option<Interval> {
     mean_interval(&logs).map(exp)
 }
 
-fn exp(logs: Interval) -> Interval {
+/// The interval of a ratio from that of its logarithm.
+pub fn exp(logs: Interval) -> Interval {
     Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
 }
 

@@ -10,14 +10,19 @@ use std::{
 use clap::Args;
 
 use crate::{
+    family::{Entry, Family},
     gate::{
         self, GateError, Settings,
+        floors::{self, Floors},
         output::{self, Format},
         self_test,
         verdict::{GateReport, Tolerances, Verdict},
     },
-    results::{ResultError, write_atomically},
+    results::{ResultError, Run, write_atomically},
+    tally,
 };
+
+use super::CliError;
 
 /// Exit status where a pair regressed.
 const REGRESSED: u8 = 1;
@@ -60,6 +65,9 @@ pub struct GateArguments {
     /// Time all pairs, also those whose code and counts have not changed.
     #[arg(long)]
     no_skip: bool,
+    /// Floors that must hold, if the file is there; `worthit floors` writes it.
+    #[arg(long, value_name = "FILE", default_value = floors::FILE)]
+    floors: PathBuf,
     /// Seed of all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -132,6 +140,7 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
         tolerances: Tolerances { instructions: arguments.tolerance.0, ..Tolerances::default() },
         skip: !arguments.no_skip,
         seed: arguments.seed,
+        floors: Floors::load(&arguments.floors).map_err(GateError::Floors)?,
         cargo_arguments: arguments.cargo_arguments.clone(),
     };
     let progress = &mut |what: &str| {
@@ -173,6 +182,45 @@ impl GateCommandError {
     pub fn status(&self) -> u8 {
         NOT_JUDGED
     }
+}
+
+/// What `worthit floors` is asked for.
+#[derive(Debug, Args)]
+pub struct FloorsArguments {
+    /// A result of this machine: its gains at the far ends become floors too.
+    #[arg(long, value_name = "RESULT")]
+    gains: Option<PathBuf>,
+    /// How far below its measured interval the floor of a gain lies.
+    #[arg(long, default_value = "10%", value_name = "PERCENT")]
+    margin: Percent,
+    /// Seed of all inputs.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// The file.
+    #[arg(long, value_name = "FILE", default_value = floors::FILE)]
+    file: PathBuf,
+}
+
+/// Counts the far ends of all pairs and writes floors at what they do; returns what to print.
+///
+/// # Errors
+/// If the file is broken or cannot be written, or causes cannot be counted.
+pub(super) fn floors(
+    arguments: &FloorsArguments,
+    catalogue: &[&'static Family],
+) -> Result<String, CliError> {
+    let known = Floors::load(&arguments.file)?;
+    let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
+    let cases = entries.iter().filter_map(|entry| gate::worker::gate_case(entry, arguments.seed));
+    let cases: Vec<_> = cases.collect();
+    let found = tally::far_ends(&entries, arguments.seed, None)?;
+    let mut floors = Floors::of_counts(known, &cases, &found);
+    if let Some(result) = &arguments.gains {
+        floors.set_gains(&Run::load(result)?, &cases, arguments.margin.0);
+    }
+    floors.save(&arguments.file)?;
+    let (counts, gains) = (floors.count.len(), floors.gain.len());
+    Ok(format!("{}: floors of {counts} counts and {gains} gains\n", arguments.file.display()))
 }
 
 #[cfg(test)]

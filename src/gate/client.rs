@@ -130,18 +130,41 @@ impl Worker {
         }
     }
 
-    /// Makes a case ready, on one core alone if one is named.
+    /// Makes a case ready.
     ///
     /// # Errors
     /// If the case cannot run or is not proven, or the worker fails.
-    pub fn prepare(
-        &mut self,
-        case: &CaseKey,
-        prove: bool,
-        core: Option<usize>,
-    ) -> Result<Ready, WorkerError> {
-        match self.ask(&Request::Prepare { case: case.clone(), prove, core })? {
+    pub fn prepare(&mut self, case: &CaseKey, prove: bool) -> Result<Ready, WorkerError> {
+        self.begin_to_prepare(case, prove)?;
+        self.ready()
+    }
+
+    /// Asks for a case to be made ready, and waits for [`Worker::ready`] only.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub fn begin_to_prepare(&mut self, case: &CaseKey, prove: bool) -> Result<(), WorkerError> {
+        self.say(&Request::Prepare { case: case.clone(), prove })
+    }
+
+    /// Waits for the case that is being made ready.
+    ///
+    /// # Errors
+    /// If the case cannot run or is not proven, or the worker fails.
+    pub fn ready(&mut self) -> Result<Ready, WorkerError> {
+        match self.reply()? {
             Reply::Ready { units, threads } => Ok(Ready { units, threads }),
+            other => Err(self.failed(&format!("{other:?}"))),
+        }
+    }
+
+    /// Moves the worker to one core.
+    ///
+    /// # Errors
+    /// If it may not run there, or the worker fails.
+    pub fn pin(&mut self, core: usize) -> Result<(), WorkerError> {
+        match self.ask(&Request::Pin { core })? {
+            Reply::Pinned => Ok(()),
             other => Err(self.failed(&format!("{other:?}"))),
         }
     }
@@ -179,10 +202,25 @@ impl Worker {
     }
 
     fn ask(&mut self, request: &Request) -> Result<Reply, WorkerError> {
+        self.say(request)?;
+        self.reply()
+    }
+
+    fn say(&mut self, request: &Request) -> Result<(), WorkerError> {
         let line = serde_json::to_string(request).unwrap_or_default();
-        let input = self.input.as_mut().expect("open until the worker is dropped");
-        let asked = writeln!(input, "{line}").and_then(|()| input.flush());
-        let reply = asked.and_then(|()| self.line());
+        // It is closed once the worker has failed.
+        let written = match self.input.as_mut() {
+            Some(input) => writeln!(input, "{line}").and_then(|()| input.flush()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        written.map_err(|_| {
+            let said = self.last_words();
+            self.failed(&said)
+        })
+    }
+
+    fn reply(&mut self) -> Result<Reply, WorkerError> {
+        let reply = self.line();
         match reply.as_deref().map(serde_json::from_str) {
             Ok(Ok(Reply::Unavailable(reason))) => Err(WorkerError::Unavailable(reason)),
             Ok(Ok(Reply::Unproven(problem))) => Err(WorkerError::Unproven(problem)),

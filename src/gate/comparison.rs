@@ -9,16 +9,25 @@ use super::{
     client::WorkerError,
     contest::{self, Contest},
     counts::{BuildCounts, JUDGED},
+    floors::{self, Floors, GainFloor},
     instructions,
     matching::{self, Matched},
+    protocol::GateCase,
+    signed_rank,
     subject::Subject,
     timing::Program,
-    verdict::{CaseReport, CountChange, Outcome, Time, judge_count, judge_time},
+    verdict::{
+        Breach, CaseReport, CountChange, INSTRUCTIONS, Outcome, Time, judge_count, judge_time,
+    },
 };
-use crate::trial::Role;
+use crate::{machine::Machine, trial::Role};
 
-/// How often counts that differ are counted again in both builds.
-pub(super) const RECOUNTS: usize = 2;
+/// How often causes and instructions that differ are counted again in both builds: what varies by
+/// itself is then known as such.
+pub(super) const RECOUNTS: (usize, usize) = (5, 2);
+
+/// Restarts in which a gain is measured for its floor: enough for the level of the rule.
+const RESTARTS_OF_A_GAIN: usize = 24;
 
 /// What was found of all pairs.
 #[derive(Debug)]
@@ -70,7 +79,10 @@ pub fn compare(
                 .to_owned(),
         );
     }
-    recount(&mut base, &mut head, &both, settings, has_valgrind)?;
+    let (mut of_base, mut of_head) =
+        (std::mem::take(&mut base.counts), std::mem::take(&mut head.counts));
+    recount((&base, &mut of_base), (&head, &mut of_head), &both, settings)?;
+    (base.counts, head.counts) = (of_base, of_head);
     base.counts.keep(&base.build, settings.seed);
     head.counts.keep(&head.build, settings.seed);
 
@@ -91,9 +103,20 @@ pub fn compare(
     let timed: Vec<&Matched> = both.iter().filter(is_timed).copied().collect();
     let times = time(&timed, &base, &head, settings, progress);
 
+    let (mut breaches, said) = match &settings.floors {
+        Some(floors) => floors::judge(floors, &head.cases, &head.counts),
+        None => (Vec::new(), Vec::new()),
+    };
+    notes.extend(said);
+    if let Some(floors) = &settings.floors {
+        breaches.extend(gain_breaches(floors, &matched, &head, settings, &mut notes, progress));
+    }
     let cases = matched.iter().map(|pair| {
         let time = times.iter().find(|(of, _)| std::ptr::eq(*of, pair)).map(|(_, time)| time);
-        report(pair, &base, &head, time, settings)
+        let mut report = report(pair, &base, &head, time, settings);
+        let own = breaches.iter().filter(|(id, _)| *id == report.case.key.id);
+        report.breaches = own.map(|(_, breach)| breach.clone()).collect();
+        report
     });
     Ok(Found { cases: cases.collect(), notes, timed: timed.len() })
 }
@@ -115,7 +138,7 @@ fn is_comparable(pair: &Matched) -> bool {
     pair.base.is_some() && pair.head.is_some() && pair.difference().is_none()
 }
 
-fn head_case(pair: &Matched) -> Option<&super::protocol::GateCase> {
+fn head_case(pair: &Matched) -> Option<&GateCase> {
     pair.head.as_ref()
 }
 
@@ -155,11 +178,14 @@ fn add_missing_causes(subject: &mut Subject, ids: &[&str], seed: u64) -> Result<
 fn add_missing_instructions(subject: &mut Subject, ids: &[&str], notes: &mut Vec<String>) {
     let missing: Vec<&str> =
         ids.iter().filter(|id| !subject.counts.has_instructions(id)).copied().collect();
-    add_instructions(subject, &missing, notes);
+    let (counts, said) = count_instructions(subject, &missing);
+    subject.counts.merge(counts);
+    notes.extend(said);
 }
 
-/// Counts the instructions of pairs, on all cores: what is counted does not mind the company.
-fn add_instructions(subject: &mut Subject, ids: &[&str], notes: &mut Vec<String>) {
+/// The instructions of pairs, counted on all cores, for what is counted does not mind the company; and
+/// what could not be counted.
+pub(super) fn count_instructions(subject: &Subject, ids: &[&str]) -> (BuildCounts, Vec<String>) {
     let count = |id: &&str| {
         let mut counts = BuildCounts::default();
         let case = subject.cases.iter().find(|case| case.key.id == **id)?;
@@ -168,40 +194,57 @@ fn add_instructions(subject: &mut Subject, ids: &[&str], notes: &mut Vec<String>
     };
     let counted: Vec<(String, Result<BuildCounts, WorkerError>)> =
         ids.par_iter().filter_map(count).collect();
+    let (mut all, mut notes) = (BuildCounts::default(), Vec::new());
     for (id, counted) in counted {
         match counted {
-            Ok(counts) => subject.counts.merge(counts),
+            Ok(counts) => all.merge(counts),
             // The case is a row that says so itself.
             Err(WorkerError::Unavailable(_)) => {}
             Err(error) => notes.push(format!("the instructions of {id} are not counted: {error}")),
         }
     }
+    (all, notes)
 }
 
-/// Counts again what differs, in both builds: a count that varies by itself is known as such before
-/// it is judged.
-fn recount(
-    base: &mut Subject,
-    head: &mut Subject,
+/// Counts again what differs, in both builds, until it is known to vary by itself or has differed
+/// often enough.
+///
+/// # Errors
+/// If causes cannot be counted.
+pub(super) fn recount(
+    (base, base_counts): (&Subject, &mut BuildCounts),
+    (head, head_counts): (&Subject, &mut BuildCounts),
     both: &[&Matched],
     settings: &Settings,
-    has_valgrind: bool,
 ) -> Result<(), GateError> {
-    for _ in 0..RECOUNTS {
-        let differs = |pair: &&&Matched| {
-            let changes = changes(pair, &base.counts, &head.counts, settings);
-            changes.iter().any(|change| !change.is_same())
-                || !head.counts.agrees_on(head_id(pair), &base.counts, base_id(pair))
+    let (causes, instructions) = RECOUNTS;
+    for nth in 0..causes.max(instructions) {
+        let open = |pair: &Matched, of_instructions: bool| {
+            let changes = changes(pair, base_counts, head_counts, settings);
+            changes
+                .iter()
+                .any(|change| (change.cause == INSTRUCTIONS) == of_instructions && change.is_open())
         };
-        let suspects: Vec<&Matched> = both.iter().filter(differs).copied().collect();
-        let ids =
-            |id: fn(&Matched) -> &str| suspects.iter().map(|pair| id(pair)).collect::<Vec<_>>();
-        for (subject, ids) in [(&mut *base, ids(base_id)), (&mut *head, ids(head_id))] {
-            subject.counts.add_causes(&subject.build, &ids, settings.seed, None)?;
-            if has_valgrind {
-                // What fails now has failed before, and was noted.
-                add_instructions(subject, &ids, &mut Vec::new());
-            }
+        let disagrees =
+            |pair: &Matched| !head_counts.agrees_on(head_id(pair), base_counts, base_id(pair));
+        let of = |wanted: &dyn Fn(&Matched) -> bool| {
+            both.iter().filter(|pair| wanted(pair)).copied().collect::<Vec<&Matched>>()
+        };
+        let suspects = of(&|pair| nth < causes && (open(pair, false) || disagrees(pair)));
+        let suspects_by_instructions = of(&|pair| nth < instructions && open(pair, true));
+        let ids = |pairs: &[&'_ Matched], id: fn(&Matched) -> &str| -> Vec<String> {
+            pairs.iter().map(|pair| id(pair).to_owned()).collect()
+        };
+        let sides: [(&Subject, &mut BuildCounts, fn(&Matched) -> &str); 2] =
+            [(base, &mut *base_counts, base_id), (head, &mut *head_counts, head_id)];
+        for (subject, counts, id) in sides {
+            let (by_causes, by_instructions) =
+                (ids(&suspects, id), ids(&suspects_by_instructions, id));
+            let by_causes: Vec<&str> = by_causes.iter().map(String::as_str).collect();
+            let by_instructions: Vec<&str> = by_instructions.iter().map(String::as_str).collect();
+            counts.add_causes(&subject.build, &by_causes, settings.seed, None)?;
+            // What fails now has failed before, and was noted.
+            counts.merge(count_instructions(subject, &by_instructions).0);
         }
     }
     Ok(())
@@ -254,14 +297,14 @@ fn time<'a>(
     let mut times = Vec::new();
     for pair in timed {
         let (Some(from), Some(to)) = (&pair.base, &pair.head) else { continue };
-        let program = |subject: &'_ Subject, case: &'a super::protocol::GateCase| {
+        let program = |subject: &'_ Subject, case: &'a GateCase| {
             (subject.program(&case.key.id).clone(), &case.key)
         };
         contests.push((*pair, program(base, from), program(head, to)));
     }
     let mut running = Vec::new();
     for (pair, (base_path, base_case), (head_path, head_case)) in &contests {
-        let program = |path, case| Program { path, case, role: Role::Optimized, planted: None };
+        let program = |path, case| Program::optimized(path, case);
         match Contest::new(program(base_path, base_case), program(head_path, head_case)) {
             Ok(contest) => running.push((*pair, contest)),
             Err(error) => times.push((*pair, Time::Missing { reason: error.to_string() })),
@@ -290,6 +333,45 @@ fn time<'a>(
         times.push((pair, time));
     }
     times
+}
+
+/// Measures the gains that have a floor on this machine, naive and optimized sides of the head
+/// interleaved as base and head are, and judges them.
+fn gain_breaches(
+    floors: &Floors,
+    matched: &[Matched],
+    head: &Subject,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+    progress: &mut dyn FnMut(&str),
+) -> Vec<(String, Breach)> {
+    let machine = Machine::current().key;
+    let cases = matched.iter().filter_map(|pair| pair.head.as_ref());
+    let runs = |case: &&GateCase| head.counts.by_pair.contains_key(&case.key.id);
+    let asked: Vec<(&GateCase, &GainFloor)> = cases
+        .filter(runs)
+        .flat_map(|case| floors.gains_here(&machine, &case.key).map(move |floor| (case, floor)))
+        .collect();
+    let rule = settings.rule(asked.len());
+    let mut breaches = Vec::new();
+    for (case, floor) in asked {
+        progress(&format!("measuring the gain of {}", case.key.id));
+        let path = head.program(&case.key.id);
+        let measured = Contest::new(
+            Program::new(path, &case.key, Role::Optimized),
+            Program::new(path, &case.key, Role::Naive),
+        )
+        .and_then(|mut contest| contest.log_ratios(RESTARTS_OF_A_GAIN));
+        match measured.map(|logs| signed_rank::centre(&logs, rule.alpha())) {
+            Ok(Some(logs)) => {
+                let breach = floor.judge(&crate::statistics::exp(logs));
+                breaches.extend(breach.map(|breach| (case.key.id.clone(), breach)));
+            }
+            Ok(None) => {}
+            Err(error) => notes.push(format!("the gain of {} is not judged: {error}", case.key.id)),
+        }
+    }
+    breaches
 }
 
 fn report(

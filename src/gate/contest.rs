@@ -17,6 +17,7 @@ const LONGEST: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Contest<'a> {
     bout: Bout<'a>,
+    threads: usize,
     samples: Samples,
     restarts: usize,
     /// Restarts during which others held the CPU.
@@ -28,15 +29,24 @@ pub struct Contest<'a> {
 }
 
 impl<'a> Contest<'a> {
-    /// A contest of two programs whose sides keep `threads` busy: on one core if it is one.
+    /// A contest of two programs, on one core if neither keeps more than one thread busy. The base is
+    /// tried first, to learn how many iterations make a batch; the head's batches are as many, or, of
+    /// another side, as long.
     ///
     /// # Errors
     /// If a worker fails.
-    pub fn new(base: Program<'a>, head: Program<'a>) -> Result<Contest<'a>, WorkerError> {
-        let pace = timing::pace(base)?;
-        let bout = Bout { base, head, is_pinned: pace.threads <= 1, pace };
+    pub fn new(mut base: Program<'a>, mut head: Program<'a>) -> Result<Contest<'a>, WorkerError> {
+        let of_base = timing::pace(base.path, base.case, base.role)?;
+        let of_head = match base.role == head.role {
+            true => of_base,
+            false => timing::pace(head.path, head.case, head.role)?,
+        };
+        (base.iterations, head.iterations) = (of_base.iterations, of_head.iterations);
+        let threads = of_base.threads.max(of_head.threads);
+        let pairs = timing::pairs([of_base, of_head]);
         Ok(Contest {
-            bout,
+            bout: Bout { base, head, is_pinned: threads <= 1, pairs },
+            threads,
             samples: Samples::default(),
             restarts: 0,
             disturbed: 0,
@@ -48,7 +58,7 @@ impl<'a> Contest<'a> {
 
     /// Threads that the side keeps busy.
     pub fn threads(&self) -> usize {
-        self.bout.pace.threads
+        self.threads
     }
 
     /// Share of the time in the program's own code, over all restarts.
@@ -94,6 +104,14 @@ impl<'a> Contest<'a> {
         if let Next::Done(found) = self.samples.next(rule) {
             self.found = Some(Ok(found));
         }
+    }
+
+    /// Log ratios of so many restarts, undecided.
+    ///
+    /// # Errors
+    /// If a worker fails.
+    pub fn log_ratios(&mut self, restarts: usize) -> Result<Vec<f64>, WorkerError> {
+        (0..restarts).map(|nth| Ok(timing::restart(&self.bout, nth)?.log_ratio)).collect()
     }
 
     /// Measures until this contest alone is decided or `deadline` passes.

@@ -10,16 +10,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::{signed_rank, verdict::Verdict};
-use crate::statistics::{Interval, median};
+use crate::statistics::{Interval, exp, median};
 
 /// Restarts that every comparison begins with.
-const SCREEN: usize = 12;
+const SCREEN: usize = 8;
 /// Restarts at which a screen that has decided nothing ends.
-const LONGEST_SCREEN: usize = 48;
+const LONGEST_SCREEN: usize = 32;
 /// How often a suspect is measured afresh.
 pub const CONFIRMATIONS: usize = 2;
 /// Least and greatest number of restarts in the first and in the second confirmation.
 const CONFIRMATION: [(usize, usize); CONFIRMATIONS] = [(16, 60), (40, 160)];
+/// Confirmations are planned for a change of 5/3 of the relevant size (5 % for 3 %), whose distance from
+/// half the relevant size, which is tested, is this many relevant sizes.
+const LIKELY_SEEN: f64 = 5.0 / 3.0 - 0.5;
 /// Each side of the interval that is shown, and that the screen decides by.
 const SHOWN_ALPHA: f64 = 0.025;
 
@@ -80,7 +83,7 @@ pub struct TimeVerdict {
     /// The verdict.
     pub verdict: Verdict,
     /// Time of the head ÷ time of the base with its 95 % interval, of the last confirmation, or of the
-    /// screen if there was none. `None` before the first restart.
+    /// screen if there was none. `None` while there are too few restarts for an interval.
     pub change: Option<Interval>,
     /// Restarts, in all.
     pub restarts: usize,
@@ -114,6 +117,8 @@ impl Samples {
                 let shown = centre(&self.screen);
                 if shown.low >= -threshold && shown.high <= threshold {
                     self.done(Verdict::Unchanged)
+                } else if self.is_hopeless(rule, shown.estimate) {
+                    self.done(Verdict::Undecided)
                 } else if shown.estimate > threshold / 2.0 && shown.high > threshold {
                     Next::Confirm(self.planned(rule, CONFIRMATION[0]))
                 } else if shown.estimate < -threshold && shown.high < -threshold / 2.0 {
@@ -153,43 +158,45 @@ impl Samples {
         let confirmed = self.confirmations.iter().map(|last| last.ratios.len()).sum::<usize>();
         TimeVerdict {
             verdict,
-            change: shown.map(|ratios| exp(centre(ratios))),
+            change: shown.map(|ratios| exp(centre(ratios))).filter(Interval::is_finite),
             restarts: self.screen.len() + confirmed,
             confirmations: self.confirmations.len(),
         }
     }
 
-    /// Restarts with which a change of the relevant size and two thirds more is likely to be seen at
-    /// the level of the rule, given the spread so far. Normal approximation; the test itself is exact.
+    /// Whether no confirmation could be long enough to see a change of the relevant size, nor one of
+    /// the size that the screen has seen.
+    fn is_hopeless(&self, rule: &Rule, estimate: f64) -> bool {
+        let longest = CONFIRMATION[CONFIRMATIONS - 1].1;
+        let seen = estimate - rule.threshold() / 2.0;
+        self.wanted(rule.threshold() * LIKELY_SEEN.max(seen / rule.threshold())) > longest
+    }
+
     fn planned(&self, rule: &Rule, (least, most): (usize, usize)) -> usize {
+        // Enough that the smallest possible p is within the level.
+        let possible = (-rule.alpha().log2()).ceil() as usize + 2;
+        let wanted = self.wanted(rule.threshold() * LIKELY_SEEN);
+        wanted.clamp(least.max(possible), most.max(possible))
+    }
+
+    /// Restarts with which a centre that lies by `margin` above what is tested is likely to be seen,
+    /// given the spread so far. Normal approximation; the test itself is exact.
+    fn wanted(&self, margin: f64) -> usize {
         // Quantiles of the normal distribution: of 1 − 10⁻⁴, about the level, and of 0.98, the power.
         const QUANTILES: f64 = 3.72 + 2.05;
-        let all: Vec<f64> = self
-            .confirmations
-            .iter()
-            .flat_map(|last| &last.ratios)
-            .chain(&self.screen)
-            .copied()
-            .collect();
+        let confirmed = self.confirmations.iter().flat_map(|last| &last.ratios);
+        let all: Vec<f64> = confirmed.chain(&self.screen).copied().collect();
         let middle = median(&all).unwrap_or(0.0);
         let deviations: Vec<f64> = all.iter().map(|ratio| (ratio - middle).abs()).collect();
         // The median absolute deviation of a normal sample is 1/1.4826 of its standard deviation.
         let deviation = 1.4826 * median(&deviations).unwrap_or(0.0);
-        let margin = rule.threshold() * (5.0 / 3.0 - 0.5);
-        // Enough that the smallest possible p is within the level.
-        let possible = (-rule.alpha().log2()).ceil() as usize + 2;
-        let wanted = (QUANTILES * deviation / margin).powi(2).ceil() as usize;
-        wanted.clamp(least.max(possible), most.max(possible))
+        (QUANTILES * deviation / margin).powi(2).ceil() as usize
     }
 }
 
 fn centre(ratios: &[f64]) -> Interval {
     let everything = Interval { low: f64::NEG_INFINITY, estimate: 0.0, high: f64::INFINITY };
     signed_rank::centre(ratios, SHOWN_ALPHA).unwrap_or(everything)
-}
-
-fn exp(logs: Interval) -> Interval {
-    Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
 }
 
 #[cfg(test)]
@@ -263,7 +270,20 @@ mod tests {
 
     #[test]
     fn noise_that_hides_everything_is_undecided() {
-        assert!(share(0.0, 0.30, Verdict::Undecided) > 0.5);
+        assert!(share(0.0, 0.30, Verdict::Undecided) > 0.9);
+    }
+
+    #[test]
+    fn hopeless_noise_ends_with_the_screen_unless_the_change_is_as_large() {
+        let scattered: Vec<f64> =
+            (0..SCREEN).map(|n| if n % 2 == 0 { 0.4 } else { -0.4 }).collect();
+        let screen = |shift: f64| Samples {
+            screen: scattered.iter().map(|ratio| ratio + shift).collect(),
+            confirmations: vec![],
+        };
+        let Next::Done(found) = screen(0.0).next(&RULE) else { panic!("hopeless") };
+        assert_eq!(found.verdict, Verdict::Undecided);
+        assert!(matches!(screen(1.0).next(&RULE), Next::Confirm(_)));
     }
 
     #[test]
@@ -275,7 +295,7 @@ mod tests {
         samples.begin_confirmation(16);
         samples.add(&[0.0; 16]);
         let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
-        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, 28));
+        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, SCREEN + 16));
         let given_up = Samples { screen: vec![0.2; 12], confirmations: vec![] }.given_up();
         assert_eq!((given_up.verdict, given_up.confirmations), (Verdict::Undecided, 0));
     }

@@ -31,7 +31,7 @@ pub fn count(
     let failed = |said: String| WorkerError::Failed { program: program.to_owned(), said };
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let mut worker = Worker::start_counted(program, folder.path())?;
-    worker.prepare(case, false, None)?;
+    worker.prepare(case, false)?;
     let mut found = Vec::new();
     let mut before = 0;
     for role in roles {

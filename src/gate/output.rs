@@ -1,5 +1,7 @@
 //! What a gate found, in the forms that others read: one file a form.
 
+pub mod json;
+mod junit;
 mod markdown;
 pub mod self_test;
 mod terminal;
@@ -13,6 +15,10 @@ pub enum Format {
     Terminal,
     /// For a step's summary or a comment on a pull request.
     Markdown,
+    /// For programs.
+    Json,
+    /// JUnit XML, for the test page of a CI server.
+    Junit,
 }
 
 impl Format {
@@ -21,6 +27,8 @@ impl Format {
         match self {
             Format::Terminal => terminal::text(report),
             Format::Markdown => markdown::text(report),
+            Format::Json => json::text(report),
+            Format::Junit => junit::text(report),
         }
     }
 }

@@ -32,8 +32,11 @@ pub enum Request {
         case: CaseKey,
         /// Whether it shall be proven too.
         prove: bool,
-        /// Run on this core alone.
-        core: Option<usize>,
+    },
+    /// Run on this core alone from now on, with all threads.
+    Pin {
+        /// The core.
+        core: usize,
     },
     /// Run iterations of one side of the case that is ready.
     Batch {
@@ -116,6 +119,8 @@ pub enum Reply {
     Unavailable(String),
     /// The sides do not agree, or something else is not as it should be.
     Unproven(String),
+    /// To [`Request::Pin`].
+    Pinned,
     /// To [`Request::Batch`].
     Batch(Times),
     /// To [`Request::Count`]: the counts are in callgrind's files.

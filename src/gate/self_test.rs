@@ -24,7 +24,7 @@ use super::{
     decision::{Rule, TimeVerdict},
     instructions,
     matching::Matched,
-    protocol::Planted,
+    protocol::{GateCase, Planted},
     revision::{Repository, Revision},
     scratch,
     subject::Subject,
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     causes::{self, planted::PLANTABLE},
     machine::Machine,
+    pair::Metric,
     places,
     results::write_atomically,
     run,
@@ -42,6 +43,8 @@ use crate::{
 
 /// Planted shares.
 const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
+/// A planted share of at least this that is missed is named.
+const WORTH_A_NAME: f64 = 0.10;
 /// Times after which a planted slowdown is asked about.
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 /// Steps that are planted to learn how many instructions a step is.
@@ -75,6 +78,8 @@ pub struct SelfTest {
     pub alarms: Vec<String>,
     /// What was planted and caught.
     pub caught: Vec<Caught>,
+    /// Large slowdowns that were missed.
+    pub missed: Vec<String>,
     /// What could not be tried.
     pub notes: Vec<String>,
     /// Duration after the builds, s.
@@ -164,7 +169,9 @@ pub fn run(
     }
     for trial in 1..=extent.trials {
         progress(&format!("planting time, {trial} of {}", extent.trials));
-        test.times(&mut found, &mut notes);
+        // What is too small to be relevant is tried once.
+        let from = if trial == 1 { 0.0 } else { settings.relevant };
+        test.times(SIZES.into_iter().filter(|size| *size >= from), &mut found, &mut notes);
     }
     for nth in 1..=extent.nulls {
         progress(&format!(
@@ -245,6 +252,11 @@ struct Test<'a> {
     pairs: Vec<Matched>,
 }
 
+/// Whether what is counted of a pair beside its own causes is judged.
+fn is_counted(case: &GateCase) -> bool {
+    case.metric != Metric::P99Latency
+}
+
 impl Test<'_> {
     fn ids(&self) -> Vec<&str> {
         self.pairs.iter().filter_map(|pair| Some(pair.head.as_ref()?.key.id.as_str())).collect()
@@ -269,7 +281,9 @@ impl Test<'_> {
                 counts.add_causes(build, &self.ids(), seed, Some(name))?;
             }
             for pair in &self.pairs {
-                let Some(case) = &pair.head else { continue };
+                let Some(case) = pair.head.as_ref().filter(|case| is_counted(case)) else {
+                    continue;
+                };
                 let changes =
                     comparison::changes(pair, &self.subject.counts, &counts, self.settings);
                 let cause = causes::planted::cause_of(name);
@@ -292,7 +306,9 @@ impl Test<'_> {
             .pairs
             .par_iter()
             .flat_map_iter(|pair| {
-                let Some(case) = &pair.head else { return Vec::new() };
+                let Some(case) = pair.head.as_ref().filter(|case| is_counted(case)) else {
+                    return Vec::new();
+                };
                 let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
                 let known = &self.subject.counts.by_pair[id];
                 let Some(own) = known.get(&(Role::Optimized, INSTRUCTIONS.to_owned())) else {
@@ -331,12 +347,17 @@ impl Test<'_> {
     }
 
     /// Each share of time, once in every pair; the times alone are judged.
-    fn times(&self, found: &mut SelfTest, notes: &mut Vec<String>) {
+    fn times(
+        &self,
+        sizes: impl Iterator<Item = f64> + Clone,
+        found: &mut SelfTest,
+        notes: &mut Vec<String>,
+    ) {
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
             let path = self.subject.program(&case.key.id);
-            for size in SIZES {
-                let base = Program { path, case: &case.key, role: Role::Optimized, planted: None };
+            for size in sizes.clone() {
+                let base = Program::optimized(path, &case.key);
                 let head = Program { planted: Some(Planted::Time(size)), ..base };
                 let mut contest = match Contest::new(base, head) {
                     Ok(contest) => contest,
@@ -355,6 +376,10 @@ impl Test<'_> {
                     };
                     let signal = format!("time after {} s", after.as_secs());
                     found.add(&signal, &percent(size), class, verdict);
+                    if verdict != Verdict::Regressed && size >= WORTH_A_NAME {
+                        let (id, size) = (&case.key.id, percent(size));
+                        found.missed.push(format!("{id}, {size}, {signal}: {:?}", contest.found));
+                    }
                     contest.resume();
                 }
             }
@@ -369,20 +394,12 @@ impl Test<'_> {
         found: &mut SelfTest,
     ) -> Result<bool, GateError> {
         let ids = self.ids();
-        let mut counts = BuildCounts::default();
-        let counted: Vec<BuildCounts> = ids
-            .par_iter()
-            .filter_map(|id| {
-                let case = variant.cases.iter().find(|case| case.key.id == **id)?;
-                let mut counts = BuildCounts::default();
-                counts.add_instructions(variant.program(id), &case.key, None).ok()?;
-                Some(counts)
-            })
-            .collect();
-        counted.into_iter().for_each(|own| counts.merge(own));
+        let (mut counts, _) = comparison::count_instructions(variant, &ids);
         counts.add_causes(&variant.build, &ids, self.settings.seed, None)?;
         let mut base = self.subject.counts.clone();
-        self.recount(variant, &mut base, &mut counts)?;
+        let pairs: Vec<&Matched> = self.pairs.iter().collect();
+        let sides = ((self.subject, &mut base), (variant, &mut counts));
+        comparison::recount(sides.0, sides.1, &pairs, self.settings)?;
         let nulls = found.nulls.entry(kind.to_owned()).or_default();
         let mut failed = false;
         for pair in &self.pairs {
@@ -390,8 +407,7 @@ impl Test<'_> {
             let changes = comparison::changes(pair, &base, &counts, self.settings);
             let program = |subject: &'_ Subject| subject.program(&case.key.id).clone();
             let (from, to) = (program(self.subject), program(variant));
-            let program =
-                |path| Program { path, case: &case.key, role: Role::Optimized, planted: None };
+            let program = |path| Program::optimized(path, &case.key);
             let Ok(mut contest) = Contest::new(program(&from), program(&to)) else { continue };
             contest.decide(&self.rule(), Instant::now() + AFTER[1]);
             let (threads, share, disturbed) =
@@ -418,38 +434,6 @@ impl Test<'_> {
         }
         Ok(failed)
     }
-
-    /// As the gate does: what differs is counted again in both builds before it is judged.
-    fn recount(
-        &self,
-        variant: &Subject,
-        base: &mut BuildCounts,
-        counts: &mut BuildCounts,
-    ) -> Result<(), GateError> {
-        for _ in 0..comparison::RECOUNTS {
-            let differs = |pair: &&Matched| {
-                let changes = comparison::changes(pair, base, counts, self.settings);
-                changes.iter().any(|change| !change.is_same())
-            };
-            let suspects: Vec<&Matched> = self.pairs.iter().filter(differs).collect();
-            let keys: Vec<_> =
-                suspects.iter().filter_map(|pair| Some(&pair.head.as_ref()?.key)).collect();
-            let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
-            for (subject, counts) in [(self.subject, &mut *base), (variant, &mut *counts)] {
-                counts.add_causes(&subject.build, &ids, self.settings.seed, None)?;
-                let counted: Vec<BuildCounts> = keys
-                    .par_iter()
-                    .filter_map(|key| {
-                        let mut counts = BuildCounts::default();
-                        counts.add_instructions(subject.program(&key.id), key, None).ok()?;
-                        Some(counts)
-                    })
-                    .collect();
-                counted.into_iter().for_each(|own| counts.merge(own));
-            }
-        }
-        Ok(())
-    }
 }
 
 fn percent(size: f64) -> String {
@@ -475,6 +459,27 @@ impl SelfTest {
             row.caught += usize::from(verdict == Verdict::Regressed);
             row.undecided += usize::from(verdict == Verdict::Undecided);
         }
+    }
+
+    /// The whole in a sentence, for those who read a verdict.
+    pub fn in_words(&self) -> String {
+        let alarms = self.nulls.values().map(|n| n.alarms_by_counts + n.alarms_by_time);
+        let of = |signal: &str, size: &str| {
+            let rows = self.caught.iter().filter(|row| row.signal == signal && row.size == size);
+            let (caught, planted) =
+                rows.fold((0, 0), |sum, row| (sum.0 + row.caught, sum.1 + row.planted));
+            format!("{caught} of {planted}")
+        };
+        format!(
+            "self-test of {} on this machine: {} alarms in {} comparisons without a change; caught {} planted 1 % of \
+             instructions, {} planted 5 % and {} planted 10 % of time",
+            self.when.strftime("%Y-%m-%d"),
+            alarms.sum::<usize>(),
+            self.null_comparisons(),
+            of("instructions", "1 %"),
+            of("time after 10 s", "5 %"),
+            of("time after 3 s", "10 %")
+        )
     }
 
     /// Comparisons without any change, of all kinds.

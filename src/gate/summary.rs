@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::verdict::{CaseReport, CountChange, GateReport, INSTRUCTIONS, Outcome, Time, Verdict};
+use super::verdict::{CaseReport, CountChange, GateReport, Outcome, Time, Verdict};
 use crate::{format, statistics::Interval, trial::Role};
 
 /// One thing that is said of a pair.
@@ -89,8 +89,7 @@ fn time_in_words(time: &Time) -> Option<String> {
         Time::Skipped { .. } => None,
         Time::Missing { reason } => Some(format!("time not measured: {reason}")),
         Time::Judged { found, verdict, caveat, disturbed, .. } => {
-            let change =
-                found.change.as_ref().map_or_else(String::new, |change| change_in_words(change));
+            let change = found.change.as_ref().map_or("not told yet".to_owned(), change_in_words);
             let how = match found.confirmations {
                 0 => format!("{} restarts", found.restarts),
                 _ => format!("{} restarts, measured again afresh", found.restarts),
@@ -112,9 +111,6 @@ fn time_in_words(time: &Time) -> Option<String> {
 /// `+5.1 % (+4.2…+6.0)`
 fn change_in_words(change: &Interval) -> String {
     let Interval { low, estimate, high } = *change;
-    if !(low > 0.0 && high.is_finite()) {
-        return format!("{}, no interval yet", percent(estimate));
-    }
     let bare = |ratio: f64| format!("{:+.1}", (ratio - 1.0) * 100.0);
     format!("{} ({}…{})", percent(estimate), bare(low), bare(high))
 }
@@ -146,6 +142,7 @@ pub fn small_print(report: &GateReport) -> Vec<String> {
         ),
         format!("{} after the builds", seconds(report.seconds)),
     ];
+    lines.extend(report.self_test.clone());
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines
 }
@@ -184,12 +181,4 @@ pub fn place(case: &CaseReport) -> String {
     let level = if key.level.is_empty() { String::new() } else { format!("/{}", key.level) };
     let place = format!("{} {}", format::count(key.point), case.case.axis_unit);
     format!("{}{level} at {}", key.id, place.trim_end())
-}
-
-/// Whether any count is of instructions.
-pub fn has_instructions(report: &GateReport) -> bool {
-    report.cases.iter().any(|case| match &case.outcome {
-        Outcome::Judged { counts, .. } => counts.iter().any(|count| count.cause == INSTRUCTIONS),
-        _ => false,
-    })
 }

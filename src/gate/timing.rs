@@ -1,8 +1,10 @@
 //! Times of a case in two builds: interleaved batches in processes that are restarted often.
 //!
 //! A process keeps for its life where its code and data happen to lie, so one pair of processes
-//! compares two accidents. Each restart is a new pair, whose batches alternate A B B A; the log ratio of a
-//! restart is the median of theirs.
+//! compares two accidents. Each restart is a new pair, whose batches alternate A B B A. A side's time in
+//! a restart is the first quartile of its batches: what others take of the machine only adds, in bursts. (On a
+//! machine with other load the log ratios of quartiles scattered half as much as the medians of paired
+//! ratios; those of minima less still, but two threads that happen not to meet made minima of two kinds.)
 
 use std::{path::Path, time::Duration};
 
@@ -12,14 +14,14 @@ use super::{
     client::{Worker, WorkerError},
     protocol::{CaseKey, Planted, Times},
 };
-use crate::{statistics::median, trial::Role};
+use crate::{statistics::Summary, trial::Role};
 
 /// A batch lasts about this long, or one iteration.
 const BATCH: Duration = Duration::from_millis(2);
-/// Batches of both programs in one restart: six pairs, fewer where one iteration is long.
-const PAIRS: (u64, u64) = (2, 6);
+/// Batches of each program in one restart: twelve, fewer where one iteration is long.
+const PAIRS: (u64, u64) = (4, 12);
 /// Wall time of the batches of a restart, about.
-const RESTART: Duration = Duration::from_millis(24);
+const RESTART: Duration = Duration::from_millis(48);
 /// A batch during a larger share of which its thread waited for a CPU is repeated…
 const DISTURBED: f64 = 0.05;
 /// …so often in a restart, at most.
@@ -34,8 +36,22 @@ pub struct Program<'a> {
     pub case: &'a CaseKey,
     /// The side that is timed.
     pub role: Role,
+    /// Iterations in a batch.
+    pub iterations: u64,
     /// Extra work, for the self-test.
     pub planted: Option<Planted>,
+}
+
+impl<'a> Program<'a> {
+    /// One side of a case; a contest sets the iterations.
+    pub fn new(path: &'a Path, case: &'a CaseKey, role: Role) -> Program<'a> {
+        Program { path, case, role, iterations: 1, planted: None }
+    }
+
+    /// The optimized side of a case.
+    pub fn optimized(path: &'a Path, case: &'a CaseKey) -> Program<'a> {
+        Program::new(path, case, Role::Optimized)
+    }
 }
 
 /// Two programs, and how they are timed.
@@ -47,17 +63,17 @@ pub struct Bout<'a> {
     pub head: Program<'a>,
     /// Both on one core, a different one each restart; else wherever they run.
     pub is_pinned: bool,
-    /// How many batches of how many iterations.
-    pub pace: Pace,
+    /// Paired batches in a restart.
+    pub pairs: u64,
 }
 
-/// How a case is cut into batches.
+/// How a side is cut into batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// Iterations in a batch.
     pub iterations: u64,
-    /// Paired batches in a restart.
-    pub pairs: u64,
+    /// Wall time of a batch, ns.
+    pub batch_ns: f64,
     /// Threads that the side keeps busy.
     pub threads: usize,
 }
@@ -65,7 +81,7 @@ pub struct Pace {
 /// What a restart found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Restart {
-    /// Median over paired batches of ln(head ÷ base).
+    /// ln(head ÷ base) of the first quartiles of their batches.
     pub log_ratio: f64,
     /// Whether others held the CPU during batches that could not be repeated.
     pub is_disturbed: bool,
@@ -77,27 +93,27 @@ pub struct Restart {
 ///
 /// # Errors
 /// If a worker fails.
-pub fn pace(program: Program<'_>) -> Result<Pace, WorkerError> {
-    let mut worker = Worker::start(program.path)?;
-    let threads = worker.prepare(program.case, true, None)?.threads(program.role);
-    worker.batch(program.role, 1, None)?;
+pub fn pace(path: &Path, case: &CaseKey, role: Role) -> Result<Pace, WorkerError> {
+    let mut worker = Worker::start(path)?;
+    let threads = worker.prepare(case, true)?.threads(role);
+    worker.batch(role, 1, None)?;
     let mut iterations = 1;
     loop {
-        let wall = worker.batch(program.role, iterations, None)?.wall;
+        let wall = worker.batch(role, iterations, None)?.wall;
         if wall > 500_000 || iterations > 1 << 24 {
-            let (iterations, pairs) = batches(wall as f64 / iterations as f64);
-            return Ok(Pace { iterations, pairs, threads });
+            let iteration_ns = wall as f64 / iterations as f64;
+            let iterations = (BATCH.as_nanos() as f64 / iteration_ns).round().max(1.0) as u64;
+            return Ok(Pace { iterations, batch_ns: iterations as f64 * iteration_ns, threads });
         }
         iterations *= 4;
     }
 }
 
-/// Iterations in a batch and paired batches in a restart.
-fn batches(iteration_ns: f64) -> (u64, u64) {
-    let iterations = (BATCH.as_nanos() as f64 / iteration_ns).round().max(1.0) as u64;
-    let pair_ns = 2.0 * iterations as f64 * iteration_ns;
+/// Paired batches in a restart, of two programs' paces.
+pub fn pairs(paces: [Pace; 2]) -> u64 {
+    let pair_ns = paces[0].batch_ns + paces[1].batch_ns;
     let pairs = (RESTART.as_nanos() as f64 / pair_ns).round() as u64;
-    (iterations, pairs.clamp(PAIRS.0, PAIRS.1))
+    pairs.clamp(PAIRS.0, PAIRS.1)
 }
 
 /// Starts both programs once and times them; `nth` decides which is first, and on which core.
@@ -111,29 +127,29 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
     if head_first {
         programs.reverse();
     }
-    let start = |program: Program<'_>| {
-        let mut worker = Worker::start(program.path)?;
-        worker.prepare(program.case, false, core)?;
-        // Untimed: what is lazily made, and the CPU's guesses.
-        worker.batch(program.role, bout.pace.iterations, None)?;
-        Ok::<_, WorkerError>(worker)
-    };
-    let mut workers = [start(programs[0])?, start(programs[1])?];
-    let mut found = Found { repetitions: REPETITIONS, ..Found::default() };
-    let mut log_ratios = Vec::new();
-    for pair in 0..bout.pace.pairs {
-        let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
-        let mut elapsed = [0.0; 2];
-        for which in order {
-            let times = found.batch(&mut workers[which], programs[which], bout)?;
-            elapsed[which] = times.elapsed.max(1) as f64;
-        }
-        let (base, head) =
-            if head_first { (elapsed[1], elapsed[0]) } else { (elapsed[0], elapsed[1]) };
-        log_ratios.push((head / base).ln());
+    let mut workers = [Worker::start(programs[0].path)?, Worker::start(programs[1].path)?];
+    for (worker, program) in workers.iter_mut().zip(programs) {
+        worker.begin_to_prepare(program.case, false)?;
     }
+    for (worker, program) in workers.iter_mut().zip(programs) {
+        worker.ready()?;
+        core.map_or(Ok(()), |core| worker.pin(core))?;
+        // Untimed: what is lazily made, and the CPU's guesses.
+        worker.batch(program.role, program.iterations, None)?;
+    }
+    let mut found = Found { repetitions: REPETITIONS, ..Found::default() };
+    let mut times = [Vec::new(), Vec::new()];
+    for pair in 0..bout.pairs {
+        let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
+        for which in order {
+            let batch = found.batch(&mut workers[which], programs[which], bout)?;
+            times[which].push(batch.elapsed.max(1) as f64 / programs[which].iterations as f64);
+        }
+    }
+    let [first, second] = times.map(|times| lower_quartile(&times));
+    let (base, head) = if head_first { (second, first) } else { (first, second) };
     Ok(Restart {
-        log_ratio: median(&log_ratios).unwrap_or(0.0),
+        log_ratio: (head / base).ln(),
         is_disturbed: found.disturbed > 0,
         user_share: found.user_ns as f64 / found.wall_ns.max(1) as f64,
     })
@@ -155,7 +171,7 @@ impl Found {
         bout: &Bout<'_>,
     ) -> Result<Times, WorkerError> {
         loop {
-            let times = worker.batch(program.role, bout.pace.iterations, program.planted)?;
+            let times = worker.batch(program.role, program.iterations, program.planted)?;
             // Threads of one side wait for each other, which is no disturbance.
             let waited = times.waited as f64 > DISTURBED * times.wall as f64;
             if !(bout.is_pinned && waited) || self.repetitions == 0 {
@@ -167,6 +183,10 @@ impl Found {
             self.repetitions -= 1;
         }
     }
+}
+
+fn lower_quartile(times: &[f64]) -> f64 {
+    Summary::of(times).map_or(f64::NAN, |summary| summary.lower_quartile)
 }
 
 /// The cores of this process in turn.
@@ -184,10 +204,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_last_two_milliseconds_and_restarts_twelve_of_them() {
-        assert_eq!(batches(1_000.0), (2_000, 6));
-        assert_eq!(batches(1_900_000.0), (1, 6));
-        assert_eq!(batches(5_000_000.0), (1, 2));
-        assert_eq!(batches(20_000_000.0), (1, 2));
+    fn a_restart_has_twelve_batches_of_two_milliseconds_and_fewer_of_longer_ones() {
+        let pace = |batch_ms: f64| Pace { iterations: 1, batch_ns: batch_ms * 1e6, threads: 1 };
+        assert_eq!(pairs([pace(2.0), pace(2.0)]), 12);
+        assert_eq!(pairs([pace(0.1), pace(0.1)]), 12);
+        assert_eq!(pairs([pace(5.0), pace(3.0)]), 6);
+        assert_eq!(pairs([pace(20.0), pace(20.0)]), 4);
     }
 }

@@ -3,13 +3,17 @@
 //! It ends with its input, so none outlives the gate that started it.
 
 use std::{
+    fs,
     hint::black_box,
     io::{self, BufRead, Write},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::{
+    process::Pid,
+    thread::{CpuSet, sched_setaffinity},
+};
 
 use super::{
     callgrind,
@@ -58,7 +62,8 @@ impl Worker<'_> {
                 let entries = self.family.pairs.iter();
                 Reply::Cases(entries.filter_map(|entry| gate_case(entry, *seed)).collect())
             }
-            Request::Prepare { case, prove, core } => self.prepare(case, *prove, *core),
+            Request::Prepare { case, prove } => self.prepare(case, *prove),
+            Request::Pin { core } => pin(*core),
             Request::Batch { role, iterations, planted } => {
                 let planted = *planted;
                 self.with_trial(*role, |trial, delay| {
@@ -84,15 +89,8 @@ impl Worker<'_> {
         }
     }
 
-    fn prepare(&mut self, case: &CaseKey, prove: bool, core: Option<usize>) -> Reply {
+    fn prepare(&mut self, case: &CaseKey, prove: bool) -> Reply {
         self.ready = None;
-        if let Some(core) = core {
-            let mut cores = CpuSet::new();
-            cores.set(core);
-            if let Err(error) = sched_setaffinity(None, &cores) {
-                return Reply::Unavailable(format!("cannot run on core {core} alone: {error}"));
-            }
-        }
         let Some((entry, named)) = find(self.family, case) else {
             return Reply::Unavailable(format!("this build has no case {case:?}"));
         };
@@ -111,7 +109,23 @@ impl Worker<'_> {
     }
 }
 
-fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
+/// Moves all threads of this process to one core.
+fn pin(core: usize) -> Reply {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let id = task.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
+        // A thread may have ended meanwhile.
+        let _ = sched_setaffinity(id, &cores);
+    }
+    match sched_setaffinity(None, &cores) {
+        Ok(()) => Reply::Pinned,
+        Err(error) => Reply::Unavailable(format!("cannot run on core {core} alone: {error}")),
+    }
+}
+
+/// The case that stands for a pair in the gate: its far end.
+pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
     let far = cases::far_end(entry, seed)?;
     Some(GateCase {
         key: CaseKey { id: entry.id.to_owned(), level: far.level, point: far.case.point, seed },

@@ -58,6 +58,9 @@ pub fn text(found: &SelfTest) -> String {
     for alarm in &found.alarms {
         text += &format!("\nalarm: {alarm}");
     }
+    for missed in &found.missed {
+        text += &format!("\nmissed: {missed}");
+    }
     for note in &found.notes {
         text += &format!("\nnote: {note}");
     }

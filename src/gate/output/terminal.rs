@@ -21,8 +21,12 @@ pub fn text(report: &GateReport) -> String {
         table.set_header(["pair", "verdict", "what changed"]);
         for case in loud {
             let remarks: Vec<String> =
-                summary::remarks(case).into_iter().map(|remark| remark.text).collect();
-            table.add_row([summary::place(case), case.verdict().to_string(), remarks.join("\n")]);
+                summary::remarks(case).iter().map(|remark| printable(&remark.text)).collect();
+            table.add_row([
+                printable(&summary::place(case)),
+                case.verdict().to_string(),
+                remarks.join("\n"),
+            ]);
         }
         text += &format!("{table}\n");
     }
@@ -32,7 +36,12 @@ pub fn text(report: &GateReport) -> String {
     }
     text += &format!("\n{}: {}\n", report.verdict(), summary::headline(report));
     for line in summary::small_print(report) {
-        text += &format!("  {line}\n");
+        text += &format!("  {}\n", printable(&line));
     }
     text
+}
+
+/// Without escape sequences and other control characters, which a problem's text may hold.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }

@@ -1,0 +1,227 @@
+//! The gate's outputs, each read by a reader of its form.
+
+use std::collections::BTreeSet;
+
+use worthit::{
+    gate::{
+        decision::{Rule, TimeVerdict},
+        output::{Format, json},
+        protocol::{CaseKey, GateCase},
+        verdict::{
+            Breach, CaseReport, CountChange, Counted, GateReport, Outcome, SCHEMA, SCHEMA_VERSION,
+            Time, Tolerances, Verdict,
+        },
+    },
+    pair::Metric,
+    statistics::Interval,
+    trial::Role,
+};
+
+/// Whatever breaks tables, tags and attributes.
+const HOSTILE: &str = "a|b\n\\`<script>alert(1)</script>&amp; *x* _y_ [l](http://h) ]]> \"q\" 'q' #1 @all ~~s~~ \u{1b}[31m \u{0}";
+
+fn case(id: &str) -> GateCase {
+    GateCase {
+        key: CaseKey { id: id.to_owned(), level: "zipf".to_owned(), point: 4_096, seed: 42 },
+        title: "Look up through an index".to_owned(),
+        axis: "rows".to_owned(),
+        axis_unit: "rows".to_owned(),
+        unit: "row".to_owned(),
+        metric: Metric::Time,
+        causes: vec!["statements".to_owned()],
+        source: u64::MAX,
+    }
+}
+
+fn row(id: &str, outcome: Outcome) -> CaseReport {
+    CaseReport { case: case(id), renamed_from: None, outcome, breaches: Vec::new() }
+}
+
+fn count(cause: &str, base: u64, head: u64, verdict: Verdict) -> CountChange {
+    let (base, head) = (Counted::once(base), Counted::once(head));
+    CountChange { role: Role::Optimized, cause: cause.to_owned(), base, head, verdict }
+}
+
+fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {
+    let change = Some(Interval { low: 1.041, estimate: 1.052, high: 1.063 });
+    let found = TimeVerdict { verdict: Verdict::Regressed, change, restarts: 32, confirmations: 1 };
+    let caveat = caveat.map(str::to_owned);
+    Time::Judged { found, verdict, caveat, user_share: 0.97, disturbed: 2 }
+}
+
+/// One of everything that a report can hold.
+fn report() -> GateReport {
+    let skipped = || Time::Skipped { reason: "the same code, the same counts".to_owned() };
+    let quiet = Outcome::Judged {
+        counts: vec![count("instructions", 7, 7, Verdict::Unchanged)],
+        time: skipped(),
+    };
+    let regressed = Outcome::Judged {
+        counts: vec![
+            count("statements", 1, 2, Verdict::Regressed),
+            count("instructions", 10_000, 10_020, Verdict::Unchanged),
+        ],
+        time: timed(Verdict::Regressed, None),
+    };
+    let layout = Outcome::Judged {
+        counts: vec![],
+        time: timed(Verdict::Undecided, Some("layout? It does exactly what it did")),
+    };
+    let better =
+        Outcome::Judged { counts: vec![count("fsyncs", 9, 1, Verdict::Improved)], time: skipped() };
+    let missing = Outcome::Judged {
+        counts: vec![],
+        time: Time::Missing { reason: "the budget was spent".to_owned() },
+    };
+    let hostile = || HOSTILE.to_owned();
+    let mut renamed = row("queries/new", quiet.clone());
+    renamed.renamed_from = Some("queries/old".to_owned());
+    let mut breached = row("queries/floor", quiet.clone());
+    breached.breaches.push(Breach { what: "floor: at most 3 statements, but 4".to_owned() });
+    GateReport {
+        schema: SCHEMA.to_owned(),
+        version: SCHEMA_VERSION,
+        base: "main (0123456789ab)".to_owned(),
+        head: "the working tree".to_owned(),
+        commit: "0123456789abcdef".to_owned(),
+        machine: "some-cpu".to_owned(),
+        rustc: "rustc 1.95.0".to_owned(),
+        rule: Rule { relevant: 0.03, false_alarms: 0.01, comparisons: 4 },
+        tolerances: Tolerances::default(),
+        cases: vec![
+            row("queries/quiet", quiet),
+            row("queries/regressed", regressed),
+            row("queries/layout", layout),
+            row("queries/better", better),
+            row("queries/missing", missing),
+            row("queries/other", Outcome::NotComparable { reason: "its axis differs".to_owned() }),
+            row("queries/added", Outcome::OnlyIn { head: true }),
+            row("queries/gone", Outcome::OnlyIn { head: false }),
+            row("queries/absent", Outcome::Unavailable { reason: "no such device".to_owned() }),
+            row("queries/broken", Outcome::Broken { problem: hostile() }),
+            renamed,
+            breached,
+            row(HOSTILE, Outcome::Unavailable { reason: hostile() }),
+        ],
+        notes: vec![hostile()],
+        self_test: Some("self-test of 2026-11-25: 0 alarms".to_owned()),
+        seconds: 12.3,
+    }
+}
+
+#[test]
+fn what_changed_is_said_in_words_the_worst_first() {
+    let text = Format::Terminal.write(&report());
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("`{words}` in:\n{text}"));
+    assert!(at("queries/regressed") < at("queries/layout"));
+    assert!(at("queries/layout") < at("queries/better"));
+    for words in [
+        "optimized: 1 → 2 statements (+100.0 %)",
+        "optimized: 10,000 → 10,020 instructions (+0.2 %)",
+        "optimized: time +5.2 % (+4.1…+6.3), 32 restarts",
+        "layout? It does exactly what it did",
+        "time not measured: the budget was spent",
+        "not comparable: its axis differs",
+        "renamed: it was queries/old",
+        "floor: at most 3 statements, but 4",
+        "new: the base does not have it",
+        "gone: only the base has it",
+        "unchanged: queries/quiet",
+        "regressed: 3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
+        "self-test of 2026-11-25: 0 alarms",
+        "12.3 s after the builds",
+    ] {
+        at(words);
+    }
+    assert!(!text.contains('\u{1b}'), "no escape sequence of a problem's reaches the terminal");
+}
+
+#[test]
+fn markdown_is_a_heading_and_a_table_whatever_the_names() {
+    use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+    let text = Format::Markdown.write(&report());
+    let events: Vec<Event> =
+        Parser::new_ext(&text, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH).collect();
+    let count =
+        |wanted: &dyn Fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    let headings =
+        count(&|event| matches!(event, Event::Start(Tag::Heading { level: HeadingLevel::H3, .. })));
+    assert_eq!(headings, 1, "{text}");
+    // A head and a row for all but the quiet pair, of three cells each.
+    assert_eq!(count(&|event| matches!(event, Event::Start(Tag::TableRow))), 12, "{text}");
+    assert_eq!(count(&|event| matches!(event, Event::Start(Tag::TableCell))), 13 * 3, "{text}");
+    assert_eq!(count(&|event| matches!(event, Event::End(TagEnd::Table))), 1);
+    let is_markup = |event: &Event| {
+        matches!(
+            event,
+            Event::Start(
+                Tag::Link { .. }
+                    | Tag::Emphasis
+                    | Tag::Strong
+                    | Tag::Strikethrough
+                    | Tag::CodeBlock(_)
+            ) | Event::Code(_)
+        )
+    };
+    assert_eq!(count(&is_markup), 0, "{text}");
+    let html: BTreeSet<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::InlineHtml(html) | Event::Html(html) => Some(html.trim().to_owned()),
+            _ => None,
+        })
+        .collect();
+    let own = ["<br>", "<sub>", "</sub>", "<details><summary>1 unchanged</summary>", "</details>"];
+    assert!(html.iter().all(|tag| own.contains(&tag.as_str())), "{html:?}");
+    let words: String = events
+        .iter()
+        .filter_map(|event| if let Event::Text(text) = event { Some(text.as_ref()) } else { None })
+        .collect();
+    assert!(words.contains("<script>alert(1)</script>&amp; *x* _y_"), "{words}");
+}
+
+#[test]
+fn json_is_as_its_schema_says() {
+    let schema: serde_json::Value = serde_json::from_str(json::SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let text = Format::Json.write(&report());
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let problems: Vec<String> = validator
+        .iter_errors(&document)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+    assert_eq!(document["verdict"], "regressed");
+    assert_eq!(document["cases"][1]["verdict"], "regressed");
+    assert_eq!(document["cases"][1]["outcome"]["counts"][0]["head"]["least"], 2);
+    for broken in ["version", "verdict", "cases"] {
+        let mut document = document.clone();
+        document[broken] = serde_json::json!("x");
+        assert!(!validator.is_valid(&document), "{broken}");
+    }
+    let again: GateReport = serde_json::from_str(&text).unwrap();
+    assert_eq!(again, report());
+}
+
+#[test]
+fn junit_is_read_with_its_failures_and_skipped_cases() {
+    let text = Format::Junit.write(&report());
+    let suites = junit_parser::from_reader(text.as_bytes()).unwrap();
+    let suite = &suites.suites[0];
+    assert_eq!((suite.tests, suite.failures, suite.skipped), (13, 3, 3), "{text}");
+    let case = |name: &str| {
+        let case = suite.cases.iter().find(|case| case.original_name.starts_with(name)).unwrap();
+        format!("{:?}", case.status)
+    };
+    assert!(
+        case("queries/regressed").contains("1 → 2 statements"),
+        "{}",
+        case("queries/regressed")
+    );
+    assert!(case("queries/regressed").contains("Failure"));
+    assert!(
+        case("queries/layout").contains("Skipped") && case("queries/layout").contains("layout?")
+    );
+    assert!(case("queries/better").contains("Success"));
+}
