@@ -10,7 +10,9 @@ use std::{
     thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, waitid,
+};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -40,12 +42,10 @@ pub fn handle() -> io::Result<()> {
             // Held until the process is gone: no file is left half written, no child is started.
             let _writing = uninterrupted();
             let children = lock(&CHILDREN);
-            for child in children.iter() {
-                if let Some(pid) = i32::try_from(*child).ok().and_then(Pid::from_raw) {
-                    // It may have ended by itself.
-                    let _ = kill_process(pid, Signal::TERM);
-                }
-            }
+            let pids = children.iter().filter_map(|id| Pid::from_raw(i32::try_from(*id).ok()?));
+            let pids: Vec<Pid> = pids.collect();
+            pids.iter().for_each(|pid| end(*pid));
+            pids.iter().for_each(|pid| await_end(*pid));
             places::remove_own();
             low_level::exit(INTERRUPTED);
         }
@@ -53,6 +53,24 @@ pub fn handle() -> io::Result<()> {
     // What a thread allocates as it starts would be counted in whatever window is open by then.
     let _ = has_started.recv();
     Ok(())
+}
+
+/// Ends a child; if it leads a process group, as a cargo does here, then all that it has started.
+fn end(child: Pid) {
+    let leads = getpgid(Some(child)).is_ok_and(|group| group == child);
+    // It may have ended by itself.
+    let _ = if leads {
+        kill_process_group(child, Signal::TERM)
+    } else {
+        kill_process(child, Signal::TERM)
+    };
+}
+
+/// Waits until a child no longer writes where something is to be removed; its status is left to
+/// whoever else waits for it.
+fn await_end(child: Pid) {
+    // An error says that it is gone.
+    let _ = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
 }
 
 /// While the guard lives, an interrupt waits.

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs, io,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -329,6 +330,8 @@ impl Repository {
             .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(places::target())
             .current_dir(&package)
+            // So that a signal to the gate ends compilers and build scripts too.
+            .process_group(0)
             .stdin(Stdio::null());
         let output = interrupt::output_of_child(&mut command).map_err(|_| failed())?;
         if !output.status.success() {
