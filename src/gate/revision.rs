@@ -225,6 +225,8 @@ impl Repository {
         let committed = self.git(&["rev-parse", "HEAD^{tree}"])?;
         let index = self.folder.join("index");
         self.make(&self.folder.join("objects"))?;
+        // Of a git that was killed; this process alone has the turn.
+        let _ = fs::remove_file(self.folder.join("index.lock"));
         // Only a start that spares hashing what has not changed.
         let _ = fs::copy(&self.git_index, &index);
         let everything = [OsStr::new("add"), OsStr::new("--all"), OsStr::new(".")];
