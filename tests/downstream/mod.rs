@@ -36,6 +36,8 @@ impl Template {
     }
 
     fn make() -> Template {
+        let valgrind = Command::new("valgrind").arg("--version").output();
+        assert!(valgrind.is_ok(), "the gate is tested with valgrind: apt-get install valgrind");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = shared().join("template");
         empty(&folder);

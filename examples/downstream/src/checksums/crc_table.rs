@@ -49,8 +49,8 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| case.point),
     }],
     explanation: "Eight dependent steps a byte became one. That one waits for the table (four to five cycles from \
-                  the first-level cache) where each of the eight takes about three: the gain is about half of the \
-                  ratio of steps.",
+                  the first-level cache, and the shift and xor), where each of the eight takes two to three: the gain \
+                  is about a third of the ratio of steps, more on a message of a few bytes.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
