@@ -240,11 +240,13 @@ fn measure(family: &'static Family, flags: &Flags, selector: &Selector) {
         println!("{verdict}\n");
     }
     let kept = samples::load(&samples::path_of(run.path()));
+    let last = report::Last::here(&found.machine.key);
     let written = kept.and_then(|samples| {
         report::write(&report::Material {
             run: &found,
             samples: &samples,
             other: None,
+            gate: (!last.is_empty()).then_some(&last),
             trends: None,
             families: &known_families(family),
             criterion: Some(&CriterionPages::here()),

@@ -230,10 +230,13 @@ fn report(
         [other, _] => Some(Run::load(other)?),
         _ => None,
     };
+    let run = Run::load(&path)?;
+    let last = report::Last::here(&run.machine.key);
     let page = report::write(&report::Material {
-        run: &Run::load(&path)?,
+        run: &run,
         samples: &samples::load(&samples::path_of(&path))?,
         other: other.as_ref(),
+        gate: (!last.is_empty()).then_some(&last),
         trends,
         families: catalogue,
         criterion: Some(&CriterionPages::here()),

@@ -26,10 +26,18 @@ pub mod timing;
 pub mod verdict;
 pub mod worker;
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
 
 use crate::{
     machine::{Machine, Toolchain},
+    places,
+    results::write_atomically,
     run,
 };
 
@@ -124,19 +132,21 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         }
     };
     let (base, head) = (build(base)?, build(head)?);
-    let start = Instant::now();
+    let (when, start) = (Timestamp::now(), Instant::now());
     let prefix = repository.prefix();
-    let (commit, names) =
-        (head.revision.commit.clone(), [base.revision.name.clone(), head.revision.name.clone()]);
+    let (commit, dirty) = (head.revision.commit.clone(), head.revision.dirty);
+    let names = [base.revision.name.clone(), head.revision.name.clone()];
     let found = comparison::compare(base, head, &prefix, settings, progress)?;
     let [base, head] = names;
     let machine = Machine::current().key;
     Ok(GateReport {
         schema: SCHEMA.to_owned(),
         version: SCHEMA_VERSION,
+        when,
         base,
         head,
         commit,
+        dirty,
         self_test: self_test::last(&machine).map(|last| last.in_words()),
         machine,
         rustc: Toolchain::current().rustc,
@@ -146,6 +156,23 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         notes: found.notes,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Where the last report is kept.
+fn path() -> PathBuf {
+    places::home().join("gate/last.json")
+}
+
+/// Keeps a report for the site's page of the gate.
+pub(crate) fn keep(report: &GateReport) {
+    // It is printed all the same.
+    let _ = write_atomically(&path(), output::json::text(report).as_bytes());
+}
+
+/// The last report on this machine.
+pub fn last(machine: &str) -> Option<GateReport> {
+    let report: GateReport = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
+    (report.machine == machine && report.version == SCHEMA_VERSION).then_some(report)
 }
 
 impl Settings {

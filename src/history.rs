@@ -14,8 +14,11 @@ use jiff::Timestamp;
 
 use crate::{
     format,
+    gate::{self, verdict::GateReport},
+    machine::Toolchain,
     results::{CaseResult, Measured, Run},
     statistics::Interval,
+    trial::Role,
 };
 
 pub use change_points::{ChangePoint, change_points};
@@ -48,7 +51,7 @@ pub struct Origin {
     pub dirty: bool,
     /// Seed of all inputs.
     pub seed: u64,
-    /// What added it: `run`, for a whole result.
+    /// What added it: `run`, for a whole result, or `gate`.
     pub source: String,
 }
 
@@ -121,6 +124,33 @@ impl Recorded {
     }
 }
 
+impl Recorded {
+    /// What a gate has counted of its head: the causes that pairs name, and instructions.
+    pub fn of_gate(report: &GateReport) -> Recorded {
+        let mut readings = Vec::new();
+        for found in &report.cases {
+            let gate::verdict::Outcome::Judged { counts, .. } = &found.outcome else { continue };
+            let is_kept = |count: &&gate::verdict::CountChange| {
+                count.cause == INSTRUCTIONS || found.case.causes.contains(&count.cause)
+            };
+            for count in counts.iter().filter(is_kept) {
+                let side = if count.role == Role::Naive { "naive" } else { "optimized" };
+                let key = &found.case.key;
+                let place = Place {
+                    pair: key.id.clone(),
+                    level: key.level.clone(),
+                    point: key.point,
+                    side: side.to_owned(),
+                    quantity: count.cause.clone(),
+                };
+                let (low, high) = (count.head.least as f64, count.head.most as f64);
+                readings.push((place, Reading { value: low, low, high, mark: None }));
+            }
+        }
+        Recorded { origin: Origin::of_gate(report), readings }
+    }
+}
+
 fn place(pair: &str, level: &str, case: &CaseResult, side: &str, quantity: &str) -> Place {
     Place {
         pair: pair.to_owned(),
@@ -135,7 +165,7 @@ fn readings_of(found: &Measured, at: impl Fn(&str, &str) -> Place) -> Vec<(Place
     let reading = |low, value, high| Reading { value, low, high, mark: found.mark.clone() };
     let of = |gain: &Interval| reading(gain.low, gain.estimate, gain.high);
     let mut readings = vec![(at("naive", GAIN), of(&found.gain))];
-    let reference = found.side(crate::trial::Role::Reference);
+    let reference = found.side(Role::Reference);
     if let Some((side, gain)) = reference.zip(found.against_reference) {
         readings.push((at(&side.name, GAIN), of(&gain)));
     }
@@ -164,6 +194,21 @@ impl Origin {
             dirty: run.revision.dirty,
             seed: run.seed,
             source: "run".to_owned(),
+        }
+    }
+
+    /// Of a gate.
+    pub fn of_gate(report: &GateReport) -> Origin {
+        Origin {
+            key: format!("gate-{}", report.when),
+            started: report.when,
+            machine_key: report.machine.clone(),
+            rustc: report.rustc.clone(),
+            rustflags: Toolchain::current().rustflags,
+            commit: Some(report.commit.clone()),
+            dirty: report.dirty,
+            seed: report.cases.first().map_or(0, |found| found.case.key.seed),
+            source: "gate".to_owned(),
         }
     }
 

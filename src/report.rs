@@ -10,6 +10,7 @@ mod comparison;
 mod figures;
 mod finding;
 mod front;
+mod gate;
 mod machine;
 mod pair;
 mod scaling;
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub use finding::gain_at_headline;
+pub use gate::Last;
 
 /// Names the files of a site, so that the next one knows which of them are a site's.
 const MANIFEST: &str = "site.txt";
@@ -46,6 +48,8 @@ pub struct Material<'a> {
     pub samples: &'a [Sample],
     /// Another run to compare it with.
     pub other: Option<&'a Run>,
+    /// The last verdicts of the gate, if there are any.
+    pub gate: Option<&'a Last>,
     /// The lines of a history, if their trends shall be shown.
     pub trends: Option<&'a [Line]>,
     /// The pairs that this build knows; each is a row, measured or not.
@@ -94,6 +98,9 @@ pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
     files.insert("index.html".to_owned(), front::page(material).into_bytes());
     files.insert("scaling.html".to_owned(), scaling::page(material).into_bytes());
     files.insert("machine.html".to_owned(), machine::page(material).into_bytes());
+    if let Some(last) = material.gate {
+        files.insert("gate.html".to_owned(), gate::page(material, last).into_bytes());
+    }
     if let Some(lines) = material.trends {
         files.insert("trends.html".to_owned(), trends::page(material, lines).into_bytes());
     }

@@ -1,6 +1,7 @@
 //! The pages of the report: made from planted results, read as text and in a real browser.
 
 mod lines;
+mod verdicts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,7 @@ use worthit::{
     load::Load,
     machine::Machine,
     pair::Metric,
-    report::{Material, pages, write},
+    report::{Last, Material, pages, write},
     results::{
         CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
     },
@@ -161,7 +162,16 @@ fn full_run() -> Run {
 }
 
 fn material<'a>(run: &'a Run, samples: &'a [Sample], folder: &'a Path) -> Material<'a> {
-    Material { run, samples, other: None, trends: None, families: &[], criterion: None, folder }
+    Material {
+        run,
+        samples,
+        other: None,
+        gate: None,
+        trends: None,
+        families: &[],
+        criterion: None,
+        folder,
+    }
 }
 
 fn site(run: &Run) -> BTreeMap<String, String> {
@@ -539,6 +549,7 @@ fn every_kind_of_page_holds_in_a_browser() {
     for name in HOSTILE {
         lines.push(lines::line(&format!("{name}/{name}"), u64::MAX, "gain", name, &lines::step(9)));
     }
+    let last = Last { report: Some(verdicts::report()), self_test: Some(verdicts::self_test()) };
     let sites: [(Run, Vec<Sample>, Vec<&'static Family>); 3] = [
         (hostile_run(), vec![], CATALOGUE.to_vec()),
         (empty_run(), vec![], CATALOGUE.to_vec()),
@@ -551,6 +562,7 @@ fn every_kind_of_page_holds_in_a_browser() {
             run,
             samples: kept,
             other: Some(&other),
+            gate: Some(&last),
             trends: Some(&lines),
             families,
             criterion,
@@ -559,6 +571,30 @@ fn every_kind_of_page_holds_in_a_browser() {
         .unwrap();
         check_in_browser(&folder);
     }
+}
+
+#[test]
+fn the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
+    let run = full_run();
+    let page_of = |last: &Last| {
+        let mut material = material(&run, &[], Path::new("reports"));
+        material.gate = Some(last);
+        String::from_utf8(pages(&material)["gate.html"].clone()).unwrap()
+    };
+    let both = Last { report: Some(verdicts::report()), self_test: Some(verdicts::self_test()) };
+    let page = text(&page_of(&both));
+    for words in [
+        "3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
+        "optimized: 1 → 2 statements (+100.0 %)",
+        "0 alarms in 1,056 comparisons without a change",
+        "0 of 48 runs without a change failed",
+    ] {
+        assert!(page.contains(words), "`{words}` in {page}");
+    }
+    let neither = text(&page_of(&Last::default()));
+    assert!(neither.contains("worthit gate --against main"), "{neither}");
+    assert!(neither.contains("worthit gate --self-test"), "{neither}");
+    assert!(!site(&run).contains_key("gate.html"), "no page without a gate");
 }
 
 #[test]

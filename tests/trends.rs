@@ -21,6 +21,7 @@ fn site(trends: Option<&[Line]>) -> BTreeMap<String, String> {
         samples: &[],
         other: None,
         trends,
+        gate: None,
         families: &[],
         criterion: None,
         folder: Path::new("reports"),

@@ -24,6 +24,8 @@ use crate::{
 };
 
 use super::CliError;
+#[cfg(feature = "history")]
+use crate::history::{History, HistoryError, Recorded};
 
 /// Exit status where a pair regressed.
 const REGRESSED: u8 = 1;
@@ -78,6 +80,10 @@ pub struct GateArguments {
     /// Write another form to a file as well: `markdown=summary.md`. May be repeated.
     #[arg(long, value_name = "FORMAT=FILE")]
     output: Vec<Output>,
+    /// Add what is counted of the head to a history.
+    #[cfg(feature = "history")]
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// What cargo is told when it builds: `-- --features x`.
     #[arg(last = true)]
     cargo_arguments: Vec<String>,
@@ -157,6 +163,13 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
         require_writable(path).map_err(|error| failed(path, error))?;
     }
     let report = gate::run(&settings, progress)?;
+    gate::keep(&report);
+    #[cfg(feature = "history")]
+    if let Some(path) = &arguments.history {
+        let added =
+            History::open(path).and_then(|mut history| history.append(&Recorded::of_gate(&report)));
+        added.map_err(GateCommandError::History)?;
+    }
     for Output { format, path } in &arguments.output {
         let written = write_atomically(path, format.write(&report).as_bytes());
         written.map_err(|error| failed(path, error))?;
@@ -191,6 +204,10 @@ pub enum GateCommandError {
     /// An output cannot be written.
     #[error(transparent)]
     Output(#[from] ResultError),
+    /// The history cannot be used.
+    #[cfg(feature = "history")]
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }
 
 impl GateCommandError {

@@ -4,11 +4,7 @@
 //! runs: counters are zeroed when its [`Window`](crate::trial::Window) opens and dumped when it
 //! closes, so neither the harness nor the preparation is in the count, and all threads are.
 
-use std::{
-    ffi::OsString,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, fs, io, path::Path};
 
 /// Client requests of callgrind (valgrind manual, "Callgrind specific client requests"): the
 /// letters `CT`, then a number.
@@ -91,7 +87,7 @@ pub fn totals(folder: &Path) -> io::Result<Vec<u64>> {
     }
 }
 
-fn no_total(path: &PathBuf) -> io::Error {
+fn no_total(path: &Path) -> io::Error {
     io::Error::other(format!("{} has no line `totals:` with a number", path.display()))
 }
 

@@ -235,20 +235,20 @@ pub(super) fn recount(
         };
         let suspects = of(&|pair| nth < causes && (open(pair, false) || disagrees(pair)));
         let suspects_by_instructions = of(&|pair| nth < instructions && open(pair, true));
-        let ids = |pairs: &[&'_ Matched], id: fn(&Matched) -> &str| -> Vec<String> {
-            pairs.iter().map(|pair| id(pair).to_owned()).collect()
-        };
-        let sides: [(&Subject, &mut BuildCounts, fn(&Matched) -> &str); 2] =
-            [(base, &mut *base_counts, base_id), (head, &mut *head_counts, head_id)];
-        for (subject, counts, id) in sides {
-            let (by_causes, by_instructions) =
-                (ids(&suspects, id), ids(&suspects_by_instructions, id));
+        let again = |subject: &Subject, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
+            let ids = |pairs: &[&'_ Matched]| -> Vec<String> {
+                pairs.iter().map(|pair| id(pair).to_owned()).collect()
+            };
+            let (by_causes, by_instructions) = (ids(&suspects), ids(&suspects_by_instructions));
             let by_causes: Vec<&str> = by_causes.iter().map(String::as_str).collect();
             let by_instructions: Vec<&str> = by_instructions.iter().map(String::as_str).collect();
             counts.add_causes(&subject.build, &by_causes, settings.seed, None)?;
             // What fails now has failed before, and was noted.
             counts.merge(count_instructions(subject, &by_instructions).0);
-        }
+            Ok::<_, GateError>(())
+        };
+        again(base, base_counts, base_id)?;
+        again(head, head_counts, head_id)?;
     }
     Ok(())
 }

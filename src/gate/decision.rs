@@ -23,6 +23,8 @@ const CONFIRMATION: [(usize, usize); CONFIRMATIONS] = [(16, 60), (40, 160)];
 /// Confirmations are planned for a change of 5/3 of the relevant size (5 % for 3 %), whose distance from
 /// half the relevant size, which is tested, is this many relevant sizes.
 const LIKELY_SEEN: f64 = 5.0 / 3.0 - 0.5;
+/// Share of what a screen has seen that is taken for granted when a confirmation is planned.
+const NOT_LUCK: f64 = 0.7;
 /// Each side of the interval that is shown, and that the screen decides by.
 const SHOWN_ALPHA: f64 = 0.025;
 
@@ -172,10 +174,13 @@ impl Samples {
         self.wanted(rule.threshold() * LIKELY_SEEN.max(seen / rule.threshold())) > longest
     }
 
+    /// Restarts of the next confirmation: fewer where the screen has seen a large change, of which
+    /// a part is taken to be luck.
     fn planned(&self, rule: &Rule, (least, most): (usize, usize)) -> usize {
         // Enough that the smallest possible p is within the level.
         let possible = (-rule.alpha().log2()).ceil() as usize + 2;
-        let wanted = self.wanted(rule.threshold() * LIKELY_SEEN);
+        let seen = NOT_LUCK * centre(&self.screen).estimate - rule.threshold() / 2.0;
+        let wanted = self.wanted(seen.max(rule.threshold() * LIKELY_SEEN));
         wanted.clamp(least.max(possible), most.max(possible))
     }
 

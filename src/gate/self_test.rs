@@ -8,8 +8,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -28,11 +28,12 @@ use super::{
     revision::{Repository, Revision},
     scratch,
     subject::Subject,
-    timing::Program,
+    timing::{self, Program},
     verdict::{CountChange, INSTRUCTIONS, Verdict, judge_time},
 };
 use crate::{
     causes::{self, planted::PLANTABLE},
+    format,
     machine::Machine,
     pair::Metric,
     places,
@@ -118,24 +119,6 @@ pub struct Caught {
     pub undecided: usize,
 }
 
-/// What bounds a pair, as its counts and threads tell.
-fn class(counts: &BuildCounts, id: &str, threads: usize) -> &'static str {
-    let counts = counts.by_pair.get(id);
-    let does = |cause: causes::Cause| {
-        let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
-        JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
-    };
-    if threads > 1 {
-        "threads"
-    } else if does(causes::STATEMENTS) {
-        "SQLite"
-    } else if does(causes::FSYNCS) || does(causes::WRITE_CALLS) || does(causes::READ_CALLS) {
-        "file"
-    } else {
-        "CPU"
-    }
-}
-
 /// Tests the gate on the working tree.
 ///
 /// # Errors
@@ -156,7 +139,14 @@ pub fn run(
     let start = Instant::now();
     progress("counting");
     comparison::count(&mut subject, settings, &mut notes)?;
-    let test = Test { subject: &subject, settings, pairs: pairs(&subject, settings) };
+    let pairs = pairs(&subject, settings);
+    let threads = pairs.iter().filter_map(|pair| {
+        let key = &pair.head.as_ref()?.key;
+        let pace = timing::pace(subject.program(&key.id), key, Role::Optimized).ok()?;
+        Some((key.id.clone(), pace.threads))
+    });
+    let threads = threads.collect();
+    let test = Test { subject: &subject, settings, pairs, threads };
     let mut found = SelfTest {
         when: Timestamp::now(),
         machine: Machine::current().key,
@@ -183,15 +173,15 @@ pub fn run(
             let failed = test.null_run(name, variant, &mut found)?;
             found.failed_runs.0 += usize::from(failed);
             found.failed_runs.1 += 1;
+            found.seconds = start.elapsed().as_secs_f64();
+            found.keep();
         }
     }
     found.load_average = crate::load::LoadProbe::start().load().load_average;
     found.seconds = start.elapsed().as_secs_f64();
     notes.dedup();
     found.notes = notes;
-    let text = serde_json::to_vec_pretty(&found).unwrap_or_default();
-    // It has been printed all the same.
-    let _ = write_atomically(&path(), &text);
+    found.keep();
     Ok(found)
 }
 
@@ -206,6 +196,9 @@ pub fn last(machine: &str) -> Option<SelfTest> {
     (found.machine == machine).then_some(found)
 }
 
+/// A change to an exported package.
+type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
+
 /// Builds that nothing tells from the head.
 fn variants(
     repository: &Repository,
@@ -216,8 +209,8 @@ fn variants(
     progress: &mut dyn FnMut(&str),
 ) -> Vec<(String, Subject)> {
     let first = subject.cases.first().map(|case| case.key.id.clone()).unwrap_or_default();
-    let with_pair = |package: &std::path::Path| scratch::add_pair(package, &first);
-    let kinds: [(&str, &dyn Fn(&std::path::Path) -> std::io::Result<()>); 3] = [
+    let with_pair = |package: &Path| scratch::add_pair(package, &first);
+    let kinds: [(&str, Change<'_>); 3] = [
         ("the same build", &|_| Ok(())),
         ("a scratch pair added", &with_pair),
         ("functions placed differently", &scratch::place_differently),
@@ -250,6 +243,8 @@ struct Test<'a> {
     subject: &'a Subject,
     settings: &'a Settings,
     pairs: Vec<Matched>,
+    /// Threads of the optimized sides.
+    threads: BTreeMap<String, usize>,
 }
 
 /// Whether what is counted of a pair beside its own causes is judged.
@@ -260,6 +255,24 @@ fn is_counted(case: &GateCase) -> bool {
 impl Test<'_> {
     fn ids(&self) -> Vec<&str> {
         self.pairs.iter().filter_map(|pair| Some(pair.head.as_ref()?.key.id.as_str())).collect()
+    }
+
+    /// What bounds a pair, as its counts and threads tell.
+    fn class(&self, id: &str) -> &'static str {
+        let counts = self.subject.counts.by_pair.get(id);
+        let does = |cause: causes::Cause| {
+            let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
+            JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
+        };
+        if self.threads.get(id).is_some_and(|threads| *threads > 1) {
+            "threads"
+        } else if does(causes::STATEMENTS) {
+            "SQLite"
+        } else if does(causes::FSYNCS) || does(causes::WRITE_CALLS) || does(causes::READ_CALLS) {
+            "file"
+        } else {
+            "CPU"
+        }
     }
 
     fn rule(&self) -> Rule {
@@ -292,7 +305,7 @@ impl Test<'_> {
                     .filter(|change| change.role == Role::Optimized && change.cause == cause)
                     .map(|change| change.verdict)
                     .max();
-                let class = class(&self.subject.counts, &case.key.id, 1);
+                let class = self.class(&case.key.id);
                 found.add(name, "one more", class, verdict.unwrap_or(Verdict::Unchanged));
             }
         }
@@ -327,7 +340,7 @@ impl Test<'_> {
                     return Vec::new();
                 };
                 let per_step = of(&some).saturating_sub(of(&none)) as f64 / TRIAL_STEPS as f64;
-                let class = class(&self.subject.counts, id, 1);
+                let class = self.class(id);
                 let verdict = |size: f64| {
                     let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
                     let counts = count(steps)?;
@@ -366,7 +379,7 @@ impl Test<'_> {
                         break;
                     }
                 };
-                let class = class(&self.subject.counts, &case.key.id, contest.threads());
+                let class = self.class(&case.key.id);
                 let start = Instant::now();
                 for after in AFTER {
                     contest.decide(&self.rule(), start + after);
@@ -461,6 +474,13 @@ impl SelfTest {
         }
     }
 
+    /// Keeps what is found so far.
+    fn keep(&self) {
+        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        // It is printed all the same.
+        let _ = write_atomically(&path(), &text);
+    }
+
     /// The whole in a sentence, for those who read a verdict.
     pub fn in_words(&self) -> String {
         let alarms = self.nulls.values().map(|n| n.alarms_by_counts + n.alarms_by_time);
@@ -475,7 +495,7 @@ impl SelfTest {
              instructions, {} planted 5 % and {} planted 10 % of time",
             self.when.strftime("%Y-%m-%d"),
             alarms.sum::<usize>(),
-            self.null_comparisons(),
+            format::count(self.null_comparisons() as u64),
             of("instructions", "1 %"),
             of("time after 10 s", "5 %"),
             of("time after 3 s", "10 %")

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -317,12 +318,16 @@ pub struct GateReport {
     pub schema: String,
     /// Version of the schema.
     pub version: u64,
+    /// When it began.
+    pub when: Timestamp,
     /// The base, as it is shown.
     pub base: String,
     /// The head, as it is shown.
     pub head: String,
     /// Commit that the head is, or is based on.
     pub commit: String,
+    /// Whether the head has changes that are not committed.
+    pub dirty: bool,
     /// Machine key.
     pub machine: String,
     /// Compiler.

@@ -37,6 +37,8 @@ pub struct Shell {
     pub here: &'static str,
     /// Whether there is a page that compares two results.
     pub has_comparison: bool,
+    /// Whether there is a page of the gate.
+    pub has_gate: bool,
     /// Whether there is a page of trends.
     pub has_trends: bool,
 }
@@ -49,6 +51,7 @@ impl Shell {
             root: "",
             here,
             has_comparison: material.other.is_some(),
+            has_gate: material.gate.is_some(),
             has_trends: material.trends.is_some(),
         }
     }
@@ -74,10 +77,12 @@ impl Shell {
             ("index.html", "Catalogue"),
             ("scaling.html", "Scaling"),
             ("machine.html", "Machine"),
+            ("gate.html", "Gate"),
             ("trends.html", "Trends"),
             ("compare.html", "Comparison"),
         ];
         let shown = all.into_iter().filter(|(page, _)| match *page {
+            "gate.html" => self.has_gate,
             "trends.html" => self.has_trends,
             "compare.html" => self.has_comparison,
             _ => true,
