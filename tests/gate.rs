@@ -184,6 +184,14 @@ fn an_unknown_revision_is_named_and_of_a_shallow_clone_its_history_is_asked_for(
 }
 
 #[test]
+fn the_unit_tests_of_the_command_are_not_taken_for_it() {
+    let repository = Repository::new();
+    // Cargo's default, with which `--benches` builds them.
+    repository.edit("Cargo.toml", "bench = false # as for the library\n", "");
+    repository.judge("--against main").assert(0, &[" of 3 pairs"]);
+}
+
+#[test]
 fn outside_of_a_repository_nothing_is_judged() {
     let repository = Repository::outside_git();
     let judgement = repository.judge("--against main");

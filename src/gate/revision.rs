@@ -354,7 +354,9 @@ impl Repository {
     ) -> Result<Build, RevisionError> {
         let executables = |kind: &'static str| {
             artifacts.iter().filter_map(move |artifact| {
-                let is_it = artifact.target.kind.iter().any(|of| of == kind);
+                // Of a binary that is not kept out of them, `--benches` also builds its unit tests.
+                let is_tests = kind == "bin" && artifact.profile.test;
+                let is_it = artifact.target.kind.iter().any(|of| of == kind) && !is_tests;
                 is_it.then_some((artifact.target.name.clone(), artifact.executable.clone()?))
             })
         };
@@ -456,7 +458,13 @@ struct Built {
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,
+    profile: Profile,
     executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
 }
 
 #[derive(Deserialize)]
