@@ -100,6 +100,10 @@ fn fail(status: i32, message: &str) -> ! {
     exit(status)
 }
 
+fn fail_unproven(problem: &str) -> ! {
+    fail(1, &format!("{problem}\nIt was not timed; the run ends here."))
+}
+
 fn own_executable() -> Command {
     let exe = std::env::current_exe();
     Command::new(exe.unwrap_or_else(|error| fail(1, &format!("cannot find itself: {error}"))))
@@ -169,7 +173,7 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
             if runs && cases::roles(entry).into_iter().any(selected) {
                 match proven(entry, &case) {
                     Ok(proven) => trial = Some(proven),
-                    Err(NotReady::Unproven(problem)) => fail(1, &problem),
+                    Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
                     Err(NotReady::Unavailable(reason)) => {
                         eprintln!(
                             "{} {}: {reason}",
@@ -464,7 +468,7 @@ impl Bench<'_> {
             Err(NotReady::Unavailable(reason)) => {
                 return (Outcome::Unavailable { reason }, Vec::new());
             }
-            Err(NotReady::Unproven(problem)) => fail(1, &problem),
+            Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
         };
         let roles: Vec<Role> = cases::roles(entry)
             .into_iter()

@@ -101,8 +101,13 @@ pub enum GateError {
         problem: String,
     },
     /// A filter selects nothing.
-    #[error("neither revision has a pair called `{0}`; `worthit list` names all")]
-    UnknownPair(String),
+    #[error("neither revision has a pair called `{asked}`{hint}; `worthit list` names all")]
+    UnknownPair {
+        /// What was asked for.
+        asked: String,
+        /// What may have been meant.
+        hint: String,
+    },
 }
 
 /// Compares the working tree with the revision, and tells `progress` what is being done.

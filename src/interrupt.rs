@@ -6,18 +6,20 @@
 use std::{
     io,
     process::{Child, Command, ExitStatus},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, waitid,
+};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
     low_level,
 };
 
-use crate::places;
+use crate::{causes, places};
 
 /// Exit status after an interrupt: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -31,22 +33,44 @@ static WRITING: Mutex<()> = Mutex::new(());
 /// If the handlers cannot be installed.
 pub fn handle() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (started, has_started) = mpsc::channel();
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        causes::exclude_thread();
+        // Nobody to tell is nobody who waits.
+        let _ = started.send(());
         if signals.forever().next().is_some() {
             // Held until the process is gone: no file is left half written, no child is started.
             let _writing = uninterrupted();
             let children = lock(&CHILDREN);
-            for child in children.iter() {
-                if let Some(pid) = i32::try_from(*child).ok().and_then(Pid::from_raw) {
-                    // It may have ended by itself.
-                    let _ = kill_process(pid, Signal::TERM);
-                }
-            }
+            let pids = children.iter().filter_map(|id| Pid::from_raw(i32::try_from(*id).ok()?));
+            let pids: Vec<Pid> = pids.collect();
+            pids.iter().for_each(|pid| end(*pid));
+            pids.iter().for_each(|pid| await_end(*pid));
             places::remove_own();
             low_level::exit(INTERRUPTED);
         }
     })?;
+    // What a thread allocates as it starts would be counted in whatever window is open by then.
+    let _ = has_started.recv();
     Ok(())
+}
+
+/// Ends a child; if it leads a process group, as a cargo does here, then all that it has started.
+fn end(child: Pid) {
+    let leads = getpgid(Some(child)).is_ok_and(|group| group == child);
+    // It may have ended by itself.
+    let _ = if leads {
+        kill_process_group(child, Signal::TERM)
+    } else {
+        kill_process(child, Signal::TERM)
+    };
+}
+
+/// Waits until a child no longer writes where something is to be removed; its status is left to
+/// whoever else waits for it.
+fn await_end(child: Pid) {
+    // An error says that it is gone.
+    let _ = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
 }
 
 /// While the guard lives, an interrupt waits.

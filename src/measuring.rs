@@ -47,18 +47,15 @@ pub fn prepared(entry: &Entry, case: &NamedCase) -> Result<Trial, NotReady> {
 }
 
 fn ready(entry: &Entry, case: &NamedCase, prove: bool) -> Result<Trial, NotReady> {
-    let place = format!("{} at {} {}", entry.id, case.case.point, case.level);
+    let level = if case.level.is_empty() { String::new() } else { format!(" {}", case.level) };
+    let place = format!("{} at {}{level}", entry.id, case.case.point);
     let unproven = |problem: String| NotReady::Unproven(format!("{place}: {problem}"));
     let made = catch_unwind(AssertUnwindSafe(|| {
         let trial = (entry.prepare)(&case.case);
         let mut trial = trial.map_err(|Unavailable(reason)| NotReady::Unavailable(reason))?;
-        trial
-            .check_size(case.case.point)
-            .map_err(|error| unproven(format!("{error}; it was not timed")))?;
+        trial.check_size(case.case.point).map_err(|error| unproven(error.to_string()))?;
         if prove {
-            trial.verify().map_err(|error| {
-                unproven(format!("{error}\nIt was not timed; the run ends here."))
-            })?;
+            trial.verify().map_err(|error| unproven(error.to_string()))?;
         }
         Ok(trial)
     }));

@@ -1,7 +1,8 @@
 //! `worthit gate`: its flags, and what it exits with.
 
 use std::{
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
     time::{Duration, Instant},
@@ -157,6 +158,10 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
         let found = self_test::run(&settings, extent, progress)?;
         return Ok((output::self_test::text(&found), ExitCode::SUCCESS));
     }
+    let failed = |path: &Path, error| ResultError::Write { path: path.to_owned(), error };
+    for Output { path, .. } in &arguments.output {
+        require_writable(path).map_err(|error| failed(path, error))?;
+    }
     let report = gate::run(&settings, progress)?;
     gate::keep(&report);
     #[cfg(feature = "history")]
@@ -167,9 +172,20 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
     }
     for Output { format, path } in &arguments.output {
         let written = write_atomically(path, format.write(&report).as_bytes());
-        written.map_err(|error| ResultError::Write { path: path.clone(), error })?;
+        written.map_err(|error| failed(path, error))?;
     }
     Ok((arguments.format.write(&report), status(&report)))
+}
+
+/// Tells early what would else be told after minutes, with nothing to show for them.
+fn require_writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder).map(drop)
 }
 
 fn status(report: &GateReport) -> ExitCode {

@@ -20,7 +20,7 @@ use super::{
         Breach, CaseReport, CountChange, INSTRUCTIONS, Outcome, Time, judge_count, judge_time,
     },
 };
-use crate::{machine::Machine, trial::Role};
+use crate::{family::nearest, machine::Machine, trial::Role};
 
 /// How often causes and instructions that differ are counted again in both builds: what varies by
 /// itself is then known as such.
@@ -133,7 +133,10 @@ fn select(matched: Vec<Matched>, ids: &[String]) -> Result<Vec<Matched>, GateErr
         })
     };
     if let Some(unknown) = ids.iter().find(|id| !matched.iter().any(|pair| is(pair, id))) {
-        return Err(GateError::UnknownPair(unknown.clone()));
+        let cases = matched.iter().filter_map(|pair| pair.head.as_ref().or(pair.base.as_ref()));
+        let hint = nearest(unknown, cases.map(|case| case.key.id.as_str()));
+        let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+        return Err(GateError::UnknownPair { asked: unknown.clone(), hint });
     }
     let selected = |pair: &Matched| ids.is_empty() || ids.iter().any(|id| is(pair, id));
     Ok(matched.into_iter().filter(selected).collect())

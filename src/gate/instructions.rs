@@ -7,7 +7,7 @@ use super::{
     client::{Worker, WorkerError},
     protocol::{CaseKey, Planted},
 };
-use crate::trial::Role;
+use crate::{places, trial::Role};
 
 /// Iterations of a side that are counted.
 const ITERATIONS: u64 = 3;
@@ -29,7 +29,8 @@ pub fn count(
     planted: Option<Planted>,
 ) -> Result<Vec<(Role, u64)>, WorkerError> {
     let failed = |said: String| WorkerError::Failed { program: program.to_owned(), said };
-    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    // Gone also if this process is interrupted.
+    let folder = places::scratch().map_err(|error| failed(error.to_string()))?;
     let mut worker = Worker::start_counted(program, folder.path())?;
     worker.prepare(case, false)?;
     let mut found = Vec::new();

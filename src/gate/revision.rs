@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs, io,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -224,6 +225,8 @@ impl Repository {
         let committed = self.git(&["rev-parse", "HEAD^{tree}"])?;
         let index = self.folder.join("index");
         self.make(&self.folder.join("objects"))?;
+        // Of a git that was killed; this process alone has the turn.
+        let _ = fs::remove_file(self.folder.join("index.lock"));
         // Only a start that spares hashing what has not changed.
         let _ = fs::copy(&self.git_index, &index);
         let everything = [OsStr::new("add"), OsStr::new("--all"), OsStr::new(".")];
@@ -329,6 +332,8 @@ impl Repository {
             .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(places::target())
             .current_dir(&package)
+            // So that a signal to the gate ends compilers and build scripts too.
+            .process_group(0)
             .stdin(Stdio::null());
         let output = interrupt::output_of_child(&mut command).map_err(|_| failed())?;
         if !output.status.success() {
@@ -349,7 +354,9 @@ impl Repository {
     ) -> Result<Build, RevisionError> {
         let executables = |kind: &'static str| {
             artifacts.iter().filter_map(move |artifact| {
-                let is_it = artifact.target.kind.iter().any(|of| of == kind);
+                // Of a binary that is not kept out of them, `--benches` also builds its unit tests.
+                let is_tests = kind == "bin" && artifact.profile.test;
+                let is_it = artifact.target.kind.iter().any(|of| of == kind) && !is_tests;
                 is_it.then_some((artifact.target.name.clone(), artifact.executable.clone()?))
             })
         };
@@ -451,7 +458,13 @@ struct Built {
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,
+    profile: Profile,
     executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
 }
 
 #[derive(Deserialize)]

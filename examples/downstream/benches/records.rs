@@ -1,0 +1,3 @@
+fn main() {
+    worthit::bench::run(&pairs::records::FAMILY);
+}

@@ -1,0 +1,7 @@
+//! Records of a log: read, joined, made unique.
+
+worthit::family! {
+    "records": "Handle records without waste";
+    distinct_ids,
+    join_fields,
+}

@@ -1,0 +1,117 @@
+//! The distinct ids of a log, ascending: sort first, then drop neighbours.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+use worthit::{
+    causes::{self, Counted},
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Shape, Side, Unavailable,
+    },
+    trial::{Role, Trial, by_value},
+};
+
+pub const PAIR: Pair = Pair {
+    title: "Make ids unique by sorting",
+    review: Review {
+        smell: "`if !seen.contains(&id) { seen.push(id) }` in a loop, sorted afterwards.",
+        remedy: "`ids.sort_unstable(); ids.dedup();`",
+        keep_naive_when: "There are a few hundred ids, up to where a vectorised scan keeps up with a sort, or only a \
+                          handful of distinct ones among many.",
+        costs: "The order of first occurrence is lost (here it is not wanted).",
+        lint: None,
+    },
+    naive: Side { summary: "scan a Vec of what was seen, then sort it", growth: Growth::Quadratic },
+    optimized: Side { summary: "sort_unstable and dedup", growth: Growth::Linear },
+    axis: Axis {
+        name: "records",
+        unit: "records",
+        is_size: true,
+        points: Points::Fixed { default: &[8, 64, 512, 4_096], deep: &[16_384] },
+    },
+    parameter: None,
+    unit: "record",
+    peer: None,
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: causes::COMPARISONS,
+        // Half of the records bring a new id, which is compared with all before it.
+        naive: Count::AtLeast(|case| case.point * case.point / 16),
+        // n log₂ n of the sort and n of the dedup.
+        optimized: Count::AtMost(|case| 2 * case.point * u64::from(case.point.ilog2() + 1)),
+    }],
+    explanation: "A scan compares each id with a quarter to a half of the ids on average, a sort with log₂ n of \
+                  them. A comparison of a scan is vectorised and costs a twentieth of a sort's, so the gain is about a \
+                  twentieth of the ratio of comparisons, and there is none in the middle of the sweep.",
+    limit: Limit::BytesStreamed(|case| 8 * case.point),
+    proof: Proof { resources: Resources::Memory, max_size: 300 },
+    prepare,
+};
+
+/// The distinct ids, ascending.
+fn naive<T: Copy + Ord>(ids: Vec<T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for id in ids {
+        if !seen.contains(&id) {
+            seen.push(id);
+        }
+    }
+    seen.sort_unstable();
+    seen
+}
+
+/// The distinct ids, ascending.
+fn optimized<T: Copy + Ord>(mut ids: Vec<T>) -> Vec<T> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Each id occurs in two records on average, anywhere in the log.
+fn input(case: &Case) -> Vec<u64> {
+    let count = case.point;
+    if case.shape != Shape::Realistic {
+        return case.values(count as usize);
+    }
+    let (distinct, mut rng) = (case.values((count / 2).max(1) as usize), case.rng("records"));
+    (0..count).map(|_| distinct[rng.random_range(0..distinct.len())]).collect()
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let ids = Arc::new(input(case));
+    let counted: Vec<_> = ids.iter().copied().map(Counted).collect();
+    let trial = Trial::new(ids.len() as u64, by_value(&ids, naive), by_value(&ids, optimized));
+    Ok(trial.units(ids.len() as u64).counting(move |role, counts| {
+        let ids = counted.clone();
+        let comparisons = causes::comparisons_during(|| match role {
+            Role::Naive => naive(ids),
+            _ => optimized(ids),
+        });
+        counts.set(causes::COMPARISONS, comparisons);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        for distinct in [naive, optimized] {
+            assert_eq!(distinct(vec![3_u64, 1, 3, 2, 1, 3]), [1, 2, 3]);
+            assert!(distinct(vec![]).is_empty());
+            assert_eq!(distinct(vec![7; 100]), [7]);
+        }
+    }
+
+    #[test]
+    fn trap_the_scan_is_not_shortened_by_few_distinct_ids() {
+        for point in [512, 4_096] {
+            let ids = input(&Case::realistic(point, 0, 1));
+            assert!(!ids.is_sorted(), "a sorted log is sorted in no time");
+            let distinct = optimized(ids).len() as u64;
+            assert!((point / 3..point / 2).contains(&distinct), "{distinct} of {point}");
+        }
+    }
+}
