@@ -18,6 +18,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::protocol::VERSION;
 use crate::{interrupt, places};
 
 /// Builds that are kept.
@@ -386,21 +387,40 @@ impl Repository {
         Ok(Build { benches, counter, folder: folder.to_owned() })
     }
 
-    /// Same key, same binaries: of the tree, the toolchain, and whatever cargo is told.
+    /// Same key, same binaries: of the tree, the toolchain, whatever cargo is told, and what this gate
+    /// makes of a build.
     fn build_key(&self, revision: &Revision, what: &str) -> String {
         let version = Command::new("rustc").arg("-vV").output();
         let version = version.map(|output| output.stdout).unwrap_or_default();
         let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
         let flags = flags.map(|name| format!("{name}={:?}", std::env::var_os(name)));
+        let gate = concat!(env!("CARGO_PKG_VERSION"), " of the gate");
         let mut hash = Sha256::new();
-        for part in [&revision.tree, what, &self.command, &self.prefix()] {
+        for part in [&revision.tree, what, &self.command, &self.prefix(), gate] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
+        hash.update(VERSION.to_le_bytes());
         hash.update(&version);
         hash.update(flags.join("\n").as_bytes());
         hash.update(self.cargo_arguments.join("\n").as_bytes());
+        for configuration in self.cargo_configurations() {
+            hash.update(configuration);
+        }
         BASE64_URL_SAFE_NO_PAD.encode(&hash.finalize()[..18]).trim_start_matches('-').to_owned()
+    }
+
+    /// Cargo's configuration files that hold in the exported tree but are not in it: those of the
+    /// folders above, and of cargo's home.
+    fn cargo_configurations(&self) -> Vec<Vec<u8>> {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+        let above = self.folder.ancestors().map(|folder| folder.join(".cargo"));
+        let folders = above.chain(home);
+        folders
+            .flat_map(|folder| [folder.join("config.toml"), folder.join("config")])
+            .filter_map(|file| fs::read(file).ok())
+            .collect()
     }
 
     /// Removes all builds but the latest and `kept`.
