@@ -250,11 +250,12 @@ fn voluntary_context_switches() -> i64 {
     usage().ru_nvcsw
 }
 
-/// Time that the code of all threads of this process has had on a CPU so far, the kernel's on
-/// their behalf left out.
-pub(crate) fn user_time() -> Duration {
-    let user = usage().ru_utime;
-    Duration::new(user.tv_sec as u64, user.tv_usec as u32 * 1_000)
+/// Time that all threads of this process have had on a CPU so far, the kernel on their behalf
+/// included.
+pub(crate) fn cpu_time() -> Duration {
+    let usage = usage();
+    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
+    of(usage.ru_utime) + of(usage.ru_stime)
 }
 
 /// What this process has used so far.

@@ -237,6 +237,41 @@ fn an_output_that_cannot_be_written_is_named_before_anything_is_built() {
     assert!(!judgement.stderr.contains("building"), "{judgement}");
 }
 
+#[test]
+fn floors_hold_whatever_the_base_is() {
+    let repository = Repository::new();
+    let of_allocations = |at_most: u64| {
+        format!(
+            "version = 1\n[[count]]\npair = \"records/join_fields\"\npoint = 1024\nseed = 42\n\
+             cause = \"allocations\"\nat_most = {at_most}\n"
+        )
+    };
+    repository.write("floors.toml", &of_allocations(1));
+    repository.judge("--against main").assert(0, &["3 unchanged of 3 pairs"]);
+    repository.write("floors.toml", &of_allocations(0));
+    let breach = "floor: at most 0 allocations, but 1";
+    repository.judge("--against main").assert(1, &["records/join_fields at 1,024", breach]);
+    repository.write("floors.toml", &of_allocations(1).replace("1024", "64"));
+    repository.judge("--against main").assert(0, &["not the far end now", "worthit floors"]);
+    repository.write("floors.toml", "version = 1\nfloors = 3\n");
+    repository.judge("--against main").assert(2, &["floors.toml is broken", "unknown field"]);
+}
+
+#[test]
+fn the_gate_tests_itself() {
+    let repository = Repository::new();
+    let judgement = repository.judge("--self-test checksums/crc_table");
+    let nulls = ["| the same build | 1 |", "| a scratch pair added | 1 |", "null runs failed"];
+    judgement.assert(0, &nulls);
+    for caught in ["| allocation | one more |", "| fsync | one more |", "| instructions | 1 % |"] {
+        let row = judgement.stdout.lines().find(|line| line.starts_with(caught));
+        assert!(row.is_some_and(|row| row.contains("1 of 1")), "{caught}: {judgement}");
+    }
+    assert!(judgement.stdout.contains("| time after 10 s | 20 % |"), "{judgement}");
+    // What it found stands beside the next verdict.
+    repository.judge("--against main").assert(0, &["self-test of 20"]);
+}
+
 /// A gate that is to be interrupted, in a process group of its own as a shell makes one.
 fn start(gate: &mut Command) -> (Child, impl Iterator<Item = String> + use<>) {
     let gate = gate.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -162,17 +162,17 @@ pub fn gate(arguments: &GateArguments) -> Result<(String, ExitCode), GateCommand
     for Output { path, .. } in &arguments.output {
         require_writable(path).map_err(|error| failed(path, error))?;
     }
+    #[cfg(feature = "history")]
+    let history = arguments.history.as_deref().map(History::open).transpose()?;
     let report = gate::run(&settings, progress)?;
     gate::keep(&report);
-    #[cfg(feature = "history")]
-    if let Some(path) = &arguments.history {
-        let added =
-            History::open(path).and_then(|mut history| history.append(&Recorded::of_gate(&report)));
-        added.map_err(GateCommandError::History)?;
-    }
     for Output { format, path } in &arguments.output {
         let written = write_atomically(path, format.write(&report).as_bytes());
         written.map_err(|error| failed(path, error))?;
+    }
+    #[cfg(feature = "history")]
+    if let Some(mut history) = history {
+        history.append(&Recorded::of_gate(&report))?;
     }
     Ok((arguments.format.write(&report), status(&report)))
 }

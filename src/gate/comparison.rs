@@ -323,12 +323,12 @@ fn time<'a>(
         progress(&format!("{left} pairs are not decided yet"));
     });
     for (pair, contest) in pairs.into_iter().zip(contests) {
-        let (threads, user_share, disturbed) =
-            (contest.threads(), contest.user_share(), contest.disturbed);
+        let (threads, cpu_share, disturbed) =
+            (contest.threads(), contest.cpu_share(), contest.disturbed);
         let time = match contest.found {
             Some(Ok(found)) if found.restarts > 0 => {
                 let counts = changes(pair, &base.counts, &head.counts, settings);
-                judge_time(found, &counts, threads, user_share, disturbed)
+                judge_time(found, &counts, threads, cpu_share, disturbed)
             }
             Some(Err(error)) => Time::Missing { reason: error.to_string() },
             _ => Time::Missing {

@@ -22,7 +22,7 @@ pub struct Contest<'a> {
     restarts: usize,
     /// Restarts during which others held the CPU.
     pub disturbed: usize,
-    user_shares: f64,
+    cpu_shares: f64,
     spent: Duration,
     /// What the times say, in the end.
     pub found: Option<Result<TimeVerdict, WorkerError>>,
@@ -50,7 +50,7 @@ impl<'a> Contest<'a> {
             samples: Samples::default(),
             restarts: 0,
             disturbed: 0,
-            user_shares: 0.0,
+            cpu_shares: 0.0,
             spent: Duration::ZERO,
             found: None,
         })
@@ -61,9 +61,9 @@ impl<'a> Contest<'a> {
         self.threads
     }
 
-    /// Share of the time in the program's own code, over all restarts.
-    pub fn user_share(&self) -> f64 {
-        self.user_shares / self.restarts.max(1) as f64
+    /// CPU time of all threads ÷ wall time, over all restarts.
+    pub fn cpu_share(&self) -> f64 {
+        self.cpu_shares / self.restarts.max(1) as f64
     }
 
     /// Measures what is asked for next, unless `deadline` passes or the contest is decided.
@@ -91,7 +91,7 @@ impl<'a> Contest<'a> {
                 Ok(restart) => {
                     self.restarts += 1;
                     self.disturbed += usize::from(restart.is_disturbed);
-                    self.user_shares += restart.user_share;
+                    self.cpu_shares += restart.cpu_share;
                     self.samples.add(&[restart.log_ratio]);
                     self.spent += start.elapsed();
                 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,8 +134,8 @@ pub struct Times {
     pub elapsed: u64,
     /// Of the whole batch, with what is off the clock.
     pub wall: u64,
-    /// The process's own code on the CPU.
-    pub user: u64,
+    /// Of all threads on the CPU, the kernel on their behalf included.
+    pub cpu: u64,
     /// Waiting for a CPU.
     pub waited: u64,
 }

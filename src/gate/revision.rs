@@ -326,9 +326,14 @@ impl Repository {
             name: revision.name.clone(),
             command: format!("cargo {} {}", arguments.join(" "), self.cargo_arguments.join(" ")),
         };
+        let whole = members(&package).into_iter().flat_map(|member| {
+            let key = format!("profile.release.package.\"{member}\".codegen-units=1");
+            ["--config".to_owned(), key]
+        });
         let mut command = Command::new(cargo());
         command
             .args(arguments)
+            .args(whole)
             .args(&self.cargo_arguments)
             .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(places::target())
@@ -463,8 +468,32 @@ impl Repository {
     }
 }
 
+/// Packages of the workspace of a package: what a change can change. They are built in one codegen unit each,
+/// as what is inlined must not depend on what else is in the crate: of sixteen, a pair that was added
+/// to one family has changed the instructions of a pair of another by a third.
+fn members(package: &Path) -> Vec<String> {
+    let mut command = Command::new(cargo());
+    command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(package);
+    let output = interrupt::output_of_child(command.stdin(Stdio::null()).stderr(Stdio::null()));
+    // What is wrong with it cargo says when it builds.
+    let metadata = output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
+    let metadata: Metadata = metadata.unwrap_or_default();
+    metadata.packages.into_iter().map(|package| package.name).collect()
+}
+
 fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// What cargo tells of a workspace.
+#[derive(Default, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
 }
 
 /// What is in the folder of a build.

@@ -424,7 +424,7 @@ impl Test<'_> {
             let Ok(mut contest) = Contest::new(program(&from), program(&to)) else { continue };
             contest.decide(&self.rule(), Instant::now() + AFTER[1]);
             let (threads, share, disturbed) =
-                (contest.threads(), contest.user_share(), contest.disturbed);
+                (contest.threads(), contest.cpu_share(), contest.disturbed);
             let Some(Ok(times)) = contest.found else { continue };
             let alone = times.verdict;
             let change = times.change;

@@ -85,8 +85,8 @@ pub struct Restart {
     pub log_ratio: f64,
     /// Whether others held the CPU during batches that could not be repeated.
     pub is_disturbed: bool,
-    /// Share of the batches' wall time that the program's own code had, all threads.
-    pub user_share: f64,
+    /// CPU time of all threads ÷ wall time of the batches.
+    pub cpu_share: f64,
 }
 
 /// Finds out how long an iteration takes, and with it how many make a batch.
@@ -151,7 +151,7 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
     Ok(Restart {
         log_ratio: (head / base).ln(),
         is_disturbed: found.disturbed > 0,
-        user_share: found.user_ns as f64 / found.wall_ns.max(1) as f64,
+        cpu_share: found.cpu_ns as f64 / found.wall_ns.max(1) as f64,
     })
 }
 
@@ -159,7 +159,7 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
 struct Found {
     repetitions: u64,
     disturbed: u64,
-    user_ns: u64,
+    cpu_ns: u64,
     wall_ns: u64,
 }
 
@@ -176,7 +176,7 @@ impl Found {
             let waited = times.waited as f64 > DISTURBED * times.wall as f64;
             if !(bout.is_pinned && waited) || self.repetitions == 0 {
                 self.disturbed += u64::from(bout.is_pinned && waited);
-                self.user_ns += times.user;
+                self.cpu_ns += times.cpu;
                 self.wall_ns += times.wall;
                 return Ok(times);
             }

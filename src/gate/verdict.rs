@@ -181,8 +181,8 @@ pub enum Time {
         verdict: Verdict,
         /// Why the two differ.
         caveat: Option<String>,
-        /// Share of the time in the program's own code.
-        user_share: f64,
+        /// CPU time of all threads ÷ wall time.
+        cpu_share: f64,
         /// Restarts during which others held the CPU.
         disturbed: usize,
     },
@@ -206,8 +206,9 @@ impl Time {
 
 /// Instructions that differ by less are the same: a randomly seeded hash moves them by 0.02 %.
 const SAME_INSTRUCTIONS: f64 = 0.001;
-/// Code that spends more of its time in itself is what a different layout can shift.
-const OWN_CODE: f64 = 0.5;
+/// What is on a CPU for more of its time is what a different layout can shift: its own code by where
+/// the linker has put it, the kernel's on its behalf by where the heap begins.
+const CPU_BOUND: f64 = 0.5;
 
 /// A different layout shifts time by less than this.
 const LAYOUT: f64 = 0.08;
@@ -221,11 +222,11 @@ pub fn judge_time(
     found: TimeVerdict,
     counts: &[CountChange],
     threads: usize,
-    user_share: f64,
+    cpu_share: f64,
     disturbed: usize,
 ) -> Time {
     let is_beyond = found.change.is_some_and(|change| change.low > 1.0 + LAYOUT);
-    let is_layout_bound = user_share >= OWN_CODE && (threads <= 1 || !is_beyond);
+    let is_layout_bound = cpu_share >= CPU_BOUND && (threads <= 1 || !is_beyond);
     let instructions: Vec<&CountChange> =
         counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
     let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
@@ -243,7 +244,7 @@ pub fn judge_time(
         None
     };
     let verdict = if caveat.is_some() { Verdict::Undecided } else { found.verdict };
-    Time::Judged { found, verdict, caveat, user_share, disturbed }
+    Time::Judged { found, verdict, caveat, cpu_share, disturbed }
 }
 
 /// A floor that does not hold.

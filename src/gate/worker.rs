@@ -23,7 +23,7 @@ use crate::{
     cases::{self, NamedCase},
     family::{Entry, Family},
     load::RunDelay,
-    measuring::{NotReady, prepared, proven, user_time},
+    measuring::{NotReady, cpu_time, prepared, proven},
     pair::fnv1a,
     trial::{Role, Trial, Window},
 };
@@ -153,15 +153,15 @@ fn batch(
     iterations: u64,
     planted: Option<Planted>,
 ) -> Times {
-    let (waited, user, start) = (delay.so_far(), user_time(), Instant::now());
+    let (waited, cpu, start) = (delay.so_far(), cpu_time(), Instant::now());
     let mut elapsed = trial.measure(role, iterations);
     if let Some(Planted::Time(share)) = planted {
         elapsed += busy_for(elapsed.mul_f64(share));
     }
     let wall = start.elapsed();
-    let (user, waited) = (user_time() - user, delay.so_far() - waited);
+    let (cpu, waited) = (cpu_time() - cpu, delay.so_far() - waited);
     let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    Times { elapsed: ns(elapsed), wall: ns(wall), user: ns(user), waited: ns(waited) }
+    Times { elapsed: ns(elapsed), wall: ns(wall), cpu: ns(cpu), waited: ns(waited) }
 }
 
 /// Computes for so long, and returns how long it was.

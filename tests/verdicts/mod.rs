@@ -44,7 +44,7 @@ fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {
     let change = Some(Interval { low: 1.041, estimate: 1.052, high: 1.063 });
     let found = TimeVerdict { verdict: Verdict::Regressed, change, restarts: 32, confirmations: 1 };
     let caveat = caveat.map(str::to_owned);
-    Time::Judged { found, verdict, caveat, user_share: 0.97, disturbed: 2 }
+    Time::Judged { found, verdict, caveat, cpu_share: 0.97, disturbed: 2 }
 }
 
 /// One of everything that a report can hold.
