@@ -135,6 +135,21 @@ fn what_is_not_committed_and_not_even_added_is_judged_too() {
 }
 
 #[test]
+fn a_change_in_the_second_of_the_commit_is_seen() {
+    // As if all were within one second: same size, same time of the file and of git's index.
+    let repository = Repository::new();
+    repository.git("config core.trustctime false");
+    let path = repository.folder().join(JOIN);
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    repository.edit(JOIN, "&[1, 8, 64, 1_024]", "&[1, 8, 64, 2_048]");
+    for touched in [path, repository.folder().join(".git/index")] {
+        File::options().write(true).open(touched).unwrap().set_modified(time).unwrap();
+    }
+    let judgement = repository.judge("--against main");
+    judgement.assert(0, &["its far end was `1024` and is `2048`"]);
+}
+
+#[test]
 fn a_base_that_does_not_build_is_named_with_cargos_error() {
     let repository = Repository::new();
     let text = repository.read("src/lib.rs");

@@ -228,8 +228,7 @@ impl Repository {
         self.make(&self.folder.join("objects"))?;
         // Of a git that was killed; this process alone has the turn.
         let _ = fs::remove_file(self.folder.join("index.lock"));
-        // Only a start that spares hashing what has not changed.
-        let _ = fs::copy(&self.git_index, &index);
+        self.copy_index(&index)?;
         let everything = [OsStr::new("add"), OsStr::new("--all"), OsStr::new(".")];
         let without = self.unignored_target();
         self.git(&everything.into_iter().chain(without.as_deref()).collect::<Vec<_>>())?;
@@ -242,6 +241,24 @@ impl Repository {
             format!("the working tree ({short})")
         };
         Ok(Revision { name, commit, dirty, files: self.files(&tree)?, tree })
+    }
+
+    /// Git's index as a start, which spares hashing what has not changed; with its time, by which git tells
+    /// whether a file may have been changed after it was looked at in the same second.
+    fn copy_index(&self, index: &Path) -> Result<(), RevisionError> {
+        let copied = fs::copy(&self.git_index, index)
+            .and_then(|_| fs::metadata(&self.git_index)?.modified())
+            .and_then(|time| fs::File::options().write(true).open(index)?.set_modified(time));
+        match copied {
+            Ok(()) => Ok(()),
+            // Without it everything is hashed.
+            Err(_) => match fs::remove_file(index) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(RevisionError::Write { path: index.to_owned(), error })
+                }
+                _ => Ok(()),
+            },
+        }
     }
 
     /// Leaves cargo's target folder out, if git does not do so by itself.
