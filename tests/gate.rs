@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use downstream::{Judgement, Repository, cargo, git, programs_without};
@@ -136,15 +136,20 @@ fn what_is_not_committed_and_not_even_added_is_judged_too() {
 
 #[test]
 fn a_change_in_the_second_of_the_commit_is_seen() {
-    // As if all were within one second: same size, same time of the file and of git's index.
+    // As if all of it were within one second, a while ago: same size, same time of the file and of
+    // git's index.
     let repository = Repository::new();
     repository.git("config core.trustctime false");
-    let path = repository.folder().join(JOIN);
-    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let then = SystemTime::now() - Duration::from_secs(10);
+    let touch = |file: &str| {
+        let path = repository.folder().join(file);
+        File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    };
+    touch(JOIN);
+    repository.git("add --all");
     repository.edit(JOIN, "&[1, 8, 64, 1_024]", "&[1, 8, 64, 2_048]");
-    for touched in [path, repository.folder().join(".git/index")] {
-        File::options().write(true).open(touched).unwrap().set_modified(time).unwrap();
-    }
+    touch(JOIN);
+    touch(".git/index");
     let judgement = repository.judge("--against main");
     judgement.assert(0, &["its far end was `1024` and is `2048`"]);
 }
