@@ -93,6 +93,8 @@ pub struct FarEnd {
     pub id: String,
     /// All counts of each side, named by the pair or not; empty if the case cannot run here.
     pub sides: Vec<(Role, Counts)>,
+    /// Threads that the busier of the naive and the optimized side keeps busy.
+    pub threads: usize,
     /// FNV-1a of the answer, as `Debug` writes it: what the same input gives in another build.
     pub answer: Option<u64>,
     /// Why the case is not proven, if it is not.
@@ -113,12 +115,13 @@ pub fn far_ends(
     let far_end = |entry: &&Entry| {
         let case = cases::far_end(entry, seed)?;
         let (id, sides) = (entry.id.to_owned(), Vec::new());
-        let mut found = FarEnd { id, sides, answer: None, problem: None };
+        let mut found = FarEnd { id, sides, threads: 1, answer: None, problem: None };
         match proven(entry, &case) {
             Ok(mut trial) => {
                 for role in trial.roles() {
                     found.sides.push((role, trial.count_with(role, planted).ok()?));
                 }
+                found.threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
                 found.answer = Some(fnv1a(trial.printed_answer().bytes()));
             }
             Err(NotReady::Unavailable(_)) => {}

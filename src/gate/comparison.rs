@@ -270,10 +270,12 @@ pub(super) fn changes(
     else {
         return Vec::new();
     };
+    let threads = |counts: &BuildCounts, id| counts.threads.get(id).copied().unwrap_or(1);
+    let threads = threads(base, base_id(pair)).max(threads(head, head_id(pair)));
     let of = |role: Role| {
         to.iter().filter(move |((of, _), _)| *of == role).filter_map(move |((_, cause), head)| {
             let base = from.get(&(role, cause.clone()))?;
-            Some(judge_count(case, role, cause, *base, *head, &settings.tolerances))
+            Some(judge_count(case, threads, role, cause, *base, *head, &settings.tolerances))
         })
     };
     JUDGED.into_iter().flat_map(of).collect()

@@ -30,6 +30,8 @@ pub type CaseCounts = BTreeMap<(Role, String), Counted>;
 pub struct BuildCounts {
     /// By pair.
     pub by_pair: BTreeMap<String, CaseCounts>,
+    /// Threads that pairs keep busy.
+    pub threads: BTreeMap<String, usize>,
     /// FNV-1a of the answers of pairs: several, if a pair answers otherwise each time.
     pub answers: BTreeMap<String, BTreeSet<u64>>,
     /// Why pairs are not proven.
@@ -69,6 +71,7 @@ impl BuildCounts {
             self.answers.entry(id).or_default().extend(answers);
         }
         self.problems.extend(other.problems);
+        self.threads.extend(other.threads);
     }
 
     /// The instructions of a pair, if both sides are counted.
@@ -109,6 +112,7 @@ impl BuildCounts {
     ) -> Result<(), CountError> {
         for found in causes(&build.counter, ids, seed, planted)? {
             self.answers.entry(found.id.clone()).or_default().extend(found.answer);
+            self.threads.insert(found.id.clone(), found.threads);
             if let Some(problem) = found.problem {
                 self.problems.insert(found.id.clone(), problem);
             }
@@ -141,8 +145,8 @@ impl BuildCounts {
     pub fn kept(build: &Build, seed: u64) -> BuildCounts {
         let text = fs::read(build.folder.join(file_name(seed))).unwrap_or_default();
         // What cannot be read is counted anew.
-        let Kept { rows, answers } = serde_json::from_slice(&text).unwrap_or_default();
-        let mut counts = BuildCounts { answers, ..BuildCounts::default() };
+        let Kept { rows, answers, threads } = serde_json::from_slice(&text).unwrap_or_default();
+        let mut counts = BuildCounts { answers, threads, ..BuildCounts::default() };
         for Row { id, role, cause, counted } in rows {
             counts.by_pair.entry(id).or_default().insert((role, cause), counted);
         }
@@ -163,7 +167,8 @@ impl BuildCounts {
                 })
             })
             .collect();
-        let kept = Kept { rows, answers: self.answers.clone() };
+        let (answers, threads) = (self.answers.clone(), self.threads.clone());
+        let kept = Kept { rows, answers, threads };
         let text = serde_json::to_vec(&kept).unwrap_or_default();
         // What is not kept is counted again.
         let _ = write_atomically(&build.folder.join(file_name(seed)), &text);
@@ -178,6 +183,7 @@ fn file_name(seed: u64) -> String {
 struct Kept {
     rows: Vec<Row>,
     answers: BTreeMap<String, BTreeSet<u64>>,
+    threads: BTreeMap<String, usize>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -290,7 +290,7 @@ mod tests {
         counts.set(Cause::new("statements", "statements"), 3);
         counts.set(Cause::new("allocations", "allocations"), 9);
         let sides = vec![(Role::Optimized, counts)];
-        let end = FarEnd { id: "a/b".to_owned(), sides, answer: None, problem: None };
+        let end = FarEnd { id: "a/b".to_owned(), sides, threads: 1, answer: None, problem: None };
         Floors::of_counts(None, &[case("a/b", &["statements"])], &[end])
     }
 

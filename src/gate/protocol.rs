@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
