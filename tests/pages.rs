@@ -91,7 +91,7 @@ fn measured(gain: f64, mark: Option<&str>) -> Outcome {
         gain: interval,
         processes: vec![interval],
         against_reference: Some(Interval { low: 1.1, estimate: 1.2, high: 1.3 }),
-        needed: Some(Needed { kind: Need::WaitingNs, amount: 300 }),
+        needed: Some(Needed { kind: Need::WaitingNs, amount: 300, within_bytes: None }),
         load: Load::default(),
         marked_processes: u64::from(mark.is_some()),
         mark: mark.map(str::to_owned),
@@ -254,7 +254,7 @@ fn laws_are_fitted_where_there_are_enough_threads() {
     for n in [1, 2, 4, 8, 16, 32, 64] {
         let Outcome::Measured(mut found) = measured(1.0, None) else { unreachable!() };
         found.sides[1] = side(Role::Optimized, "optimized", time(n as f64), 10);
-        found.needed = Some(Needed { kind: Need::BytesStreamed, amount: 8_000 });
+        found.needed.as_mut().unwrap().kind = Need::BytesStreamed;
         add(&mut run, "made/threads", &threads, "", vec![(n, Outcome::Measured(found))]);
     }
     let page = text(&site(&run)["scaling.html"]);
