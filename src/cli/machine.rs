@@ -50,12 +50,11 @@ pub(super) fn run(arguments: &MachineArguments) -> Result<String, JoinError> {
 fn in_words(found: &Found) -> String {
     let Machine { key, cpu, caches, .. } = &found.machine;
     let worth = |point: &scaling::Point| {
-        let threads = format::count(point.threads);
-        format!("{threads} threads: {} cores' worth", format::gain(&point.speedup))
+        format!("{} on {}", format::gain(&point.speedup), format::count(point.threads))
     };
     let ceiling: Vec<String> = found.ceiling.iter().map(worth).collect();
     format!(
-        "{key}: {cpu}; {caches}\n{}\nceiling of a kernel in registers: {}\n{}\n",
+        "{key}: {cpu}; {caches}\n{}\nceiling of threads, cores' worth of a kernel in registers: {}\n{}\n",
         table::of_numbers(&found.numbers),
         ceiling.join("; "),
         found.numbers.load_in_words()

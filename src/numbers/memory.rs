@@ -9,8 +9,9 @@
 //! *Bandwidth* is a sum over an array, as the read half of STREAM (McCalpin, "Memory Bandwidth and
 //! Machine Balance in Current High Performance Computers", 1995), in arrays that fit the level.
 //!
-//! The working set is half of a cache, and beyond the caches four times the last one and at least
-//! 64 MiB, as STREAM asks for.
+//! The working set is a quarter of a cache (what cores or virtual machines share, nobody has all of:
+//! a neighbour evicts what one comes back to late), and beyond the caches four times the last one and at
+//! least 64 MiB, as STREAM asks for.
 
 use std::{cell::Cell, hint::black_box, path::Path};
 
@@ -32,6 +33,8 @@ use crate::{
 pub(super) const ALL_CORES: &str = "_all_cores";
 /// The least working set that counts as memory, bytes.
 const LEAST_MEMORY: u64 = 64 << 20;
+/// Words of a cache line.
+const LINE_WORDS: u64 = 8;
 /// Words that the stream adds at a time: eight vectors of 32 bytes.
 const LANES: usize = 32;
 
@@ -57,7 +60,8 @@ fn levels(caches: &Caches) -> [Level; 4] {
     let cache = |id, name, level| {
         let size = caches.size(level);
         let holds_bytes = size.as_ref().ok().copied();
-        Level { id, name, set_bytes: size.map(|bytes| bytes / 2), holds_bytes }
+        let nearer = caches.size(level - 1).unwrap_or(0);
+        Level { id, name, set_bytes: size.map(|bytes| within(bytes, nearer)), holds_bytes }
     };
     [
         cache("l1", "L1", 1),
@@ -70,6 +74,11 @@ fn levels(caches: &Caches) -> [Level; 4] {
             holds_bytes: None,
         },
     ]
+}
+
+/// A working set that fits a cache of so many bytes and not the nearer one, in bytes.
+fn within(cache_bytes: u64, nearer_bytes: u64) -> u64 {
+    (cache_bytes / 4).max(2 * nearer_bytes).min(cache_bytes / 2)
 }
 
 /// A working set that lies beyond caches of so many bytes and leaves three quarters of the memory
@@ -120,10 +129,11 @@ fn latency(effort: &Effort, level: &Level) -> Number {
 fn bandwidth(effort: &Effort, level: &Level) -> Number {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let words = words(set_bytes);
-        let bytes = size_of_val(words.as_slice()) as f64;
+        let words = from_a_line_on(&words);
+        let bytes = size_of_val(words) as f64;
         let pass = |count| {
             for _ in 0..count {
-                black_box(sum(black_box(&words)));
+                black_box(sum(black_box(words)));
             }
         };
         pass(1);
@@ -144,7 +154,8 @@ fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Number {
     // Each core may have a last level of its own.
     let set_bytes = beyond(caches.all_last_levels(), available());
     let size = set_bytes.as_ref().map_or(0, |bytes| *bytes);
-    let readings = set_bytes.map(|bytes| rates_together(effort, &words(bytes), threads));
+    let readings =
+        set_bytes.map(|bytes| rates_together(effort, from_a_line_on(&words(bytes)), threads));
     let id = format!("{BANDWIDTH}_memory{ALL_CORES}");
     let detail =
         format!("the same on {threads} threads at once, {} in memory", format::bytes(size as f64));
@@ -154,7 +165,8 @@ fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Number {
 
 /// Bytes per ns that threads stream together, each its part of `words`.
 fn rates_together(effort: &Effort, words: &[u64], threads: u64) -> Vec<f64> {
-    let parts: Vec<&[u64]> = words.chunks(words.len().div_ceil(threads as usize)).collect();
+    let parts: Vec<&[u64]> =
+        words.chunks(words.len().div_ceil(threads as usize).next_multiple_of(LANES)).collect();
     let pass = |thread: usize| {
         black_box(sum(black_box(parts[thread])));
     };
@@ -200,10 +212,18 @@ fn walk<'a>(mut at: &'a Line<'a>, reads: u64) -> &'a Line<'a> {
     black_box(at)
 }
 
-/// Words of `set_bytes` together. Each is written: pages that are only read would all be the kernel's
+/// Words of `set_bytes` together, and room to begin them with a cache line. Each is written: pages that are only read would all be the kernel's
 /// one page of zeros, which lies in the first cache.
 fn words(set_bytes: u64) -> Vec<u64> {
-    (1..=set_bytes / 8).collect()
+    (1..=set_bytes / 8 + LINE_WORDS).collect()
+}
+
+/// The words from where a cache line begins, without the room for that: vectors that straddle lines
+/// take two reads.
+fn from_a_line_on(words: &[u64]) -> &[u64] {
+    let skipped = words.as_ptr().align_offset(size_of::<Line<'_>>());
+    let count = words.len() - LINE_WORDS as usize;
+    &words[skipped.min(LINE_WORDS as usize)..][..count]
 }
 
 /// The instructions that [`sum`] uses.
@@ -289,7 +309,7 @@ mod tests {
     #[test]
     fn the_stream_reads_every_byte_in_any_instructions() {
         for count in [0, 1, 31, 32, 33, 1_000] {
-            let mut words = words(8 * count);
+            let mut words = words(8 * count)[LINE_WORDS as usize..].to_vec();
             words.iter_mut().for_each(|word| *word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             // By the byte: the first of each word counts 1, the next 256, …
@@ -328,6 +348,13 @@ mod tests {
         let sets = [0, 16 << 20, 100 << 20].map(|cache| beyond(cache, 4 << 30).unwrap());
         assert_eq!(sets, [64 << 20, 64 << 20, 400 << 20]);
         assert!(beyond(0, 200 << 20).unwrap_err().0.contains("a quarter of the memory available"));
-        assert!(words(800).iter().all(|word| *word != 0), "no page of zeros");
+        assert_eq!(
+            [within(32, 0), within(1_024, 32), within(16, 4), within(16, 6)],
+            [8, 256, 8, 8]
+        );
+        let words = words(800);
+        assert!(words.iter().all(|word| *word != 0), "no page of zeros");
+        let aligned = from_a_line_on(&words);
+        assert_eq!((aligned.len(), aligned.as_ptr().addr() % 64), (100, 0));
     }
 }
