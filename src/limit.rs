@@ -93,7 +93,7 @@ impl Needed {
     pub fn in_words(self) -> String {
         let count = format::count(self.amount);
         let what = match self.kind {
-            Need::BytesStreamed => "bytes streamed from memory",
+            Need::BytesStreamed => "bytes streamed",
             Need::RandomReads => "dependent reads at random places",
             Need::Hashes => "hashes of a word",
             Need::Statements => "SQLite statements",
@@ -244,7 +244,7 @@ mod tests {
     fn a_limit_is_worth_its_case() {
         let case = Case::realistic(8, 0, 1);
         let needed = Limit::BytesStreamed(|case| case.point * 4).needed(&case, 1).unwrap();
-        assert_eq!(needed.in_words(), "32 bytes streamed from memory");
+        assert_eq!(needed.in_words(), "32 bytes streamed");
         assert_eq!(Limit::Cores.needed(&case, 3).unwrap().amount, 3);
         assert_eq!(Limit::None("nothing").needed(&case, 1), None);
         let limit = Limit::RandomReads { reads: |case| case.point, within_bytes: |_| 64 };

@@ -144,12 +144,16 @@ impl Numbers {
         self.numbers.iter().map(Number::in_words).collect()
     }
 
-    /// "meanwhile …": what to hold against the numbers.
+    /// What to hold against the numbers.
     pub fn load_in_words(&self) -> String {
+        // Some of them are of several threads.
+        if let Some(mark) = self.load.mark(2) {
+            return format!("Marked: {mark} meanwhile, so that it can do more than this.");
+        }
         let percent = |share: f64| format!("{} %", (share * 100.0).round());
         let Load { steal, others, .. } = self.load;
         format!(
-            "Meanwhile other processes used {} of the machine, and the hypervisor took {}.",
+            "Other processes used {} of the machine meanwhile, and the hypervisor took {}.",
             percent(others),
             percent(steal)
         )

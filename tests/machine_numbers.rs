@@ -122,8 +122,7 @@ fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
     assert!(unknown.contains("how long that takes on this machine was not measured"), "{unknown}");
     run.numbers = Some(numbers());
     let within = page_of(&run);
-    let expected =
-        "25.0 % of what 10,000 bytes streamed from memory at 20.0 GB/s (streamed, memory) allow";
+    let expected = "25.0 % of what 10,000 bytes streamed at 20.0 GB/s (streamed, memory) allow";
     assert!(within.contains(expected) && !within.contains("is beaten"), "{within}");
     plant_share(&mut run, 10.0);
     let beyond = page_of(&run);

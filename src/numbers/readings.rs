@@ -22,12 +22,21 @@ impl Effort {
         Effort { readings: 7, reading: Duration::from_millis(2), file_bytes: 8 << 20 };
 
     /// Times of one operation, ns, one a reading; `run(count)` does it that often.
-    pub(super) fn ns_per_operation(&self, mut run: impl FnMut(u64)) -> Vec<f64> {
-        let done = self.try_ns_per_operation(|count| {
+    pub(super) fn ns_per_operation(&self, run: impl FnMut(u64)) -> Vec<f64> {
+        self.ns_per_operation_after(|| (), run)
+    }
+
+    /// As [`Effort::ns_per_operation`], with `prepare` before each reading, off the clock.
+    pub(super) fn ns_per_operation_after(
+        &self,
+        prepare: impl FnMut(),
+        mut run: impl FnMut(u64),
+    ) -> Vec<f64> {
+        let run = |count| {
             run(count);
             Ok::<(), Infallible>(())
-        });
-        match done {
+        };
+        match self.readings(prepare, run) {
             Ok(readings) => readings,
         }
     }
@@ -35,9 +44,18 @@ impl Effort {
     /// As [`Effort::ns_per_operation`], of an operation that may fail.
     pub(super) fn try_ns_per_operation<E>(
         &self,
+        run: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Vec<f64>, E> {
+        self.readings(|| (), run)
+    }
+
+    fn readings<E>(
+        &self,
+        mut prepare: impl FnMut(),
         mut run: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Vec<f64>, E> {
         let mut timed = |count| {
+            prepare();
             let start = Instant::now();
             run(count)?;
             Ok(start.elapsed())
@@ -61,12 +79,13 @@ mod tests {
     #[test]
     fn readings_are_of_one_count_that_was_found_by_doubling() {
         let effort = Effort { readings: 5, reading: Duration::from_micros(50), file_bytes: 0 };
-        let mut counts = Vec::new();
-        let readings = effort.ns_per_operation(|count| {
+        let (mut prepared, mut counts) = (0, Vec::new());
+        let run = |count| {
             counts.push(count);
             (0..count).for_each(|n| drop(black_box(vec![n])));
-        });
-        assert_eq!(readings.len(), 5);
+        };
+        let readings = effort.ns_per_operation_after(|| prepared += 1, run);
+        assert_eq!((readings.len(), prepared), (5, counts.len()));
         let settled = counts[counts.len() - 1];
         assert!(counts.is_sorted() && counts.iter().all(|count| count.is_power_of_two()));
         // Two to find it, five that count.
