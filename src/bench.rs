@@ -33,6 +33,7 @@ use crate::{
     interrupt,
     load::{Load, LoadProbe, RunDelay},
     measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
+    numbers::{self, Effort},
     places, progress, report,
     results::{CaseResult, Measured, Outcome, PairResult},
     run::{self, RunFile},
@@ -325,6 +326,9 @@ fn measure_here(
     if selected.iter().any(|entry| entry.uses_threads()) {
         measure_ceiling(run);
     }
+    if selected.iter().any(|entry| entry.limit.needs_numbers()) {
+        measure_numbers(run, flags);
+    }
     if flags.quick {
         // Plots cost several times what a quick measurement does.
         criterion = criterion.without_plots();
@@ -340,6 +344,21 @@ fn measure_ceiling(run: &RunFile) {
     let recorded = run.load().and_then(|found| match found.ceiling.is_empty() {
         true => run.set_ceiling(ceiling::measure()),
         false => Ok(()),
+    });
+    if let Err(error) = recorded {
+        fail(1, &error.to_string());
+    }
+}
+
+/// Measures, once a run, what this machine can do.
+fn measure_numbers(run: &RunFile, flags: &Flags) {
+    let effort = if flags.quick { Effort::QUICK } else { Effort::FULL };
+    let recorded = run.load().and_then(|found| match found.numbers {
+        None => {
+            eprintln!("worthit: measuring the machine");
+            run.set_numbers(numbers::measure(&effort))
+        }
+        Some(_) => Ok(()),
     });
     if let Err(error) = recorded {
         fail(1, &error.to_string());

@@ -22,11 +22,14 @@ const READINGS: usize = 9;
 pub fn measure() -> Vec<Point> {
     let counts = thread_counts(logical_cores());
     let mut readings = vec![Vec::with_capacity(READINGS); counts.len()];
-    kernel(STEPS);
+    let run = |_| {
+        black_box(kernel(STEPS));
+    };
+    run(0);
     for _ in 0..READINGS {
-        let alone = seconds_of_each(1)[0];
+        let alone = seconds_of_each(1, run)[0];
         for (count, readings) in counts.iter().zip(&mut readings) {
-            let together = seconds_of_each(*count as usize);
+            let together = seconds_of_each(*count as usize, run);
             readings.push(together.iter().map(|seconds| alone / seconds).sum());
         }
     }
@@ -37,21 +40,21 @@ pub fn measure() -> Vec<Point> {
     counts.iter().zip(&readings).filter_map(point).collect()
 }
 
-/// Runs the kernel on `threads` threads at once; the time of each by its own clock, read after a
-/// barrier.
-fn seconds_of_each(threads: usize) -> Vec<f64> {
+/// Runs `work` on `threads` threads at once, each given its number; the time of each by its own
+/// clock, read after a barrier.
+pub(crate) fn seconds_of_each(threads: usize, work: impl Fn(usize) + Sync) -> Vec<f64> {
     let barrier = Barrier::new(threads);
-    let timed = |_| {
+    let timed = |thread| {
         barrier.wait();
         let start = Instant::now();
-        black_box(kernel(STEPS));
+        work(thread);
         start.elapsed().as_secs_f64()
     };
     let timed = &timed;
     thread::scope(|scope| {
         let handles: Vec<_> =
             (0..threads).map(|thread| scope.spawn(move || timed(thread))).collect();
-        handles.into_iter().map(|handle| handle.join().expect("the kernel cannot panic")).collect()
+        handles.into_iter().map(|handle| handle.join().expect("the work does not panic")).collect()
     })
 }
 
@@ -65,6 +68,8 @@ fn kernel(steps: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     const FIRST: u64 = 7_806_831_264_735_756_412;
@@ -74,7 +79,11 @@ mod tests {
     fn every_thread_does_the_whole_kernel() {
         // The generator's first numbers from 1, computed with Python's whole numbers.
         assert_eq!([0, 1, 3].map(kernel), [1, FIRST, THIRD]);
-        assert_eq!(seconds_of_each(3).len(), 3);
+        let done = Mutex::new(Vec::new());
+        assert_eq!(seconds_of_each(3, |thread| done.lock().unwrap().push(thread)).len(), 3);
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, [0, 1, 2]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod gate;
 #[cfg(feature = "history")]
 mod history;
+mod machine;
 
 use std::{
     io,
@@ -24,6 +25,7 @@ use crate::{
     pair::Count,
     places, readme, reference, report,
     results::{ResultError, Run},
+    run::JoinError,
     samples,
     tally::{self, TallyError},
 };
@@ -76,6 +78,7 @@ enum Command {
         #[arg(long, hide = true, requires = "far_ends")]
         plant: Option<String>,
     },
+    Machine(machine::MachineArguments),
     Gate(gate::GateArguments),
     /// Write floors at what the pairs do now: counts that hold everywhere, and gains of this machine. The gate
     /// fails where one does not hold.
@@ -142,6 +145,8 @@ enum CliError {
     Gate(#[from] gate::GateCommandError),
     #[error(transparent)]
     Floors(#[from] FloorsError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
     #[error("`{0}` cannot be planted")]
     NotPlantable(String),
     #[error(transparent)]
@@ -190,6 +195,7 @@ fn run(command: &Command, catalogue: &[&'static Family]) -> Result<ExitCode, Cli
             };
             count(&chosen(catalogue, ids)?, extent, *seed, *json)
         }
+        Command::Machine(arguments) => print(&machine::run(arguments)?),
         Command::Floors(arguments) => print(&gate::floors(arguments, catalogue)?),
         Command::Gate(arguments) => {
             let (text, status) = gate::gate(arguments)?;

@@ -22,6 +22,7 @@ pub mod limit;
 pub mod load;
 pub mod machine;
 pub mod measuring;
+pub mod numbers;
 pub mod pair;
 pub mod places;
 pub mod progress;

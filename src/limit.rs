@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     format,
+    numbers::{self, Number, Numbers},
     pair::{Case, Limit},
+    results::Measured,
+    trial::Role,
 };
 
 /// What one iteration of the optimized side needs at least.
@@ -14,13 +17,17 @@ pub struct Needed {
     pub kind: Need,
     /// How much of it; the unit is the kind's.
     pub amount: u64,
+    /// Size of the working set that is read at random, bytes; `None` for the other kinds, and in
+    /// results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_bytes: Option<u64>,
 }
 
 /// The kinds of [`Limit`], as results name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
-    /// Bytes streamed from the memory level that holds the working set.
+    /// Bytes streamed once, from the memory level that holds so many.
     BytesStreamed,
     /// Dependent reads at random places of the working set.
     RandomReads,
@@ -43,7 +50,8 @@ pub enum Need {
 /// How close an optimized side comes to its limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Share {
-    /// Least time ÷ time of the optimized side: 1 is all that the machine allows.
+    /// Least time ÷ time of the optimized side: 1 is all that the machine allows. Above 1 the side
+    /// has beaten its limit, which then is no model of its work; it is shown as it is.
     Known(f64),
     /// The machine number that it is held against was not measured in this run.
     Unmeasured(Need),
@@ -57,7 +65,7 @@ impl Limit {
     pub fn needed(&self, case: &Case, threads: usize) -> Option<Needed> {
         let (kind, amount) = match self {
             Limit::BytesStreamed(amount) => (Need::BytesStreamed, amount(case)),
-            Limit::RandomReads(amount) => (Need::RandomReads, amount(case)),
+            Limit::RandomReads { reads, .. } => (Need::RandomReads, reads(case)),
             Limit::Hashes(amount) => (Need::Hashes, amount(case)),
             Limit::Statements(amount) => (Need::Statements, amount(case)),
             Limit::Fsyncs(amount) => (Need::Fsyncs, amount(case)),
@@ -67,7 +75,16 @@ impl Limit {
             Limit::Cores => (Need::Cores, threads as u64),
             Limit::None(_) => return None,
         };
-        Some(Needed { kind, amount })
+        let within_bytes = match self {
+            Limit::RandomReads { within_bytes, .. } => Some(within_bytes(case)),
+            _ => None,
+        };
+        Some(Needed { kind, amount, within_bytes })
+    }
+
+    /// Whether a machine number is needed to tell a share of it.
+    pub fn needs_numbers(&self) -> bool {
+        !matches!(self, Limit::Waiting(_) | Limit::Cores | Limit::None(_))
     }
 }
 
@@ -76,7 +93,7 @@ impl Needed {
     pub fn in_words(self) -> String {
         let count = format::count(self.amount);
         let what = match self.kind {
-            Need::BytesStreamed => "bytes streamed from memory",
+            Need::BytesStreamed => "bytes streamed",
             Need::RandomReads => "dependent reads at random places",
             Need::Hashes => "hashes of a word",
             Need::Statements => "SQLite statements",
@@ -92,18 +109,53 @@ impl Needed {
     }
 }
 
-/// How close an optimized side comes to its limit, from the times of an iteration of both sides of
-/// the same run, ns.
-pub fn share(needed: Option<Needed>, naive_ns: f64, optimized_ns: f64) -> Share {
-    let Some(Needed { kind, amount }) = needed else { return Share::Unbounded };
-    let least_ns = match kind {
-        Need::WaitingNs => Some(amount as f64),
-        Need::Cores => Some(naive_ns / amount.max(1) as f64),
-        _ => None,
+/// The machine number that a need is held against, if it is held against one and that was measured.
+///
+/// Streams and reads are those of one core, at the nearest level that holds the working set; hashes
+/// are foldhash's, the quicker of the two that are measured.
+pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
+    match needed.kind {
+        Need::BytesStreamed => numbers.at_level_of(numbers::BANDWIDTH, needed.amount),
+        Need::RandomReads => numbers.at_level_of(numbers::LATENCY, needed.within_bytes?),
+        Need::Hashes => numbers.get(numbers::FOLDHASH),
+        Need::Statements => numbers.get(numbers::STATEMENT),
+        Need::Fsyncs => numbers.get(numbers::FSYNC),
+        Need::RoundTrips => numbers.get(numbers::LOOPBACK),
+        Need::BytesWritten => numbers.get(numbers::PAGE_CACHE_WRITE),
+        Need::WaitingNs | Need::Cores => None,
+    }
+}
+
+impl Measured {
+    /// How close the optimized side comes to what the machine allows, by the numbers of the run.
+    pub fn share_of_limit(&self, numbers: Option<&Numbers>) -> Share {
+        let iteration_ns = |role| {
+            let side = self.side(role);
+            side.map_or(0.0, |side| side.time_ns.median * self.units_per_iteration as f64)
+        };
+        let [naive_ns, optimized_ns] = [Role::Naive, Role::Optimized].map(iteration_ns);
+        share(self.needed, numbers, naive_ns, optimized_ns)
+    }
+}
+
+/// How close an optimized side comes to its limit, from the times of an iteration of both sides and
+/// the machine numbers, all of the same run; times in ns.
+pub fn share(
+    needed: Option<Needed>,
+    numbers: Option<&Numbers>,
+    naive_ns: f64,
+    optimized_ns: f64,
+) -> Share {
+    let Some(needed) = needed else { return Share::Unbounded };
+    let amount = needed.amount as f64;
+    let least_ns = match needed.kind {
+        Need::WaitingNs => Some(amount),
+        Need::Cores => Some(naive_ns / amount.max(1.0)),
+        _ => numbers.and_then(|numbers| number(needed, numbers)?.ns_for(amount)),
     };
     match least_ns.map(|least| least / optimized_ns) {
         Some(share) if share.is_finite() => Share::Known(share),
-        _ => Share::Unmeasured(kind),
+        _ => Share::Unmeasured(needed.kind),
     }
 }
 
@@ -112,32 +164,91 @@ mod tests {
     use super::*;
 
     fn needed(kind: Need, amount: u64) -> Option<Needed> {
-        Some(Needed { kind, amount })
+        Some(Needed { kind, amount, within_bytes: None })
+    }
+
+    fn reads(amount: u64, within_bytes: u64) -> Option<Needed> {
+        Some(Needed { kind: Need::RandomReads, amount, within_bytes: Some(within_bytes) })
+    }
+
+    /// Share of a side that takes 1 µs, on the made machine.
+    fn share_of_1_us(needed: Option<Needed>) -> f64 {
+        match share(needed, Some(&numbers::made()), 9_000.0, 1_000.0) {
+            Share::Known(share) => (share * 1e6).round() / 1e6,
+            other => panic!("{needed:?}: {other:?}"),
+        }
     }
 
     #[test]
     fn waiting_is_held_against_the_time_of_an_iteration() {
-        assert_eq!(share(needed(Need::WaitingNs, 500), 9_000.0, 1_000.0), Share::Known(0.5));
+        assert_eq!(share(needed(Need::WaitingNs, 500), None, 9_000.0, 1_000.0), Share::Known(0.5));
     }
 
     #[test]
     fn cores_divide_the_naive_time() {
-        assert_eq!(share(needed(Need::Cores, 4), 300.0, 100.0), Share::Known(0.75));
-        assert_eq!(share(needed(Need::Cores, 4), 300.0, 0.0), Share::Unmeasured(Need::Cores));
+        assert_eq!(share(needed(Need::Cores, 4), None, 300.0, 100.0), Share::Known(0.75));
+        let unknown = Share::Unmeasured(Need::Cores);
+        assert_eq!(share(needed(Need::Cores, 4), None, 300.0, 0.0), unknown);
+    }
+
+    #[test]
+    fn streams_are_held_against_the_level_that_holds_them() {
+        // 100, 50 and 10 bytes per ns.
+        let streamed = |bytes| share_of_1_us(needed(Need::BytesStreamed, bytes));
+        assert_eq!([1_000, 10_000].map(streamed), [0.01, 0.2]);
+        assert_eq!(streamed(20_000), 2.0, "beaten limits are not clipped");
+    }
+
+    #[test]
+    fn random_reads_are_held_against_the_level_of_the_working_set() {
+        let read = |within_bytes| share_of_1_us(reads(5, within_bytes));
+        assert_eq!([1_000, 1_001, 1 << 30].map(read), [0.005, 0.02, 0.5]);
+        let unknown = Share::Unmeasured(Need::RandomReads);
+        let of_older_result = needed(Need::RandomReads, 5);
+        assert_eq!(share(of_older_result, Some(&numbers::made()), 2.0, 1.0), unknown);
+    }
+
+    #[test]
+    fn what_costs_a_time_each_is_held_against_that_time() {
+        for (kind, amount, expected) in [
+            (Need::Hashes, 100, 0.2),
+            (Need::Statements, 1, 0.5),
+            (Need::Fsyncs, 1, 1_000.0),
+            (Need::RoundTrips, 2, 40.0),
+        ] {
+            assert_eq!(share_of_1_us(needed(kind, amount)), expected, "{kind:?}");
+        }
+        // 2 bytes per ns.
+        assert_eq!(share_of_1_us(needed(Need::BytesWritten, 1_000)), 0.5);
     }
 
     #[test]
     fn what_needs_a_machine_number_says_so_and_what_is_unbounded_too() {
-        assert_eq!(share(needed(Need::Hashes, 4), 2.0, 1.0), Share::Unmeasured(Need::Hashes));
-        assert_eq!(share(None, 2.0, 1.0), Share::Unbounded);
+        let empty = Numbers { numbers: vec![], ..numbers::made() };
+        for kind in [
+            Need::BytesStreamed,
+            Need::Hashes,
+            Need::Statements,
+            Need::Fsyncs,
+            Need::RoundTrips,
+            Need::BytesWritten,
+        ] {
+            for numbers in [None, Some(&empty)] {
+                assert_eq!(share(needed(kind, 4), numbers, 2.0, 1.0), Share::Unmeasured(kind));
+            }
+        }
+        assert_eq!(share(None, Some(&numbers::made()), 2.0, 1.0), Share::Unbounded);
     }
 
     #[test]
     fn a_limit_is_worth_its_case() {
         let case = Case::realistic(8, 0, 1);
         let needed = Limit::BytesStreamed(|case| case.point * 4).needed(&case, 1).unwrap();
-        assert_eq!(needed.in_words(), "32 bytes streamed from memory");
+        assert_eq!(needed.in_words(), "32 bytes streamed");
         assert_eq!(Limit::Cores.needed(&case, 3).unwrap().amount, 3);
         assert_eq!(Limit::None("nothing").needed(&case, 1), None);
+        let limit = Limit::RandomReads { reads: |case| case.point, within_bytes: |_| 64 };
+        assert_eq!(limit.needed(&case, 1), reads(8, 64));
+        assert!(limit.needs_numbers() && !Limit::Cores.needs_numbers());
     }
 }

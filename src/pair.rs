@@ -229,10 +229,15 @@ pub enum Count {
 /// how many for one iteration of a case.
 #[derive(Debug)]
 pub enum Limit {
-    /// Bytes streamed from the memory level that holds the working set.
+    /// Bytes streamed once, from the memory level that holds so many.
     BytesStreamed(fn(&Case) -> u64),
-    /// Dependent reads at random places of the working set.
-    RandomReads(fn(&Case) -> u64),
+    /// Dependent reads at random places of a working set.
+    RandomReads {
+        /// How many.
+        reads: fn(&Case) -> u64,
+        /// Size of the working set, bytes.
+        within_bytes: fn(&Case) -> u64,
+    },
     /// Hashes of one word.
     Hashes(fn(&Case) -> u64),
     /// SQLite statements.

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     causes::Counts,
     format,
-    limit::{self, Needed, Share},
+    limit::Needed,
     load::Load,
     machine::{Machine, Toolchain},
+    numbers::Numbers,
     pair::Metric,
     scaling,
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
@@ -53,6 +54,9 @@ pub struct Run {
     /// What several threads of this machine are worth at once; empty if no pair needed to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ceiling: Vec<scaling::Point>,
+    /// What this machine can do; `None` if no limit needed to know, or in an older result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
     /// What was found, by the ids of pairs. A pair that is not here was not in this run.
     pub pairs: BTreeMap<String, PairResult>,
 }
@@ -226,15 +230,6 @@ impl Measured {
         self.sides.iter().find(|side| side.role == role)
     }
 
-    /// How close the optimized side comes to what the machine allows.
-    pub fn share_of_limit(&self) -> Share {
-        let iteration_ns = |role| {
-            let side = self.side(role);
-            side.map_or(0.0, |side| side.time_ns.median * self.units_per_iteration as f64)
-        };
-        limit::share(self.needed, iteration_ns(Role::Naive), iteration_ns(Role::Optimized))
-    }
-
     /// Adds what another process found of the same case: the gain becomes the one over processes.
     fn join(&mut self, mut other: Measured) {
         other.processes.splice(0..0, self.processes.drain(..));
@@ -345,6 +340,7 @@ impl Run {
             toolchain: Toolchain::current(),
             revision,
             ceiling: Vec::new(),
+            numbers: None,
             pairs: BTreeMap::new(),
         }
     }
@@ -396,6 +392,7 @@ impl Run {
 
     /// What types cannot say: gains are positive and in order, times are finite and in order.
     fn check(&self) -> Result<(), (String, String)> {
+        self.numbers.as_ref().map_or(Ok(()), Numbers::check)?;
         for (id, pair) in &self.pairs {
             for sweep in &pair.sweeps {
                 for case in &sweep.cases {

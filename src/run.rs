@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     interrupt,
     machine::Machine,
+    numbers::Numbers,
     places,
     results::{CaseResult, PairResult, ResultError, Revision, Run},
     samples::{self, Sample},
@@ -204,6 +205,15 @@ impl RunFile {
     /// If the file cannot be read or written; what it held stays.
     pub fn set_ceiling(&self, ceiling: Vec<scaling::Point>) -> Result<(), ResultError> {
         let set = |run: Option<Run>| Run { ceiling, ..run.expect("joined before") };
+        self.change(set).map(|_| ())
+    }
+
+    /// Records what this machine can do.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written; what it held stays.
+    pub fn set_numbers(&self, numbers: Numbers) -> Result<(), ResultError> {
+        let set = |run: Option<Run>| Run { numbers: Some(numbers), ..run.expect("joined before") };
         self.change(set).map(|_| ())
     }
 

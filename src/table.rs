@@ -1,10 +1,12 @@
-//! The table of a family: gain at both ends of each sweep, break-even, cause.
+//! Tables for the terminal: of a family (gain at both ends of each sweep, break-even, cause), and of the
+//! machine numbers.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::{
     family::Family,
     format,
+    numbers::Numbers,
     results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep},
     trial::Role,
 };
@@ -136,15 +138,30 @@ pub fn provenance(run: &Run) -> String {
     }
 }
 
-/// The table of a family, for the terminal.
-pub fn of_family(run: &Run, family: &Family) -> String {
+/// A table without rows, for the terminal.
+fn with_header(header: [&str; 5]) -> Table {
     let mut table = Table::new();
     *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if !table.is_tty() {
         table.set_width(WIDTH);
     }
-    table.set_header([
+    table.set_header(header);
+    table
+}
+
+/// The table of machine numbers, for the terminal.
+pub fn of_numbers(numbers: &Numbers) -> String {
+    let mut table = with_header(["number", "median", "quartiles", "readings", "how"]);
+    for row in numbers.rows() {
+        table.add_row([row.what, row.median, row.quartiles, row.readings, row.remark]);
+    }
+    table.to_string()
+}
+
+/// The table of a family, for the terminal.
+pub fn of_family(run: &Run, family: &Family) -> String {
+    let mut table = with_header([
         "pair",
         "gain at one end",
         "gain at the other",

@@ -10,6 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use worthit::{
+    limit::Share,
     results::{Outcome, Run},
     samples,
     trial::Role,
@@ -189,6 +190,28 @@ fn rounds_are_processes() {
     let measured = run.pairs["faults/agrees"].sweeps[0].cases[0].measured().unwrap();
     assert_eq!(measured.processes.len(), 3);
     assert!(stdout(&output).contains("over 3 processes"), "{}", stdout(&output));
+}
+
+#[test]
+fn the_machine_is_measured_once_a_run_where_a_limit_needs_it() {
+    let checkout = Checkout::new();
+    let output =
+        checkout.run("--bench --quick --noplot --rounds 2 faults/(bounded|agrees)/.*/1000$");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("measuring the machine").count(), 1);
+    let run = checkout.result();
+    let measured = run.pairs["faults/bounded"].sweeps[0].cases[0].measured().unwrap();
+    let Share::Known(share) = measured.share_of_limit(run.numbers.as_ref()) else {
+        panic!("{:?}", run.numbers)
+    };
+    assert!(share > 0.0);
+    let page = fs::read_to_string(checkout.path("reports/machine.html")).unwrap();
+    assert!(page.contains("hash of a word, foldhash"), "{page}");
+    checkout.assert_tidy();
+
+    let checkout = Checkout::new();
+    checkout.run("--bench --quick --noplot faults/agrees/.*/1000$");
+    assert_eq!(checkout.result().numbers, None);
 }
 
 #[test]

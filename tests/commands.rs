@@ -7,8 +7,10 @@ use std::{
 };
 
 use jiff::Timestamp;
+use procfs::process::Process;
 use worthit::{
     machine::Machine,
+    numbers::Numbers,
     reference,
     results::{Outcome, Revision, Run},
     statistics::Interval,
@@ -102,6 +104,33 @@ fn causes_are_counted_in_the_command() {
     }
     let text = printed(folder.path(), &["causes", "--quick", "hash_dedup"]);
     assert!(text.contains("algorithms/hash_dedup at 8,192"), "{text}");
+}
+
+#[test]
+fn the_machine_is_measured_in_its_turn_as_a_table_and_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = printed(folder.path(), &["machine", "--quick", "--json"]);
+    let numbers: Numbers = serde_json::from_str(&json).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(document["machine"]["key"].is_string() && document["ceiling"].is_array());
+    let table = printed(folder.path(), &["machine", "--quick"]);
+    for number in &numbers.numbers {
+        // A cell may be broken into lines.
+        let first = number.what.split([' ', ',']).next().unwrap();
+        assert!(table.contains(first), "{}\n{table}", number.what);
+    }
+    for word in ["median", "quartiles", " ns ", "GB/s", "ceiling of threads", "meanwhile"] {
+        assert!(table.contains(word), "{word}\n{table}");
+    }
+    let data = fs::read_dir(folder.path().join("home/data")).unwrap();
+    assert_eq!(data.count(), 0, "nothing temporary is left");
+
+    let init = Process::new(1).unwrap().stat().unwrap().starttime;
+    let turn = format!(r#"{{"pid":1,"start_ticks":{init},"command":["cargo","bench"]}}"#);
+    fs::write(folder.path().join("home/measuring.json"), turn).unwrap();
+    let (status, message) = failure(folder.path(), &["machine"]);
+    assert_eq!(status, 1);
+    assert!(message.contains("another run is measuring") && message.contains("process 1"));
 }
 
 #[test]

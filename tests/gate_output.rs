@@ -2,12 +2,18 @@
 
 mod verdicts;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
+use jiff::Timestamp;
 use verdicts::report;
-use worthit::gate::{
-    output::{Format, json},
-    verdict::GateReport,
+use worthit::{
+    gate::{
+        output::{Format, json},
+        verdict::GateReport,
+    },
+    machine::Machine,
+    report::{Last, Material, pages},
+    results::{Revision, Run},
 };
 
 #[test]
@@ -125,4 +131,37 @@ fn junit_is_read_with_its_failures_and_skipped_cases() {
         case("queries/layout").contains("Skipped") && case("queries/layout").contains("layout?")
     );
     assert!(case("queries/better").contains("Success"));
+}
+
+#[test]
+fn on_the_site_the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
+    let revision = Revision { commit: None, dirty: false };
+    let run = Run::new("made-1", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
+    let page_of = |gate: Option<&Last>| {
+        let mut files = pages(&Material {
+            run: &run,
+            samples: &[],
+            other: None,
+            gate,
+            trends: None,
+            families: &[],
+            criterion: None,
+            folder: Path::new("reports"),
+        });
+        files.remove("gate.html").map(|page| String::from_utf8(page).unwrap())
+    };
+    let both = Last { report: Some(report()), self_test: Some(verdicts::self_test()) };
+    let page = page_of(Some(&both)).unwrap();
+    for words in [
+        "3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
+        "optimized: 1 → 2 statements (+100.0 %)",
+        "0 alarms in 1,056 comparisons without a change",
+        "0 of 48 runs without a change failed",
+    ] {
+        assert!(page.contains(words), "`{words}` in {page}");
+    }
+    let neither = page_of(Some(&Last::default())).unwrap();
+    assert!(neither.contains("worthit gate --against main"), "{neither}");
+    assert!(neither.contains("worthit gate --self-test"), "{neither}");
+    assert_eq!(page_of(None), None, "no page without a gate");
 }

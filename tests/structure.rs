@@ -44,6 +44,16 @@ fn families_and_fixtures_name_no_criterion_and_no_clock() {
 }
 
 #[test]
+fn of_the_machine_numbers_only_the_readings_read_a_clock() {
+    let files = rust_files("src/numbers").into_iter().chain([root().join("src/numbers.rs")]);
+    for path in files {
+        let text = read(&path);
+        let reads = ["Instant", "SystemTime", ".elapsed("].iter().any(|word| text.contains(word));
+        assert_eq!(reads, path.ends_with("src/numbers/readings.rs"), "{}", path.display());
+    }
+}
+
+#[test]
 fn no_pair_names_another() {
     for family in CATALOGUE {
         for path in rust_files(&format!("src/{}", family.name)) {

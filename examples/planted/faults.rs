@@ -1,6 +1,7 @@
 worthit::family! {
     "faults": "Plant a fault";
     agrees,
+    bounded,
     disagrees,
     panics,
     unavailable,

@@ -47,7 +47,10 @@ pub const PAIR: Pair = Pair {
     explanation: "n/2 comparisons became log₂ n + 1. A halving's comparison depends on the one \
                   before and waits for memory, so it costs several of a walk's, which the processor \
                   overlaps: the gain is a tenth to a half of the ratio.",
-    limit: Limit::RandomReads(|case| LOOKUPS * u64::from(case.point.ilog2() + 1)),
+    limit: Limit::RandomReads {
+        reads: |case| LOOKUPS * u64::from(case.point.ilog2() + 1),
+        within_bytes: |case| case.point * 8,
+    },
     proof: Proof { resources: Resources::Memory, max_size: 500 },
     prepare,
 };

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     format,
     limit::Share,
-    results::{CaseResult, Measured, Outcome, PairResult, Run, Sweep},
+    numbers::Numbers,
+    results::{CaseResult, Outcome, PairResult, Run, Sweep},
     table,
 };
 
@@ -63,7 +64,11 @@ pub fn page(material: &Material<'_>) -> String {
     for (id, title) in material.pairs() {
         match run.pairs.get(&id) {
             Some(pair) if !pair.sweeps.is_empty() => {
-                rows.extend(pair.sweeps.iter().map(|sweep| row(&id, pair, sweep, extent)));
+                rows.extend(
+                    pair.sweeps
+                        .iter()
+                        .map(|sweep| row(&id, pair, sweep, extent, run.numbers.as_ref())),
+                );
             }
             _ => rows.push(Row { gain: "not in this run".to_owned(), ..named(&id, &title) }),
         }
@@ -103,7 +108,13 @@ fn named(id: &str, title: &str) -> Row {
     }
 }
 
-fn row(id: &str, pair: &PairResult, sweep: &Sweep, extent: (f64, f64)) -> Row {
+fn row(
+    id: &str,
+    pair: &PairResult,
+    sweep: &Sweep,
+    extent: (f64, f64),
+    numbers: Option<&Numbers>,
+) -> Row {
     let mut row = named(id, &pair.title);
     row.level.clone_from(&sweep.level);
     let words = table::row_of(id, pair, sweep);
@@ -138,8 +149,11 @@ fn row(id: &str, pair: &PairResult, sweep: &Sweep, extent: (f64, f64)) -> Row {
         }
         None => format!("Gain {}", format::gain(&gain)),
     };
-    (row.limit, row.limit_key) = match case.measured().map(Measured::share_of_limit) {
-        Some(Share::Known(share)) => (format!("{} %", (share * 100.0).round()), Some(share)),
+    (row.limit, row.limit_key) = match case.measured().map(|found| found.share_of_limit(numbers)) {
+        Some(Share::Known(share)) => {
+            let word = if share > 1.0 { " (beaten)" } else { "" };
+            (format!("{} %{word}", format::count((share * 100.0).round() as u64)), Some(share))
+        }
         Some(Share::Unmeasured(_)) => ("not measured".to_owned(), None),
         Some(Share::Unbounded) => ("no bound".to_owned(), None),
         None => ("–".to_owned(), None),

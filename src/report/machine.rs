@@ -3,7 +3,12 @@
 use askama::Template;
 
 use super::{Material, front, shell::Shell};
-use crate::{format, results::Run, scaling};
+use crate::{
+    format,
+    numbers::{Numbers, Row},
+    results::Run,
+    scaling,
+};
 
 #[derive(Template)]
 #[template(path = "machine.html")]
@@ -12,6 +17,8 @@ struct MachinePage<'a> {
     run: &'a Run,
     memory: String,
     warnings: Vec<String>,
+    numbers: Vec<Row>,
+    load: String,
     ceiling: Vec<(u64, String, String)>,
 }
 
@@ -23,6 +30,8 @@ pub fn page(material: &Material<'_>) -> String {
         run,
         memory: format::bytes(run.machine.memory_bytes as f64),
         warnings: front::warnings(run),
+        numbers: run.numbers.as_ref().map_or(Vec::new(), Numbers::rows),
+        load: run.numbers.as_ref().map_or(String::new(), Numbers::load_in_words),
         ceiling: run.ceiling.iter().map(ceiling_row).collect(),
     };
     page.render().expect("rendering into memory cannot fail")

@@ -18,6 +18,7 @@ use crate::{
     family::Entry,
     format,
     limit::{self, Share},
+    numbers::{Number, Numbers},
     pair::Metric,
     results::{CaseResult, Measured, Outcome, PairResult, SideResult, Sweep},
     samples::Sample,
@@ -49,6 +50,10 @@ struct PairPage<'a> {
     previous: Option<(String, String)>,
     next: Option<(String, String)>,
 }
+
+/// Follows a share above 1.
+const BEATEN: &str = ": the limit is beaten, so it is no bound of this work: operations overlap, \
+                      or a nearer level of memory holds the data";
 
 struct SweepPart {
     level: String,
@@ -116,7 +121,7 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         causes: found.map_or(Vec::new(), cause_rows),
         entry,
         code: entry.map(code_part),
-        limits: found.map_or(Vec::new(), limits),
+        limits: found.map_or(Vec::new(), |pair| limits(pair, material.run.numbers.as_ref())),
         samples_file: (!own.is_empty()).then(|| format!("../../{}", samples_of(id))),
         reproduce: reproduce(material, id),
         citation: citation(material, id, &findings),
@@ -261,15 +266,20 @@ fn code_part(entry: &Entry) -> CodePart {
     }
 }
 
-fn limits(pair: &PairResult) -> Vec<(String, String)> {
+fn limits(pair: &PairResult, numbers: Option<&Numbers>) -> Vec<(String, String)> {
     let of = |sweep: &Sweep| {
         let case = finding::headline(sweep)?;
         let measured: &Measured = case.measured()?;
         let needed = measured.needed.map(limit::Needed::in_words);
-        let text = match (measured.share_of_limit(), needed) {
-            (Share::Known(share), Some(needed)) => {
-                format!("{} % of what {needed} allows", format::significant(share * 100.0))
-            }
+        let number =
+            measured.needed.zip(numbers).and_then(|(needed, of)| limit::number(needed, of));
+        let text = match (measured.share_of_limit(numbers), needed) {
+            (Share::Known(share), Some(needed)) => format!(
+                "{} % of what {needed} {}{}",
+                format::significant(share * 100.0),
+                number.map_or("allows".to_owned(), allowed),
+                if share > 1.0 { BEATEN } else { "" }
+            ),
             (Share::Unmeasured(_), Some(needed)) => format!(
                 "needs at least {needed}; how long that takes on this machine was not measured"
             ),
@@ -280,6 +290,12 @@ fn limits(pair: &PairResult) -> Vec<(String, String)> {
         Some((format!("{level}{}", pair.place(case.point)), text))
     };
     pair.sweeps.iter().filter_map(of).collect()
+}
+
+/// "at 43.0 GB/s (streamed on one core, L3) allow"
+fn allowed(number: &Number) -> String {
+    let median = number.median().map_or(format::NONE.to_owned(), |median| number.written(median));
+    format!("at {median} ({}) allow", number.what)
 }
 
 fn reproduce(material: &Material<'_>, id: &str) -> String {

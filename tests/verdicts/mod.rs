@@ -110,7 +110,6 @@ pub fn report() -> GateReport {
 }
 
 /// A self-test in which everything went well.
-#[allow(dead_code, reason = "not every test that shares this module uses it")]
 pub fn self_test() -> SelfTest {
     let nulls = Nulls { comparisons: 528, undecided: 20, ..Nulls::default() };
     let caught = |signal: &str, size: &str, class: &str, caught| Caught {

@@ -1,0 +1,337 @@
+//! Machine numbers: what this machine can do, as everyone should know of theirs.
+//!
+//! A number is the median of several readings with its spread, never a lone one. Pairs state their
+//! limits in these terms; [`crate::limit`] holds them against each other. Each kind of number has a
+//! file of its own, which says how it is measured; only `readings.rs` reads the clock. What cannot be
+//! measured here is a row that says why.
+
+mod arithmetic;
+mod caches;
+mod disk;
+mod echo;
+mod memory;
+mod network;
+mod readings;
+mod sqlite;
+mod system;
+
+use serde::{Deserialize, Serialize};
+
+pub use readings::Effort;
+
+use crate::{
+    format,
+    load::{Load, LoadProbe},
+    pair::Unavailable,
+    statistics::Summary,
+};
+
+/// Begins the ids of dependent reads, one a level.
+pub const LATENCY: &str = "latency";
+/// Begins the ids of streams on one core, one a level.
+pub const BANDWIDTH: &str = "bandwidth";
+/// Hash of a word by foldhash.
+pub const FOLDHASH: &str = "foldhash";
+/// Bytes written to the page cache.
+pub const PAGE_CACHE_WRITE: &str = "page_cache_write";
+/// Append and flush.
+pub const FSYNC: &str = "fsync";
+/// A byte to a thread and back by TCP.
+pub const LOOPBACK: &str = "loopback_round_trip";
+/// A prepared statement.
+pub const STATEMENT: &str = "sqlite_statement";
+
+/// What a machine was found to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// What else the machine did meanwhile.
+    pub load: Load,
+    /// The numbers, in the order of the table.
+    pub numbers: Vec<Number>,
+}
+
+/// One machine number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Number {
+    /// Stable name: `latency_l1`.
+    pub id: String,
+    /// What was measured, in a few words.
+    pub what: String,
+    /// Unit of the readings.
+    pub unit: Unit,
+    /// How: sizes, instructions, devices.
+    pub detail: String,
+    /// The largest working set that this level of memory holds, bytes; `None` where no size bounds
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds_bytes: Option<u64>,
+    /// What came of it.
+    pub found: Found,
+}
+
+/// Unit of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Time of one operation, ns.
+    Nanoseconds,
+    /// Bytes per nanosecond, which is GB/s.
+    BytesPerNanosecond,
+    /// Multiply-adds per nanosecond, which is 10⁹ a second.
+    MultiplyAddsPerNanosecond,
+}
+
+/// What came of measuring a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// The distribution of its readings.
+    Readings(Summary),
+    /// It cannot be measured here; why, and what to do about it.
+    Unavailable(String),
+}
+
+/// A number in words, as tables and pages show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What was measured.
+    pub what: String,
+    /// The median with its unit.
+    pub median: String,
+    /// First and third quartile.
+    pub quartiles: String,
+    /// How many readings.
+    pub readings: String,
+    /// How, or why not.
+    pub remark: String,
+}
+
+/// Measures all numbers.
+pub fn measure(effort: &Effort) -> Numbers {
+    let probe = LoadProbe::start();
+    let mut numbers = memory::numbers(effort);
+    numbers.extend(arithmetic::numbers(effort));
+    numbers.extend(system::numbers(effort));
+    numbers.push(network::number(effort));
+    numbers.push(sqlite::number(effort));
+    // Last, as what the device still does afterwards would disturb the others.
+    numbers.extend(disk::numbers(effort));
+    Numbers { load: probe.load(), numbers }
+}
+
+impl Numbers {
+    /// The number of an id, if it was measured.
+    pub fn get(&self, id: &str) -> Option<&Number> {
+        self.measured().find(|number| number.id == id)
+    }
+
+    /// The number of the nearest level of memory that holds a working set: of `LATENCY` or
+    /// `BANDWIDTH`.
+    pub fn at_level_of(&self, kind: &str, set_bytes: u64) -> Option<&Number> {
+        let is_of_kind = |number: &&Number| {
+            number.id.strip_prefix(kind).is_some_and(|level| level.starts_with('_'))
+                && !number.id.ends_with(memory::ALL_CORES)
+        };
+        let levels = self.numbers.iter().filter(is_of_kind);
+        let holding = levels.filter(|number| number.holds_bytes.is_none_or(|n| set_bytes <= n));
+        // The nearest one or none: a farther level would make the limit too easy to reach.
+        let nearest = holding.min_by_key(|number| number.holds_bytes.unwrap_or(u64::MAX));
+        nearest.filter(|number| number.median().is_some())
+    }
+
+    /// Each number in words.
+    pub fn rows(&self) -> Vec<Row> {
+        self.numbers.iter().map(Number::in_words).collect()
+    }
+
+    /// What to hold against the numbers.
+    pub fn load_in_words(&self) -> String {
+        // Some of them are of several threads.
+        if let Some(mark) = self.load.mark(2) {
+            return format!("Marked: {mark} meanwhile, so that it can do more than this.");
+        }
+        let percent = |share: f64| format!("{} %", (share * 100.0).round());
+        let Load { steal, others, .. } = self.load;
+        format!(
+            "Other processes used {} of the machine meanwhile, and the hypervisor took {}.",
+            percent(others),
+            percent(steal)
+        )
+    }
+
+    /// What types cannot say: readings are positive, finite and in order.
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
+        for number in self.measured() {
+            let Found::Readings(s) = number.found else { continue };
+            let values = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
+            if !(values.is_sorted() && s.min > 0.0 && s.max.is_finite()) {
+                let problem = format!("{values:?} are no quartiles of readings");
+                return Err((format!("numbers.{}", number.id), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn measured(&self) -> impl Iterator<Item = &Number> {
+        self.numbers.iter().filter(|number| number.median().is_some())
+    }
+}
+
+impl Number {
+    /// A number of its readings, or of the reason why there are none.
+    fn of(
+        (id, what, unit): (impl Into<String>, impl Into<String>, Unit),
+        detail: impl Into<String>,
+        readings: Result<Vec<f64>, Unavailable>,
+    ) -> Number {
+        let found = match readings.map(|readings| Summary::of(&readings)) {
+            Ok(Some(summary)) => Found::Readings(summary),
+            Ok(None) => Found::Unavailable("no reading came out finite".to_owned()),
+            Err(Unavailable(reason)) => Found::Unavailable(reason),
+        };
+        let (id, what, detail) = (id.into(), what.into(), detail.into());
+        Number { id, what, unit, detail, holds_bytes: None, found }
+    }
+
+    /// The median of the readings, if it was measured.
+    pub fn median(&self) -> Option<f64> {
+        match &self.found {
+            Found::Readings(summary) => Some(summary.median),
+            Found::Unavailable(_) => None,
+        }
+    }
+
+    /// What so many operations, bytes or multiply-adds take at least, ns.
+    pub fn ns_for(&self, amount: f64) -> Option<f64> {
+        let median = self.median()?;
+        Some(match self.unit {
+            Unit::Nanoseconds => amount * median,
+            Unit::BytesPerNanosecond | Unit::MultiplyAddsPerNanosecond => amount / median,
+        })
+    }
+
+    /// `81.3 ns`, `24.0 GB/s`
+    pub fn written(&self, value: f64) -> String {
+        match self.unit {
+            Unit::Nanoseconds => format::duration(value),
+            Unit::BytesPerNanosecond => format!("{} GB/s", format::significant(value)),
+            Unit::MultiplyAddsPerNanosecond => {
+                format!("{} × 10⁹/s", format::significant(value))
+            }
+        }
+    }
+
+    fn in_words(&self) -> Row {
+        let what = self.what.clone();
+        match &self.found {
+            Found::Readings(s) => Row {
+                what,
+                median: self.written(s.median),
+                quartiles: format!(
+                    "{} … {}",
+                    self.written(s.lower_quartile),
+                    self.written(s.upper_quartile)
+                ),
+                readings: format::count(s.count),
+                remark: self.detail.clone(),
+            },
+            Found::Unavailable(reason) => Row {
+                what,
+                median: format::NONE.to_owned(),
+                quartiles: format::NONE.to_owned(),
+                readings: "0".to_owned(),
+                remark: format!("not measured: {}", reason.trim_start_matches("not measured: ")),
+            },
+        }
+    }
+}
+
+/// Numbers for tests: each level of memory, and one of each other kind that limits are held against.
+#[cfg(test)]
+pub(crate) fn made() -> Numbers {
+    let number = |id: &str, unit, value: f64| {
+        Number::of((id, id, unit), "made", Ok(vec![value * 0.9, value, value * 1.2]))
+    };
+    let level = |kind: &str, name: &str, unit, value, holds_bytes| Number {
+        holds_bytes,
+        ..number(&format!("{kind}_{name}"), unit, value)
+    };
+    let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
+    let numbers = vec![
+        level(LATENCY, "l1", ns, 1.0, Some(1_000)),
+        level(LATENCY, "l2", ns, 4.0, Some(10_000)),
+        level(LATENCY, "memory", ns, 100.0, None),
+        level(BANDWIDTH, "l1", rate, 100.0, Some(1_000)),
+        level(BANDWIDTH, "l2", rate, 50.0, Some(10_000)),
+        level(BANDWIDTH, "memory", rate, 10.0, None),
+        level(BANDWIDTH, &format!("memory{}", memory::ALL_CORES), rate, 40.0, None),
+        number(FOLDHASH, ns, 2.0),
+        number(STATEMENT, ns, 500.0),
+        number(FSYNC, ns, 1e6),
+        number(LOOPBACK, ns, 2e4),
+        number(PAGE_CACHE_WRITE, rate, 2.0),
+    ];
+    Numbers { load: Load::default(), numbers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_working_set_is_looked_for_in_the_nearest_level_that_holds_it() {
+        let numbers = made();
+        let at = |kind, bytes| numbers.at_level_of(kind, bytes).unwrap().id.as_str();
+        assert_eq!([1_000, 1_001].map(|bytes| at(LATENCY, bytes)), ["latency_l1", "latency_l2"]);
+        assert_eq!(at(BANDWIDTH, 10_001), "bandwidth_memory", "of one core, not of all");
+        let mut unknown = numbers.clone();
+        unknown.numbers[1].found = Found::Unavailable("no L2 is told".to_owned());
+        assert_eq!(unknown.at_level_of(LATENCY, 5_000), None, "memory would be too easy a limit");
+    }
+
+    #[test]
+    fn every_number_of_this_machine_is_a_row_with_its_spread_or_its_reason() {
+        let effort = Effort { readings: 3, file_bytes: 1 << 20, ..Effort::QUICK };
+        let numbers = measure(&effort);
+        let mut ids: Vec<&str> = numbers.numbers.iter().map(|number| number.id.as_str()).collect();
+        assert_eq!(ids.len(), 24, "{ids:?}");
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 24, "{ids:?}");
+        numbers.check().unwrap();
+        for (number, row) in numbers.numbers.iter().zip(numbers.rows()) {
+            match &number.found {
+                Found::Readings(summary) => {
+                    assert_eq!((summary.count, row.readings.as_str()), (3, "3"));
+                    assert!(row.quartiles.contains(" … ") && !row.remark.is_empty(), "{row:?}");
+                }
+                Found::Unavailable(reason) => {
+                    assert!(!reason.is_empty() && row.remark.contains("not measured: "), "{row:?}");
+                }
+            }
+        }
+        let text = serde_json::to_string(&numbers).unwrap();
+        assert_eq!(serde_json::from_str::<Numbers>(&text).unwrap(), numbers);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_says_why_once() {
+        let gone = Unavailable("not measured: fsync is free here".to_owned());
+        let number = Number::of((FSYNC, "flush", Unit::Nanoseconds), "", Err(gone));
+        assert_eq!(number.median(), None);
+        let row = number.in_words();
+        assert_eq!((row.median.as_str(), row.readings.as_str()), (format::NONE, "0"));
+        assert_eq!(row.remark, "not measured: fsync is free here");
+    }
+
+    #[test]
+    fn impossible_readings_are_named() {
+        let mut numbers = made();
+        numbers.check().unwrap();
+        let Found::Readings(summary) = &mut numbers.numbers[7].found else { unreachable!() };
+        summary.median = -1.0;
+        let (field, problem) = numbers.check().unwrap_err();
+        assert_eq!(field, "numbers.foldhash");
+        assert!(problem.contains("are no quartiles"), "{problem}");
+    }
+}
