@@ -61,13 +61,12 @@ pub fn compare(
     let base_ids: Vec<&str> = both.iter().map(|pair| base_id(pair)).collect();
     let head_ids: Vec<&str> =
         matched.iter().filter_map(|pair| Some(head_case(pair)?.key.id.as_str())).collect();
-    let is_same_build = base.build.folder == head.build.folder;
     add_missing_causes(&mut base, &base_ids, settings.seed)?;
     let has_valgrind = instructions::is_available();
     if has_valgrind {
         add_missing_instructions(&mut base, &base_ids, &mut notes);
     }
-    if is_same_build {
+    if head.build.is_same_as(&base.build) {
         // The same binaries: what varies by itself shall not look like a change.
         head.counts = base.counts.clone();
     }

@@ -50,6 +50,20 @@ pub struct Build {
     pub folder: PathBuf,
 }
 
+impl Build {
+    /// Whether both have the same binaries, byte for byte: equal sources at the same path make them.
+    pub fn is_same_as(&self, other: &Build) -> bool {
+        let same = |own: &Path, others: &Path| matches!((fs::read(own), fs::read(others)), (Ok(own), Ok(others)) if own == others);
+        let benches = self.benches.iter().zip(&other.benches);
+        self.folder == other.folder
+            || (self.benches.len() == other.benches.len()
+                && same(&self.counter, &other.counter)
+                && benches
+                    .into_iter()
+                    .all(|(own, others)| own.0 == others.0 && same(own.1, others.1)))
+    }
+}
+
 /// Why revisions cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum RevisionError {
