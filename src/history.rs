@@ -30,7 +30,7 @@ pub const GAIN: &str = "gain";
 /// Quantity: the time of a side per unit of work, ns.
 pub const TIME_NS: &str = "time_ns";
 /// Quantity: the instructions of a side in one iteration.
-pub const INSTRUCTIONS: &str = "instructions";
+pub use crate::gate::verdict::INSTRUCTIONS;
 
 /// Where a run comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -60,6 +60,22 @@ pub struct Material<'a> {
     pub folder: &'a Path,
 }
 
+impl<'a> Material<'a> {
+    /// A run, to be shown with nothing beside it.
+    pub fn of(run: &'a Run, folder: &'a Path) -> Material<'a> {
+        Material {
+            run,
+            samples: &[],
+            other: None,
+            gate: None,
+            trends: None,
+            families: &[],
+            criterion: None,
+            folder,
+        }
+    }
+}
+
 impl Material<'_> {
     /// Ids and titles of all pairs: those of this build in its order, then others of the run.
     fn pairs(&self) -> Vec<(String, String)> {

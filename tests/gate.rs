@@ -244,6 +244,8 @@ fn an_unknown_pair_is_refused_with_a_hint() {
     let judgement = repository.judge("--against main records/join_field");
     judgement.assert(2, &["neither revision has a pair called `records/join_field`"]);
     judgement.assert(2, &["did you mean `records/join_fields`?", "`worthit list`"]);
+    let judgement = repository.judge("--self-test records/join_field");
+    judgement.assert(2, &["did you mean `records/join_fields`?"]);
 }
 
 #[test]

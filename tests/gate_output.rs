@@ -138,16 +138,7 @@ fn on_the_site_the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
     let revision = Revision { commit: None, dirty: false };
     let run = Run::new("made-1", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
     let page_of = |gate: Option<&Last>| {
-        let mut files = pages(&Material {
-            run: &run,
-            samples: &[],
-            other: None,
-            gate,
-            trends: None,
-            families: &[],
-            criterion: None,
-            folder: Path::new("reports"),
-        });
+        let mut files = pages(&Material { gate, ..Material::of(&run, Path::new("reports")) });
         files.remove("gate.html").map(|page| String::from_utf8(page).unwrap())
     };
     let both = Last { report: Some(report()), self_test: Some(verdicts::self_test()) };

@@ -55,16 +55,7 @@ fn plant_share(run: &mut Run, share: f64) {
 
 /// The pages as text outside of tags.
 fn site(run: &Run) -> BTreeMap<String, String> {
-    let material = Material {
-        run,
-        samples: &[],
-        other: None,
-        gate: None,
-        trends: None,
-        families: &[],
-        criterion: None,
-        folder: Path::new("reports"),
-    };
+    let material = Material::of(run, Path::new("reports"));
     let text = |page: Vec<u8>| {
         let page = String::from_utf8(page).unwrap();
         let parts = page.split('<').filter_map(|part| part.split_once('>'));

@@ -169,16 +169,7 @@ fn pages_of_results_that_are_let_in() {
     for _ in 0..3_000 {
         let bytes = mutated(&valid, &mut rng);
         let Ok(run) = Run::parse(&bytes, Path::new("result.json")) else { continue };
-        let files = pages(&Material {
-            run: &run,
-            samples: &[],
-            other: None,
-            gate: None,
-            trends: None,
-            families: &[],
-            criterion: None,
-            folder: Path::new("reports"),
-        });
+        let files = pages(&Material::of(&run, Path::new("reports")));
         assert!(files.contains_key("index.html"));
         made += 1;
     }

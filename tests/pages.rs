@@ -162,16 +162,7 @@ fn full_run() -> Run {
 }
 
 fn material<'a>(run: &'a Run, samples: &'a [Sample], folder: &'a Path) -> Material<'a> {
-    Material {
-        run,
-        samples,
-        other: None,
-        gate: None,
-        trends: None,
-        families: &[],
-        criterion: None,
-        folder,
-    }
+    Material { samples, ..Material::of(run, folder) }
 }
 
 fn site(run: &Run) -> BTreeMap<String, String> {

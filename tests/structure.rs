@@ -44,6 +44,31 @@ fn families_and_fixtures_name_no_criterion_and_no_clock() {
 }
 
 #[test]
+fn a_clock_is_read_where_the_architecture_says() {
+    let known = [
+        "src/trial/open_loop.rs",
+        "src/trial/shapes.rs",
+        "src/trial/threads.rs",
+        "src/ceiling.rs",
+        "src/numbers/readings.rs",
+        "src/measuring.rs",
+        "src/load.rs",
+        "src/gate.rs",
+        "src/gate/comparison.rs",
+        "src/gate/contest.rs",
+        "src/gate/self_test.rs",
+        "src/gate/worker.rs",
+        "src/cli/gate.rs",
+        "src/places.rs", // in a test, for a name that is new each time
+    ];
+    for path in rust_files("src") {
+        let reads = read(&path).contains("Instant::now()");
+        let is_known = known.iter().any(|known| path.ends_with(known));
+        assert!(reads <= is_known, "{} reads a clock", path.display());
+    }
+}
+
+#[test]
 fn of_the_machine_numbers_only_the_readings_read_a_clock() {
     let files = rust_files("src/numbers").into_iter().chain([root().join("src/numbers.rs")]);
     for path in files {

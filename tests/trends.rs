@@ -16,16 +16,7 @@ use worthit::{
 fn site(trends: Option<&[Line]>) -> BTreeMap<String, String> {
     let revision = Revision { commit: None, dirty: false };
     let run = Run::new("made-1", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
-    let material = Material {
-        run: &run,
-        samples: &[],
-        other: None,
-        trends,
-        gate: None,
-        families: &[],
-        criterion: None,
-        folder: Path::new("reports"),
-    };
+    let material = Material { trends, ..Material::of(&run, Path::new("reports")) };
     let text = |bytes| String::from_utf8(bytes).unwrap();
     pages(&material).into_iter().map(|(name, bytes)| (name, text(bytes))).collect()
 }

@@ -65,8 +65,6 @@ fn and_said(said: &str) -> String {
 /// What is known of a case that is ready.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// Units of work in one iteration.
-    pub units: u64,
     /// Threads that each side keeps busy.
     pub threads: Vec<(Role, usize)>,
 }
@@ -153,7 +151,7 @@ impl Worker {
     /// If the case cannot run or is not proven, or the worker fails.
     pub fn ready(&mut self) -> Result<Ready, WorkerError> {
         match self.reply()? {
-            Reply::Ready { units, threads } => Ok(Ready { units, threads }),
+            Reply::Ready { threads } => Ok(Ready { threads }),
             other => Err(self.failed(&format!("{other:?}"))),
         }
     }

@@ -58,9 +58,10 @@ pub fn compare(
     let matched = select(matching::matched(&base.cases, &head.cases), &settings.ids)?;
     let both: Vec<&Matched> = matched.iter().filter(|matched| is_comparable(matched)).collect();
     progress(&format!("counting {} pairs", both.len()));
-    let base_ids: Vec<&str> = both.iter().map(|pair| base_id(pair)).collect();
-    let head_ids: Vec<&str> =
-        matched.iter().filter_map(|pair| Some(head_case(pair)?.key.id.as_str())).collect();
+    let (base_ids, head_ids) = (ids(&both, base_id), ids(&both, head_id));
+    // What is new must be proven too.
+    let of_head: Vec<&str> =
+        matched.iter().filter(|pair| pair.head.is_some()).map(head_id).collect();
     add_missing_causes(&mut base, &base_ids, settings.seed)?;
     let has_valgrind = instructions::is_available();
     if has_valgrind {
@@ -70,13 +71,9 @@ pub fn compare(
         // The same binaries: what varies by itself shall not look like a change.
         head.counts = base.counts.clone();
     }
-    add_missing_causes(&mut head, &head_ids, settings.seed)?;
+    add_missing_causes(&mut head, &of_head, settings.seed)?;
     if has_valgrind {
-        add_missing_instructions(
-            &mut head,
-            &both.iter().map(|pair| head_id(pair)).collect::<Vec<_>>(),
-            &mut notes,
-        );
+        add_missing_instructions(&mut head, &head_ids, &mut notes);
         notes.dedup();
     } else {
         notes.push(
@@ -132,7 +129,11 @@ pub fn compare(
     Ok(Found { cases: cases.collect(), notes, timed: timed.len() })
 }
 
-fn select(matched: Vec<Matched>, ids: &[String]) -> Result<Vec<Matched>, GateError> {
+/// The pairs that are asked for, by their ids or names; all if none is.
+///
+/// # Errors
+/// If one that is asked for is in neither build.
+pub(super) fn select(matched: Vec<Matched>, ids: &[String]) -> Result<Vec<Matched>, GateError> {
     let is = |pair: &Matched, id: &str| {
         [&pair.base, &pair.head].into_iter().flatten().any(|case| {
             case.key.id == id || case.key.id.split_once('/').is_some_and(|(_, name)| name == id)
@@ -152,16 +153,16 @@ fn is_comparable(pair: &Matched) -> bool {
     pair.base.is_some() && pair.head.is_some() && pair.difference().is_none()
 }
 
-fn head_case(pair: &Matched) -> Option<&GateCase> {
-    pair.head.as_ref()
-}
-
 fn base_id(pair: &Matched) -> &str {
     pair.base.as_ref().map_or("", |case| &case.key.id)
 }
 
 fn head_id(pair: &Matched) -> &str {
     pair.head.as_ref().map_or("", |case| &case.key.id)
+}
+
+fn ids<'a>(pairs: &[&'a Matched], id: fn(&Matched) -> &str) -> Vec<&'a str> {
+    pairs.iter().map(|pair| id(pair)).collect()
 }
 
 /// Counts whatever is not counted yet of all pairs of a build, and keeps it.
@@ -247,14 +248,9 @@ pub(super) fn recount(
         let suspects = of(&|pair| nth < causes && (open(pair, false) || disagrees(pair)));
         let suspects_by_instructions = of(&|pair| nth < instructions && open(pair, true));
         let again = |subject: &Subject, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
-            let ids = |pairs: &[&'_ Matched]| -> Vec<String> {
-                pairs.iter().map(|pair| id(pair).to_owned()).collect()
-            };
-            let (by_causes, by_instructions) = (ids(&suspects), ids(&suspects_by_instructions));
-            let by_causes: Vec<&str> = by_causes.iter().map(String::as_str).collect();
-            let by_instructions: Vec<&str> = by_instructions.iter().map(String::as_str).collect();
-            counts.add_causes(&subject.build, &by_causes, settings.seed, None)?;
+            counts.add_causes(&subject.build, &ids(&suspects, id), settings.seed, None)?;
             // What fails now has failed before, and was noted.
+            let by_instructions = ids(&suspects_by_instructions, id);
             counts.merge(count_instructions(subject, &by_instructions).0);
             Ok::<_, GateError>(())
         };
@@ -299,8 +295,8 @@ fn can_be_judged(pair: &Matched, base: &BuildCounts, head: &BuildCounts) -> bool
 /// Times the optimized sides of pairs within the budget.
 fn time<'a>(
     timed: &[&'a Matched],
-    base: &Subject,
-    head: &Subject,
+    base: &'a Subject,
+    head: &'a Subject,
     settings: &Settings,
     progress: &mut dyn FnMut(&str),
 ) -> Vec<(&'a Matched, Time)> {
@@ -309,19 +305,10 @@ fn time<'a>(
     }
     let (rule, deadline) = (settings.rule(timed.len()), Instant::now() + settings.budget);
     progress(&format!("timing {} pairs, for {:?} at most", timed.len(), settings.budget));
-    let mut contests = Vec::new();
-    let mut times = Vec::new();
+    let (mut running, mut times) = (Vec::new(), Vec::new());
     for pair in timed {
         let (Some(from), Some(to)) = (&pair.base, &pair.head) else { continue };
-        let program = |subject: &'_ Subject, case: &'a GateCase| {
-            (subject.program(&case.key.id).clone(), &case.key)
-        };
-        contests.push((*pair, program(base, from), program(head, to)));
-    }
-    let mut running = Vec::new();
-    for (pair, (base_path, base_case), (head_path, head_case)) in &contests {
-        let program = |path, case| Program::optimized(path, case);
-        match Contest::new(program(base_path, base_case), program(head_path, head_case)) {
+        match Contest::new(base.optimized(from), head.optimized(to)) {
             Ok(contest) => running.push((*pair, contest)),
             Err(error) => times.push((*pair, Time::Missing { reason: error.to_string() })),
         }
@@ -373,11 +360,9 @@ fn gain_breaches(
     for (case, floor) in asked {
         progress(&format!("measuring the gain of {}", case.key.id));
         let path = head.program(&case.key.id);
-        let measured = Contest::new(
-            Program::new(path, &case.key, Role::Optimized),
-            Program::new(path, &case.key, Role::Naive),
-        )
-        .and_then(|mut contest| contest.log_ratios(RESTARTS_OF_A_GAIN));
+        let naive = Program::new(path, &case.key, Role::Naive);
+        let measured = Contest::new(head.optimized(case), naive)
+            .and_then(|contest| contest.log_ratios(RESTARTS_OF_A_GAIN));
         match measured.map(|logs| signed_rank::centre(&logs, rule.alpha())) {
             Ok(Some(logs)) => {
                 let breach = floor.judge(&crate::statistics::exp(logs));

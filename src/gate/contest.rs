@@ -110,7 +110,7 @@ impl<'a> Contest<'a> {
     ///
     /// # Errors
     /// If a worker fails.
-    pub fn log_ratios(&mut self, restarts: usize) -> Result<Vec<f64>, WorkerError> {
+    pub fn log_ratios(&self, restarts: usize) -> Result<Vec<f64>, WorkerError> {
         (0..restarts).map(|nth| Ok(timing::restart(&self.bout, nth)?.log_ratio)).collect()
     }
 

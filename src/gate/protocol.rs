@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +90,14 @@ pub struct GateCase {
     pub metric: Metric,
     /// Causes that the pair names: their counts repeat exactly.
     pub causes: Vec<String>,
-    /// FNV-1a of the pair's file.
-    pub source: u64,
+}
+
+impl GateCase {
+    /// Whether it is a load whose requests start when they are due: its threads spin until then, so
+    /// that beside what the pair names nothing that they do is the code's.
+    pub fn is_open_loop(&self) -> bool {
+        self.metric == Metric::P99Latency
+    }
 }
 
 /// Extra work in one side, for the self-test.
@@ -110,8 +116,6 @@ pub enum Reply {
     Cases(Vec<GateCase>),
     /// The case is ready.
     Ready {
-        /// Units of work in one iteration.
-        units: u64,
         /// Threads that each side keeps busy.
         threads: Vec<(Role, usize)>,
     },
@@ -136,6 +140,6 @@ pub struct Times {
     pub wall: u64,
     /// Of all threads on the CPU, the kernel on their behalf included.
     pub cpu: u64,
-    /// Waiting for a CPU.
-    pub waited: u64,
+    /// Whether others held the CPU meanwhile.
+    pub disturbed: bool,
 }

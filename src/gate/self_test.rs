@@ -23,19 +23,18 @@ use super::{
     counts::{BuildCounts, JUDGED},
     decision::{Rule, TimeVerdict},
     instructions,
-    matching::Matched,
-    protocol::{GateCase, Planted},
+    matching::{self, Matched},
+    protocol::Planted,
     revision::{Repository, Revision},
     scratch,
     subject::Subject,
-    timing::{self, Program},
+    timing::Program,
     verdict::{CountChange, INSTRUCTIONS, Verdict, judge_time},
 };
 use crate::{
     causes::{self, planted::PLANTABLE},
     format,
     machine::Machine,
-    pair::Metric,
     places,
     results::write_atomically,
     run,
@@ -134,19 +133,17 @@ pub fn run(
     progress(&format!("building {}", head.name));
     let build = repository.build(&head)?;
     let mut subject = Subject::new(head.clone(), build, settings.seed);
+    // Each pair is matched with itself.
+    let pairs = matching::matched(&subject.cases, &subject.cases);
+    let mut pairs = comparison::select(pairs, &settings.ids)?;
     let mut notes = Vec::new();
     let variants = variants(&repository, &head, &subject, settings, &mut notes, progress);
     let start = Instant::now();
     progress("counting");
     comparison::count(&mut subject, settings, &mut notes)?;
-    let pairs = pairs(&subject, settings);
-    let threads = pairs.iter().filter_map(|pair| {
-        let key = &pair.head.as_ref()?.key;
-        let pace = timing::pace(subject.program(&key.id), key, Role::Optimized).ok()?;
-        Some((key.id.clone(), pace.threads))
-    });
-    let threads = threads.collect();
-    let test = Test { subject: &subject, settings, pairs, threads };
+    let runs = |id: &str| subject.counts.by_pair.contains_key(id);
+    pairs.retain(|pair| pair.head.as_ref().is_some_and(|case| runs(&case.key.id)));
+    let test = Test { subject: &subject, settings, pairs };
     let mut found = SelfTest {
         when: Timestamp::now(),
         machine: Machine::current().key,
@@ -179,8 +176,8 @@ pub fn run(
     }
     found.load_average = crate::load::LoadProbe::start().load().load_average;
     found.seconds = start.elapsed().as_secs_f64();
-    notes.dedup();
-    found.notes = notes;
+    found.notes.extend(notes);
+    found.notes.dedup();
     found.keep();
     Ok(found)
 }
@@ -230,26 +227,10 @@ fn variants(
     built
 }
 
-fn pairs(subject: &Subject, settings: &Settings) -> Vec<Matched> {
-    let is_asked = |id: &str| settings.ids.is_empty() || settings.ids.iter().any(|of| of == id);
-    let runs = subject
-        .cases
-        .iter()
-        .filter(|case| subject.counts.by_pair.contains_key(&case.key.id) && is_asked(&case.key.id));
-    runs.map(|case| Matched { base: Some(case.clone()), head: Some(case.clone()) }).collect()
-}
-
 struct Test<'a> {
     subject: &'a Subject,
     settings: &'a Settings,
     pairs: Vec<Matched>,
-    /// Threads of the optimized sides.
-    threads: BTreeMap<String, usize>,
-}
-
-/// Whether what is counted of a pair beside its own causes is judged.
-fn is_counted(case: &GateCase) -> bool {
-    case.metric != Metric::P99Latency
 }
 
 impl Test<'_> {
@@ -264,7 +245,7 @@ impl Test<'_> {
             let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
             JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
         };
-        if self.threads.get(id).is_some_and(|threads| *threads > 1) {
+        if self.subject.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
             "threads"
         } else if does(causes::STATEMENTS) {
             "SQLite"
@@ -294,7 +275,7 @@ impl Test<'_> {
                 counts.add_causes(build, &self.ids(), seed, Some(name))?;
             }
             for pair in &self.pairs {
-                let Some(case) = pair.head.as_ref().filter(|case| is_counted(case)) else {
+                let Some(case) = pair.head.as_ref().filter(|case| !case.is_open_loop()) else {
                     continue;
                 };
                 let changes =
@@ -319,7 +300,7 @@ impl Test<'_> {
             .pairs
             .par_iter()
             .flat_map_iter(|pair| {
-                let Some(case) = pair.head.as_ref().filter(|case| is_counted(case)) else {
+                let Some(case) = pair.head.as_ref().filter(|case| !case.is_open_loop()) else {
                     return Vec::new();
                 };
                 let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
@@ -368,9 +349,8 @@ impl Test<'_> {
     ) {
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
-            let path = self.subject.program(&case.key.id);
             for size in sizes.clone() {
-                let base = Program::optimized(path, &case.key);
+                let base = self.subject.optimized(case);
                 let head = Program { planted: Some(Planted::Time(size)), ..base };
                 let mut contest = match Contest::new(base, head) {
                     Ok(contest) => contest,
@@ -418,14 +398,24 @@ impl Test<'_> {
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
             let changes = comparison::changes(pair, &base, &counts, self.settings);
-            let program = |subject: &'_ Subject| subject.program(&case.key.id).clone();
-            let (from, to) = (program(self.subject), program(variant));
-            let program = |path| Program::optimized(path, &case.key);
-            let Ok(mut contest) = Contest::new(program(&from), program(&to)) else { continue };
+            let mut contest =
+                match Contest::new(self.subject.optimized(case), variant.optimized(case)) {
+                    Ok(contest) => contest,
+                    Err(error) => {
+                        found.notes.push(format!("{} is not timed: {error}", case.key.id));
+                        continue;
+                    }
+                };
             contest.decide(&self.rule(), Instant::now() + AFTER[1]);
             let (threads, share, disturbed) =
                 (contest.threads(), contest.cpu_share(), contest.disturbed);
-            let Some(Ok(times)) = contest.found else { continue };
+            let times = match contest.found {
+                Some(Ok(times)) => times,
+                failed => {
+                    found.notes.push(format!("{} is not timed: {failed:?}", case.key.id));
+                    continue;
+                }
+            };
             let alone = times.verdict;
             let change = times.change;
             let time = judge_time(times, &changes, threads, share, disturbed);

@@ -7,7 +7,9 @@ use super::{
     counts::BuildCounts,
     protocol::GateCase,
     revision::{Build, Revision},
+    timing::Program,
 };
+use crate::trial::Role;
 
 /// A build, and what is known of it.
 #[derive(Debug)]
@@ -41,6 +43,11 @@ impl Subject {
             }
         }
         Subject { revision, build, cases, counts, programs, silent }
+    }
+
+    /// The optimized side of a case, to be timed.
+    pub fn optimized<'a>(&'a self, case: &'a GateCase) -> Program<'a> {
+        Program::new(self.program(&case.key.id), &case.key, Role::Optimized)
     }
 
     /// The bench binary that has a pair.

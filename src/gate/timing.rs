@@ -22,9 +22,7 @@ const BATCH: Duration = Duration::from_millis(2);
 const PAIRS: (u64, u64) = (4, 12);
 /// Wall time of the batches of a restart, about.
 const RESTART: Duration = Duration::from_millis(48);
-/// A batch during a larger share of which its thread waited for a CPU is repeated…
-const DISTURBED: f64 = 0.05;
-/// …so often in a restart, at most.
+/// Batches during which others held the CPU are repeated so often in a restart, at most.
 const REPETITIONS: u64 = 12;
 
 /// One of two programs that are compared.
@@ -46,11 +44,6 @@ impl<'a> Program<'a> {
     /// One side of a case; a contest sets the iterations.
     pub fn new(path: &'a Path, case: &'a CaseKey, role: Role) -> Program<'a> {
         Program { path, case, role, iterations: 1, planted: None }
-    }
-
-    /// The optimized side of a case.
-    pub fn optimized(path: &'a Path, case: &'a CaseKey) -> Program<'a> {
-        Program::new(path, case, Role::Optimized)
     }
 }
 
@@ -142,7 +135,7 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
     for pair in 0..bout.pairs {
         let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
         for which in order {
-            let batch = found.batch(&mut workers[which], programs[which], bout)?;
+            let batch = found.batch(&mut workers[which], programs[which])?;
             times[which].push(batch.elapsed.max(1) as f64 / programs[which].iterations as f64);
         }
     }
@@ -164,18 +157,11 @@ struct Found {
 }
 
 impl Found {
-    fn batch(
-        &mut self,
-        worker: &mut Worker,
-        program: Program<'_>,
-        bout: &Bout<'_>,
-    ) -> Result<Times, WorkerError> {
+    fn batch(&mut self, worker: &mut Worker, program: Program<'_>) -> Result<Times, WorkerError> {
         loop {
             let times = worker.batch(program.role, program.iterations, program.planted)?;
-            // Threads of one side wait for each other, which is no disturbance.
-            let waited = times.waited as f64 > DISTURBED * times.wall as f64;
-            if !(bout.is_pinned && waited) || self.repetitions == 0 {
-                self.disturbed += u64::from(bout.is_pinned && waited);
+            if !times.disturbed || self.repetitions == 0 {
+                self.disturbed += u64::from(times.disturbed);
                 self.cpu_ns += times.cpu;
                 self.wall_ns += times.wall;
                 return Ok(times);

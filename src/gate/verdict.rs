@@ -9,7 +9,7 @@ use super::{
     decision::{Rule, TimeVerdict},
     protocol::GateCase,
 };
-use crate::{causes, pair::Metric, trial::Role};
+use crate::{causes, trial::Role};
 
 /// What is said of a signal, a case or a run. The later outweighs the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -153,9 +153,8 @@ pub fn judge_count(
     let grown = |from: u64, to: u64| to.saturating_sub(from) as f64 > allowed(from);
     let spread = base.spread().max(head.spread());
     let is_observation = match cause == INSTRUCTIONS {
-        // The threads of an open loop spin until the next request is due.
-        true => case.metric == Metric::P99Latency || spread > tolerance / 2.0,
-        false => !is_named && (case.metric == Metric::P99Latency || spread > 0.0),
+        true => case.is_open_loop() || spread > tolerance / 2.0,
+        false => !is_named && (case.is_open_loop() || spread > 0.0),
     };
     let verdict = if is_observation {
         Verdict::Unchanged
@@ -379,7 +378,7 @@ impl GateReport {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{gate::protocol::CaseKey, statistics::Interval};
+    use crate::{gate::protocol::CaseKey, pair::Metric, statistics::Interval};
 
     pub(crate) fn case(id: &str, causes: &[&str]) -> GateCase {
         GateCase {
@@ -390,7 +389,6 @@ pub(crate) mod tests {
             unit: "item".to_owned(),
             metric: Metric::Time,
             causes: causes.iter().map(|cause| (*cause).to_owned()).collect(),
-            source: 1,
         }
     }
 

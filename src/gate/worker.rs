@@ -22,9 +22,9 @@ use super::{
 use crate::{
     cases::{self, NamedCase},
     family::{Entry, Family},
+    interleave::Batch,
     load::RunDelay,
-    measuring::{NotReady, cpu_time, prepared, proven},
-    pair::fnv1a,
+    measuring::{NotReady, TrialTimer, cpu_time, prepared, proven},
     trial::{Role, Trial, Window},
 };
 
@@ -101,9 +101,8 @@ impl Worker<'_> {
             Ok(trial) => {
                 let threads = trial.roles().into_iter().map(|role| (role, trial.threads(role)));
                 let threads = threads.collect();
-                let units = trial.units_per_iteration();
                 self.ready = Some(trial);
-                Reply::Ready { units, threads }
+                Reply::Ready { threads }
             }
         }
     }
@@ -135,7 +134,6 @@ pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
         unit: entry.unit.to_owned(),
         metric: entry.metric,
         causes: entry.named_causes().iter().map(|cause| cause.id.to_owned()).collect(),
-        source: fnv1a(entry.source.bytes()),
     })
 }
 
@@ -153,15 +151,15 @@ fn batch(
     iterations: u64,
     planted: Option<Planted>,
 ) -> Times {
-    let (waited, cpu, start) = (delay.so_far(), cpu_time(), Instant::now());
-    let mut elapsed = trial.measure(role, iterations);
+    let cpu = cpu_time();
+    let Batch { mut elapsed, mut wall, disturbed } =
+        TrialTimer::new(trial, delay).run(role, iterations);
     if let Some(Planted::Time(share)) = planted {
-        elapsed += busy_for(elapsed.mul_f64(share));
+        let extra = busy_for(elapsed.mul_f64(share));
+        (elapsed, wall) = (elapsed + extra, wall + extra);
     }
-    let wall = start.elapsed();
-    let (cpu, waited) = (cpu_time() - cpu, delay.so_far() - waited);
     let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    Times { elapsed: ns(elapsed), wall: ns(wall), cpu: ns(cpu), waited: ns(waited) }
+    Times { elapsed: ns(elapsed), wall: ns(wall), cpu: ns(cpu_time() - cpu), disturbed }
 }
 
 /// Computes for so long, and returns how long it was.

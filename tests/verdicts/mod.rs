@@ -27,7 +27,6 @@ fn case(id: &str) -> GateCase {
         unit: "row".to_owned(),
         metric: Metric::Time,
         causes: vec!["statements".to_owned()],
-        source: u64::MAX,
     }
 }
 
