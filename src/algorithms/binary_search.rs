@@ -27,6 +27,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "walk until an element is not less", growth: Growth::Linear },
     optimized: Side { summary: "partition_point", growth: Growth::Logarithmic },
+    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",

@@ -31,6 +31,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "sum a field of 96-byte structs", growth: Growth::Linear },
     optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "records",
         unit: "records",

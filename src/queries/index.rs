@@ -37,6 +37,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "full scan of the table", growth: Growth::Linear },
     optimized: Side { summary: "search of an index", growth: Growth::Logarithmic },
+    contract: None,
     axis: Axis {
         name: "rows",
         unit: "rows",
