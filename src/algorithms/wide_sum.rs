@@ -30,8 +30,8 @@ pub const PAIR: Pair = Pair {
         remedy: "An array of accumulators, item i added to accumulator i mod 32, and these added in pairs at the \
                  end. The compiler makes vectors of that. Of one accumulator it must not, as another \
                  order rounds otherwise.",
-        keep_naive_when: "There are a few dozen items. Or somebody relies on the very bits: a recorded result, a \
-                          simulation that must repeat.",
+        keep_naive_when: "There are fewer than 32 items, which fill no row. Or somebody relies on the very bits: a \
+                          recorded result, a simulation that must repeat.",
         costs: "Another sum in its last digits, though rather a better one: its bound is a thirty-second. (Where \
                 that is not enough, an `f64` accumulator or Kahan's compensation costs time instead.) Whether \
                 the compiler fills its vectors hangs on details; look, or measure.",
