@@ -1,5 +1,5 @@
-//! Every pair is proven: both sides agree on inputs of every shape and size, and every input is of
-//! the size that it claims.
+//! Every pair is proven: both sides agree on inputs of every shape and size, every input is of the
+//! size that it claims, and a card names a contract exactly where answers may differ.
 
 use pairs::CATALOGUE;
 use worthit::{
@@ -24,6 +24,7 @@ fn prove(entry: &Entry, case: &Case) {
     let Ok(mut trial) = (entry.prepare)(case) else { return };
     trial.check_size(case.point).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
     trial.verify().unwrap_or_else(|error| panic!("{} in {case:?}: {error}", entry.id));
+    assert_eq!(trial.is_under_contract(), entry.contract.is_some(), "{}", entry.id);
 }
 
 #[test]
