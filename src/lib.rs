@@ -15,6 +15,7 @@ pub mod family;
 pub mod flags;
 pub mod format;
 pub mod gate;
+pub mod growth;
 pub mod history;
 pub mod interleave;
 pub mod interrupt;

@@ -74,7 +74,8 @@ pub struct Side {
     pub growth: Growth,
 }
 
-/// Expected growth of one iteration along the axis, in the axis value `n`.
+/// Expected growth of the time of one iteration along the axis, in the axis value `n`, beside a fixed
+/// cost; [`crate::growth`] holds it against the sweeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Growth {
     /// O(1)
@@ -85,6 +86,8 @@ pub enum Growth {
     Linear,
     /// O(n²)
     Quadratic,
+    /// As this, up to where something else sets the pace; what.
+    Until(&'static Growth, &'static str),
     /// Not monotonic, or set by something other than the axis.
     Other(&'static str),
 }

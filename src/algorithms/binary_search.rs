@@ -26,7 +26,10 @@ pub const PAIR: Pair = Pair {
         lint: None,
     },
     naive: Side { summary: "walk until an element is not less", growth: Growth::Linear },
-    optimized: Side { summary: "partition_point", growth: Growth::Logarithmic },
+    optimized: Side {
+        summary: "partition_point",
+        growth: Growth::Until(&Growth::Logarithmic, "the slice leaves the first cache"),
+    },
     axis: Axis {
         name: "items",
         unit: "items",

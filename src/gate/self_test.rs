@@ -24,7 +24,7 @@ use super::{
     decision::{Rule, TimeVerdict},
     instructions,
     matching::{self, Matched},
-    protocol::Planted,
+    protocol::{GateCase, Planted},
     revision::{Repository, Revision},
     scratch,
     subject::Subject,
@@ -159,6 +159,8 @@ pub fn run(
         // What is too small to be relevant is tried once.
         let from = if trial == 1 { 0.0 } else { settings.relevant };
         test.times(SIZES.into_iter().filter(|size| *size >= from), &mut found, &mut notes);
+        found.seconds = start.elapsed().as_secs_f64();
+        found.keep();
     }
     for nth in 1..=extent.nulls {
         progress(&format!(
@@ -239,13 +241,16 @@ impl Test<'_> {
     }
 
     /// What bounds a pair, as its counts and threads tell.
-    fn class(&self, id: &str) -> &'static str {
+    fn class(&self, case: &GateCase) -> &'static str {
+        let id = &case.key.id;
         let counts = self.subject.counts.by_pair.get(id);
         let does = |cause: causes::Cause| {
             let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
             JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
         };
-        if self.subject.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
+        if case.is_open_loop() {
+            "open loop"
+        } else if self.subject.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
             "threads"
         } else if does(causes::STATEMENTS) {
             "SQLite"
@@ -286,7 +291,7 @@ impl Test<'_> {
                     .filter(|change| change.role == Role::Optimized && change.cause == cause)
                     .map(|change| change.verdict)
                     .max();
-                let class = self.class(&case.key.id);
+                let class = self.class(case);
                 found.add(name, "one more", class, verdict.unwrap_or(Verdict::Unchanged));
             }
         }
@@ -321,7 +326,7 @@ impl Test<'_> {
                     return Vec::new();
                 };
                 let per_step = of(&some).saturating_sub(of(&none)) as f64 / TRIAL_STEPS as f64;
-                let class = self.class(id);
+                let class = self.class(case);
                 let verdict = |size: f64| {
                     let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
                     let counts = count(steps)?;
@@ -359,7 +364,7 @@ impl Test<'_> {
                         break;
                     }
                 };
-                let class = self.class(&case.key.id);
+                let class = self.class(case);
                 let start = Instant::now();
                 for after in AFTER {
                     contest.decide(&self.rule(), start + after);
