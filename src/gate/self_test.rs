@@ -47,6 +47,8 @@ const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
 const WORTH_A_NAME: f64 = 0.10;
 /// Times after which a planted slowdown is asked about.
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+/// How often the instructions of several threads are counted.
+const COUNTED_THREADS: usize = 4;
 /// Steps that are planted to learn how many instructions a step is.
 const TRIAL_STEPS: u64 = 1_000;
 
@@ -301,7 +303,7 @@ impl Test<'_> {
     /// Each share of instructions, in every pair.
     fn instructions(&self, found: &mut SelfTest, progress: &mut dyn FnMut(&str)) {
         progress("planting instructions");
-        let planted: Vec<(&'static str, f64, Verdict)> = self
+        let planted: Vec<(&String, &'static str, f64, Verdict)> = self
             .pairs
             .par_iter()
             .flat_map_iter(|pair| {
@@ -309,15 +311,23 @@ impl Test<'_> {
                     return Vec::new();
                 };
                 let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
-                let known = &self.subject.counts.by_pair[id];
-                let Some(own) = known.get(&(Role::Optimized, INSTRUCTIONS.to_owned())) else {
-                    return Vec::new();
-                };
+                // As the gate does: what differs is counted again, of several threads more often.
+                let threads = self.subject.counts.threads.get(id).copied().unwrap_or(1);
+                let times = if threads > 1 { COUNTED_THREADS } else { 1 };
                 let count = |steps| {
                     let mut counts = BuildCounts::default();
                     let planted = Some(Planted::Steps(steps));
-                    counts.add_instructions(program, &case.key, planted).ok()?;
+                    for _ in 0..times {
+                        counts.add_instructions(program, &case.key, planted).ok()?;
+                    }
                     Some(counts)
+                };
+                let mut known = self.subject.counts.clone();
+                known.merge(count(0).unwrap_or_default());
+                let own = known.by_pair.get(id);
+                let key = (Role::Optimized, INSTRUCTIONS.to_owned());
+                let Some(own) = own.and_then(|own| own.get(&key)).copied() else {
+                    return Vec::new();
                 };
                 let of = |counts: &BuildCounts| {
                     counts.by_pair[id][&(Role::Optimized, INSTRUCTIONS.to_owned())].least
@@ -330,18 +340,20 @@ impl Test<'_> {
                 let verdict = |size: f64| {
                     let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
                     let counts = count(steps)?;
-                    let changes =
-                        comparison::changes(pair, &self.subject.counts, &counts, self.settings);
+                    let changes = comparison::changes(pair, &known, &counts, self.settings);
                     let is_it = |change: &&CountChange| {
                         change.role == Role::Optimized && change.cause == INSTRUCTIONS
                     };
-                    Some((class, size, changes.iter().find(is_it)?.verdict))
+                    Some((id, class, size, changes.iter().find(is_it)?.verdict))
                 };
                 SIZES.into_iter().filter_map(verdict).collect()
             })
             .collect();
-        for (class, size, verdict) in planted {
+        for (id, class, size, verdict) in planted {
             found.add("instructions", &percent(size), class, verdict);
+            if verdict != Verdict::Regressed {
+                found.missed.push(format!("{id}, {}, instructions", percent(size)));
+            }
         }
     }
 

@@ -75,8 +75,6 @@ pub const INSTRUCTIONS: &str = "instructions";
 pub struct Tolerances {
     /// Of instructions: 0.005 is half a percent.
     pub instructions: f64,
-    /// Of instructions of several threads: who waits, and how, depends on scheduling.
-    pub threads_instructions: f64,
     /// Of bytes that the pair does not name as a cause: a path's length may be among them.
     pub bytes: f64,
     /// Of everything else.
@@ -85,7 +83,7 @@ pub struct Tolerances {
 
 impl Default for Tolerances {
     fn default() -> Tolerances {
-        Tolerances { instructions: 0.005, threads_instructions: 0.05, bytes: 0.005, causes: 0.0 }
+        Tolerances { instructions: 0.005, bytes: 0.005, causes: 0.0 }
     }
 }
 
@@ -110,9 +108,12 @@ impl CountChange {
         self.head.least as f64 / self.base.least.max(1) as f64
     }
 
-    /// Whether the builds differ though each repeats, as far as it has been counted.
+    /// Whether the builds differ though each repeats, as far as it has been counted; of
+    /// instructions, or nearly repeats.
     pub fn is_open(&self) -> bool {
-        !self.is_same() && self.base.repeats() && self.head.repeats()
+        let repeats = self.base.repeats() && self.head.repeats();
+        let is_judged = self.cause == INSTRUCTIONS && self.verdict != Verdict::Unchanged;
+        !self.is_same() && (repeats || is_judged)
     }
 
     /// Whether both builds have counted the same, or what varies overlaps.
@@ -129,7 +130,6 @@ impl CountChange {
 /// the base may grow to.
 pub fn judge_count(
     case: &GateCase,
-    threads: usize,
     role: Role,
     cause: &str,
     base: Counted,
@@ -139,9 +139,7 @@ pub fn judge_count(
     let is_named = case.causes.iter().any(|named| named == cause);
     let bytes =
         [causes::ALLOCATED_BYTES, causes::PEAK_BYTES, causes::BYTES_READ, causes::BYTES_WRITTEN];
-    let tolerance = if cause == INSTRUCTIONS && threads > 1 {
-        tolerances.threads_instructions
-    } else if cause == INSTRUCTIONS {
+    let tolerance = if cause == INSTRUCTIONS {
         tolerances.instructions
     } else if !is_named && bytes.iter().any(|of| of.id == cause) {
         tolerances.bytes
@@ -396,7 +394,7 @@ pub(crate) mod tests {
         let range = |(least, most)| Counted { least, most };
         let case = case("a/b", &["peak_bytes"]);
         let tolerances = Tolerances::default();
-        judge_count(&case, 1, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
+        judge_count(&case, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
     }
 
     #[test]
@@ -436,15 +434,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn instructions_of_threads_may_wander() {
-        let case = case("a/b", &[]);
-        let judged = |head: u64| {
-            let (base, head) = (Counted::once(10_000), Counted::once(head));
-            let tolerances = Tolerances::default();
-            judge_count(&case, 2, Role::Naive, INSTRUCTIONS, base, head, &tolerances).verdict
+    fn instructions_are_counted_again_as_long_as_they_would_be_judged() {
+        let is_open = |base: (u64, u64), head: (u64, u64)| {
+            let range = |(least, most)| Counted { least, most };
+            let (base, head) = (range(base), range(head));
+            let (case, tolerances) = (case("a/b", &[]), Tolerances::default());
+            judge_count(&case, Role::Naive, INSTRUCTIONS, base, head, &tolerances).is_open()
         };
-        assert_eq!(judged(10_300), Verdict::Unchanged);
-        assert_eq!(judged(10_600), Verdict::Regressed);
+        assert!(is_open((10_000, 10_000), (10_001, 10_001)), "both repeat so far");
+        assert!(is_open((10_000, 10_010), (10_100, 10_110)), "it would be a regression");
+        assert!(!is_open((10_000, 10_010), (10_011, 10_020)), "no relevant change");
+        assert!(!is_open((10_000, 10_010), (10_010, 10_200)), "they overlap");
     }
 
     #[test]
@@ -452,8 +452,7 @@ pub(crate) mod tests {
         let case = GateCase { metric: Metric::P99Latency, ..case("a/b", &["round_trips"]) };
         let judged = |cause| {
             let (base, head) = (Counted::once(1), Counted::once(9));
-            judge_count(&case, 1, Role::Optimized, cause, base, head, &Tolerances::default())
-                .verdict
+            judge_count(&case, Role::Optimized, cause, base, head, &Tolerances::default()).verdict
         };
         assert_eq!(judged("round_trips"), Verdict::Regressed);
         assert_eq!(judged("allocations"), Verdict::Unchanged);
@@ -467,15 +466,7 @@ pub(crate) mod tests {
 
     fn count(cause: &str, base: u64, head: u64) -> CountChange {
         let (base, head) = (Counted::once(base), Counted::once(head));
-        judge_count(
-            &case("a/b", &[]),
-            1,
-            Role::Optimized,
-            cause,
-            base,
-            head,
-            &Tolerances::default(),
-        )
+        judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, &Tolerances::default())
     }
 
     #[test]
