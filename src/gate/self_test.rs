@@ -139,7 +139,10 @@ pub fn run(
     let pairs = matching::matched(&subject.cases, &subject.cases);
     let mut pairs = comparison::select(pairs, &settings.ids)?;
     let mut notes = Vec::new();
-    let variants = variants(&repository, &head, &subject, settings, &mut notes, progress);
+    let variants = match extent.nulls {
+        0 => Vec::new(),
+        _ => variants(&repository, &head, &subject, settings, &mut notes, progress),
+    };
     let start = Instant::now();
     progress("counting");
     comparison::count(&mut subject, settings, &mut notes)?;

@@ -122,12 +122,15 @@ impl CountChange {
     }
 }
 
+/// Instructions that vary by themselves may grow by so many times what they vary by.
+const OF_WHAT_VARIES: f64 = 10.0;
+
 /// Judges a count.
 ///
 /// What a pair names repeats exactly. Another count that differs between processes of one build depends
-/// on scheduling: an observation, which is never judged. Instructions are judged while they differ by no more
-/// than half of what is tolerated: they have grown if the least of the head is more than what the most of
-/// the base may grow to.
+/// on scheduling: an observation, which is never judged. Instructions that differ by more than half of what is
+/// tolerated may grow by ten times as much as they differ by. A count has grown if the least of the head is
+/// more than what the most of the base may grow to.
 pub fn judge_count(
     case: &GateCase,
     role: Role,
@@ -146,12 +149,14 @@ pub fn judge_count(
     } else {
         tolerances.causes
     };
+    let spread = base.spread().max(head.spread());
+    let varies = cause == INSTRUCTIONS && spread > tolerance / 2.0;
+    let tolerance = if varies { OF_WHAT_VARIES * spread } else { tolerance };
     // The last factor is for the rounding of the others.
     let allowed = |from: u64| from as f64 * tolerance * (1.0 + 1e-9);
     let grown = |from: u64, to: u64| to.saturating_sub(from) as f64 > allowed(from);
-    let spread = base.spread().max(head.spread());
     let is_observation = match cause == INSTRUCTIONS {
-        true => case.is_open_loop() || spread > tolerance / 2.0,
+        true => case.is_open_loop(),
         false => !is_named && (case.is_open_loop() || spread > 0.0),
     };
     let verdict = if is_observation {
@@ -430,7 +435,8 @@ pub(crate) mod tests {
         let close = (10_000, 10_020);
         assert_eq!(judged(INSTRUCTIONS, close, (10_100, 10_110)), Verdict::Regressed);
         assert_eq!(judged(INSTRUCTIONS, close, (10_060, 10_080)), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (20_000, 20_000)), Verdict::Unchanged);
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_330, 10_330)), Verdict::Unchanged);
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_340, 10_340)), Verdict::Regressed);
     }
 
     #[test]
