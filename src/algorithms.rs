@@ -7,4 +7,5 @@ crate::family! {
     hash_dedup,
     struct_of_arrays,
     substring,
+    wide_sum,
 }

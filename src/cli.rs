@@ -15,7 +15,7 @@ use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
     cases::Extent,
-    causes,
+    causes, contract,
     criterion_pages::CriterionPages,
     family::{Entry, Family, nearest_id},
     format,
@@ -326,6 +326,7 @@ fn card(entry: &Entry) -> String {
         ("remedy", review.remedy.to_owned()),
         ("keep the naive side when", review.keep_naive_when.to_owned()),
         ("costs", review.costs.to_owned()),
+        ("answers", entry.contract.unwrap_or(contract::EQUAL).to_owned()),
         ("clippy lint", review.lint.unwrap_or("none").to_owned()),
         (
             "sweep",

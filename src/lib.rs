@@ -10,6 +10,7 @@ pub mod cases;
 pub mod causes;
 pub mod ceiling;
 pub mod cli;
+pub mod contract;
 pub mod cores;
 pub mod criterion_pages;
 pub mod family;

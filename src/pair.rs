@@ -1,7 +1,8 @@
 //! What a pair is: data that a reviewer reads, the sweep it is measured on, and one function
 //! that makes it ready.
 //!
-//! Nothing here runs a side or reads a clock; see [`crate::trial`] for that.
+//! Nothing here runs a side or reads a clock; see [`crate::trial`] for that, and [`crate::contract`] for
+//! answers that may differ.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +20,9 @@ pub struct Pair {
     pub naive: Side,
     /// The best side we know.
     pub optimized: Side,
+    /// How the answers of the sides may differ, in words; `None` if they must be equal. Where they may, the
+    /// answer's type is one of [`crate::contract`], and its equality is what is proven.
+    pub contract: Option<&'static str>,
     /// What the sweep varies; the break-even is found along it.
     pub axis: Axis,
     /// A second thing that is varied, if any.

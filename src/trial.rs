@@ -5,8 +5,8 @@
 //! nothing to an iteration. `black_box`, drops, resets, runtime entry, spawning and barriers live
 //! here and nowhere else, and all of them are off the clock.
 //!
-//! The shapes: [`by_ref`], [`by_value`], [`resetting`], [`changing`], [`asynchronous`], [`pooled`],
-//! [`contended`] and [`open_loop`].
+//! The shapes: [`by_ref`], [`under_contract`], [`by_value`], [`resetting`], [`changing`],
+//! [`asynchronous`], [`pooled`], [`contended`] and [`open_loop`].
 
 mod open_loop;
 mod shapes;
@@ -15,10 +15,15 @@ mod threads;
 use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
 pub use open_loop::{MIN_LATENCY_SAMPLES, OpenLoop, open_loop, percentile};
-pub use shapes::{asynchronous, bare_loop, by_ref, by_value, changing, in_turn, resetting};
+pub use shapes::{
+    asynchronous, bare_loop, by_ref, by_value, changing, in_turn, resetting, under_contract,
+};
 pub use threads::{contended, pooled};
 
-use crate::causes::{self, Counts, Event};
+use crate::{
+    causes::{self, Counts, Event},
+    contract,
+};
 
 /// Which implementation.
 #[derive(
@@ -35,7 +40,7 @@ pub enum Role {
 }
 
 /// What a side returns: comparable and printable. Where two answers may differ legitimately, the
-/// type says how (an unordered set, an error bound) in its `PartialEq`.
+/// type says how in its `PartialEq`: see [`crate::contract`].
 pub trait Answer: Any + Debug + PartialEq {}
 impl<T: Any + Debug + PartialEq> Answer for T {}
 
@@ -43,6 +48,8 @@ impl<T: Any + Debug + PartialEq> Answer for T {}
 pub trait ErasedAnswer: Debug {
     /// Whether `other` has the same type and is equal.
     fn equals(&self, other: &dyn ErasedAnswer) -> bool;
+    /// Whether its type is, or is made of, one of [`crate::contract`].
+    fn is_under_contract(&self) -> bool;
     #[doc(hidden)]
     fn as_any(&self) -> &dyn Any;
 }
@@ -50,6 +57,9 @@ pub trait ErasedAnswer: Debug {
 impl<T: Answer> ErasedAnswer for T {
     fn equals(&self, other: &dyn ErasedAnswer) -> bool {
         other.as_any().downcast_ref::<T>().is_some_and(|other| self == other)
+    }
+    fn is_under_contract(&self) -> bool {
+        contract::is_named_by::<T>()
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -235,6 +245,12 @@ impl Trial {
             }
         }
         Ok(())
+    }
+
+    /// Whether the answers are compared by a type of [`crate::contract`], rather than for being equal. Runs the
+    /// naive side once.
+    pub fn is_under_contract(&mut self) -> bool {
+        self.naive.answer(&Window::UNOBSERVED).is_under_contract()
     }
 
     /// Runs one iteration of one side inside a window.

@@ -74,6 +74,9 @@ fn show_prints_the_card_of_a_pair_by_id_or_name() {
     let card = printed(folder.path(), &["show", "queries/n_plus_one"]);
     assert!(card.contains("smell:") && card.contains("cargo bench -- queries/n_plus_one"));
     assert_eq!(card, printed(folder.path(), &["show", "n_plus_one"]));
+    assert!(card.contains("answers:\n    must be equal\n"), "{card}");
+    let card = printed(folder.path(), &["show", "wide_sum"]);
+    assert!(card.contains("answers:\n    Each lies within Higham's bound"), "{card}");
 }
 
 #[test]

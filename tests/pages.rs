@@ -284,6 +284,18 @@ fn pairs_of_the_catalogue_that_were_not_measured_are_rows_with_pages() {
 }
 
 #[test]
+fn the_review_card_says_how_answers_may_differ() {
+    let run = empty_run();
+    let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
+    let files = pages(&material);
+    for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
+        let page = String::from_utf8(files[&format!("pairs/{}.html", entry.id)].clone()).unwrap();
+        let said = format!("Answers {} Clippy", entry.contract.unwrap_or("must be equal"));
+        assert!(text(&page).contains(&said), "{}: no `{said}`", entry.id);
+    }
+}
+
+#[test]
 fn every_side_of_a_pair_has_its_code() {
     let run = empty_run();
     let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };

@@ -1,5 +1,6 @@
 //! Every pair is proven: both sides (and the reference) agree on inputs of every shape and size,
-//! and every input is of the size that it claims.
+//! every input is of the size that it claims, and a card names a contract exactly where answers may
+//! differ.
 //!
 //! `WORTHIT_PROOFS=n` tries n inputs a pair in place of 256 (memory) and 32 (files, sockets,
 //! threads).
@@ -10,7 +11,8 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestRunner},
 };
 use worthit::{
-    CATALOGUE, cases,
+    CATALOGUE,
+    cases::{self, Extent},
     family::{Entry, Family},
     pair::{Case, Pair, Points, Resources, Shape},
 };
@@ -61,6 +63,22 @@ fn prove(family: &Family) {
             panic!("{}: {error}", entry.id);
         }
     }
+}
+
+#[test]
+fn a_card_names_a_contract_exactly_where_the_type_of_the_answers_is_one() {
+    for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
+        let named = cases::measured(entry, Extent::Ends, 42).swap_remove(0);
+        let Ok(mut trial) = (entry.prepare)(&named.case) else { continue };
+        assert_eq!(trial.is_under_contract(), entry.contract.is_some(), "{}", entry.id);
+    }
+    let with: Vec<&str> = CATALOGUE
+        .iter()
+        .flat_map(|family| family.pairs)
+        .filter(|entry| entry.contract.is_some())
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(with, ["algorithms/wide_sum"], "this test has seen both");
 }
 
 macro_rules! families {

@@ -29,6 +29,7 @@ pub const fn planted(
         },
         naive: Side { summary: "sum one by one", growth: Growth::Linear },
         optimized: Side { summary: "Gauss's formula", growth: Growth::Constant },
+        contract: None,
         axis: Axis {
             name: "n",
             unit: "",

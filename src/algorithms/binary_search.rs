@@ -30,6 +30,7 @@ pub const PAIR: Pair = Pair {
         summary: "partition_point",
         growth: Growth::Until(&Growth::Logarithmic, "the slice leaves the first cache"),
     },
+    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",

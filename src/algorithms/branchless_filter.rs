@@ -40,6 +40,7 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Other("highest where outcomes are least predictable"),
     },
     optimized: Side { summary: "branch-free compaction (AVX2)", growth: Growth::Constant },
+    contract: None,
     axis: Axis {
         name: "selectivity",
         unit: "%",

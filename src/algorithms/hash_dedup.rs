@@ -28,6 +28,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
     optimized: Side { summary: "insert into a hash set", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",

@@ -34,6 +34,7 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Until(&Growth::Linear, "the structs leave the last cache"),
     },
     optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "records",
         unit: "records",

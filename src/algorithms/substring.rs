@@ -36,6 +36,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "compare the needle at each position", growth: Growth::Linear },
     optimized: Side { summary: "memchr::memmem::find", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "haystack",
         unit: "B",

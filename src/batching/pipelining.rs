@@ -39,6 +39,7 @@ pub const PAIR: Pair = Pair {
         summary: "write all requests, then read all answers",
         growth: Growth::Linear,
     },
+    contract: None,
     axis: Axis {
         name: "requests",
         unit: "requests",

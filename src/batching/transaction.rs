@@ -32,6 +32,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a commit for each row", growth: Growth::Linear },
     optimized: Side { summary: "one transaction around the loop", growth: Growth::Constant },
+    contract: None,
     axis: Axis {
         name: "rows",
         unit: "rows",

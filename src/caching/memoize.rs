@@ -42,6 +42,7 @@ pub const PAIR: Pair = Pair {
         summary: "lru::LruCache, empty at first",
         growth: Growth::Other("falls with the share of misses"),
     },
+    contract: None,
     axis: Axis {
         name: "hit rate",
         unit: "%",

@@ -51,6 +51,7 @@ pub const PAIR: Pair = Pair {
         summary: "read through a bounded LRU cache, forget on write",
         growth: Growth::Other("writes are dearer than reads that hit"),
     },
+    contract: None,
     axis: Axis {
         name: "share of writes",
         unit: "%",

@@ -44,6 +44,7 @@ pub const PAIR: Pair = Pair {
         summary: "one computes, the others wait (OnceCell a key)",
         growth: Growth::Other("one computation, and a wake-up for each that waits"),
     },
+    contract: None,
     axis: Axis {
         name: "concurrent misses",
         unit: "requests",

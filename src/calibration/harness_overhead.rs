@@ -22,6 +22,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a bare loop between two clock reads", growth: Growth::Constant },
     optimized: Side { summary: "the same through a trial", growth: Growth::Constant },
+    contract: None,
     axis: Axis {
         name: "x",
         unit: "",

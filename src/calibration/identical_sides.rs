@@ -24,6 +24,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a chain of multiplications", growth: Growth::Linear },
     optimized: Side { summary: "a copy of it", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "steps",
         unit: "steps",

@@ -43,6 +43,7 @@ pub const PAIR: Pair = Pair {
         summary: "await up to 8 at once, in order",
         growth: Growth::Other("constant up to 8 requests, then linear in waves of 8"),
     },
+    contract: None,
     axis: Axis {
         name: "requests",
         unit: "requests",

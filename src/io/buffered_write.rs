@@ -37,6 +37,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "write_all to the File for each line", growth: Growth::Linear },
     optimized: Side { summary: "BufWriter of 64 KiB, flushed at the end", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "bytes written",
         unit: "B",

@@ -41,6 +41,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "read the file into a Vec, then scan it", growth: Growth::Linear },
     optimized: Side { summary: "map the file and scan the page cache", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "file size",
         unit: "B",

@@ -45,6 +45,7 @@ pub const PAIR: Pair = Pair {
         summary: "spawn_blocking",
         growth: Growth::Other("constant while there are cores for the threads that wake up"),
     },
+    contract: None,
     axis: Axis {
         name: "blocking share of requests",
         unit: "%",

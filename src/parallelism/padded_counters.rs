@@ -49,6 +49,7 @@ pub const PAIR: Pair = Pair {
         summary: "CachePadded<AtomicU64>",
         growth: Growth::Other("shrinks as 1/threads"),
     },
+    contract: None,
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: None,
     unit: "event",

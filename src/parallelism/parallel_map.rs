@@ -36,6 +36,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "one item after another", growth: Growth::Linear },
     optimized: Side { summary: "rayon, four shares a worker", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",

@@ -61,6 +61,7 @@ pub const PAIR: Pair = Pair {
         summary: "DashMap",
         growth: Growth::Other("locks' lines move between cores"),
     },
+    contract: None,
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: Some(Parameter {
         name: "reads and keys",

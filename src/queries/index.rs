@@ -40,6 +40,7 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Until(&Growth::Linear, "the table outgrows SQLite's page cache"),
     },
     optimized: Side { summary: "search of an index", growth: Growth::Logarithmic },
+    contract: None,
     axis: Axis {
         name: "rows",
         unit: "rows",

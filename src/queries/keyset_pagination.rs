@@ -45,6 +45,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "LIMIT and OFFSET", growth: Growth::Linear },
     optimized: Side { summary: "rows after the last key", growth: Growth::Constant },
+    contract: None,
     axis: Axis {
         name: "page depth",
         unit: "pages skipped",

@@ -53,6 +53,7 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Linear,
     },
     optimized: Side { summary: "one join of orders and lines", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "parents",
         unit: "orders",

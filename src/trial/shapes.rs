@@ -1,4 +1,4 @@
-//! Shapes that run on one thread: by reference, by value, resetting, asynchronous.
+//! Shapes that run on one thread: by reference, under a contract, by value, resetting, asynchronous.
 
 use std::{
     hint::black_box,
@@ -59,6 +59,40 @@ impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
     fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
         let answer = window.around(|| (self.side)(black_box(&self.input)));
         Box::new(answer)
+    }
+}
+
+/// As [`by_ref`], for a side whose plain answer is no contract: `contract(&input, answer)` makes the
+/// answer that is compared (a sum with its error bound), off the clock and uncounted.
+pub fn under_contract<I: 'static, A: Answer, B: Answer>(
+    input: &Arc<I>,
+    side: impl Fn(&I) -> A + 'static,
+    contract: impl Fn(&I, A) -> B + 'static,
+) -> impl Runner + 'static {
+    let inner = ByRef { input: Arc::clone(input), side, chunk: 1 };
+    UnderContract { inner, contract }
+}
+
+struct UnderContract<I, F, G> {
+    inner: ByRef<I, F>,
+    contract: G,
+}
+
+impl<I, A, B, F, G> Runner for UnderContract<I, F, G>
+where
+    A: Answer,
+    B: Answer,
+    F: Fn(&I) -> A,
+    G: Fn(&I, A) -> B,
+{
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.inner.measure(iterations)
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let ByRef { input, side, .. } = &self.inner;
+        let answer = window.around(|| side(black_box(input)));
+        Box::new((self.contract)(input, answer))
     }
 }
 
@@ -307,6 +341,24 @@ mod tests {
             runner.measure(iterations);
             assert_eq!(drops.get(), iterations);
         }
+    }
+
+    #[test]
+    fn a_contract_is_made_off_the_clock() {
+        let made = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&made);
+        let mut runner = under_contract(
+            &Arc::new(3_u64),
+            |x: &u64| x + 1,
+            move |x, answer| {
+                counted.set(counted.get() + 1);
+                (*x, answer)
+            },
+        );
+        runner.measure(10);
+        assert_eq!(made.get(), 0);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&(3_u64, 4_u64)));
+        assert_eq!(made.get(), 1);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "shift and xor for each bit", growth: Growth::Linear },
     optimized: Side { summary: "one table entry for each byte", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "message",
         unit: "B",

@@ -26,6 +26,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a String for each field, appended", growth: Growth::Linear },
     optimized: Side { summary: "write! into String::with_capacity", growth: Growth::Linear },
+    contract: None,
     axis: Axis {
         name: "fields",
         unit: "fields",

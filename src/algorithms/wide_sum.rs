@@ -1,0 +1,345 @@
+//! Sum floats in many lanes: additions that need not wait for each other.
+
+use std::{iter::Sum, ops::Add, sync::Arc};
+
+use num_traits::Zero;
+use rand::RngExt;
+
+use crate::{
+    causes::Cause,
+    contract::Approximate,
+    pair::{
+        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
+        Shape, Side, Unavailable,
+    },
+    trial::{Role, Runner, Trial, under_contract},
+};
+
+/// Accumulators that are added to independently.
+const LANES: usize = 32;
+
+/// The largest relative error of one addition.
+const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
+
+const CHAIN: Cause = Cause::new("longest_chain", "additions in the longest chain");
+
+pub const PAIR: Pair = Pair {
+    title: "Sum floats in many lanes",
+    review: Review {
+        smell: "`values.iter().sum::<f32>()`, or `sum += x` in a loop over floats, in code that is hot.",
+        remedy: "An array of accumulators, item i added to accumulator i mod 32, and these added in pairs at the \
+                 end. The compiler makes vectors of that. Of one accumulator it must not, as another \
+                 order rounds otherwise.",
+        keep_naive_when: "There are a few dozen items. Or somebody relies on the very bits: a recorded result, a \
+                          simulation that must repeat.",
+        costs: "Another sum in its last digits, though rather a better one: its bound is a thirty-second. (Where \
+                that is not enough, an `f64` accumulator or Kahan's compensation costs time instead.) Whether \
+                the compiler fills its vectors hangs on details; look, or measure.",
+        lint: None,
+    },
+    naive: Side { summary: "one accumulator", growth: Growth::Linear },
+    optimized: Side { summary: "32 accumulators, added in pairs", growth: Growth::Linear },
+    contract: Some(
+        "Each lies within Higham's bound of the exact sum, Σ|x|·hu / (1 − hu), u being 2⁻²⁴ and h the most roundings \
+         that an item meets: n − 1 with one accumulator; with 32, n/32 + 4 and one for each item that fills no row \
+         of 32. So they may differ by both bounds together. Items are finite, and no order of them overflows.",
+    ),
+    axis: Axis {
+        name: "items",
+        unit: "items",
+        is_size: true,
+        points: Points::Fixed {
+            default: &[8, 32, 256, 4_096, 65_536, 1_048_576],
+            deep: &[4_194_304],
+        },
+    },
+    parameter: None,
+    unit: "item",
+    peer: Some("ndarray"),
+    metric: Metric::Time,
+    causes: &[Claim {
+        cause: CHAIN,
+        naive: Count::Exactly(|case| naive_chain(case.point)),
+        optimized: Count::Exactly(|case| optimized_chain(case.point)),
+    }],
+    explanation: "An addition waits for the one before, three or four cycles, however wide the processor is. In 32 \
+                  lanes, which are eight vectors of SSE2, each chain is a thirty-second as long, and they run side by side. \
+                  Two vectors of four a cycle against one item in three cycles would be 24, so of the ratio of 32 \
+                  three quarters can be had, and a little less where the items come from the third cache or \
+                  from memory. The reference has eight lanes, two vectors, and waits for them: its gain is \
+                  eight. AVX2, tried here, doubles the gain while the items lie in the first cache, and \
+                  beyond it adds nothing, so this side does without `unsafe`.",
+    limit: Limit::BytesStreamed(|case| case.point * 4),
+    proof: Proof { resources: Resources::Memory, max_size: 2_000 },
+    prepare,
+};
+
+/// The sum of the items; `N` is `f32`.
+fn naive<N: Copy + Sum>(items: &[N]) -> N {
+    items.iter().copied().sum()
+}
+
+/// The sum of the items; `N` is `f32`.
+fn optimized<N: Copy + Default + Add<Output = N> + Sum>(items: &[N]) -> N {
+    let (rows, rest) = items.as_chunks::<LANES>();
+    if rows.is_empty() {
+        return naive(rest);
+    }
+    let [a, b, c, d] = four_sums(rows);
+    rest.iter().fold((a + c) + (b + d), |sum, item| sum + *item)
+}
+
+/// Each the sum of every fourth item. A function of its own, as the compiler otherwise fits the
+/// vectors of the loop to the few additions after it: half filled, and four times as slow.
+#[inline(never)]
+fn four_sums<N: Copy + Default + Add<Output = N>>(rows: &[[N; LANES]]) -> [N; 4] {
+    let mut lanes = [N::default(); LANES];
+    for row in rows {
+        for (lane, item) in lanes.iter_mut().zip(row) {
+            *lane = *lane + *item;
+        }
+    }
+    let mut width = LANES;
+    while width > 4 {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] = lanes[lane] + lanes[lane + width];
+        }
+    }
+    [lanes[0], lanes[1], lanes[2], lanes[3]]
+}
+
+/// The sum of the items; `N` is `f32`.
+fn ndarray<N: Clone + Zero>(items: &[N]) -> N {
+    ndarray::ArrayView1::from(items).sum()
+}
+
+fn naive_chain(items: u64) -> u64 {
+    items
+}
+
+/// Down a lane, through the pairs of lanes, and then along what fills no row.
+fn optimized_chain(items: u64) -> u64 {
+    let lanes = LANES as u64;
+    let paired = if items < lanes { 0 } else { items / lanes + u64::from(lanes.ilog2()) };
+    paired + items % lanes
+}
+
+/// An item that knows how many additions, each waiting for the one before, led to it.
+#[derive(Clone, Copy, Default)]
+struct Chained(u64);
+
+impl Add for Chained {
+    type Output = Chained;
+    fn add(self, other: Chained) -> Chained {
+        Chained(self.0.max(other.0) + 1)
+    }
+}
+
+impl Zero for Chained {
+    fn zero() -> Chained {
+        Chained(0)
+    }
+    fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Sum for Chained {
+    fn sum<I: Iterator<Item = Chained>>(items: I) -> Chained {
+        items.fold(Chained(0), Add::add)
+    }
+}
+
+/// Higham's bound for a sum whose longest chain is `chain` additions: each rounds by at most u,
+/// but for the first, which adds to nothing. (What underflows is exact, and the rounding of the
+/// bound itself, in `f64`, is far below what γ leaves.)
+fn bound(items: &[f32], chain: u64) -> f64 {
+    let magnitude: f64 = items.iter().map(|item| f64::from(item.abs())).sum();
+    let roundings = chain.saturating_sub(1) as f64 * UNIT_ROUNDOFF;
+    magnitude * roundings / (1.0 - roundings)
+}
+
+/// A side whose sum has a longest chain of `chain` additions at most.
+fn summing(
+    items: &Arc<Vec<f32>>,
+    chain: u64,
+    side: impl Fn(&[f32]) -> f32 + 'static,
+) -> impl Runner + 'static {
+    under_contract(
+        items,
+        move |items: &Vec<f32>| side(items),
+        move |items, sum| Approximate { value: f64::from(sum), error: bound(items, chain) },
+    )
+}
+
+fn input(case: &Case) -> Vec<f32> {
+    let mut rng = case.rng("items");
+    // They cancel, absorb each other, and underflow.
+    let extremes = [1e30, -1e30, 1.0, -1.0, 16_777_216.0, -16_777_215.0, f32::from_bits(1), 1e-38];
+    let mut item = |i: usize| match case.shape {
+        // Readings of a thermometer, say.
+        Shape::Realistic | Shape::Sorted => rng.random_range(10.0..30.0),
+        Shape::Random => rng.random_range(-1.0..1.0),
+        // None of them is exact in binary.
+        Shape::DuplicateHeavy => [0.1, 0.2, 0.3][i % 3],
+        Shape::Adversarial => extremes[rng.random_range(0..extremes.len())],
+    };
+    let mut items: Vec<f32> = (0..case.point as usize).map(&mut item).collect();
+    if case.shape == Shape::Sorted {
+        items.sort_unstable_by(f32::total_cmp);
+    }
+    items
+}
+
+fn prepare(case: &Case) -> Result<Trial, Unavailable> {
+    let items = Arc::new(input(case));
+    let count = items.len() as u64;
+    let trial = Trial::new(
+        count,
+        summing(&items, naive_chain(count), naive),
+        summing(&items, optimized_chain(count), optimized),
+    );
+    // No order of additions has a longer chain than one accumulator.
+    let trial = trial.reference(summing(&items, naive_chain(count), ndarray));
+    Ok(trial.units(count).counting(move |role, counts| {
+        let items = vec![Chained(0); count as usize];
+        let Chained(chain) = match role {
+            Role::Naive => naive(&items),
+            Role::Optimized => optimized(&items),
+            Role::Reference => ndarray(&items),
+        };
+        counts.set(CHAIN, chain);
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::*;
+
+    fn all(items: &[f32]) -> [f32; 3] {
+        [naive(items), optimized(items), ndarray(items)]
+    }
+
+    /// In `f64`: its error is 2⁻²⁹ of the bound.
+    fn nearly_exact(items: &[f32]) -> f64 {
+        items.iter().copied().map(f64::from).sum()
+    }
+
+    fn realistic(point: u64) -> Vec<f32> {
+        input(&Case::realistic(point, 0, 1))
+    }
+
+    /// Whether a planted sum agrees with the naive one.
+    fn agrees(items: &[f32], planted: f32) -> bool {
+        let (items, count) = (Arc::new(items.to_vec()), items.len() as u64);
+        let naive = summing(&items, naive_chain(count), naive);
+        let planted = summing(&items, optimized_chain(count), move |_| planted);
+        Trial::new(count, naive, planted).verify().is_ok()
+    }
+
+    #[test]
+    fn known_answers() {
+        assert_eq!(all(&[]), [0.0; 3]);
+        assert_eq!(all(&[7.5]), [7.5; 3]);
+        assert_eq!(all(&[1.0, -2.0, 0.5]), [-0.5; 3]);
+        // Whole numbers below 2²⁴ are exact in any order.
+        let numbers: Vec<f32> = (1..=1_000_u16).map(f32::from).collect();
+        assert_eq!(all(&numbers), [500_500.0; 3]);
+    }
+
+    #[test]
+    fn every_length_of_a_last_row() {
+        for count in 0..200_u8 {
+            let numbers: Vec<f32> = (1..=count).map(f32::from).collect();
+            assert_eq!(
+                all(&numbers),
+                [f32::from(count) * f32::from(count.wrapping_add(1)) / 2.0; 3]
+            );
+        }
+    }
+
+    #[test]
+    fn each_side_keeps_its_own_bound() {
+        for shape in Shape::ALL {
+            for point in [2, 3, 31, 32, 33, 500, 10_000] {
+                for seed in 0..20 {
+                    let items = input(&Case { shape, ..Case::realistic(point, 0, seed) });
+                    let off = |sum: f32| (f64::from(sum) - nearly_exact(&items)).abs();
+                    let bounds = [naive_chain(point), optimized_chain(point), naive_chain(point)];
+                    for (sum, chain) in all(&items).into_iter().zip(bounds) {
+                        let bound = bound(&items, chain) * (1.0 + 1e-8);
+                        assert!(off(sum) <= bound, "{shape:?} {point}: {} > {bound}", off(sum));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_contract_ends_at_the_sum_of_the_bounds() {
+        let items = realistic(1_000);
+        let least = bound(&items, naive_chain(1_000)) + bound(&items, optimized_chain(1_000));
+        let sum = f64::from(naive(&items));
+        for sign in [1.0, -1.0] {
+            let edge = (sum + sign * least) as f32;
+            let around = [edge.next_down(), edge, edge.next_up()];
+            let agree = around.map(|planted| agrees(&items, planted));
+            let within = around.map(|planted| (f64::from(planted) - sum).abs() <= least);
+            assert_eq!(agree, within);
+            assert!(within.contains(&true) && within.contains(&false), "{within:?}");
+        }
+        assert!(!agrees(&items, f32::NAN) && !agrees(&items, f32::INFINITY));
+    }
+
+    #[test]
+    fn a_lost_item_breaks_the_contract_at_every_size_that_proofs_try() {
+        for point in [1, 2, 33, 500, PAIR.proof.max_size] {
+            let items = realistic(point);
+            assert!(agrees(&items, optimized(&items)));
+            assert!(!agrees(&items, optimized(&items[1..])), "of {point}");
+        }
+    }
+
+    #[test]
+    fn cancelled_items_leave_nothing_to_rely_on_and_the_contract_says_so() {
+        // The exact sum is 1: the 1 is lost in one order and kept in the other.
+        let mut items = vec![0.0; 64];
+        (items[0], items[1], items[32]) = (1e30, 1.0, -1e30);
+        assert_eq!((naive(&items), optimized(&items)), (0.0, 1.0));
+        assert!(agrees(&items, optimized(&items)));
+    }
+
+    #[test]
+    fn trap_the_sides_differ_in_bits_on_what_is_timed() {
+        for point in PAIR.axis.points.default_points().into_iter().filter(|point| *point > 32) {
+            let items = realistic(point);
+            assert_ne!(naive(&items).to_bits(), optimized(&items).to_bits(), "of {point}");
+        }
+    }
+
+    #[test]
+    fn trap_the_compiler_keeps_the_one_accumulator() {
+        // In any other order the bits would be others.
+        let items = realistic(100_000);
+        let one_by_one = items.iter().fold(0.0, |sum, item| black_box(sum) + item);
+        assert_eq!(naive(&items).to_bits(), one_by_one.to_bits());
+    }
+
+    #[test]
+    fn trap_no_item_slows_additions_or_makes_them_exact() {
+        // Subnormals take many times as long on some processors; whole numbers round nowhere.
+        let items = realistic(8_192);
+        assert!(items.iter().all(|item| item.is_normal()));
+        assert!(items.iter().filter(|item| item.fract() == 0.0).count() < 10);
+    }
+
+    #[test]
+    fn many_lanes_come_nearer_to_the_exact_sum() {
+        let items = realistic(1_048_576);
+        let [one, many, _] = all(&items).map(|sum| (f64::from(sum) - nearly_exact(&items)).abs());
+        assert!(many * 10.0 < one, "{many} {one}");
+    }
+}
