@@ -31,6 +31,8 @@ pub enum Need {
     BytesStreamed,
     /// Dependent reads at random places of the working set.
     RandomReads,
+    /// Independent reads at random places of the working set.
+    IndependentReads,
     /// Hashes of one word.
     Hashes,
     /// SQLite statements.
@@ -66,6 +68,7 @@ impl Limit {
         let (kind, amount) = match self {
             Limit::BytesStreamed(amount) => (Need::BytesStreamed, amount(case)),
             Limit::RandomReads { reads, .. } => (Need::RandomReads, reads(case)),
+            Limit::IndependentReads { reads, .. } => (Need::IndependentReads, reads(case)),
             Limit::Hashes(amount) => (Need::Hashes, amount(case)),
             Limit::Statements(amount) => (Need::Statements, amount(case)),
             Limit::Fsyncs(amount) => (Need::Fsyncs, amount(case)),
@@ -76,7 +79,8 @@ impl Limit {
             Limit::None(_) => return None,
         };
         let within_bytes = match self {
-            Limit::RandomReads { within_bytes, .. } => Some(within_bytes(case)),
+            Limit::RandomReads { within_bytes, .. }
+            | Limit::IndependentReads { within_bytes, .. } => Some(within_bytes(case)),
             _ => None,
         };
         Some(Needed { kind, amount, within_bytes })
@@ -95,6 +99,7 @@ impl Needed {
         let what = match self.kind {
             Need::BytesStreamed => "bytes streamed",
             Need::RandomReads => "dependent reads at random places",
+            Need::IndependentReads => "independent reads at random places",
             Need::Hashes => "hashes of a word",
             Need::Statements => "SQLite statements",
             Need::Fsyncs => "durable flushes",
@@ -117,6 +122,9 @@ pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
     match needed.kind {
         Need::BytesStreamed => numbers.at_level_of(numbers::BANDWIDTH, needed.amount),
         Need::RandomReads => numbers.at_level_of(numbers::LATENCY, needed.within_bytes?),
+        Need::IndependentReads => {
+            numbers.at_level_of(numbers::INDEPENDENT_READ, needed.within_bytes?)
+        }
         Need::Hashes => numbers.get(numbers::FOLDHASH),
         Need::Statements => numbers.get(numbers::STATEMENT),
         Need::Fsyncs => numbers.get(numbers::FSYNC),
@@ -167,8 +175,8 @@ mod tests {
         Some(Needed { kind, amount, within_bytes: None })
     }
 
-    fn reads(amount: u64, within_bytes: u64) -> Option<Needed> {
-        Some(Needed { kind: Need::RandomReads, amount, within_bytes: Some(within_bytes) })
+    fn reads(kind: Need, amount: u64, within_bytes: u64) -> Option<Needed> {
+        Some(Needed { kind, amount, within_bytes: Some(within_bytes) })
     }
 
     /// Share of a side that takes 1 µs, on the made machine.
@@ -201,11 +209,16 @@ mod tests {
 
     #[test]
     fn random_reads_are_held_against_the_level_of_the_working_set() {
-        let read = |within_bytes| share_of_1_us(reads(5, within_bytes));
-        assert_eq!([1_000, 1_001, 1 << 30].map(read), [0.005, 0.02, 0.5]);
-        let unknown = Share::Unmeasured(Need::RandomReads);
-        let of_older_result = needed(Need::RandomReads, 5);
-        assert_eq!(share(of_older_result, Some(&numbers::made()), 2.0, 1.0), unknown);
+        for (kind, expected) in [
+            (Need::RandomReads, [0.005, 0.02, 0.5]),
+            (Need::IndependentReads, [0.0025, 0.005, 0.05]),
+        ] {
+            let read = |within_bytes| share_of_1_us(reads(kind, 5, within_bytes));
+            assert_eq!([1_000, 1_001, 1 << 30].map(read), expected, "{kind:?}");
+            let of_older_result = needed(kind, 5);
+            let share = share(of_older_result, Some(&numbers::made()), 2.0, 1.0);
+            assert_eq!(share, Share::Unmeasured(kind));
+        }
     }
 
     #[test]
@@ -248,7 +261,12 @@ mod tests {
         assert_eq!(Limit::Cores.needed(&case, 3).unwrap().amount, 3);
         assert_eq!(Limit::None("nothing").needed(&case, 1), None);
         let limit = Limit::RandomReads { reads: |case| case.point, within_bytes: |_| 64 };
-        assert_eq!(limit.needed(&case, 1), reads(8, 64));
+        assert_eq!(limit.needed(&case, 1), reads(Need::RandomReads, 8, 64));
         assert!(limit.needs_numbers() && !Limit::Cores.needs_numbers());
+        let limit = Limit::IndependentReads { reads: |case| case.point, within_bytes: |_| 64 };
+        let needed = limit.needed(&case, 1);
+        assert_eq!(needed, reads(Need::IndependentReads, 8, 64));
+        assert_eq!(needed.unwrap().in_words(), "8 independent reads at random places");
+        assert!(limit.needs_numbers());
     }
 }

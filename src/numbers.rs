@@ -28,6 +28,8 @@ use crate::{
 
 /// Begins the ids of dependent reads, one a level.
 pub const LATENCY: &str = "latency";
+/// Begins the ids of independent reads, one a level.
+pub const INDEPENDENT_READ: &str = "independent_read";
 /// Begins the ids of streams on one core, one a level.
 pub const BANDWIDTH: &str = "bandwidth";
 /// Hash of a word by foldhash.
@@ -125,8 +127,8 @@ impl Numbers {
         self.measured().find(|number| number.id == id)
     }
 
-    /// The number of the nearest level of memory that holds a working set: of `LATENCY` or
-    /// `BANDWIDTH`.
+    /// The number of the nearest level of memory that holds a working set: of `LATENCY`,
+    /// `INDEPENDENT_READ` or `BANDWIDTH`.
     pub fn at_level_of(&self, kind: &str, set_bytes: u64) -> Option<&Number> {
         let is_of_kind = |number: &&Number| {
             number.id.strip_prefix(kind).is_some_and(|level| level.starts_with('_'))
@@ -261,6 +263,9 @@ pub(crate) fn made() -> Numbers {
         level(LATENCY, "l1", ns, 1.0, Some(1_000)),
         level(LATENCY, "l2", ns, 4.0, Some(10_000)),
         level(LATENCY, "memory", ns, 100.0, None),
+        level(INDEPENDENT_READ, "l1", ns, 0.5, Some(1_000)),
+        level(INDEPENDENT_READ, "l2", ns, 1.0, Some(10_000)),
+        level(INDEPENDENT_READ, "memory", ns, 10.0, None),
         level(BANDWIDTH, "l1", rate, 100.0, Some(1_000)),
         level(BANDWIDTH, "l2", rate, 50.0, Some(10_000)),
         level(BANDWIDTH, "memory", rate, 10.0, None),
@@ -283,6 +288,7 @@ mod tests {
         let numbers = made();
         let at = |kind, bytes| numbers.at_level_of(kind, bytes).unwrap().id.as_str();
         assert_eq!([1_000, 1_001].map(|bytes| at(LATENCY, bytes)), ["latency_l1", "latency_l2"]);
+        assert_eq!(at(INDEPENDENT_READ, 10_000), "independent_read_l2");
         assert_eq!(at(BANDWIDTH, 10_001), "bandwidth_memory", "of one core, not of all");
         let mut unknown = numbers.clone();
         unknown.numbers[1].found = Found::Unavailable("no L2 is told".to_owned());
@@ -294,10 +300,10 @@ mod tests {
         let effort = Effort { readings: 3, file_bytes: 1 << 20, ..Effort::QUICK };
         let numbers = measure(&effort);
         let mut ids: Vec<&str> = numbers.numbers.iter().map(|number| number.id.as_str()).collect();
-        assert_eq!(ids.len(), 24, "{ids:?}");
+        assert_eq!(ids.len(), 28, "{ids:?}");
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), 24, "{ids:?}");
+        assert_eq!(ids.len(), 28, "{ids:?}");
         numbers.check().unwrap();
         for (number, row) in numbers.numbers.iter().zip(numbers.rows()) {
             match &number.found {
@@ -328,7 +334,8 @@ mod tests {
     fn impossible_readings_are_named() {
         let mut numbers = made();
         numbers.check().unwrap();
-        let Found::Readings(summary) = &mut numbers.numbers[7].found else { unreachable!() };
+        let foldhash = numbers.numbers.iter_mut().find(|number| number.id == FOLDHASH).unwrap();
+        let Found::Readings(summary) = &mut foldhash.found else { unreachable!() };
         summary.median = -1.0;
         let (field, problem) = numbers.check().unwrap_err();
         assert_eq!(field, "numbers.foldhash");

@@ -78,7 +78,8 @@ pub struct Side {
     pub growth: Growth,
 }
 
-/// Expected growth of one iteration along the axis, in the axis value `n`.
+/// Expected growth of the time of one iteration along the axis, in the axis value `n`, beside a fixed
+/// cost; [`crate::growth`] holds it against the sweeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Growth {
     /// O(1)
@@ -89,6 +90,8 @@ pub enum Growth {
     Linear,
     /// O(n²)
     Quadratic,
+    /// As this, up to where something else sets the pace; what.
+    Until(&'static Growth, &'static str),
     /// Not monotonic, or set by something other than the axis.
     Other(&'static str),
 }
@@ -235,8 +238,18 @@ pub enum Count {
 pub enum Limit {
     /// Bytes streamed once, from the memory level that holds so many.
     BytesStreamed(fn(&Case) -> u64),
-    /// Dependent reads at random places of a working set.
+    /// Dependent reads at random places of a working set: each says where the next one is, and
+    /// nothing else can be done meanwhile.
     RandomReads {
+        /// How many.
+        reads: fn(&Case) -> u64,
+        /// Size of the working set, bytes.
+        within_bytes: fn(&Case) -> u64,
+    },
+    /// Reads at random places of a working set, none of which waits for another: lookups of
+    /// different keys, whose reads a core overlaps. Of a lookup count the lines that the best layout
+    /// would read, one after another: the core finds other lookups' reads to do meanwhile.
+    IndependentReads {
         /// How many.
         reads: fn(&Case) -> u64,
         /// Size of the working set, bytes.

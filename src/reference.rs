@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     format,
-    report::gain_at_headline,
+    report::{against_peer_at_headline, gain_at_headline, share_of_limit},
     results::{CaseResult, ResultError, Run},
     table,
 };
@@ -113,7 +113,7 @@ pub fn summary(references: &[Run]) -> String {
             capitalized(&table::provenance(run)),
             measured.len(),
         );
-        text += "| pair | gain at the far end | break-even | counted cause |\n|---|---|---|---|\n";
+        text += "| pair | gain at the far end | break-even | counted cause | share of limit | against the peer |\n|---|---|---|---|---|---|\n";
         for (id, pair) in &run.pairs {
             for sweep in &pair.sweeps {
                 let row = table::row_of(id, pair, sweep);
@@ -121,11 +121,13 @@ pub fn summary(references: &[Run]) -> String {
                     if row.level.is_empty() { String::new() } else { format!(" {}", row.level) };
                 let gain = gain_at_headline(pair, sweep);
                 text += &format!(
-                    "| `{id}`{} | {} | {} | {} |\n",
+                    "| `{id}`{} | {} | {} | {} | {} | {} |\n",
                     cell(&level),
                     cell(&gain),
                     cell(&row.break_even),
-                    cell(&row.cause)
+                    cell(&row.cause),
+                    cell(&share_of_limit(sweep, run.numbers.as_ref())),
+                    cell(&against_peer_at_headline(sweep))
                 );
             }
         }

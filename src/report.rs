@@ -33,7 +33,7 @@ use crate::{
     samples::{self, Sample},
 };
 
-pub use finding::gain_at_headline;
+pub use finding::{against_peer_at_headline, gain_at_headline, share_of_limit};
 pub use gate::Last;
 
 /// Names the files of a site, so that the next one knows which of them are a site's.

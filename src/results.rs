@@ -113,7 +113,8 @@ pub struct Sweep {
     pub level: String,
     /// Cases, ascending in the axis.
     pub cases: Vec<CaseResult>,
-    /// Where the optimized side begins or ceases to win.
+    /// Where the optimized side begins or ceases to win: made of the cases, also when a result is read.
+    #[serde(skip_deserializing)]
     pub break_even: BreakEven,
 }
 
@@ -261,6 +262,10 @@ impl Sweep {
                 (known, outcome) => *known = outcome,
             },
         }
+        self.find_break_even();
+    }
+
+    fn find_break_even(&mut self) {
         let gains = self.headline_gains();
         let measured = self.cases.iter().filter(|case| case.measured().is_some()).count();
         self.break_even = break_even(&gains, measured - gains.len());
@@ -362,17 +367,12 @@ impl Run {
             .map_err(|error| broken(String::new(), error.to_string()))?;
         match document.get("schema").and_then(|schema| schema.as_str()) {
             Some(SCHEMA) => {}
-            Some(other) => {
-                return Err(broken(
-                    "schema".to_owned(),
-                    format!("it is `{other}`, not `{SCHEMA}`"),
-                ));
-            }
-            None => {
-                return Err(broken(
-                    "schema".to_owned(),
-                    "it is missing: this is no result of worthit".to_owned(),
-                ));
+            other => {
+                let problem = match other {
+                    Some(other) => format!("it is `{other}`, not `{SCHEMA}`"),
+                    None => "it is missing: this is no result of worthit".to_owned(),
+                };
+                return Err(broken("schema".to_owned(), problem));
             }
         }
         match document.get("version").and_then(serde_json::Value::as_u64) {
@@ -384,9 +384,11 @@ impl Run {
                 return Err(broken("version".to_owned(), "it is not a whole number".to_owned()));
             }
         }
-        let run: Run = serde_path_to_error::deserialize(document)
+        let mut run: Run = serde_path_to_error::deserialize(document)
             .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
         run.check().map_err(|(field, problem)| broken(field, problem))?;
+        let sweeps = run.pairs.values_mut().flat_map(|pair| &mut pair.sweeps);
+        sweeps.for_each(Sweep::find_break_even);
         Ok(run)
     }
 

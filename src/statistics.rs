@@ -171,24 +171,27 @@ pub fn upper_bound_of_share(hits: u64, of: u64) -> f64 {
 }
 
 /// Where along an axis the optimized side begins or ceases to win.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct BreakEven {
     /// Each change between neighbouring decided points, in the order of the axis.
     pub crossings: Vec<Crossing>,
-    /// The whole in words, with the axis values: "wins from about 23 (16…32) on".
+    /// The whole in words, with the axis values: "wins from about 23 on (21…26; between 16 and 32)".
     pub summary: String,
 }
 
 /// The gain crosses 1 between two points whose intervals lie on opposite sides of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Crossing {
     /// The last decided point before.
     pub after: u64,
     /// The first decided point behind.
     pub before: u64,
-    /// Where the line between the two gains crosses 1 (both logarithmic; linear in the axis if
-    /// `after` is 0).
-    pub at: f64,
+    /// Where the gain crosses 1, with its uncertainty: the line through the gains does so at the
+    /// estimate, those through the ends of their intervals at the ends (as of a calibration curve read
+    /// backwards, by its confidence band). Lines are straight over logarithms of gain and axis; over the
+    /// axis itself from a point that is 0. How the gain runs between two points is not known, so no
+    /// interval is wider than they are apart.
+    pub at: Interval,
     /// Whether the optimized side wins behind it.
     pub wins: bool,
 }
@@ -212,26 +215,43 @@ fn sign(gain: &Interval) -> Sign {
 
 /// The break-evens of a sweep: `gains` ascending in the axis, `left_out` marked cases left out.
 pub fn break_even(gains: &[(u64, Interval)], left_out: usize) -> BreakEven {
-    let decided: Vec<_> = gains.iter().filter(|(_, gain)| sign(gain) != Sign::Undecided).collect();
+    let is_decided = |place: &usize| sign(&gains[*place].1) != Sign::Undecided;
+    let decided: Vec<usize> = (0..gains.len()).filter(is_decided).collect();
     let crossings: Vec<Crossing> = decided
         .windows(2)
-        .filter(|two| sign(&two[0].1) != sign(&two[1].1))
-        .map(|two| Crossing {
-            after: two[0].0,
-            before: two[1].0,
-            at: interpolate(two[0], two[1]),
-            wins: sign(&two[1].1) == Sign::Wins,
-        })
+        .filter(|two| sign(&gains[two[0]].1) != sign(&gains[two[1]].1))
+        .map(|two| crossing(&gains[two[0]..=two[1]]))
         .collect();
+    let decided: Vec<_> = decided.into_iter().map(|place| &gains[place]).collect();
     let summary = summarize(gains, left_out, &decided, &crossings);
     BreakEven { crossings, summary }
 }
 
-fn interpolate(left: &(u64, Interval), right: &(u64, Interval)) -> f64 {
-    let (y0, y1) = (left.1.estimate.ln(), right.1.estimate.ln());
-    let share = -y0 / (y1 - y0);
-    let (x0, x1) = (left.0 as f64, right.0 as f64);
-    if left.0 == 0 { x0 + share * (x1 - x0) } else { (x0.ln() + share * (x1 / x0).ln()).exp() }
+/// The crossing between the first and the last of these points, which are decided; those between
+/// are not.
+fn crossing(points: &[(u64, Interval)]) -> Crossing {
+    let (first, last) = (points[0], points[points.len() - 1]);
+    let wins = sign(&last.1) == Sign::Wins;
+    let line = |end: fn(&Interval) -> f64| points.iter().map(move |(x, gain)| (*x, end(gain)));
+    let (high, low) = (line(|gain| gain.high).collect(), line(|gain| gain.low).collect());
+    // The end of the intervals that crosses first, and the one that crosses last.
+    let (early, late): (Vec<_>, Vec<_>) = if wins { (high, low) } else { (low, high) };
+    let [early, late] =
+        [crossings_of(&early).next(), crossings_of(&late).last()].map(|at| at.unwrap_or(f64::NAN));
+    let estimates: Vec<_> = line(|gain| gain.estimate).collect();
+    let estimate = crossings_of(&estimates).next().unwrap_or(f64::NAN);
+    let at = Interval { low: early.min(estimate), estimate, high: late.max(estimate) };
+    Crossing { after: first.0, before: last.0, at, wins }
+}
+
+/// Where the lines from point to point cross 1, ascending.
+fn crossings_of(points: &[(u64, f64)]) -> impl Iterator<Item = f64> {
+    points.windows(2).filter(|two| (two[0].1 < 1.0) != (two[1].1 < 1.0)).map(|two| {
+        let (y0, y1) = (two[0].1.ln(), two[1].1.ln());
+        let share = -y0 / (y1 - y0);
+        let (x0, x1) = (two[0].0 as f64, two[1].0 as f64);
+        if x0 == 0.0 { x0 + share * (x1 - x0) } else { (x0.ln() + share * (x1 / x0).ln()).exp() }
+    })
 }
 
 fn summarize(
@@ -255,7 +275,11 @@ fn summarize(
     for crossing in crossings {
         let verb = if crossing.wins { "wins" } else { "loses" };
         let (after, before) = (format::count(crossing.after), format::count(crossing.before));
-        parts.push(format!("{verb} from about {} ({after}…{before}) on", short(crossing.at)));
+        let [low, at, high] =
+            [crossing.at.low, crossing.at.estimate, crossing.at.high].map(format::significant);
+        parts.push(format!(
+            "{verb} from about {at} on ({low}…{high}; between {after} and {before})"
+        ));
     }
     if crossings.is_empty() {
         parts.push(match sign(&first.1) {
@@ -272,10 +296,6 @@ fn summarize(
     let marked =
         if left_out == 0 { String::new() } else { format!("; {left_out} marked left out") };
     parts.join(", ") + &marked
-}
-
-fn short(value: f64) -> String {
-    if value < 10.0 { format!("{value:.1}") } else { format::count(value.round() as u64) }
 }
 
 #[cfg(test)]
@@ -426,11 +446,11 @@ mod tests {
         );
         assert_eq!(
             summary(&[(10, 0.5, 0.5), (1_000, 2.0, 2.0), (2_000, 0.9, 1.2)]),
-            "wins from about 100 (10…1,000) on, indistinguishable above 1,000"
+            "wins from about 100 on (100…100; between 10 and 1,000), indistinguishable above 1,000"
         );
         assert_eq!(
             summary(&[(0, 0.5, 0.5), (10, 0.9, 1.2), (20, 2.0, 2.0), (40, 0.5, 0.5)]),
-            "wins from about 10 (0…20) on, loses from about 28 (20…40) on"
+            "wins from about 9.47 on (7.92…11.0; between 0 and 20), loses from about 28.3 on (28.3…28.3; between 20 and 40)"
         );
     }
 
@@ -452,6 +472,23 @@ mod tests {
         assert_eq!(break_even(&gains(&[(1, 0.9, 1.01), (2, 2.0, 2.1)]), 0).crossings, []);
         let found = break_even(&gains(&[(4, 0.25, 0.25), (64, 4.0, 4.0)]), 0).crossings;
         assert_eq!((found[0].after, found[0].before, found[0].wins), (4, 64, true));
-        close(found[0].at, 16.0);
+        close(found[0].at.estimate, 16.0);
+    }
+
+    #[test]
+    fn a_crossing_is_as_uncertain_as_the_gains_beside_it() {
+        let at = |values: &[(u64, f64, f64)]| {
+            let at = break_even(&gains(values), 0).crossings[0].at;
+            [at.low, at.estimate, at.high].map(|x| (x * 100.0).round() / 100.0)
+        };
+        // The upper ends reach 1 after a quarter of the way from 1 to 16, the lower after three.
+        assert_eq!(at(&[(1, 0.125, 0.5), (16, 2.0, 8.0)]), [2.0, 4.0, 8.0]);
+        assert_eq!(at(&[(1, 2.0, 8.0), (16, 0.125, 0.5)]), [2.0, 4.0, 8.0], "and back");
+        // A point that is not decided lies within the uncertainty.
+        assert_eq!(at(&[(1, 0.25, 0.25), (4, 0.5, 2.0), (16, 4.0, 4.0)]), [2.52, 4.0, 6.35]);
+        // Noise makes the line cross more than once: all of it is uncertain.
+        let wander = [(1, 0.5, 0.5), (2, 0.9, 1.5), (4, 0.5, 1.2), (8, 2.0, 2.0)];
+        let [low, estimate, high] = at(&wander);
+        assert!(1.0 < low && low < estimate && estimate < 2.0 && 4.0 < high && high < 8.0);
     }
 }

@@ -79,6 +79,10 @@ pub trait Runner {
     fn threads(&self) -> usize {
         1
     }
+
+    /// Keeps each of its threads on a core of its own from now on, as far as there are cores and the
+    /// threads are the harness's.
+    fn spread(&mut self) {}
 }
 
 /// Called around the side in [`Runner::answer`], so that nothing of the harness is counted.
@@ -205,6 +209,13 @@ impl Trial {
             Role::Naive => self.naive.threads(),
             Role::Optimized => self.optimized.threads(),
             Role::Reference => self.reference.as_ref().map_or(1, |runner| runner.threads()),
+        }
+    }
+
+    /// Keeps each thread of each side on a core of its own from now on, where the harness makes them.
+    pub(crate) fn spread(&mut self) {
+        for role in self.roles() {
+            self.runner(role).spread();
         }
     }
 

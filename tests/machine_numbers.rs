@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use worthit::{
     limit::{Need, Needed},
     load::Load,
-    numbers::{BANDWIDTH, FSYNC, Found, Number, Numbers, Unit},
+    numbers::{BANDWIDTH, FSYNC, Found, INDEPENDENT_READ, Number, Numbers, Unit},
     reference,
     report::{Material, pages},
     results::{Outcome, Run},
@@ -43,14 +43,19 @@ fn numbers() -> Numbers {
 
 /// Makes the last case of the pair need `share` of what memory streams in its time.
 fn plant_share(run: &mut Run, share: f64) {
+    let amount = (share * 2_000.0 * 20.0) as u64;
+    plant(run, Needed { kind: Need::BytesStreamed, amount, within_bytes: None });
+}
+
+/// Makes the last case of the pair take 2 µs an iteration and need this.
+fn plant(run: &mut Run, needed: Needed) {
     let case = run.pairs.get_mut(PAIR).unwrap().sweeps[0].cases.last_mut().unwrap();
     let Outcome::Measured(found) = &mut case.outcome else { panic!("{case:?}") };
     found.mark = None;
     let side = found.sides.iter_mut().find(|side| side.role == Role::Optimized).unwrap();
     side.time_ns = Summary::of(&[1_000.0]).unwrap();
     found.units_per_iteration = 2;
-    let amount = (share * 2_000.0 * 20.0) as u64;
-    found.needed = Some(Needed { kind: Need::BytesStreamed, amount, within_bytes: None });
+    found.needed = Some(needed);
 }
 
 /// The pages as text outside of tags.
@@ -121,4 +126,39 @@ fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
     assert!(beyond.contains("the limit is beaten, so it is no bound of this work"), "{beyond}");
     let front = &site(&run)["index.html"];
     assert!(front.contains("1,000 % (beaten)"), "{front}");
+}
+
+#[test]
+fn independent_reads_are_held_against_the_level_of_the_working_set() {
+    let level = |name: &str, holds_bytes, ns| Number {
+        id: format!("{INDEPENDENT_READ}_{}", name.to_lowercase()),
+        what: format!("independent read, {name}"),
+        unit: Unit::Nanoseconds,
+        detail: "shuffled".to_owned(),
+        holds_bytes,
+        found: Found::Readings(Summary::of(&[ns]).unwrap()),
+    };
+    let mut run = reference();
+    let numbers = vec![level("L2", Some(1 << 20), 2.0), level("memory", None, 10.0)];
+    run.numbers = Some(Numbers { load: Load::default(), numbers });
+    for (within_bytes, expected) in [
+        (
+            1 << 20,
+            "50.0 % of what 500 independent reads at random places at 2.00 ns (independent read, L2) allow",
+        ),
+        (
+            2 << 20,
+            "250 % of what 500 independent reads at random places at 10.0 ns (independent read, memory) allow",
+        ),
+    ] {
+        let needed =
+            Needed { kind: Need::IndependentReads, amount: 500, within_bytes: Some(within_bytes) };
+        plant(&mut run, needed);
+        let page = &site(&run)[&format!("pairs/{PAIR}.html")];
+        assert!(page.contains(expected), "{expected}\n{page}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.json");
+    run.save(&path).unwrap();
+    assert_eq!(Run::load(&path).unwrap(), run);
 }

@@ -185,10 +185,10 @@ fn the_finding_is_made_of_the_figures_of_the_run() {
     let site = site(&full_run());
     let page = text(&site["pairs/made/search.html"]);
     for sentence in [
-        "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.8 (1…100) on; 1 marked left out; 1,000 steps became 10.",
+        "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.85 on (1.79…1.90; between 1 and 100); 1 marked left out; 1,000 steps became 10.",
         "marked, as others held the CPU: 10 (others held the CPU)",
         "not measured: no \"server\" on PATH",
-        "against peer: 1.20× (1.10…1.30)",
+        "against the peer: 1.20× (1.10…1.30) peer",
         "72.1 % of what 300 ns of waiting allows",
         "cargo bench -- '^made/search/' --quick --seed 7",
         "The build that made this page does not know this pair.",

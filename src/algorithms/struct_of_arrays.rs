@@ -29,7 +29,10 @@ pub const PAIR: Pair = Pair {
                 derive such as `soa_derive`).",
         lint: None,
     },
-    naive: Side { summary: "sum a field of 96-byte structs", growth: Growth::Linear },
+    naive: Side {
+        summary: "sum a field of 96-byte structs",
+        growth: Growth::Until(&Growth::Linear, "the structs leave the last cache"),
+    },
     optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
     contract: None,
     axis: Axis {

@@ -22,9 +22,11 @@ use super::{
 };
 use crate::{family::nearest, machine::Machine, trial::Role};
 
-/// How often causes and instructions that differ are counted again in both builds: what varies by
-/// itself is then known as such.
-pub(super) const RECOUNTS: (usize, usize) = (5, 2);
+/// How often causes, and instructions of several threads, that differ are counted again in both builds:
+/// what varies by itself is then known as such.
+const RECOUNTS: usize = 5;
+/// How often instructions of one thread are.
+const RECOUNTS_OF_ONE_THREAD: usize = 2;
 
 /// Restarts in which a gain is measured for its floor: enough for the level of the rule.
 const RESTARTS_OF_A_GAIN: usize = 24;
@@ -232,8 +234,7 @@ pub(super) fn recount(
     both: &[&Matched],
     settings: &Settings,
 ) -> Result<(), GateError> {
-    let (causes, instructions) = RECOUNTS;
-    for nth in 0..causes.max(instructions) {
+    for nth in 0..RECOUNTS {
         let open = |pair: &Matched, of_instructions: bool| {
             let changes = changes(pair, base_counts, head_counts, settings);
             changes
@@ -245,8 +246,10 @@ pub(super) fn recount(
         let of = |wanted: &dyn Fn(&Matched) -> bool| {
             both.iter().filter(|pair| wanted(pair)).copied().collect::<Vec<&Matched>>()
         };
-        let suspects = of(&|pair| nth < causes && (open(pair, false) || disagrees(pair)));
-        let suspects_by_instructions = of(&|pair| nth < instructions && open(pair, true));
+        let suspects = of(&|pair| open(pair, false) || disagrees(pair));
+        let is_threaded = |pair: &Matched| threads(pair, base_counts, head_counts) > 1;
+        let suspects_by_instructions =
+            of(&|pair| (nth < RECOUNTS_OF_ONE_THREAD || is_threaded(pair)) && open(pair, true));
         let again = |subject: &Subject, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
             counts.add_causes(&subject.build, &ids(&suspects, id), settings.seed, None)?;
             // What fails now has failed before, and was noted.
@@ -258,6 +261,12 @@ pub(super) fn recount(
         again(head, head_counts, head_id)?;
     }
     Ok(())
+}
+
+/// Threads that a pair keeps busy.
+fn threads(pair: &Matched, base: &BuildCounts, head: &BuildCounts) -> usize {
+    let of = |counts: &BuildCounts, id| counts.threads.get(id).copied().unwrap_or(1);
+    of(base, base_id(pair)).max(of(head, head_id(pair)))
 }
 
 /// Every count of a pair that either build has.
@@ -272,12 +281,10 @@ pub(super) fn changes(
     else {
         return Vec::new();
     };
-    let threads = |counts: &BuildCounts, id| counts.threads.get(id).copied().unwrap_or(1);
-    let threads = threads(base, base_id(pair)).max(threads(head, head_id(pair)));
     let of = |role: Role| {
         to.iter().filter(move |((of, _), _)| *of == role).filter_map(move |((_, cause), head)| {
             let base = from.get(&(role, cause.clone()))?;
-            Some(judge_count(case, threads, role, cause, *base, *head, &settings.tolerances))
+            Some(judge_count(case, role, cause, *base, *head, &settings.tolerances))
         })
     };
     JUDGED.into_iter().flat_map(of).collect()

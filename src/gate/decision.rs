@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::{signed_rank, verdict::Verdict};
 use crate::statistics::{Interval, exp, median};
 
-/// Restarts that every comparison begins with.
-const SCREEN: usize = 8;
+/// Restarts that every comparison begins with: the fewest that an interval of 95 % can be made of.
+const SCREEN: usize = 6;
 /// Restarts at which a screen that has decided nothing ends.
-const LONGEST_SCREEN: usize = 32;
+const LONGEST_SCREEN: usize = 24;
 /// How often a suspect is measured afresh.
 pub const CONFIRMATIONS: usize = 2;
 /// Least and greatest number of restarts in the first and in the second confirmation.
-const CONFIRMATION: [(usize, usize); CONFIRMATIONS] = [(16, 60), (40, 160)];
+const CONFIRMATION: [(usize, usize); CONFIRMATIONS] = [(14, 60), (40, 160)];
 /// Confirmations are planned for a change of 5/3 of the relevant size (5 % for 3 %), whose distance from
 /// half the relevant size, which is tested, is this many relevant sizes.
 const LIKELY_SEEN: f64 = 5.0 / 3.0 - 0.5;
@@ -296,11 +296,11 @@ mod tests {
         let mut samples = Samples::default();
         assert_eq!(samples.next(&RULE), Next::Measure(SCREEN));
         samples.add(&[0.2; SCREEN]);
-        assert_eq!(samples.next(&RULE), Next::Confirm(16));
-        samples.begin_confirmation(16);
-        samples.add(&[0.0; 16]);
+        assert_eq!(samples.next(&RULE), Next::Confirm(14));
+        samples.begin_confirmation(14);
+        samples.add(&[0.0; 14]);
         let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
-        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, SCREEN + 16));
+        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, SCREEN + 14));
         let given_up = Samples { screen: vec![0.2; 12], confirmations: vec![] }.given_up();
         assert_eq!((given_up.verdict, given_up.confirmations), (Verdict::Undecided, 0));
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Request {
         /// The core.
         core: usize,
     },
+    /// Keep each thread of the case that is ready on a core of its own from now on.
+    Spread,
     /// Run iterations of one side of the case that is ready.
     Batch {
         /// Which side.
@@ -123,7 +125,7 @@ pub enum Reply {
     Unavailable(String),
     /// The sides do not agree, or something else is not as it should be.
     Unproven(String),
-    /// To [`Request::Pin`].
+    /// To [`Request::Pin`] and [`Request::Spread`].
     Pinned,
     /// To [`Request::Batch`].
     Batch(Times),

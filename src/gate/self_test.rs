@@ -24,7 +24,7 @@ use super::{
     decision::{Rule, TimeVerdict},
     instructions,
     matching::{self, Matched},
-    protocol::Planted,
+    protocol::{GateCase, Planted},
     revision::{Repository, Revision},
     scratch,
     subject::Subject,
@@ -47,6 +47,8 @@ const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
 const WORTH_A_NAME: f64 = 0.10;
 /// Times after which a planted slowdown is asked about.
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+/// How often the instructions of several threads are counted.
+const COUNTED_THREADS: usize = 4;
 /// Steps that are planted to learn how many instructions a step is.
 const TRIAL_STEPS: u64 = 1_000;
 
@@ -137,7 +139,10 @@ pub fn run(
     let pairs = matching::matched(&subject.cases, &subject.cases);
     let mut pairs = comparison::select(pairs, &settings.ids)?;
     let mut notes = Vec::new();
-    let variants = variants(&repository, &head, &subject, settings, &mut notes, progress);
+    let variants = match extent.nulls {
+        0 => Vec::new(),
+        _ => variants(&repository, &head, &subject, settings, &mut notes, progress),
+    };
     let start = Instant::now();
     progress("counting");
     comparison::count(&mut subject, settings, &mut notes)?;
@@ -159,6 +164,8 @@ pub fn run(
         // What is too small to be relevant is tried once.
         let from = if trial == 1 { 0.0 } else { settings.relevant };
         test.times(SIZES.into_iter().filter(|size| *size >= from), &mut found, &mut notes);
+        found.seconds = start.elapsed().as_secs_f64();
+        found.keep();
     }
     for nth in 1..=extent.nulls {
         progress(&format!(
@@ -239,13 +246,16 @@ impl Test<'_> {
     }
 
     /// What bounds a pair, as its counts and threads tell.
-    fn class(&self, id: &str) -> &'static str {
+    fn class(&self, case: &GateCase) -> &'static str {
+        let id = &case.key.id;
         let counts = self.subject.counts.by_pair.get(id);
         let does = |cause: causes::Cause| {
             let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
             JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
         };
-        if self.subject.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
+        if case.is_open_loop() {
+            "open loop"
+        } else if self.subject.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
             "threads"
         } else if does(causes::STATEMENTS) {
             "SQLite"
@@ -286,7 +296,7 @@ impl Test<'_> {
                     .filter(|change| change.role == Role::Optimized && change.cause == cause)
                     .map(|change| change.verdict)
                     .max();
-                let class = self.class(&case.key.id);
+                let class = self.class(case);
                 found.add(name, "one more", class, verdict.unwrap_or(Verdict::Unchanged));
             }
         }
@@ -296,7 +306,7 @@ impl Test<'_> {
     /// Each share of instructions, in every pair.
     fn instructions(&self, found: &mut SelfTest, progress: &mut dyn FnMut(&str)) {
         progress("planting instructions");
-        let planted: Vec<(&'static str, f64, Verdict)> = self
+        let planted: Vec<(&String, &'static str, f64, Verdict)> = self
             .pairs
             .par_iter()
             .flat_map_iter(|pair| {
@@ -304,15 +314,23 @@ impl Test<'_> {
                     return Vec::new();
                 };
                 let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
-                let known = &self.subject.counts.by_pair[id];
-                let Some(own) = known.get(&(Role::Optimized, INSTRUCTIONS.to_owned())) else {
-                    return Vec::new();
-                };
+                // As the gate does: what differs is counted again, of several threads more often.
+                let threads = self.subject.counts.threads.get(id).copied().unwrap_or(1);
+                let times = if threads > 1 { COUNTED_THREADS } else { 1 };
                 let count = |steps| {
                     let mut counts = BuildCounts::default();
                     let planted = Some(Planted::Steps(steps));
-                    counts.add_instructions(program, &case.key, planted).ok()?;
+                    for _ in 0..times {
+                        counts.add_instructions(program, &case.key, planted).ok()?;
+                    }
                     Some(counts)
+                };
+                let mut known = self.subject.counts.clone();
+                known.merge(count(0).unwrap_or_default());
+                let own = known.by_pair.get(id);
+                let key = (Role::Optimized, INSTRUCTIONS.to_owned());
+                let Some(own) = own.and_then(|own| own.get(&key)).copied() else {
+                    return Vec::new();
                 };
                 let of = |counts: &BuildCounts| {
                     counts.by_pair[id][&(Role::Optimized, INSTRUCTIONS.to_owned())].least
@@ -321,22 +339,24 @@ impl Test<'_> {
                     return Vec::new();
                 };
                 let per_step = of(&some).saturating_sub(of(&none)) as f64 / TRIAL_STEPS as f64;
-                let class = self.class(id);
+                let class = self.class(case);
                 let verdict = |size: f64| {
                     let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
                     let counts = count(steps)?;
-                    let changes =
-                        comparison::changes(pair, &self.subject.counts, &counts, self.settings);
+                    let changes = comparison::changes(pair, &known, &counts, self.settings);
                     let is_it = |change: &&CountChange| {
                         change.role == Role::Optimized && change.cause == INSTRUCTIONS
                     };
-                    Some((class, size, changes.iter().find(is_it)?.verdict))
+                    Some((id, class, size, changes.iter().find(is_it)?.verdict))
                 };
                 SIZES.into_iter().filter_map(verdict).collect()
             })
             .collect();
-        for (class, size, verdict) in planted {
+        for (id, class, size, verdict) in planted {
             found.add("instructions", &percent(size), class, verdict);
+            if verdict != Verdict::Regressed {
+                found.missed.push(format!("{id}, {}, instructions", percent(size)));
+            }
         }
     }
 
@@ -359,7 +379,7 @@ impl Test<'_> {
                         break;
                     }
                 };
-                let class = self.class(&case.key.id);
+                let class = self.class(case);
                 let start = Instant::now();
                 for after in AFTER {
                     contest.decide(&self.rule(), start + after);

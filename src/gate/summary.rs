@@ -132,11 +132,10 @@ pub fn small_print(report: &GateReport) -> Vec<String> {
     let mut lines = vec![
         format!("{} against {} on {}, {}", report.head, report.base, report.machine, report.rustc),
         format!(
-            "regressed: more than {} instructions ({} of several threads), any more of another count, or a time more than {} longer, \
+            "regressed: more than {} instructions, any more of another count, or a time more than {} longer, \
              confirmed in fresh processes; a run without any change alarms with a probability of at most {} \
              ({} timed). Undecided fails nothing.",
             percent(1.0 + report.tolerances.instructions),
-            percent(1.0 + report.tolerances.threads_instructions),
             percent(1.0 + rule.relevant),
             percent(1.0 + rule.false_alarms).trim_start_matches('+'),
             rule.comparisons

@@ -8,13 +8,11 @@
 
 use std::{path::Path, time::Duration};
 
-use rustix::thread::{CpuSet, sched_getaffinity};
-
 use super::{
     client::{Worker, WorkerError},
     protocol::{CaseKey, Planted, Times},
 };
-use crate::{statistics::Summary, trial::Role};
+use crate::{cores, statistics::Summary, trial::Role};
 
 /// A batch lasts about this long, or one iteration.
 const BATCH: Duration = Duration::from_millis(2);
@@ -54,7 +52,8 @@ pub struct Bout<'a> {
     pub base: Program<'a>,
     /// …and what is compared.
     pub head: Program<'a>,
-    /// Both on one core, a different one each restart; else wherever they run.
+    /// Both on one core, a different one each restart; else each of their threads on a core of its own,
+    /// as the scheduler leaves two threads on one core for longer than a restart lasts now and then.
     pub is_pinned: bool,
     /// Paired batches in a restart.
     pub pairs: u64,
@@ -126,7 +125,10 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
     }
     for (worker, program) in workers.iter_mut().zip(programs) {
         worker.ready()?;
-        core.map_or(Ok(()), |core| worker.pin(core))?;
+        match core {
+            Some(core) => worker.pin(core)?,
+            None => worker.spread()?,
+        }
         // Untimed: what is lazily made, and the CPU's guesses.
         worker.batch(program.role, program.iterations, None)?;
     }
@@ -177,10 +179,7 @@ fn lower_quartile(times: &[f64]) -> f64 {
 
 /// The cores of this process in turn.
 fn core(nth: usize) -> usize {
-    let cores: Vec<usize> = sched_getaffinity(None).map_or_else(
-        |_| vec![0],
-        |set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
-    );
+    let cores = cores::allowed();
     // Two restarts on each: either program is first on every core.
     cores[nth / 2 % cores.len()]
 }

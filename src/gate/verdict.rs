@@ -75,8 +75,6 @@ pub const INSTRUCTIONS: &str = "instructions";
 pub struct Tolerances {
     /// Of instructions: 0.005 is half a percent.
     pub instructions: f64,
-    /// Of instructions of several threads: who waits, and how, depends on scheduling.
-    pub threads_instructions: f64,
     /// Of bytes that the pair does not name as a cause: a path's length may be among them.
     pub bytes: f64,
     /// Of everything else.
@@ -85,7 +83,7 @@ pub struct Tolerances {
 
 impl Default for Tolerances {
     fn default() -> Tolerances {
-        Tolerances { instructions: 0.005, threads_instructions: 0.05, bytes: 0.005, causes: 0.0 }
+        Tolerances { instructions: 0.005, bytes: 0.005, causes: 0.0 }
     }
 }
 
@@ -110,9 +108,12 @@ impl CountChange {
         self.head.least as f64 / self.base.least.max(1) as f64
     }
 
-    /// Whether the builds differ though each repeats, as far as it has been counted.
+    /// Whether the builds differ though each repeats, as far as it has been counted; of
+    /// instructions, or nearly repeats.
     pub fn is_open(&self) -> bool {
-        !self.is_same() && self.base.repeats() && self.head.repeats()
+        let repeats = self.base.repeats() && self.head.repeats();
+        let is_judged = self.cause == INSTRUCTIONS && self.verdict != Verdict::Unchanged;
+        !self.is_same() && (repeats || is_judged)
     }
 
     /// Whether both builds have counted the same, or what varies overlaps.
@@ -121,15 +122,17 @@ impl CountChange {
     }
 }
 
+/// Instructions that vary by themselves may grow by so many times what they vary by.
+const OF_WHAT_VARIES: f64 = 10.0;
+
 /// Judges a count.
 ///
 /// What a pair names repeats exactly. Another count that differs between processes of one build depends
-/// on scheduling: an observation, which is never judged. Instructions are judged while they differ by no more
-/// than half of what is tolerated: they have grown if the least of the head is more than what the most of
-/// the base may grow to.
+/// on scheduling: an observation, which is never judged. Instructions that differ by more than half of what is
+/// tolerated may grow by ten times as much as they differ by. A count has grown if the least of the head is
+/// more than what the most of the base may grow to.
 pub fn judge_count(
     case: &GateCase,
-    threads: usize,
     role: Role,
     cause: &str,
     base: Counted,
@@ -139,21 +142,21 @@ pub fn judge_count(
     let is_named = case.causes.iter().any(|named| named == cause);
     let bytes =
         [causes::ALLOCATED_BYTES, causes::PEAK_BYTES, causes::BYTES_READ, causes::BYTES_WRITTEN];
-    let tolerance = if cause == INSTRUCTIONS && threads > 1 {
-        tolerances.threads_instructions
-    } else if cause == INSTRUCTIONS {
+    let tolerance = if cause == INSTRUCTIONS {
         tolerances.instructions
     } else if !is_named && bytes.iter().any(|of| of.id == cause) {
         tolerances.bytes
     } else {
         tolerances.causes
     };
+    let spread = base.spread().max(head.spread());
+    let varies = cause == INSTRUCTIONS && spread > tolerance / 2.0;
+    let tolerance = if varies { OF_WHAT_VARIES * spread } else { tolerance };
     // The last factor is for the rounding of the others.
     let allowed = |from: u64| from as f64 * tolerance * (1.0 + 1e-9);
     let grown = |from: u64, to: u64| to.saturating_sub(from) as f64 > allowed(from);
-    let spread = base.spread().max(head.spread());
     let is_observation = match cause == INSTRUCTIONS {
-        true => case.is_open_loop() || spread > tolerance / 2.0,
+        true => case.is_open_loop(),
         false => !is_named && (case.is_open_loop() || spread > 0.0),
     };
     let verdict = if is_observation {
@@ -396,7 +399,7 @@ pub(crate) mod tests {
         let range = |(least, most)| Counted { least, most };
         let case = case("a/b", &["peak_bytes"]);
         let tolerances = Tolerances::default();
-        judge_count(&case, 1, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
+        judge_count(&case, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
     }
 
     #[test]
@@ -432,19 +435,22 @@ pub(crate) mod tests {
         let close = (10_000, 10_020);
         assert_eq!(judged(INSTRUCTIONS, close, (10_100, 10_110)), Verdict::Regressed);
         assert_eq!(judged(INSTRUCTIONS, close, (10_060, 10_080)), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (20_000, 20_000)), Verdict::Unchanged);
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_330, 10_330)), Verdict::Unchanged);
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_340, 10_340)), Verdict::Regressed);
     }
 
     #[test]
-    fn instructions_of_threads_may_wander() {
-        let case = case("a/b", &[]);
-        let judged = |head: u64| {
-            let (base, head) = (Counted::once(10_000), Counted::once(head));
-            let tolerances = Tolerances::default();
-            judge_count(&case, 2, Role::Naive, INSTRUCTIONS, base, head, &tolerances).verdict
+    fn instructions_are_counted_again_as_long_as_they_would_be_judged() {
+        let is_open = |base: (u64, u64), head: (u64, u64)| {
+            let range = |(least, most)| Counted { least, most };
+            let (base, head) = (range(base), range(head));
+            let (case, tolerances) = (case("a/b", &[]), Tolerances::default());
+            judge_count(&case, Role::Naive, INSTRUCTIONS, base, head, &tolerances).is_open()
         };
-        assert_eq!(judged(10_300), Verdict::Unchanged);
-        assert_eq!(judged(10_600), Verdict::Regressed);
+        assert!(is_open((10_000, 10_000), (10_001, 10_001)), "both repeat so far");
+        assert!(is_open((10_000, 10_010), (10_100, 10_110)), "it would be a regression");
+        assert!(!is_open((10_000, 10_010), (10_011, 10_020)), "no relevant change");
+        assert!(!is_open((10_000, 10_010), (10_010, 10_200)), "they overlap");
     }
 
     #[test]
@@ -452,8 +458,7 @@ pub(crate) mod tests {
         let case = GateCase { metric: Metric::P99Latency, ..case("a/b", &["round_trips"]) };
         let judged = |cause| {
             let (base, head) = (Counted::once(1), Counted::once(9));
-            judge_count(&case, 1, Role::Optimized, cause, base, head, &Tolerances::default())
-                .verdict
+            judge_count(&case, Role::Optimized, cause, base, head, &Tolerances::default()).verdict
         };
         assert_eq!(judged("round_trips"), Verdict::Regressed);
         assert_eq!(judged("allocations"), Verdict::Unchanged);
@@ -467,15 +472,7 @@ pub(crate) mod tests {
 
     fn count(cause: &str, base: u64, head: u64) -> CountChange {
         let (base, head) = (Counted::once(base), Counted::once(head));
-        judge_count(
-            &case("a/b", &[]),
-            1,
-            Role::Optimized,
-            cause,
-            base,
-            head,
-            &Tolerances::default(),
-        )
+        judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, &Tolerances::default())
     }
 
     #[test]

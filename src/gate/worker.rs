@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    process::Pid,
-    thread::{CpuSet, sched_setaffinity},
-};
+use rustix::{process::Pid, thread::sched_setaffinity};
 
 use super::{
     callgrind,
@@ -21,6 +18,7 @@ use super::{
 };
 use crate::{
     cases::{self, NamedCase},
+    cores,
     family::{Entry, Family},
     interleave::Batch,
     load::RunDelay,
@@ -64,6 +62,10 @@ impl Worker<'_> {
             }
             Request::Prepare { case, prove } => self.prepare(case, *prove),
             Request::Pin { core } => pin(*core),
+            Request::Spread => {
+                self.ready.iter_mut().for_each(Trial::spread);
+                Reply::Pinned
+            }
             Request::Batch { role, iterations, planted } => {
                 let planted = *planted;
                 self.with_trial(*role, |trial, delay| {
@@ -110,8 +112,7 @@ impl Worker<'_> {
 
 /// Moves all threads of this process to one core.
 fn pin(core: usize) -> Reply {
-    let mut cores = CpuSet::new();
-    cores.set(core);
+    let cores = cores::only(core);
     for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let id = task.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
         // A thread may have ended meanwhile.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,9 +15,9 @@ use crate::{
     fixtures::log_lines::log_lines,
     pair::{
         Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
+        Shape, Side, Unavailable,
     },
-    places,
+    places::{self, Fixture},
     trial::{Trial, by_ref},
 };
 
@@ -27,8 +27,10 @@ pub const PAIR: Pair = Pair {
         smell: "`let bytes = fs::read(path)?;`, then one pass over `bytes` and nothing more.",
         remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over `&map[..]`. \
                  For a single pass front to back, first try what needs no `unsafe`: `read` into one \
-                 buffer of 64 KiB again and again (the reference here): it is about as good up to a few MiB, \
-                 comes close beyond, and holds 64 KiB however large the file is.",
+                 buffer of 64 KiB again and again (the reference here): it is about as good up to a MiB, \
+                 and beyond, where its copy costs more than the scan, it still holds 64 KiB however \
+                 large the file is. `map.advise(Advice::HugePage)` has a cold file read in pieces that \
+                 are mapped 2 MiB at once, where the file system has such.",
         keep_naive_when: "The file is small (setting up and tearing down a map costs more than copying a few \
                           pages), the bytes are needed after the file has gone or changed, or it is not a \
                           plain file (a pipe cannot be mapped, some network file systems should not be).",
@@ -70,9 +72,14 @@ pub const PAIR: Pair = Pair {
     ],
     explanation: "Reading in moves every byte three times: out of the page cache, into the Vec, and into \
                   the scan. Mapped, the scan reads it where the kernel has it, once. So the gain nears \
-                  three where the memory beyond the caches sets the pace. A Vec too large for the \
-                  allocator to keep costs more, as the kernel zeroes its pages anew each time; and the \
-                  map costs an entry in the page table for each page, which is why small files lose.",
+                  three while one memory holds all, and passes it where file and Vec together outgrow the \
+                  last cache, which still holds the file alone. A Vec too large for the \
+                  allocator to keep costs more still, as the kernel zeroes its pages anew each time. A \
+                  map costs some microseconds, and an entry in the page table for each piece of the page \
+                  cache, which is why small files lose. The file here was written at once and lies in \
+                  large pieces. One that was written bit by bit, or read in by readahead, lies in \
+                  small ones: filling the page table then takes longer than the scan, and most of the gain \
+                  is gone.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
@@ -106,7 +113,7 @@ fn read_64k(path: &Path) -> io::Result<u64> {
 }
 
 fn lines(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
+    bytecount::count(bytes, b'\n') as u64
 }
 
 struct Input {
@@ -115,21 +122,39 @@ struct Input {
     _folder: TempDir,
 }
 
-/// The content is written, flushed (so that no write-back runs while the pair is timed) and left in
-/// the page cache.
+/// Each process has a file of its own, written at once: so it lies in the page cache, in large
+/// pieces. A file that is kept loses them bit by bit to whatever needs memory, and comes back in
+/// small ones. It is gone before the kernel would write it to the device, so that no write-back
+/// runs while the pair is timed.
 fn input(case: &Case) -> Result<Input, Unavailable> {
     let folder = places::scratch()?;
     let path = folder.path().join("log");
-    let write = || {
-        let mut file = File::create(&path)?;
-        file.write_all(&log_lines(case, case.point as usize).concat())?;
-        file.sync_all()?;
-        Ok(file.metadata()?.len())
-    };
-    let size = write().map_err(|error: io::Error| {
-        Unavailable(format!("cannot write {}: {error}", path.display()))
-    })?;
+    let content = content(case)?;
+    fs::write(&path, &content).map_err(|error| failed(&path, error))?;
+    let size = fs::metadata(&path).map_err(|error| failed(&path, error))?.len();
     Ok(Input { file: path, size, _folder: folder })
+}
+
+/// What is timed is built once for all processes; proofs take another seed each time, so theirs is
+/// not kept.
+fn content(case: &Case) -> Result<Vec<u8>, Unavailable> {
+    let built = || log_lines(case, case.point as usize).concat();
+    if case.proof_size.is_some() || case.shape != Shape::Realistic {
+        return Ok(built());
+    }
+    let fixture = Fixture {
+        name: "log",
+        recipe: include_str!("../fixtures/log_lines.rs"),
+        seed: case.seed,
+        size: case.point,
+    };
+    let file =
+        fixture.file(|path| fs::write(path, built()).map_err(|error| failed(path, error)))?;
+    fs::read(&file).map_err(|error| failed(&file, error))
+}
+
+fn failed(path: &Path, error: io::Error) -> Unavailable {
+    Unavailable(format!("cannot write or read {}: {error}", path.display()))
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
@@ -176,6 +201,16 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         for count in [naive, optimized, read_64k] {
             assert_eq!(count(&path).unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn trap_what_is_kept_is_the_content_and_not_the_file() {
+        let case = Case::realistic(4_096, 0, 1);
+        let [first, second] = [(), ()].map(|()| input(&case).unwrap());
+        assert_ne!(first.file, second.file, "a file of another process may be changed");
+        for file in [&first.file, &second.file] {
+            assert_eq!(fs::read(file).unwrap(), log_lines(&case, 4_096).concat());
         }
     }
 

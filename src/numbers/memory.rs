@@ -6,6 +6,12 @@
 //! cyclic permutation", 1986), so that no prefetcher knows the next and every line is read before one
 //! is read again. Misses of the translation buffer are part of it, as they are of a program's.
 //!
+//! *Independent reads* are of lines in an order that is known beforehand, so that as many are under
+//! way as the core allows, which is memory-level parallelism (Glew, "MLP yes! ILP no!", ASPLOS
+//! 1998): the read half of RandomAccess (Luszczek et al., "The HPC Challenge Benchmark Suite",
+//! SC 2006). The order is a shuffle, read front to back and a sixteenth of the lines' size: every
+//! line is read before one is read again.
+//!
 //! *Bandwidth* is a sum over an array, as the read half of STREAM (McCalpin, "Memory Bandwidth and
 //! Machine Balance in Current High Performance Computers", 1995), in arrays that fit the level.
 //!
@@ -16,11 +22,11 @@
 use std::{cell::Cell, hint::black_box, path::Path};
 
 use procfs::Current;
-use rand::{RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    BANDWIDTH, Effort, LATENCY, Number, Unit,
+    BANDWIDTH, Effort, INDEPENDENT_READ, LATENCY, Number, Unit,
     caches::{CPUS, Caches},
 };
 use crate::{
@@ -34,9 +40,11 @@ pub(super) const ALL_CORES: &str = "_all_cores";
 /// The least working set that counts as memory, bytes.
 const LEAST_MEMORY: u64 = 64 << 20;
 /// Words of a cache line.
-const LINE_WORDS: u64 = 8;
+const LINE_WORDS: usize = 8;
 /// Words that the stream adds at a time: eight vectors of 32 bytes.
 const LANES: usize = 32;
+/// Sums that independent reads are added to in turn, so that none waits for the addition before it.
+const SUMS: usize = 8;
 
 /// A level of memory and the working set that it is measured with.
 #[derive(Debug)]
@@ -51,6 +59,7 @@ pub(super) fn numbers(effort: &Effort) -> Vec<Number> {
     let caches = Caches::read(Path::new(CPUS));
     let levels = levels(&caches);
     let mut numbers: Vec<Number> = levels.iter().map(|level| latency(effort, level)).collect();
+    numbers.extend(levels.iter().map(|level| independent_read(effort, level)));
     numbers.extend(levels.iter().map(|level| bandwidth(effort, level)));
     numbers.push(bandwidth_of_all_cores(effort, &caches));
     numbers
@@ -123,6 +132,36 @@ fn latency(effort: &Effort, level: &Level) -> Number {
     let id = format!("{LATENCY}_{}", level.id);
     let what = format!("dependent read, {}", level.name);
     let detail = format!("one random cycle of 64-byte lines, {}", place(level));
+    Number {
+        holds_bytes: level.holds_bytes,
+        ..Number::of((id, what, Unit::Nanoseconds), detail, readings)
+    }
+}
+
+/// Independent reads, ns each.
+fn independent_read(effort: &Effort, level: &Level) -> Number {
+    let readings = level.set_bytes.clone().map(|set_bytes| {
+        let words = words(set_bytes);
+        let lines = from_a_line_on(&words).as_chunks::<LINE_WORDS>().0;
+        let order = shuffled(lines.len());
+        let pass = |count| {
+            for _ in 0..count {
+                black_box(gather(lines, black_box(&order)));
+            }
+        };
+        // As of dependent reads.
+        let prepare = || {
+            if level.holds_bytes.is_some() {
+                pass(1);
+            }
+        };
+        pass(1);
+        let passes = effort.ns_per_operation_after(prepare, pass);
+        passes.into_iter().map(|ns| ns / order.len() as f64).collect()
+    });
+    let id = format!("{INDEPENDENT_READ}_{}", level.id);
+    let what = format!("independent read, {}", level.name);
+    let detail = format!("64-byte lines in a shuffled order, {}", place(level));
     Number {
         holds_bytes: level.holds_bytes,
         ..Number::of((id, what, Unit::Nanoseconds), detail, readings)
@@ -221,18 +260,38 @@ fn walk<'a>(mut at: &'a Line<'a>, reads: u64) -> &'a Line<'a> {
     black_box(at)
 }
 
+/// The places of `count` lines in random order.
+fn shuffled(count: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(1998));
+    order
+}
+
+/// The sum of the first word of each line of `order`, modulo 2⁶⁴.
+fn gather(lines: &[[u64; LINE_WORDS]], order: &[u32]) -> u64 {
+    let (blocks, rest) = order.as_chunks::<SUMS>();
+    let mut sums = [0_u64; SUMS];
+    for block in blocks {
+        for (sum, place) in sums.iter_mut().zip(block) {
+            *sum = sum.wrapping_add(lines[*place as usize][0]);
+        }
+    }
+    let rest = rest.iter().map(|place| lines[*place as usize][0]);
+    sums.into_iter().chain(rest).fold(0, u64::wrapping_add)
+}
+
 /// Words of `set_bytes` together, and room to begin them with a cache line. Each is written: pages that are only read would all be the kernel's
 /// one page of zeros, which lies in the first cache.
 fn words(set_bytes: u64) -> Vec<u64> {
-    (1..=set_bytes / 8 + LINE_WORDS).collect()
+    (1..=set_bytes / 8 + LINE_WORDS as u64).collect()
 }
 
 /// The words from where a cache line begins, without the room for that: vectors that straddle lines
 /// take two reads.
 fn from_a_line_on(words: &[u64]) -> &[u64] {
     let skipped = words.as_ptr().align_offset(size_of::<Line<'_>>());
-    let count = words.len() - LINE_WORDS as usize;
-    &words[skipped.min(LINE_WORDS as usize)..][..count]
+    let count = words.len() - LINE_WORDS;
+    &words[skipped.min(LINE_WORDS)..][..count]
 }
 
 /// The instructions that [`sum`] uses.
@@ -318,9 +377,30 @@ mod tests {
     }
 
     #[test]
+    fn independent_reads_are_of_every_line_exactly_once_and_in_no_order() {
+        for count in [0, 1, 7, 8, 9, 1_000] {
+            let order = shuffled(count);
+            let mut places = order.clone();
+            places.sort_unstable();
+            assert!(places.into_iter().eq(0..count as u32), "{count} lines");
+            let mut lines: Vec<[u64; LINE_WORDS]> =
+                (0..count as u64).map(|line| [line << 32 | 1; LINE_WORDS]).collect();
+            let expected: u64 = lines.iter().map(|line| line[0]).sum();
+            assert_eq!(gather(&lines, &order), expected, "{count} lines");
+            for line in 0..count {
+                lines[line][0] ^= 1 << 63;
+                assert_ne!(gather(&lines, &order), expected, "line {line} of {count} is not read");
+                lines[line][0] ^= 1 << 63;
+            }
+        }
+        let near = shuffled(4_096).windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 2).count();
+        assert!(near < 40, "{near} reads are of a neighbour of the one before");
+    }
+
+    #[test]
     fn the_stream_reads_every_byte_in_any_instructions() {
         for count in [0, 1, 31, 32, 33, 1_000] {
-            let mut words = words(8 * count)[LINE_WORDS as usize..].to_vec();
+            let mut words = words(8 * count)[LINE_WORDS..].to_vec();
             words.iter_mut().for_each(|word| *word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             // By the byte: the first of each word counts 1, the next 256, …

@@ -14,7 +14,7 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// All numbers in about eight seconds.
+    /// All numbers in about ten seconds.
     pub const FULL: Effort =
         Effort { readings: 21, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
     /// All numbers in about two seconds.

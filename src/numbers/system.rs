@@ -15,13 +15,10 @@ use std::{
     thread,
 };
 
-use rustix::{
-    process::getppid,
-    thread::{CpuSet, sched_getcpu, sched_setaffinity},
-};
+use rustix::{process::getppid, thread::sched_getcpu};
 
 use super::{Effort, Number, Unit, echo};
-use crate::pair::Unavailable;
+use crate::{cores, pair::Unavailable};
 
 pub(super) fn numbers(effort: &Effort) -> Vec<Number> {
     let number =
@@ -91,7 +88,7 @@ fn context_switches(effort: &Effort) -> io::Result<Vec<f64>> {
     let trips = thread::scope(|scope| {
         scope.spawn(move || echo_on(cpu, there_end, back));
         let asking = scope.spawn(move || {
-            keep_on(cpu)?;
+            cores::keep_on(cpu)?;
             effort.try_ns_per_operation(|count| echo::round_trips(&there, &back_end, count))
         });
         asking.join().expect("it does not panic")
@@ -101,15 +98,8 @@ fn context_switches(effort: &Effort) -> io::Result<Vec<f64>> {
 
 /// Sends bytes back from a CPU; what fails here ends the other side's reads.
 fn echo_on(cpu: usize, from: PipeReader, to: PipeWriter) -> io::Result<u64> {
-    keep_on(cpu)?;
+    cores::keep_on(cpu)?;
     echo::send_back(from, to)
-}
-
-/// Keeps this thread on a CPU.
-fn keep_on(cpu: usize) -> io::Result<()> {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    Ok(sched_setaffinity(None, &cpus)?)
 }
 
 fn spawns(effort: &Effort) -> io::Result<Vec<f64>> {
@@ -182,11 +172,14 @@ mod tests {
         let cpu = sched_getcpu();
         let allowed = rustix::thread::sched_getaffinity(None).unwrap();
         let on = thread::spawn(move || {
-            keep_on(cpu).unwrap();
+            cores::keep_on(cpu).unwrap();
             sched_getcpu()
         });
         assert_eq!(on.join().unwrap(), cpu);
         assert_eq!(rustix::thread::sched_getaffinity(None).unwrap(), allowed);
-        assert!(keep_on(CpuSet::MAX_CPU - 1).is_err(), "there is no such CPU");
+        assert!(
+            cores::keep_on(rustix::thread::CpuSet::MAX_CPU - 1).is_err(),
+            "there is no such CPU"
+        );
     }
 }

@@ -35,7 +35,10 @@ pub const PAIR: Pair = Pair {
                 column writes one more tree.",
         lint: None,
     },
-    naive: Side { summary: "full scan of the table", growth: Growth::Linear },
+    naive: Side {
+        summary: "full scan of the table",
+        growth: Growth::Until(&Growth::Linear, "the table outgrows SQLite's page cache"),
+    },
     optimized: Side { summary: "search of an index", growth: Growth::Logarithmic },
     contract: None,
     axis: Axis {

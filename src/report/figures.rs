@@ -116,10 +116,11 @@ pub fn gain_figure(pair: &PairResult) -> Option<Figure> {
 }
 
 fn break_evens(sweep: &Sweep) -> Vec<Rule> {
-    let crossings = sweep.break_even.crossings.iter().filter(|crossing| crossing.at.is_finite());
+    let crossings =
+        sweep.break_even.crossings.iter().filter(|crossing| crossing.at.estimate.is_finite());
     let rule = |crossing: &Crossing| Rule {
-        at: crossing.at,
-        label: format!("break-even {}", format::tick(crossing.at)),
+        at: crossing.at.estimate,
+        label: format!("break-even {}", format::tick(crossing.at.estimate)),
     };
     crossings.map(rule).collect()
 }

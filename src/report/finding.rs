@@ -2,6 +2,8 @@
 
 use crate::{
     format,
+    limit::Share,
+    numbers::Numbers,
     pair::Metric,
     results::{CaseResult, Measured, NamedCause, Outcome, PairResult, Sweep},
     statistics::Interval,
@@ -33,6 +35,32 @@ pub fn gain_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
         || without_headline(sweep),
         |case| format!("{}: {}", pair.place(case.point), table::one_line(&case.outcome)),
     )
+}
+
+/// "56.1 %": share of the limit, at the case that speaks for the sweep; why there is none, if so.
+pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
+    let found = headline(sweep).and_then(CaseResult::measured);
+    match found.map(|found| found.share_of_limit(numbers)) {
+        Some(Share::Known(share)) => {
+            let beaten = if share > 1.0 { " (beaten)" } else { "" };
+            format!("{} %{beaten}", format::significant(share * 100.0))
+        }
+        Some(Share::Unmeasured(_)) => "not measured".to_owned(),
+        Some(Share::Unbounded) => "no bound".to_owned(),
+        None => format::NONE.to_owned(),
+    }
+}
+
+/// "1.02× (1.00…1.04) papaya": time of the peer ÷ time of the optimized side.
+pub fn against_peer(found: &Measured) -> Option<String> {
+    let name = &found.side(Role::Reference)?.name;
+    Some(format!("{} {name}", format::gain(&found.against_reference?)))
+}
+
+/// The same at the case that speaks for the sweep.
+pub fn against_peer_at_headline(sweep: &Sweep) -> String {
+    let found = headline(sweep).and_then(CaseResult::measured);
+    found.and_then(against_peer).unwrap_or_else(|| format::NONE.to_owned())
 }
 
 /// The sentence on one sweep.

@@ -46,6 +46,7 @@ struct Row {
     cause: String,
     cause_id: String,
     limit: String,
+    peer: String,
     chart: String,
     chart_label: String,
     gain_key: Option<f64>,
@@ -119,11 +120,12 @@ fn row(
     row.level.clone_from(&sweep.level);
     let words = table::row_of(id, pair, sweep);
     (row.break_even, row.cause) = (words.break_even, words.cause);
+    row.limit = finding::share_of_limit(sweep, numbers);
+    row.peer = finding::against_peer_at_headline(sweep);
     row.cause_id = pair.causes.first().map_or(String::new(), |cause| cause.id.clone());
     row.break_even_key = break_even_key(sweep);
     let Some(case) = finding::headline(sweep) else {
         row.gain = finding::sentence(pair, sweep);
-        row.limit = "–".to_owned();
         return row;
     };
     let gain = finding::gain(case).expect("a headline has a gain");
@@ -149,14 +151,9 @@ fn row(
         }
         None => format!("Gain {}", format::gain(&gain)),
     };
-    (row.limit, row.limit_key) = match case.measured().map(|found| found.share_of_limit(numbers)) {
-        Some(Share::Known(share)) => {
-            let word = if share > 1.0 { " (beaten)" } else { "" };
-            (format!("{} %{word}", format::count((share * 100.0).round() as u64)), Some(share))
-        }
-        Some(Share::Unmeasured(_)) => ("not measured".to_owned(), None),
-        Some(Share::Unbounded) => ("no bound".to_owned(), None),
-        None => ("–".to_owned(), None),
+    row.limit_key = match case.measured().map(|found| found.share_of_limit(numbers)) {
+        Some(Share::Known(share)) => Some(share),
+        _ => None,
     };
     row
 }
@@ -165,7 +162,7 @@ fn row(
 fn break_even_key(sweep: &Sweep) -> Option<f64> {
     let first_win = sweep.headline_gains().into_iter().find(|(_, gain)| gain.low > 1.0)?.0;
     let crossing = sweep.break_even.crossings.iter().find(|crossing| crossing.wins);
-    let key = crossing.map_or(first_win as f64, |crossing| crossing.at);
+    let key = crossing.map_or(first_win as f64, |crossing| crossing.at.estimate);
     Some(key).filter(|key| key.is_finite())
 }
 

@@ -16,10 +16,10 @@ use crate::{
     cases,
     causes::Counts,
     family::Entry,
-    format,
+    format, growth,
     limit::{self, Share},
     numbers::{Number, Numbers},
-    pair::Metric,
+    pair::{Growth, Metric},
     results::{CaseResult, Measured, Outcome, PairResult, SideResult, Sweep},
     samples::Sample,
     table,
@@ -62,6 +62,14 @@ struct SweepPart {
     cases: Vec<CaseRow>,
     samples: Option<Figure>,
     quartiles: Vec<QuartileRow>,
+    growth: Vec<GrowthRow>,
+}
+
+struct GrowthRow {
+    side: &'static str,
+    claim: String,
+    fit: String,
+    far_end: String,
 }
 
 struct CaseRow {
@@ -116,7 +124,7 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         axis: found.map_or(String::new(), axis_name),
         gain: found.and_then(gain_figure),
         sweeps: found.map_or(Vec::new(), |pair| {
-            sweeps.iter().map(|sweep| sweep_part(pair, sweep, &own)).collect()
+            sweeps.iter().map(|sweep| sweep_part(pair, sweep, &own, entry)).collect()
         }),
         causes: found.map_or(Vec::new(), cause_rows),
         entry,
@@ -147,7 +155,12 @@ fn marked(sweep: &Sweep) -> Option<String> {
         .then(|| format!("{level}marked, as others held the CPU: {}", marks.join("; ")))
 }
 
-fn sweep_part(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> SweepPart {
+fn sweep_part(
+    pair: &PairResult,
+    sweep: &Sweep,
+    samples: &[&Sample],
+    entry: Option<&Entry>,
+) -> SweepPart {
     let own: Vec<&Sample> =
         samples.iter().copied().filter(|sample| sample.level == sweep.level).collect();
     SweepPart {
@@ -157,7 +170,29 @@ fn sweep_part(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> SweepPar
         cases: sweep.cases.iter().map(|case| case_row(pair, case)).collect(),
         samples: samples_figure(pair, sweep, &own),
         quartiles: sweep.cases.iter().flat_map(|case| quartile_rows(pair, case)).collect(),
+        growth: entry.map_or(Vec::new(), |entry| growth_rows(entry, pair, sweep)),
     }
+}
+
+/// What each side claims of its growth, and what the sweep says of it.
+fn growth_rows(entry: &Entry, pair: &PairResult, sweep: &Sweep) -> Vec<GrowthRow> {
+    let row = |(role, claim): (Role, Growth)| {
+        let (fit, far_end) = match growth::check(claim, sweep, role) {
+            Ok(check) => (
+                format!(
+                    "{} (± {} %)",
+                    check.fit.in_words(claim),
+                    format::significant(check.fit.error * 100.0)
+                ),
+                format!("{}: {}", pair.place(check.point), check.in_words()),
+            ),
+            Err(reason) => (format::NONE.to_owned(), reason.to_string()),
+        };
+        GrowthRow { side: cases::side_name(entry, role), claim: claim.to_string(), fit, far_end }
+    };
+    let is_computed = sweep.cases.iter().all(|case| case.measured().is_none());
+    let claims = [(Role::Naive, entry.naive.growth), (Role::Optimized, entry.optimized.growth)];
+    if is_computed { Vec::new() } else { claims.into_iter().map(row).collect() }
 }
 
 fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
@@ -172,10 +207,9 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
             if found.processes.len() > 1 {
                 notes.push(format!("{} processes", found.processes.len()));
             }
-            notes.extend(found.against_reference.map(|gain| {
-                let name = found.side(Role::Reference).map_or("reference", |side| &side.name);
-                format!("against {name}: {}", format::gain(&gain))
-            }));
+            notes.extend(
+                finding::against_peer(found).map(|peer| format!("against the peer: {peer}")),
+            );
         }
         Outcome::Computed(found) => {
             notes.push(format!("computed from {}, of an iteration", found.from));

@@ -10,6 +10,7 @@ use std::{
 use rayon::ThreadPool;
 
 use super::{Answer, ErasedAnswer, Runner, Window, shapes::in_chunks};
+use crate::cores;
 
 /// A side that runs inside a rayon pool: `side(&input)` on a worker of `pool`, the whole batch
 /// inside one entry of it, which is off the clock. An answer is dropped off the clock.
@@ -59,6 +60,12 @@ impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for 
     fn threads(&self) -> usize {
         self.pool.current_num_threads()
     }
+
+    fn spread(&mut self) {
+        let cores = cores::allowed();
+        // Where it is not allowed, the scheduler goes on choosing.
+        self.pool.broadcast(|worker| cores::keep_on_one_of(&cores, worker.index()).ok());
+    }
 }
 
 /// A side that `threads` threads run at once on one shared state: each calls
@@ -74,11 +81,13 @@ pub fn contended<S: Sync + 'static, A: Answer>(
     work: impl Fn(&S, usize) + Sync + 'static,
     summary: impl Fn(&S) -> A + 'static,
 ) -> impl Runner + 'static {
-    Contended { threads, fresh, work, summary }
+    Contended { threads, fresh, work, summary, cores: None }
 }
 
 struct Contended<N, W, R> {
     threads: usize,
+    /// Those among which the threads are spread, if they are.
+    cores: Option<Vec<usize>>,
     fresh: N,
     work: W,
     summary: R,
@@ -96,11 +105,13 @@ where
     fn measure(&mut self, iterations: u64) -> Duration {
         let state = (self.fresh)();
         let barrier = Barrier::new(self.threads);
-        let (state, work, barrier) = (&state, &self.work, &barrier);
+        let (state, work, barrier, cores) = (&state, &self.work, &barrier, self.cores.as_deref());
         let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads)
                 .map(|thread| {
                     scope.spawn(move || {
+                        // Where it is not allowed, the scheduler chooses.
+                        cores.map(|cores| cores::keep_on_one_of(cores, thread).ok());
                         barrier.wait();
                         let start = Instant::now();
                         for _ in 0..iterations {
@@ -143,11 +154,18 @@ where
     fn threads(&self) -> usize {
         self.threads
     }
+
+    fn spread(&mut self) {
+        self.cores = Some(cores::allowed());
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    };
 
     use super::*;
 
@@ -183,5 +201,25 @@ mod tests {
         });
         runner.measure(3);
         assert!(runner.answer(&Window::UNOBSERVED).equals(&(5_u64, 2_usize, true)));
+    }
+
+    #[test]
+    fn threads_that_are_spread_have_cores_of_their_own() {
+        let all = cores::allowed();
+        let expected: Vec<usize> = (0..2).map(|thread| all[thread % all.len()]).collect();
+        let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+        let mut runner = pooled(&pool, &Arc::new(()), |()| ());
+        runner.spread();
+        assert_eq!(pool.broadcast(|_| cores::allowed()).concat(), expected);
+
+        let seen = Arc::new(Mutex::new(vec![Vec::new(); 2]));
+        let kept = Arc::clone(&seen);
+        let work = move |(): &(), thread: usize| kept.lock().unwrap()[thread] = cores::allowed();
+        let mut runner = contended(2, || (), work, |()| ());
+        runner.measure(1);
+        assert_eq!(*seen.lock().unwrap(), [all.clone(), all]);
+        runner.spread();
+        runner.measure(1);
+        assert_eq!(seen.lock().unwrap().concat(), expected);
     }
 }

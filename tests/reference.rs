@@ -1,0 +1,124 @@
+//! What cards say holds in the committed references: growth, peers, limits. (Read from files: nothing
+//! is timed here.)
+
+use std::path::Path;
+
+use worthit::{
+    CATALOGUE,
+    family::Entry,
+    growth::{self, Unchecked},
+    limit::Share,
+    pair::Limit,
+    reference,
+    report::{Material, pages},
+    results::{CaseResult, Run, Sweep},
+    trial::Role,
+};
+
+/// An optimized side is at least so good as its peer, or its card says why not.
+const OF_PEER: f64 = 0.95;
+/// A pure stream comes at least so near to its limit, or its card says why not.
+const OF_STREAM: f64 = 0.5;
+
+fn references() -> Vec<Run> {
+    reference::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")).unwrap()
+}
+
+/// Every sweep of a reference whose pair is in the catalogue.
+fn sweeps(run: &Run) -> impl Iterator<Item = (&'static Entry, &Sweep)> {
+    let entries = CATALOGUE.iter().flat_map(|family| family.pairs);
+    entries.flat_map(|entry| {
+        let sweeps = run.pairs.get(entry.id).map_or(&[][..], |pair| &pair.sweeps);
+        sweeps.iter().map(move |sweep| (entry, sweep))
+    })
+}
+
+/// Everything that a reviewer reads of a pair.
+fn card(entry: &Entry) -> String {
+    let review = &entry.review;
+    [review.remedy, review.keep_naive_when, review.costs, entry.explanation].join("\n")
+}
+
+fn far_end(sweep: &Sweep) -> Option<&worthit::results::Measured> {
+    sweep.cases.iter().rev().filter_map(CaseResult::measured).find(|found| found.mark.is_none())
+}
+
+#[test]
+fn sides_grow_as_they_claim_or_say_where_that_ends() {
+    let mut wrong = Vec::new();
+    for run in references() {
+        for (entry, sweep) in sweeps(&run) {
+            let sides =
+                [(Role::Naive, entry.naive.growth), (Role::Optimized, entry.optimized.growth)];
+            for (role, claim) in sides {
+                let Ok(check) = growth::check(claim, sweep, role) else { continue };
+                if !check.is_explained() {
+                    let (id, level) = (entry.id, &sweep.level);
+                    wrong.push(format!("{id} {level} {role:?}: {claim}: {}", check.in_words()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn optimized_sides_are_no_worse_than_their_peers_or_the_card_names_the_peer() {
+    for run in references() {
+        for (entry, sweep) in sweeps(&run) {
+            let Some(found) = far_end(sweep).and_then(|found| found.against_reference) else {
+                continue;
+            };
+            let (peer, card) = (entry.peer.expect("it was measured"), card(entry));
+            let is_named = card.contains(peer) || card.contains("reference");
+            assert!(
+                found.estimate >= OF_PEER || is_named,
+                "{} {}: {found:?} of {peer}, and the card does not say why",
+                entry.id,
+                sweep.level
+            );
+        }
+    }
+}
+
+#[test]
+fn pure_streams_come_near_their_limit_or_the_card_says_why_not() {
+    for run in references() {
+        for (entry, sweep) in sweeps(&run) {
+            let is_stream = matches!(entry.limit, Limit::BytesStreamed(_));
+            let Some(found) = far_end(sweep).filter(|_| is_stream) else { continue };
+            if let Share::Known(share) = found.share_of_limit(run.numbers.as_ref()) {
+                assert!(
+                    share >= OF_STREAM || card(entry).contains("limit"),
+                    "{} {}: {share} of its limit, and the card does not say why",
+                    entry.id,
+                    sweep.level
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_show_what_is_claimed_and_what_was_found() {
+    for run in references() {
+        let material =
+            Material { families: &CATALOGUE, ..Material::of(&run, Path::new("reports")) };
+        let files = pages(&material);
+        let mut checked = 0;
+        for (entry, sweep) in sweeps(&run).filter(|(_, sweep)| far_end(sweep).is_some()) {
+            let page = String::from_utf8_lossy(&files[&format!("pairs/{}.html", entry.id)]);
+            for (role, side) in [(Role::Naive, &entry.naive), (Role::Optimized, &entry.optimized)] {
+                let said = match growth::check(side.growth, sweep, role) {
+                    Ok(check) => check.in_words(),
+                    Err(reason @ (Unchecked::InWords | Unchecked::TooFew(_))) => reason.to_string(),
+                };
+                checked += usize::from(said.contains("foretold"));
+                assert!(page.contains(&said), "{}: {said}", entry.id);
+                let claim = side.growth.to_string().replace('\'', "&#39;");
+                assert!(page.contains(&claim), "{}: {claim}", entry.id);
+            }
+        }
+        assert!(checked > 20, "{checked} claims were checked");
+    }
+}
