@@ -67,8 +67,8 @@ pub const PAIR: Pair = Pair {
                   Two vectors of four a cycle against one item in three cycles would be 24, so of the ratio of 32 \
                   three quarters can be had, and a little less where the items come from the third cache or \
                   from memory. The reference has eight lanes, two vectors, and waits for them: its gain is \
-                  eight. AVX2, tried here, doubles the gain while the items lie in the first cache, and \
-                  beyond it adds nothing, so this side does without `unsafe`.",
+                  eight. AVX2, tried here, gained as much again while the items lay in the first cache and little \
+                  to nothing beyond, so this side does without `unsafe`.",
     limit: Limit::BytesStreamed(|case| case.point * 4),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
     prepare,
