@@ -89,7 +89,7 @@ fn pure_streams_come_near_their_limit_or_the_card_says_why_not() {
             let Some(found) = far_end(sweep).filter(|_| is_stream) else { continue };
             if let Share::Known(share) = found.share_of_limit(run.numbers.as_ref()) {
                 assert!(
-                    share >= OF_STREAM || card(entry).contains("limit"),
+                    share >= OF_STREAM || card(entry).contains("its limit"),
                     "{} {}: {share} of its limit, and the card does not say why",
                     entry.id,
                     sweep.level

@@ -63,7 +63,8 @@ pub const PAIR: Pair = Pair {
                   what is left is the filter: two loads and compares for a block of 32 positions with \
                   AVX2, 16 with SSE2. The gain is therefore not the ratio of comparisons but the \
                   cost of one comparison, which is a call, against a 32nd of that of a block: several \
-                  dozen.",
+                  dozen. By the same two loads of every byte it stays below half of its limit, which is one \
+                  bare stream.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 600 },
     prepare,
