@@ -1,6 +1,6 @@
 //! Machine numbers: what this machine can do, as everyone should know of theirs.
 //!
-//! A number is the median of several readings with its spread, never a lone one. Pairs state their
+//! A number is the median of several readings, in passes apart, with its spread, never a lone one. Pairs state their
 //! limits in these terms; [`crate::limit`] holds them against each other. Each kind of number has a
 //! file of its own, which says how it is measured; only `readings.rs` reads the clock. What cannot be
 //! measured here is a row that says why.
@@ -102,15 +102,27 @@ pub struct Row {
     pub median: String,
     /// First and third quartile.
     pub quartiles: String,
+    /// Least and greatest reading.
+    pub range: String,
     /// How many readings.
     pub readings: String,
     /// How, or why not.
     pub remark: String,
 }
 
-/// Measures all numbers.
+/// Measures all numbers, each in several passes: within a tenth of a second a machine hardly varies, and
+/// memory that is got once lies where it lies, so that the readings of one pass agree better than two runs do.
 pub fn measure(effort: &Effort) -> Numbers {
     let probe = LoadProbe::start();
+    let mut passes = (0..effort.passes).map(|_| pass(effort));
+    let mut all = passes.next().unwrap_or_default();
+    for pass in passes {
+        all.iter_mut().zip(pass).for_each(|(number, again)| number.join(again));
+    }
+    Numbers { load: probe.load(), numbers: all.into_iter().map(Number::from).collect() }
+}
+
+fn pass(effort: &Effort) -> Vec<Measured> {
     let mut numbers = memory::numbers(effort);
     numbers.extend(arithmetic::numbers(effort));
     numbers.extend(system::numbers(effort));
@@ -118,7 +130,50 @@ pub fn measure(effort: &Effort) -> Numbers {
     numbers.push(sqlite::number(effort));
     // Last, as what the device still does afterwards would disturb the others.
     numbers.extend(disk::numbers(effort));
-    Numbers { load: probe.load(), numbers }
+    numbers
+}
+
+/// A number while it is measured.
+struct Measured {
+    id: String,
+    what: String,
+    unit: Unit,
+    detail: String,
+    holds_bytes: Option<u64>,
+    readings: Result<Vec<f64>, Unavailable>,
+}
+
+impl Measured {
+    /// A number of its readings, or of the reason why there are none.
+    fn of(
+        (id, what, unit): (impl Into<String>, impl Into<String>, Unit),
+        detail: impl Into<String>,
+        readings: Result<Vec<f64>, Unavailable>,
+    ) -> Measured {
+        let (id, what, detail) = (id.into(), what.into(), detail.into());
+        Measured { id, what, unit, detail, holds_bytes: None, readings }
+    }
+
+    /// Adds the readings of another pass; what cannot be measured in one has none.
+    fn join(&mut self, again: Measured) {
+        match (&mut self.readings, again.readings) {
+            (Ok(readings), Ok(more)) => readings.extend(more),
+            (Ok(_), Err(reason)) => self.readings = Err(reason),
+            (Err(_), _) => {}
+        }
+    }
+}
+
+impl From<Measured> for Number {
+    fn from(measured: Measured) -> Number {
+        let Measured { id, what, unit, detail, holds_bytes, readings } = measured;
+        let found = match readings.map(|readings| Summary::of(&readings)) {
+            Ok(Some(summary)) => Found::Readings(summary),
+            Ok(None) => Found::Unavailable("no reading came out finite".to_owned()),
+            Err(Unavailable(reason)) => Found::Unavailable(reason),
+        };
+        Number { id, what, unit, detail, holds_bytes, found }
+    }
 }
 
 impl Numbers {
@@ -180,21 +235,6 @@ impl Numbers {
 }
 
 impl Number {
-    /// A number of its readings, or of the reason why there are none.
-    fn of(
-        (id, what, unit): (impl Into<String>, impl Into<String>, Unit),
-        detail: impl Into<String>,
-        readings: Result<Vec<f64>, Unavailable>,
-    ) -> Number {
-        let found = match readings.map(|readings| Summary::of(&readings)) {
-            Ok(Some(summary)) => Found::Readings(summary),
-            Ok(None) => Found::Unavailable("no reading came out finite".to_owned()),
-            Err(Unavailable(reason)) => Found::Unavailable(reason),
-        };
-        let (id, what, detail) = (id.into(), what.into(), detail.into());
-        Number { id, what, unit, detail, holds_bytes: None, found }
-    }
-
     /// The median of the readings, if it was measured.
     pub fn median(&self) -> Option<f64> {
         match &self.found {
@@ -225,15 +265,13 @@ impl Number {
 
     fn in_words(&self) -> Row {
         let what = self.what.clone();
+        let between = |low, high| format!("{} … {}", self.written(low), self.written(high));
         match &self.found {
             Found::Readings(s) => Row {
                 what,
                 median: self.written(s.median),
-                quartiles: format!(
-                    "{} … {}",
-                    self.written(s.lower_quartile),
-                    self.written(s.upper_quartile)
-                ),
+                quartiles: between(s.lower_quartile, s.upper_quartile),
+                range: between(s.min, s.max),
                 readings: format::count(s.count),
                 remark: self.detail.clone(),
             },
@@ -241,6 +279,7 @@ impl Number {
                 what,
                 median: format::NONE.to_owned(),
                 quartiles: format::NONE.to_owned(),
+                range: format::NONE.to_owned(),
                 readings: "0".to_owned(),
                 remark: format!("not measured: {}", reason.trim_start_matches("not measured: ")),
             },
@@ -252,7 +291,8 @@ impl Number {
 #[cfg(test)]
 pub(crate) fn made() -> Numbers {
     let number = |id: &str, unit, value: f64| {
-        Number::of((id, id, unit), "made", Ok(vec![value * 0.9, value, value * 1.2]))
+        let readings = Ok(vec![value * 0.9, value, value * 1.2]);
+        Number::from(Measured::of((id, id, unit), "made", readings))
     };
     let level = |kind: &str, name: &str, unit, value, holds_bytes| Number {
         holds_bytes,
@@ -297,7 +337,7 @@ mod tests {
 
     #[test]
     fn every_number_of_this_machine_is_a_row_with_its_spread_or_its_reason() {
-        let effort = Effort { readings: 3, file_bytes: 1 << 20, ..Effort::QUICK };
+        let effort = Effort { passes: 2, readings: 2, file_bytes: 1 << 20, ..Effort::QUICK };
         let numbers = measure(&effort);
         let mut ids: Vec<&str> = numbers.numbers.iter().map(|number| number.id.as_str()).collect();
         assert_eq!(ids.len(), 28, "{ids:?}");
@@ -308,7 +348,7 @@ mod tests {
         for (number, row) in numbers.numbers.iter().zip(numbers.rows()) {
             match &number.found {
                 Found::Readings(summary) => {
-                    assert_eq!((summary.count, row.readings.as_str()), (3, "3"));
+                    assert_eq!((summary.count, row.readings.as_str()), (4, "4"));
                     assert!(row.quartiles.contains(" … ") && !row.remark.is_empty(), "{row:?}");
                 }
                 Found::Unavailable(reason) => {
@@ -321,9 +361,25 @@ mod tests {
     }
 
     #[test]
+    fn passes_are_one_number_and_what_fails_in_one_of_them_has_none() {
+        let made = |readings| Measured::of(("id", "what", Unit::Nanoseconds), "", readings);
+        let joined = |first, second| {
+            let mut number = made(first);
+            number.join(made(second));
+            Number::from(number).found
+        };
+        let summary = Summary::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(joined(Ok(vec![1.0, 2.0]), Ok(vec![3.0, 4.0])), Found::Readings(summary));
+        let gone = || Err(Unavailable("gone".to_owned()));
+        for (first, second) in [(Ok(vec![1.0]), gone()), (gone(), Ok(vec![1.0]))] {
+            assert_eq!(joined(first, second), Found::Unavailable("gone".to_owned()));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_measured_says_why_once() {
         let gone = Unavailable("not measured: fsync is free here".to_owned());
-        let number = Number::of((FSYNC, "flush", Unit::Nanoseconds), "", Err(gone));
+        let number = Number::from(Measured::of((FSYNC, "flush", Unit::Nanoseconds), "", Err(gone)));
         assert_eq!(number.median(), None);
         let row = number.in_words();
         assert_eq!((row.median.as_str(), row.readings.as_str()), (format::NONE, "0"));

@@ -152,9 +152,9 @@ fn with_header(header: [&str; 5]) -> Table {
 
 /// The table of machine numbers, for the terminal.
 pub fn of_numbers(numbers: &Numbers) -> String {
-    let mut table = with_header(["number", "median", "quartiles", "readings", "how"]);
+    let mut table = with_header(["number", "median", "quartiles", "least and greatest", "how"]);
     for row in numbers.rows() {
-        table.add_row([row.what, row.median, row.quartiles, row.readings, row.remark]);
+        table.add_row([row.what, row.median, row.quartiles, row.range, row.remark]);
     }
     table.to_string()
 }

@@ -11,7 +11,7 @@ use std::{
     hint::black_box,
 };
 
-use super::{Effort, FOLDHASH, Number, Unit};
+use super::{Effort, FOLDHASH, Measured, Unit};
 
 /// Chains that run at once: twelve of the widest registers.
 const LANES: usize = 96;
@@ -23,11 +23,11 @@ const WORDS: u64 = 1_024;
 /// Replaces each lane `steps` times by lane × factor + summand.
 type Kernel = fn(&mut [f64; LANES], f64, f64, u64);
 
-pub(super) fn numbers(effort: &Effort) -> Vec<Number> {
+pub(super) fn numbers(effort: &Effort) -> Vec<Measured> {
     let siphash: BuildHasherDefault<DefaultHasher> = BuildHasherDefault::default();
     let foldhash = foldhash::fast::FixedState::default();
     let hash = |id, what, detail, readings| {
-        Number::of((id, what, Unit::Nanoseconds), detail, Ok(readings))
+        Measured::of((id, what, Unit::Nanoseconds), detail, Ok(readings))
     };
     vec![
         multiply_adds(effort),
@@ -37,7 +37,7 @@ pub(super) fn numbers(effort: &Effort) -> Vec<Number> {
 }
 
 /// Multiply-adds of doubles on one core, per ns.
-fn multiply_adds(effort: &Effort) -> Number {
+fn multiply_adds(effort: &Effort) -> Measured {
     let (name, kernel) = kernels().remove(0);
     let mut lanes = start();
     let readings = effort.ns_per_operation(|count| {
@@ -48,7 +48,7 @@ fn multiply_adds(effort: &Effort) -> Number {
     let each = LANES as f64 * STEPS as f64;
     let rates = readings.into_iter().map(|ns| each / ns).collect();
     let about = ("multiply_adds", "multiply-adds of doubles", Unit::MultiplyAddsPerNanosecond);
-    Number::of(about, format!("one core, {name}, {LANES} independent chains"), Ok(rates))
+    Measured::of(about, format!("one core, {name}, {LANES} independent chains"), Ok(rates))
 }
 
 fn start() -> [f64; LANES] {

@@ -15,7 +15,7 @@ use std::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Effort, FSYNC, Number, PAGE_CACHE_WRITE, Unit};
+use super::{Effort, FSYNC, Measured, PAGE_CACHE_WRITE, Unit};
 use crate::{format, pair::Unavailable, places};
 
 /// Bytes of one read or write of the page cache: a usual buffer.
@@ -29,7 +29,7 @@ const PAGE: usize = 4_096;
 #[repr(align(4096))]
 struct Page([u8; PAGE]);
 
-pub(super) fn numbers(effort: &Effort) -> [Number; 4] {
+pub(super) fn numbers(effort: &Effort) -> [Measured; 4] {
     let size = format::bytes(CACHED_BYTES as f64);
     let direct = format!(
         "O_DIRECT, 4 KiB at random places of {}, one at a time, {}",
@@ -48,18 +48,18 @@ pub(super) fn numbers(effort: &Effort) -> [Number; 4] {
     let flushes = in_scratch(places::durable_scratch(), |folder| flushes(effort, folder));
     let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
     [
-        Number::of(
+        Measured::of(
             ("page_cache_read", "read from the page cache", rate),
             format!("pread of 64 KiB each, file of {size}"),
             read,
         ),
-        Number::of(
+        Measured::of(
             (PAGE_CACHE_WRITE, "written to the page cache", rate),
             format!("pwrite of 64 KiB each, file of {size}, written anew"),
             written,
         ),
-        Number::of(("device_read", "read from the device", ns), direct, on_device),
-        Number::of(
+        Measured::of(("device_read", "read from the device", ns), direct, on_device),
+        Measured::of(
             (FSYNC, "durable flush", ns),
             format!("append of 4 KiB and fdatasync, {}", device()),
             flushes,

@@ -26,7 +26,7 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    BANDWIDTH, Effort, INDEPENDENT_READ, LATENCY, Number, Unit,
+    BANDWIDTH, Effort, INDEPENDENT_READ, LATENCY, Measured, Unit,
     caches::{CPUS, Caches},
 };
 use crate::{
@@ -55,10 +55,10 @@ struct Level {
     holds_bytes: Option<u64>,
 }
 
-pub(super) fn numbers(effort: &Effort) -> Vec<Number> {
+pub(super) fn numbers(effort: &Effort) -> Vec<Measured> {
     let caches = Caches::read(Path::new(CPUS));
     let levels = levels(&caches);
-    let mut numbers: Vec<Number> = levels.iter().map(|level| latency(effort, level)).collect();
+    let mut numbers: Vec<Measured> = levels.iter().map(|level| latency(effort, level)).collect();
     numbers.extend(levels.iter().map(|level| independent_read(effort, level)));
     numbers.extend(levels.iter().map(|level| bandwidth(effort, level)));
     numbers.push(bandwidth_of_all_cores(effort, &caches));
@@ -116,7 +116,7 @@ fn place(level: &Level) -> String {
 }
 
 /// Dependent reads, ns each.
-fn latency(effort: &Effort, level: &Level) -> Number {
+fn latency(effort: &Effort, level: &Level) -> Measured {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let lines = lines(set_bytes);
         in_one_cycle(&lines);
@@ -132,14 +132,14 @@ fn latency(effort: &Effort, level: &Level) -> Number {
     let id = format!("{LATENCY}_{}", level.id);
     let what = format!("dependent read, {}", level.name);
     let detail = format!("one random cycle of 64-byte lines, {}", place(level));
-    Number {
+    Measured {
         holds_bytes: level.holds_bytes,
-        ..Number::of((id, what, Unit::Nanoseconds), detail, readings)
+        ..Measured::of((id, what, Unit::Nanoseconds), detail, readings)
     }
 }
 
 /// Independent reads, ns each.
-fn independent_read(effort: &Effort, level: &Level) -> Number {
+fn independent_read(effort: &Effort, level: &Level) -> Measured {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let words = words(set_bytes);
         let lines = from_a_line_on(&words).as_chunks::<LINE_WORDS>().0;
@@ -162,14 +162,14 @@ fn independent_read(effort: &Effort, level: &Level) -> Number {
     let id = format!("{INDEPENDENT_READ}_{}", level.id);
     let what = format!("independent read, {}", level.name);
     let detail = format!("64-byte lines in a shuffled order, {}", place(level));
-    Number {
+    Measured {
         holds_bytes: level.holds_bytes,
-        ..Number::of((id, what, Unit::Nanoseconds), detail, readings)
+        ..Measured::of((id, what, Unit::Nanoseconds), detail, readings)
     }
 }
 
 /// Bytes streamed on one core, per ns.
-fn bandwidth(effort: &Effort, level: &Level) -> Number {
+fn bandwidth(effort: &Effort, level: &Level) -> Measured {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let words = words(set_bytes);
         let words = from_a_line_on(&words);
@@ -185,14 +185,14 @@ fn bandwidth(effort: &Effort, level: &Level) -> Number {
     let id = format!("{BANDWIDTH}_{}", level.id);
     let what = format!("streamed on one core, {}", level.name);
     let detail = format!("sum of 64-bit words ({}), {}", instructions(), place(level));
-    Number {
+    Measured {
         holds_bytes: level.holds_bytes,
-        ..Number::of((id, what, Unit::BytesPerNanosecond), detail, readings)
+        ..Measured::of((id, what, Unit::BytesPerNanosecond), detail, readings)
     }
 }
 
 /// Bytes streamed on all cores at once, per ns: the sum of what each streams by its own clock.
-fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Number {
+fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Measured {
     let threads = logical_cores();
     // Each core may have a last level of its own.
     let set_bytes = beyond(caches.all_last_levels(), available());
@@ -203,7 +203,7 @@ fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Number {
     let detail =
         format!("the same on {threads} threads at once, {} in memory", format::bytes(size as f64));
     let what = "streamed on all cores, memory";
-    Number::of((id, what, Unit::BytesPerNanosecond), detail, readings)
+    Measured::of((id, what, Unit::BytesPerNanosecond), detail, readings)
 }
 
 /// Bytes per ns that threads stream together, each its part of `words`.

@@ -7,15 +7,15 @@ use std::{
     thread,
 };
 
-use super::{Effort, LOOPBACK, Number, Unit, echo};
+use super::{Effort, LOOPBACK, Measured, Unit, echo};
 use crate::pair::Unavailable;
 
-pub(super) fn number(effort: &Effort) -> Number {
+pub(super) fn number(effort: &Effort) -> Measured {
     let trips = round_trips(effort).map_err(|error| {
         Unavailable(format!("no connection over loopback: {error}; allow TCP to 127.0.0.1"))
     });
     let about = (LOOPBACK, "loopback round trip", Unit::Nanoseconds);
-    Number::of(about, "a byte by TCP to a thread and back, TCP_NODELAY", trips)
+    Measured::of(about, "a byte by TCP to a thread and back, TCP_NODELAY", trips)
 }
 
 fn round_trips(effort: &Effort) -> io::Result<Vec<f64>> {

@@ -5,7 +5,9 @@ use std::{convert::Infallible, time::Duration, time::Instant};
 /// How much is spent on the numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Readings of each number.
+    /// Passes over all numbers.
+    pub passes: usize,
+    /// Readings of each number in a pass.
     pub readings: usize,
     /// The least that a reading takes: far beyond the clock's own tens of nanoseconds.
     pub reading: Duration,
@@ -16,10 +18,10 @@ pub struct Effort {
 impl Effort {
     /// All numbers in about ten seconds.
     pub const FULL: Effort =
-        Effort { readings: 21, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
+        Effort { passes: 3, readings: 7, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
     /// All numbers in about two seconds.
     pub const QUICK: Effort =
-        Effort { readings: 7, reading: Duration::from_millis(2), file_bytes: 8 << 20 };
+        Effort { passes: 1, readings: 7, reading: Duration::from_millis(2), file_bytes: 8 << 20 };
 
     /// Times of one operation, ns, one a reading; `run(count)` does it that often.
     pub(super) fn ns_per_operation(&self, run: impl FnMut(u64)) -> Vec<f64> {
@@ -78,7 +80,8 @@ mod tests {
 
     #[test]
     fn readings_are_of_one_count_that_was_found_by_doubling() {
-        let effort = Effort { readings: 5, reading: Duration::from_micros(50), file_bytes: 0 };
+        let effort =
+            Effort { passes: 1, readings: 5, reading: Duration::from_micros(50), file_bytes: 0 };
         let (mut prepared, mut counts) = (0, Vec::new());
         let run = |count| {
             counts.push(count);

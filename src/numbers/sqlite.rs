@@ -1,11 +1,11 @@
 //! A statement of SQLite: what it costs to run one that finds nothing to do.
 
-use super::{Effort, Number, STATEMENT, Unit};
+use super::{Effort, Measured, STATEMENT, Unit};
 use crate::pair::Unavailable;
 
-pub(super) fn number(effort: &Effort) -> Number {
+pub(super) fn number(effort: &Effort) -> Measured {
     let about = (STATEMENT, "SQLite statement", Unit::Nanoseconds);
-    Number::of(about, "prepared SELECT 1, stepped to its end, in memory", statements(effort))
+    Measured::of(about, "prepared SELECT 1, stepped to its end, in memory", statements(effort))
 }
 
 #[cfg(any(feature = "catalogue", feature = "history"))]

@@ -17,12 +17,12 @@ use std::{
 
 use rustix::{process::getppid, thread::sched_getcpu};
 
-use super::{Effort, Number, Unit, echo};
+use super::{Effort, Measured, Unit, echo};
 use crate::{cores, pair::Unavailable};
 
-pub(super) fn numbers(effort: &Effort) -> Vec<Number> {
+pub(super) fn numbers(effort: &Effort) -> Vec<Measured> {
     let number =
-        |id, what, detail, readings| Number::of((id, what, Unit::Nanoseconds), detail, readings);
+        |id, what, detail, readings| Measured::of((id, what, Unit::Nanoseconds), detail, readings);
     let switches = context_switches(effort).map_err(|error| {
         Unavailable(format!(
             "two threads cannot be kept on one CPU: {error}; allow sched_setaffinity"
