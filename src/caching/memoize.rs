@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+use foldhash::fast::FixedState;
 use lru::LruCache;
 use rand::{Rng, RngExt, seq::SliceRandom};
 use serde::Deserialize;
@@ -104,7 +105,8 @@ fn naive(input: &Input, mut compute: impl FnMut(&str) -> Permissions) -> Vec<boo
 
 /// Whether each request is allowed; `compute` is [`permissions_of`].
 fn optimized(input: &Input, mut compute: impl FnMut(&str) -> Permissions) -> Vec<bool> {
-    let mut cache = LruCache::new(CAPACITY);
+    // Its usual hasher is the same one, seeded anew by each process.
+    let mut cache = LruCache::with_hasher(CAPACITY, FixedState::default());
     let allowed = |request: &Request| {
         let miss = || compute(&input.documents[request.user]);
         let permissions = *cache.get_or_insert(request.user, miss);

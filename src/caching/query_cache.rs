@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, rc::Rc};
 
+use foldhash::fast::FixedState;
 use lru::LruCache;
 use rand::{RngExt, seq::SliceRandom};
 use rusqlite::Connection;
@@ -110,7 +111,14 @@ trait Cache: Clone {
     fn forget(&mut self, id: i64);
 }
 
-impl Cache for LruCache<i64, Rc<Product>> {
+type Lru = LruCache<i64, Rc<Product>, FixedState>;
+
+/// The usual hasher of the crate is the same one, seeded anew by each process.
+fn empty_cache() -> Lru {
+    Lru::with_hasher(CAPACITY, FixedState::default())
+}
+
+impl Cache for Lru {
     fn get(&mut self, id: i64) -> Option<Rc<Product>> {
         LruCache::get(self, &id).cloned()
     }
@@ -269,8 +277,8 @@ fn share_of_writes(ops: &[Op], asked: u64) -> u64 {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let plain = State::new(case, LruCache::new(CAPACITY))?;
-    let cached = State::new(case, LruCache::new(CAPACITY))?;
+    let plain = State::new(case, empty_cache())?;
+    let cached = State::new(case, empty_cache())?;
     let (share, units) = (share_of_writes(&plain.ops, case.point), plain.ops.len() as u64);
     let plain = resetting(plain, State::reset, |state| {
         naive(&state.shop, &state.ops).expect("the shop answers")
@@ -304,7 +312,7 @@ mod tests {
         .unwrap();
         let ops = [Op::Read(1), Op::Read(1), Op::SetPrice(1, 101), Op::Read(1), Op::Read(2)];
         assert_eq!(prices(&naive(&shop, &ops).unwrap()), [100, 100, 101, 200]);
-        let mut cache = LruCache::new(NonZeroUsize::MIN);
+        let mut cache = Lru::with_hasher(NonZeroUsize::MIN, FixedState::default());
         let ops = [Op::Read(1), Op::SetPrice(1, 102), Op::Read(1), Op::Read(2), Op::Read(1)];
         assert_eq!(prices(&optimized(&shop, &mut cache, &ops).unwrap()), [101, 102, 200, 102]);
         assert_eq!(cache.len(), 1, "the cache is bounded");
@@ -312,7 +320,7 @@ mod tests {
 
     /// A cache that nobody told of a write.
     #[derive(Clone)]
-    struct NeverInvalidated(LruCache<i64, Rc<Product>>);
+    struct NeverInvalidated(Lru);
 
     impl Cache for NeverInvalidated {
         fn get(&mut self, id: i64) -> Option<Rc<Product>> {
@@ -328,8 +336,8 @@ mod tests {
     fn trap_a_cache_that_is_never_invalidated_disagrees() {
         for percent in PAIR.axis.points.default_points() {
             let case = Case { proof_size: Some(PRODUCTS), ..Case::realistic(percent, 0, 42) };
-            let plain = State::new(&case, LruCache::new(CAPACITY)).unwrap();
-            let stale = State::new(&case, NeverInvalidated(LruCache::new(CAPACITY))).unwrap();
+            let plain = State::new(&case, empty_cache()).unwrap();
+            let stale = State::new(&case, NeverInvalidated(empty_cache())).unwrap();
             let plain = resetting(plain, State::reset, |s| naive(&s.shop, &s.ops).unwrap());
             let mut trial = Trial::new(percent, plain, optimized_runner(stale));
             // At 1 % there are two writes, of which chance may have read neither again.
@@ -341,7 +349,7 @@ mod tests {
     #[test]
     fn trap_the_cache_is_bounded_and_misses() {
         let case = Case { proof_size: Some(PRODUCTS), ..Case::realistic(0, 0, 42) };
-        let state = State::new(&case, LruCache::new(CAPACITY)).unwrap();
+        let state = State::new(&case, empty_cache()).unwrap();
         assert_eq!(state.warm.len(), CAPACITY.get());
         let products = ids(&case, "stream ids", OPS as usize, PRODUCTS);
         let missed = products.iter().filter(|id| !state.warm.contains(id)).count();
@@ -352,7 +360,7 @@ mod tests {
     #[test]
     fn every_iteration_starts_alike() {
         let case = Case { proof_size: Some(PRODUCTS), ..Case::realistic(50, 0, 42) };
-        let mut state = State::new(&case, LruCache::new(CAPACITY)).unwrap();
+        let mut state = State::new(&case, empty_cache()).unwrap();
         let first = optimized(&state.shop, &mut state.cache, &state.ops).unwrap();
         state.reset();
         let second = optimized(&state.shop, &mut state.cache, &state.ops).unwrap();
