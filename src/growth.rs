@@ -194,15 +194,16 @@ impl Check {
         self.standing() == Standing::AsClaimed || matches!(self.claim, Growth::Until(..))
     }
 
-    /// "4.32 ms foretold, 4.18 ms measured: as claimed"
+    /// "4.32 ms foretold, 4.18 ms measured: as claimed"; "steeper than claimed by n^0.73".
     pub fn in_words(&self) -> String {
         let [foretold, measured] =
             [self.foretold_ns, self.measured_ns.estimate].map(format::duration);
-        let by = || format!("by n^{:.2}", self.departure.abs());
+        let than = if self.is_explained() { "beyond the claim" } else { "than claimed" };
+        let by = || format!("{than} by n^{:.2}", self.departure.abs());
         let verdict = match self.standing() {
             Standing::AsClaimed => "as claimed".to_owned(),
-            Standing::Steeper => format!("steeper than claimed {}", by()),
-            Standing::Flatter => format!("flatter than claimed {}", by()),
+            Standing::Steeper => format!("steeper {}", by()),
+            Standing::Flatter => format!("flatter {}", by()),
         };
         format!("{foretold} foretold, {measured} measured: {verdict}")
     }
@@ -296,6 +297,7 @@ mod tests {
         assert_eq!((found.standing(), found.is_explained()), (Standing::Steeper, true));
         assert_eq!(claim.to_string(), "O(n) until the array leaves the cache");
         assert_eq!(found.fit.in_words(claim), "1.00 ns × n");
+        assert!(found.in_words().ends_with("steeper beyond the claim by n^3.17"));
         let bare = check_points(Growth::Linear, &sweep(&POINTS, steep)).unwrap();
         assert!(!bare.is_explained());
         assert_eq!(
