@@ -2,8 +2,9 @@
 //!
 //! A comparison is a *screen* and, where that finds a suspect, up to [`CONFIRMATIONS`] confirmations
 //! in fresh processes with samples of their own. Only a confirmation can say *regressed*. Its size is
-//! set before it begins, and it is tested once, at a level that is the run's false-alarm rate divided by
-//! the number of comparisons and of confirmations (Bonferroni). So whatever the screen did and however
+//! set before it begins, and it is tested twice at most: after the fewest restarts that can tell, and at its end. Each
+//! test is at a level that is the run's false-alarm rate divided by the number of comparisons, of
+//! confirmations and of tests (Bonferroni). So whatever the screen did and however
 //! often it looked, the probability that a run without any change alarms is at most that rate, as
 //! far as restarts are independent and treat base and head alike.
 
@@ -18,6 +19,8 @@ const SCREEN: usize = 6;
 const LONGEST_SCREEN: usize = 24;
 /// How often a suspect is measured afresh.
 pub const CONFIRMATIONS: usize = 2;
+/// How often a confirmation is tested: early, and at its end.
+pub const LOOKS: usize = 2;
 /// Least and greatest number of restarts in the first and in the second confirmation.
 const CONFIRMATION: [(usize, usize); CONFIRMATIONS] = [(14, 60), (40, 160)];
 /// Confirmations are planned for a change of 5/3 of the relevant size (5 % for 3 %), whose distance from
@@ -42,7 +45,13 @@ pub struct Rule {
 impl Rule {
     /// Level of each test of each confirmation.
     pub fn alpha(&self) -> f64 {
-        self.false_alarms / (self.comparisons.max(1) * CONFIRMATIONS) as f64
+        self.false_alarms / (self.comparisons.max(1) * CONFIRMATIONS * LOOKS) as f64
+    }
+
+    /// Restarts with which the smallest possible p is within the level, though one or two of them are
+    /// against it.
+    fn fewest(&self) -> usize {
+        (-self.alpha().log2()).ceil() as usize + 2
     }
 
     fn threshold(&self) -> f64 {
@@ -98,13 +107,19 @@ impl Samples {
     pub fn next(&self, rule: &Rule) -> Next {
         let threshold = rule.threshold();
         match self.confirmations.last() {
+            Some(last) if last.ratios.len() < rule.fewest().min(last.planned) => {
+                Next::Measure(rule.fewest().min(last.planned) - last.ratios.len())
+            }
             Some(last) if last.ratios.len() < last.planned => {
-                Next::Measure(last.planned - last.ratios.len())
+                if is_regressed(&last.ratios[..rule.fewest()], rule) {
+                    self.done(Verdict::Regressed)
+                } else {
+                    Next::Measure(last.planned - last.ratios.len())
+                }
             }
             Some(last) => {
                 let shown = centre(&last.ratios);
-                let is_above = signed_rank::p_above(&last.ratios, threshold / 2.0) <= rule.alpha();
-                if shown.estimate > threshold && is_above {
+                if is_regressed(&last.ratios, rule) {
                     self.done(Verdict::Regressed)
                 } else if shown.high <= threshold {
                     self.done(Verdict::Unchanged)
@@ -177,8 +192,7 @@ impl Samples {
     /// Restarts of the next confirmation: fewer where the screen has seen a large change, of which
     /// a part is taken to be luck.
     fn planned(&self, rule: &Rule, (least, most): (usize, usize)) -> usize {
-        // Enough that the smallest possible p is within the level.
-        let possible = (-rule.alpha().log2()).ceil() as usize + 2;
+        let possible = rule.fewest();
         let seen = NOT_LUCK * centre(&self.screen).estimate - rule.threshold() / 2.0;
         let wanted = self.wanted(seen.max(rule.threshold() * LIKELY_SEEN));
         wanted.clamp(least.max(possible), most.max(possible))
@@ -197,6 +211,12 @@ impl Samples {
         let deviation = 1.4826 * median(&deviations).unwrap_or(0.0);
         (QUANTILES * deviation / margin).powi(2).ceil() as usize
     }
+}
+
+/// Whether a sample, of a size that was set before it was taken, says that the change is relevant.
+fn is_regressed(ratios: &[f64], rule: &Rule) -> bool {
+    let is_above = signed_rank::p_above(ratios, rule.threshold() / 2.0) <= rule.alpha();
+    is_above && centre(ratios).estimate > rule.threshold()
 }
 
 fn centre(ratios: &[f64]) -> Interval {
@@ -296,13 +316,30 @@ mod tests {
         let mut samples = Samples::default();
         assert_eq!(samples.next(&RULE), Next::Measure(SCREEN));
         samples.add(&[0.2; SCREEN]);
-        assert_eq!(samples.next(&RULE), Next::Confirm(14));
-        samples.begin_confirmation(14);
-        samples.add(&[0.0; 14]);
+        assert_eq!(samples.next(&RULE), Next::Confirm(15));
+        samples.begin_confirmation(15);
+        samples.add(&[0.0; 15]);
         let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
-        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, SCREEN + 14));
+        assert_eq!((found.verdict, found.restarts), (Verdict::Unchanged, SCREEN + 15));
         let given_up = Samples { screen: vec![0.2; 12], confirmations: vec![] }.given_up();
         assert_eq!((given_up.verdict, given_up.confirmations), (Verdict::Undecided, 0));
+    }
+
+    #[test]
+    fn a_long_confirmation_is_tested_early_and_then_at_its_end_alone() {
+        let confirming = |ratios: &[f64]| Samples {
+            screen: vec![0.2; SCREEN],
+            confirmations: vec![Confirmation { planned: 40, ratios: ratios.to_vec() }],
+        };
+        let fewest = RULE.fewest();
+        assert_eq!(confirming(&[0.2; 3]).next(&RULE), Next::Measure(fewest - 3));
+        let Next::Done(found) = confirming(&vec![0.2; fewest]).next(&RULE) else { panic!("clear") };
+        assert_eq!(found.verdict, Verdict::Regressed);
+        // What comes after the early test is not looked at before the end.
+        let mut ratios = vec![0.0; fewest];
+        assert_eq!(confirming(&ratios).next(&RULE), Next::Measure(40 - fewest));
+        ratios.extend([0.9; 12]);
+        assert_eq!(confirming(&ratios).next(&RULE), Next::Measure(40 - fewest - 12));
     }
 
     #[test]
