@@ -42,7 +42,10 @@ pub const PAIR: Pair = Pair {
         lint: None,
     },
     naive: Side { summary: "read the file into a Vec, then scan it", growth: Growth::Linear },
-    optimized: Side { summary: "map the file and scan the page cache", growth: Growth::Linear },
+    optimized: Side {
+        summary: "map the file and scan the page cache",
+        growth: Growth::Until(&Growth::Linear, "the file has pieces that are mapped 2 MiB at once"),
+    },
     contract: None,
     axis: Axis {
         name: "file size",
