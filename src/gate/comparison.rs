@@ -99,7 +99,7 @@ pub fn compare(
         let is_settled = || {
             let (from, to) = (&base.revision.files, &head.revision.files);
             let changes = changes(pair, &base.counts, &head.counts, settings);
-            changes.iter().all(CountChange::is_same)
+            changes.iter().all(CountChange::is_alike)
                 && has_valgrind
                 && matching::has_same_code(from, to, prefix, &others(pair))
         };

@@ -120,6 +120,13 @@ impl CountChange {
     pub fn is_same(&self) -> bool {
         self.base.least <= self.head.most && self.head.least <= self.base.most
     }
+
+    /// Whether it tells of no change of the code: as [`CountChange::is_same`], of instructions within
+    /// what a seed moves them by.
+    pub fn is_alike(&self) -> bool {
+        let is_close = (self.ratio() - 1.0).abs() <= SAME_INSTRUCTIONS;
+        self.is_same() || self.cause == INSTRUCTIONS && is_close
+    }
 }
 
 /// Instructions that vary by themselves may grow by so many times what they vary by.
@@ -237,7 +244,7 @@ pub fn judge_time(
     let instructions: Vec<&CountChange> =
         counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
     let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
-        true => !count.is_same() && (count.ratio() - 1.0).abs() > SAME_INSTRUCTIONS,
+        true => !count.is_alike(),
         false => count.verdict != Verdict::Unchanged,
     });
     let is_red = found.verdict == Verdict::Regressed;
@@ -437,6 +444,24 @@ pub(crate) mod tests {
         assert_eq!(judged(INSTRUCTIONS, close, (10_060, 10_080)), Verdict::Unchanged);
         assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_330, 10_330)), Verdict::Unchanged);
         assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_340, 10_340)), Verdict::Regressed);
+    }
+
+    #[test]
+    fn what_a_seed_moves_is_no_change_of_the_code() {
+        let change = |cause: &str, head| CountChange {
+            role: Role::Naive,
+            cause: cause.to_owned(),
+            base: Counted { least: 100_000, most: 100_010 },
+            head: Counted::once(head),
+            verdict: Verdict::Unchanged,
+        };
+        assert!(
+            change(INSTRUCTIONS, 100_005).is_alike() && change(INSTRUCTIONS, 100_090).is_alike()
+        );
+        assert!(
+            !change(INSTRUCTIONS, 100_110).is_alike() && !change(INSTRUCTIONS, 99_890).is_alike()
+        );
+        assert!(!change("allocations", 100_011).is_alike(), "of others each counts");
     }
 
     #[test]
