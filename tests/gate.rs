@@ -377,7 +377,10 @@ fn ctrl_c_ends_the_timing() {
     plant_instructions(&repository);
     let before = repository.everything();
     let (gate, mut lines) = start(&mut repository.gate("--against main --budget 10m"));
-    assert!(lines.any(|line| line.contains("timing 1 pairs")));
+    let mut said = Vec::new();
+    let is_timing =
+        lines.by_ref().inspect(|line| said.push(line.clone())).any(|line| line.contains("timing "));
+    assert!(is_timing, "{said:#?}");
     kill_process_group(Pid::from_child(&gate), Signal::INT).unwrap();
     assert_interrupted(gate, repository.home());
     lines.for_each(drop);
