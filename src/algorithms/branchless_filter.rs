@@ -66,8 +66,8 @@ pub const PAIR: Pair = Pair {
                   the middle of the axis and none at its ends: there what is left of the gain \
                   is that vectors test eight values at a time, with no check for room. The reference does \
                   without vectors: it takes the same time at every selectivity, and by it one reads \
-                  from which predictability on a branch is the better choice. Vectors stay well below \
-                  half of its limit, a bare stream: each eight values also take a lookup in a table of 8 KiB, \
+                  from which predictability on a branch is the better choice. Vectors stay below \
+                  its limit, a bare stream: each eight values also take a lookup in a table of 8 KiB, \
                   a permutation and a whole vector stored, at a place that waits for the count before it.",
     limit: Limit::BytesStreamed(|case| VALUES * 4 + VALUES * 4 * case.point / 100),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
