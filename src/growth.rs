@@ -1,7 +1,7 @@
 //! Whether a side grows along its axis as it claims to: pure functions of a sweep.
 //!
 //! A claim of growth is a prediction. Fitted to all points but the last, it foretells the last; what was
-//! measured there is held against that. (A claim that were only fitted to all points would be
+//! measured there is held against that. (Fitted to all points a claim would be
 //! flattered by its two parameters, and a bare exponent misled by a fixed cost.)
 
 use std::fmt;
@@ -153,18 +153,17 @@ fn iteration(case: &CaseResult, role: Role) -> Option<(u64, Interval)> {
 fn check_points(claim: Growth, points: &[(u64, Interval)]) -> Result<Check, Unchecked> {
     let grown = |n: u64| claim.at(n as f64).ok_or(Unchecked::InWords);
     grown(1)?;
-    let [earlier @ .., (before, _), (point, measured_ns)] = points else {
+    let Some(((point, measured_ns), known)) =
+        points.split_last().filter(|_| points.len() >= LEAST_POINTS)
+    else {
         return Err(Unchecked::TooFew(points.len()));
     };
-    if earlier.len() + 2 < LEAST_POINTS {
-        return Err(Unchecked::TooFew(points.len()));
-    }
-    let known = &points[..points.len() - 1];
+    let before = known[known.len() - 1].0;
     let known: Result<Vec<_>, _> =
         known.iter().map(|(n, time)| Ok((grown(*n)?, time.estimate))).collect();
     let fit = fitted(&known?);
     let foretold_ns = fit.fixed_ns + fit.step_ns * grown(*point)?;
-    let step = (*point as f64 / (*before).max(1) as f64).ln();
+    let step = (*point as f64 / before.max(1) as f64).ln();
     Ok(Check {
         claim,
         fit,

@@ -114,10 +114,9 @@ pub struct Row {
 /// memory that is got once lies where it lies, so that the readings of one pass agree better than two runs do.
 pub fn measure(effort: &Effort) -> Numbers {
     let probe = LoadProbe::start();
-    let mut passes = (0..effort.passes).map(|_| pass(effort));
-    let mut all = passes.next().unwrap_or_default();
-    for pass in passes {
-        all.iter_mut().zip(pass).for_each(|(number, again)| number.join(again));
+    let mut all = pass(effort);
+    for _ in 1..effort.passes {
+        all.iter_mut().zip(pass(effort)).for_each(|(number, again)| number.join(again));
     }
     Numbers { load: probe.load(), numbers: all.into_iter().map(Number::from).collect() }
 }

@@ -269,15 +269,21 @@ fn the_front_page_warns_of_what_makes_figures_doubtful() {
     assert!(text(&site(&empty_run())["index.html"]).contains("Nothing was measured in this run."));
 }
 
-#[test]
-fn pairs_of_the_catalogue_that_were_not_measured_are_rows_with_pages() {
+/// The HTML pages of a run in which nothing was measured.
+fn pages_of_the_catalogue() -> BTreeMap<String, String> {
     let run = empty_run();
     let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
-    let files = pages(&material);
-    let front = String::from_utf8(files["index.html"].clone()).unwrap();
+    let html = pages(&material).into_iter().filter(|(name, _)| name.ends_with(".html"));
+    html.map(|(name, page)| (name, String::from_utf8(page).unwrap())).collect()
+}
+
+#[test]
+fn pairs_of_the_catalogue_that_were_not_measured_are_rows_with_pages() {
+    let files = pages_of_the_catalogue();
+    let front = &files["index.html"];
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
         assert!(front.contains(&format!("data-pair=\"{}\"", entry.id)), "{}", entry.id);
-        let page = String::from_utf8(files[&format!("pairs/{}.html", entry.id)].clone()).unwrap();
+        let page = &files[&format!("pairs/{}.html", entry.id)];
         assert!(page.contains("This pair is not in this run."), "{}", entry.id);
     }
     assert!(front.contains("not in this run"));
@@ -285,23 +291,19 @@ fn pairs_of_the_catalogue_that_were_not_measured_are_rows_with_pages() {
 
 #[test]
 fn the_review_card_says_how_answers_may_differ() {
-    let run = empty_run();
-    let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
-    let files = pages(&material);
+    let files = pages_of_the_catalogue();
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
-        let page = String::from_utf8(files[&format!("pairs/{}.html", entry.id)].clone()).unwrap();
+        let page = &files[&format!("pairs/{}.html", entry.id)];
         let said = format!("Answers {} Clippy", entry.contract.unwrap_or("must be equal"));
-        assert!(text(&page).contains(&said), "{}: no `{said}`", entry.id);
+        assert!(text(page).contains(&said), "{}: no `{said}`", entry.id);
     }
 }
 
 #[test]
 fn every_side_of_a_pair_has_its_code() {
-    let run = empty_run();
-    let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
-    let files = pages(&material);
+    let files = pages_of_the_catalogue();
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
-        let page = String::from_utf8(files[&format!("pairs/{}.html", entry.id)].clone()).unwrap();
+        let page = &files[&format!("pairs/{}.html", entry.id)];
         let sides = worthit::cases::roles(entry).len();
         let headings = page.matches("<h3>naive: ").count()
             + page.matches("<h3>optimized: ").count()

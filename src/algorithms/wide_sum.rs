@@ -66,7 +66,7 @@ pub const PAIR: Pair = Pair {
                   lanes, which are eight vectors of SSE2, each chain is a thirty-second as long, and they run side by side. \
                   Two vectors of four a cycle against one item in three cycles would be 24, so of the ratio of 32 \
                   three quarters can be had, and a little less where the items come from the third cache or \
-                  from memory. The reference has eight lanes, two vectors, and waits for them: its gain is \
+                  from memory. The reference has eight lanes, two vectors, and waits for them: it can gain \
                   eight. AVX2, tried here, gained as much again while the items lay in the first cache and little \
                   to nothing beyond, so this side does without `unsafe`.",
     limit: Limit::BytesStreamed(|case| case.point * 4),

@@ -62,10 +62,13 @@ impl Worker<'_> {
             }
             Request::Prepare { case, prove } => self.prepare(case, *prove),
             Request::Pin { core } => pin(*core),
-            Request::Spread => {
-                self.ready.iter_mut().for_each(Trial::spread);
-                Reply::Pinned
-            }
+            Request::Spread => match &mut self.ready {
+                Some(trial) => {
+                    trial.spread();
+                    Reply::Pinned
+                }
+                None => Reply::Unproven("no case is ready".to_owned()),
+            },
             Request::Batch { role, iterations, planted } => {
                 let planted = *planted;
                 self.with_trial(*role, |trial, delay| {

@@ -16,8 +16,8 @@
 //! Machine Balance in Current High Performance Computers", 1995), in arrays that fit the level.
 //!
 //! The working set is a quarter of a cache, read through just before each reading (what cores or
-//! virtual machines share, nobody has all of: a neighbour evicts what one comes back to late), and beyond the caches four times the last one and at
-//! least 64 MiB, as STREAM asks for.
+//! virtual machines share, nobody has all of: a neighbour evicts what one comes back to late), and
+//! beyond the caches four times the last one and at least 64 MiB, as STREAM asks for.
 
 use std::{cell::Cell, hint::black_box, path::Path};
 
@@ -109,10 +109,19 @@ fn available() -> u64 {
     procfs::Meminfo::current().ok().and_then(|memory| memory.mem_available).unwrap_or(0)
 }
 
-/// `32.0 MiB in L3`
-fn place(level: &Level) -> String {
-    let size = level.set_bytes.as_ref().map_or(0.0, |bytes| *bytes as f64);
-    format!("{} in {}", format::bytes(size), level.name)
+impl Level {
+    /// A number of this level, of a kind, in so many words; `how` it was got, `32.0 MiB in L3`.
+    fn number(
+        &self,
+        (kind, what, unit): (&str, &str, Unit),
+        how: &str,
+        readings: Result<Vec<f64>, Unavailable>,
+    ) -> Measured {
+        let size = self.set_bytes.as_ref().map_or(0.0, |bytes| *bytes as f64);
+        let about = (format!("{kind}_{}", self.id), format!("{what}, {}", self.name), unit);
+        let detail = format!("{how}, {} in {}", format::bytes(size), self.name);
+        Measured { holds_bytes: self.holds_bytes, ..Measured::of(about, detail, readings) }
+    }
 }
 
 /// Dependent reads, ns each.
@@ -129,13 +138,8 @@ fn latency(effort: &Effort, level: &Level) -> Measured {
         let mut at = &lines[0];
         effort.ns_per_operation_after(prepare, |count| at = walk(at, count))
     });
-    let id = format!("{LATENCY}_{}", level.id);
-    let what = format!("dependent read, {}", level.name);
-    let detail = format!("one random cycle of 64-byte lines, {}", place(level));
-    Measured {
-        holds_bytes: level.holds_bytes,
-        ..Measured::of((id, what, Unit::Nanoseconds), detail, readings)
-    }
+    let about = (LATENCY, "dependent read", Unit::Nanoseconds);
+    level.number(about, "one random cycle of 64-byte lines", readings)
 }
 
 /// Independent reads, ns each.
@@ -159,13 +163,8 @@ fn independent_read(effort: &Effort, level: &Level) -> Measured {
         let passes = effort.ns_per_operation_after(prepare, pass);
         passes.into_iter().map(|ns| ns / order.len() as f64).collect()
     });
-    let id = format!("{INDEPENDENT_READ}_{}", level.id);
-    let what = format!("independent read, {}", level.name);
-    let detail = format!("64-byte lines in a shuffled order, {}", place(level));
-    Measured {
-        holds_bytes: level.holds_bytes,
-        ..Measured::of((id, what, Unit::Nanoseconds), detail, readings)
-    }
+    let about = (INDEPENDENT_READ, "independent read", Unit::Nanoseconds);
+    level.number(about, "64-byte lines in a shuffled order", readings)
 }
 
 /// Bytes streamed on one core, per ns.
@@ -182,13 +181,8 @@ fn bandwidth(effort: &Effort, level: &Level) -> Measured {
         pass(1);
         effort.ns_per_operation(pass).into_iter().map(|ns| bytes / ns).collect()
     });
-    let id = format!("{BANDWIDTH}_{}", level.id);
-    let what = format!("streamed on one core, {}", level.name);
-    let detail = format!("sum of 64-bit words ({}), {}", instructions(), place(level));
-    Measured {
-        holds_bytes: level.holds_bytes,
-        ..Measured::of((id, what, Unit::BytesPerNanosecond), detail, readings)
-    }
+    let about = (BANDWIDTH, "streamed on one core", Unit::BytesPerNanosecond);
+    level.number(about, &format!("sum of 64-bit words ({})", instructions()), readings)
 }
 
 /// Bytes streamed on all cores at once, per ns: the sum of what each streams by its own clock.
