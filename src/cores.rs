@@ -1,7 +1,10 @@
-//! The cores that this process may run on, and keeping a thread on one of them.
+//! The cores that this process may run on, and keeping its threads on some of them.
+
+use std::{fs, sync::OnceLock};
 
 use rustix::{
     io::Result,
+    process::Pid,
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
@@ -13,8 +16,14 @@ pub fn allowed() -> Vec<usize> {
     )
 }
 
+/// The cores among which threads are spread: those that were allowed when this was first asked.
+pub fn at_first() -> &'static [usize] {
+    static CORES: OnceLock<Vec<usize>> = OnceLock::new();
+    CORES.get_or_init(allowed)
+}
+
 /// This core alone.
-pub fn only(core: usize) -> CpuSet {
+fn only(core: usize) -> CpuSet {
     let mut cores = CpuSet::new();
     cores.set(core);
     cores
@@ -34,6 +43,33 @@ pub fn keep_on(core: usize) -> Result<()> {
 /// If the system does not allow it.
 pub fn keep_on_one_of(cores: &[usize], nth: usize) -> Result<()> {
     keep_on(cores[nth % cores.len()])
+}
+
+/// Keeps every thread of this process on this core, and those that they start.
+///
+/// # Errors
+/// If the system does not allow it.
+pub fn keep_all_on(core: usize) -> Result<()> {
+    keep_each(|_| core);
+    keep_on(core)
+}
+
+/// Spreads the threads of this process over its cores, in the order in which they were started.
+pub fn spread_all() {
+    let cores = at_first();
+    keep_each(|nth| cores[nth % cores.len()]);
+}
+
+/// Keeps the `nth` thread of this process on `core(nth)`, as far as that is allowed.
+fn keep_each(core: impl Fn(usize) -> usize) {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let mut ids: Vec<i32> =
+        tasks.filter_map(|task| task.file_name().to_string_lossy().parse().ok()).collect();
+    ids.sort_unstable();
+    for (nth, id) in ids.into_iter().enumerate() {
+        // A thread may have ended meanwhile.
+        let _ = sched_setaffinity(Pid::from_raw(id), &only(core(nth)));
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::{
     cases::{self, NamedCase},
     causes::{self, Cause, Counts},
@@ -35,26 +37,29 @@ pub enum NotReady {
 /// # Errors
 /// If it cannot run here, or is not what it claims.
 pub fn proven(entry: &Entry, case: &NamedCase) -> Result<Trial, NotReady> {
-    ready(entry, case, true)
+    ready(entry, case, None)
 }
 
-/// Makes a case ready that this build has proven before, in another process.
+/// Makes these sides of a case ready that this build has proven before, in another process.
 ///
 /// # Errors
 /// If it cannot run here, or its input is not of the size it claims.
-pub fn prepared(entry: &Entry, case: &NamedCase) -> Result<Trial, NotReady> {
-    ready(entry, case, false)
+pub fn prepared(entry: &Entry, case: &NamedCase, roles: &[Role]) -> Result<Trial, NotReady> {
+    ready(entry, case, Some(roles))
 }
 
-fn ready(entry: &Entry, case: &NamedCase, prove: bool) -> Result<Trial, NotReady> {
+/// Makes all sides ready and proves them, if it is not said which.
+fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Trial, NotReady> {
     let level = if case.level.is_empty() { String::new() } else { format!(" {}", case.level) };
     let place = format!("{} at {}{level}", entry.id, case.case.point);
     let unproven = |problem: String| NotReady::Unproven(format!("{place}: {problem}"));
     let made = catch_unwind(AssertUnwindSafe(|| {
-        let trial = (entry.prepare)(&case.case);
-        let mut trial = trial.map_err(|Unavailable(reason)| NotReady::Unavailable(reason))?;
+        let unavailable = |Unavailable(reason)| NotReady::Unavailable(reason);
+        let mut trial = (entry.prepare)(&case.case).map_err(unavailable)?;
         trial.check_size(case.case.point).map_err(|error| unproven(error.to_string()))?;
-        if prove {
+        let all = trial.roles();
+        trial.make_ready(roles.unwrap_or(&all)).map_err(unavailable)?;
+        if roles.is_none() {
             trial.verify().map_err(|error| unproven(error.to_string()))?;
         }
         Ok(trial)
@@ -83,9 +88,12 @@ impl<'a> TrialTimer<'a> {
     pub fn run(&mut self, role: Role, iterations: u64) -> Batch {
         let is_threaded = self.trial.threads(role) > 1;
         let switches = is_threaded.then(voluntary_context_switches);
-        let (waited, start) = (self.delay.so_far(), Instant::now());
+        let (own, waited) = (cpu_time_of_other_threads(), self.delay.so_far());
+        let start = Instant::now();
         let elapsed = self.trial.measure(role, iterations);
         let (wall, waited) = (start.elapsed(), self.delay.so_far() - waited);
+        // A server in this process may have had this thread's core, which is no disturbance either.
+        let waited = waited.saturating_sub(cpu_time_of_other_threads().saturating_sub(own));
         if let Some(before) = switches {
             let per_iteration = (voluntary_context_switches() - before) as f64 / iterations as f64;
             self.observations.entry(role).or_default().push(per_iteration);
@@ -256,6 +264,17 @@ pub(crate) fn cpu_time() -> Duration {
     let usage = usage();
     let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
     of(usage.ru_utime) + of(usage.ru_stime)
+}
+
+/// Time that the threads of this process but the calling one have had on a CPU so far.
+fn cpu_time_of_other_threads() -> Duration {
+    let of = |clock| {
+        let time = clock_gettime(clock);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    // The own time first, which the other includes.
+    let own = of(ClockId::ThreadCPUTime);
+    of(ClockId::ProcessCPUTime).saturating_sub(own)
 }
 
 /// What this process has used so far.

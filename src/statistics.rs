@@ -80,8 +80,8 @@ impl Summary {
     }
 }
 
-/// The quantile of ascending values by linear interpolation (Hyndman and Fan's type 7).
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// The quantile of ascending values, one at least, by linear interpolation (Hyndman and Fan's type 7).
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     below + (above - below) * place.fract()

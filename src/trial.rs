@@ -6,7 +6,7 @@
 //! here and nowhere else, and all of them are off the clock.
 //!
 //! The shapes: [`by_ref`], [`under_contract`], [`by_value`], [`resetting`], [`changing`],
-//! [`asynchronous`], [`pooled`], [`contended`] and [`open_loop`].
+//! [`asynchronous`], [`pooled`], [`contended`] and [`open_loop`]; any of them may be made [`on_first_use`].
 
 mod open_loop;
 mod shapes;
@@ -16,13 +16,15 @@ use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
 pub use open_loop::{MIN_LATENCY_SAMPLES, OpenLoop, open_loop, percentile};
 pub use shapes::{
-    asynchronous, bare_loop, by_ref, by_value, changing, in_turn, resetting, under_contract,
+    asynchronous, bare_loop, by_ref, by_value, changing, in_turn, on_first_use, resetting,
+    under_contract,
 };
 pub use threads::{contended, pooled};
 
 use crate::{
     causes::{self, Counts, Event},
     contract,
+    pair::Unavailable,
 };
 
 /// Which implementation.
@@ -72,6 +74,20 @@ pub trait Runner {
     /// [`open_loop`]: the sum over iterations of the 99th percentile of latency).
     fn measure(&mut self, iterations: u64) -> Duration;
 
+    /// Makes what this side alone needs, off the clock, where that has been put off until now
+    /// ([`on_first_use`]).
+    ///
+    /// # Errors
+    /// If it cannot be made here.
+    fn make_ready(&mut self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// Runs `iterations` iterations that nobody times, so that caches hold what the next ones touch.
+    fn warm_up(&mut self, iterations: u64) {
+        self.measure(iterations);
+    }
+
     /// Runs one iteration and returns its answer. `window` is open exactly while the side runs.
     fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer>;
 
@@ -81,7 +97,7 @@ pub trait Runner {
     }
 
     /// Keeps each of its threads on a core of its own from now on, as far as there are cores and the
-    /// threads are the harness's.
+    /// threads are known.
     fn spread(&mut self) {}
 }
 
@@ -225,6 +241,19 @@ impl Trial {
     /// If the trial has no such side.
     pub fn measure(&mut self, role: Role, iterations: u64) -> Duration {
         self.runner(role).measure(iterations)
+    }
+
+    /// Makes ready what was put off of these sides.
+    ///
+    /// # Errors
+    /// If it cannot be made here.
+    pub(crate) fn make_ready(&mut self, roles: &[Role]) -> Result<(), Unavailable> {
+        roles.iter().try_for_each(|role| self.runner(*role).make_ready())
+    }
+
+    /// Runs `iterations` iterations of one side that nobody times.
+    pub(crate) fn warm_up(&mut self, role: Role, iterations: u64) {
+        self.runner(role).warm_up(iterations);
     }
 
     /// Checks that the input is of the size that the case claims.

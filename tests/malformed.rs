@@ -236,7 +236,8 @@ fn histories() {
 
 #[test]
 fn requests_to_a_worker() {
-    let valid = br#"{"Batch":{"role":"optimized","iterations":100,"planted":{"Time":0.05}}}"#;
+    let valid =
+        br#"{"Batch":{"role":"optimized","untimed":13,"iterations":100,"planted":{"Time":0.05}}}"#;
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut lines = Vec::new();
     for _ in 0..2_000 {

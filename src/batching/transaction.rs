@@ -10,7 +10,7 @@ use crate::{
         Side, Unavailable,
     },
     places,
-    trial::{Trial, changing},
+    trial::{Trial, changing, on_first_use},
 };
 
 const CUSTOMERS: u64 = 100;
@@ -137,15 +137,18 @@ fn orders(case: &Case) -> Vec<Order> {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let (single, batch) = (State::new(case)?, State::new(case)?);
-    let size = single.orders.len() as u64;
+    let batch = State::new(case)?;
+    let size = batch.orders.len() as u64;
     let summary = |state: &mut State| stored(&state.shop).expect("the shop is readable");
-    let single = changing(
-        single,
-        State::reset,
-        |state| naive(&mut state.shop, &state.orders).expect("the shop takes orders"),
-        summary,
-    );
+    let case = case.clone();
+    let single = on_first_use(1, move || {
+        Ok(changing(
+            State::new(&case)?,
+            State::reset,
+            |state| naive(&mut state.shop, &state.orders).expect("the shop takes orders"),
+            summary,
+        ))
+    });
     let batch = changing(
         batch,
         State::reset,

@@ -18,7 +18,7 @@ use crate::{
         Shape, Side, Unavailable,
     },
     places,
-    trial::{Runner, Trial, resetting},
+    trial::{Runner, Trial, on_first_use, resetting},
 };
 
 /// Reads and writes in one iteration.
@@ -277,11 +277,13 @@ fn share_of_writes(ops: &[Op], asked: u64) -> u64 {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let plain = State::new(case, empty_cache())?;
     let cached = State::new(case, empty_cache())?;
-    let (share, units) = (share_of_writes(&plain.ops, case.point), plain.ops.len() as u64);
-    let plain = resetting(plain, State::reset, |state| {
-        naive(&state.shop, &state.ops).expect("the shop answers")
+    let (share, units) = (share_of_writes(&cached.ops, case.point), cached.ops.len() as u64);
+    let case = case.clone();
+    let plain = on_first_use(1, move || {
+        Ok(resetting(State::new(&case, empty_cache())?, State::reset, |state| {
+            naive(&state.shop, &state.ops).expect("the shop answers")
+        }))
     });
     Ok(Trial::new(share, plain, optimized_runner(cached)).units(units))
 }

@@ -135,21 +135,21 @@ impl Worker {
         }
     }
 
-    /// Makes a case ready.
+    /// Makes a case ready and proves it.
     ///
     /// # Errors
     /// If the case cannot run or is not proven, or the worker fails.
-    pub fn prepare(&mut self, case: &CaseKey, prove: bool) -> Result<Ready, WorkerError> {
-        self.begin_to_prepare(case, prove)?;
+    pub fn prove(&mut self, case: &CaseKey) -> Result<Ready, WorkerError> {
+        self.say(&Request::Prepare { case: case.clone(), roles: None })?;
         self.ready()
     }
 
-    /// Asks for a case to be made ready, and waits for [`Worker::ready`] only.
+    /// Asks for these sides of a case to be made ready, and does not wait: [`Worker::ready`] does.
     ///
     /// # Errors
     /// If the worker fails.
-    pub fn begin_to_prepare(&mut self, case: &CaseKey, prove: bool) -> Result<(), WorkerError> {
-        self.say(&Request::Prepare { case: case.clone(), prove })
+    pub fn prepare(&mut self, case: &CaseKey, roles: &[Role]) -> Result<(), WorkerError> {
+        self.say(&Request::Prepare { case: case.clone(), roles: Some(roles.to_vec()) })
     }
 
     /// Waits for the case that is being made ready.
@@ -185,17 +185,18 @@ impl Worker {
         }
     }
 
-    /// Runs a batch.
+    /// Runs a batch, after so many iterations that are not timed.
     ///
     /// # Errors
     /// If the worker fails.
     pub fn batch(
         &mut self,
         role: Role,
+        untimed: u64,
         iterations: u64,
         planted: Option<Planted>,
     ) -> Result<Times, WorkerError> {
-        match self.ask(&Request::Batch { role, iterations, planted })? {
+        match self.ask(&Request::Batch { role, untimed, iterations, planted })? {
             Reply::Batch(times) => Ok(times),
             other => Err(self.failed(&format!("{other:?}"))),
         }

@@ -43,9 +43,8 @@ impl<'a> Contest<'a> {
         };
         (base.iterations, head.iterations) = (of_base.iterations, of_head.iterations);
         let threads = of_base.threads.max(of_head.threads);
-        let pairs = timing::pairs([of_base, of_head]);
         Ok(Contest {
-            bout: Bout { base, head, is_pinned: threads <= 1, pairs },
+            bout: Bout { base, head, is_pinned: threads <= 1 },
             threads,
             samples: Samples::default(),
             restarts: 0,

@@ -32,7 +32,8 @@ pub fn count(
     // Gone also if this process is interrupted.
     let folder = places::scratch().map_err(|error| failed(error.to_string()))?;
     let mut worker = Worker::start_counted(program, folder.path())?;
-    worker.prepare(case, false)?;
+    worker.prepare(case, roles)?;
+    worker.ready()?;
     let mut found = Vec::new();
     let mut before = 0;
     for role in roles {

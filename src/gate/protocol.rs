@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub enum Request {
     Prepare {
         /// The case.
         case: CaseKey,
-        /// Whether it shall be proven too.
-        prove: bool,
+        /// Which sides will be asked for; `None` for all, which are then proven too.
+        roles: Option<Vec<Role>>,
     },
     /// Run on this core alone from now on, with all threads.
     Pin {
@@ -44,7 +44,9 @@ pub enum Request {
     Batch {
         /// Which side.
         role: Role,
-        /// How many.
+        /// How many first, off the clock: what the other program has left of the caches is made up for.
+        untimed: u64,
+        /// How many then.
         iterations: u64,
         /// Extra work, for the self-test.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,14 +3,11 @@
 //! It ends with its input, so none outlives the gate that started it.
 
 use std::{
-    fs,
     hint::black_box,
     io::{self, BufRead, Write},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
-
-use rustix::{process::Pid, thread::sched_setaffinity};
 
 use super::{
     callgrind,
@@ -60,7 +57,7 @@ impl Worker<'_> {
                 let entries = self.family.pairs.iter();
                 Reply::Cases(entries.filter_map(|entry| gate_case(entry, *seed)).collect())
             }
-            Request::Prepare { case, prove } => self.prepare(case, *prove),
+            Request::Prepare { case, roles } => self.prepare(case, roles.as_deref()),
             Request::Pin { core } => pin(*core),
             Request::Spread => match &mut self.ready {
                 Some(trial) => {
@@ -69,9 +66,12 @@ impl Worker<'_> {
                 }
                 None => Reply::Unproven("no case is ready".to_owned()),
             },
-            Request::Batch { role, iterations, planted } => {
+            Request::Batch { role, untimed, iterations, planted } => {
                 let planted = *planted;
                 self.with_trial(*role, |trial, delay| {
+                    if *untimed > 0 {
+                        trial.warm_up(*role, *untimed);
+                    }
                     Reply::Batch(batch(trial, delay, *role, *iterations, planted))
                 })
             }
@@ -94,12 +94,15 @@ impl Worker<'_> {
         }
     }
 
-    fn prepare(&mut self, case: &CaseKey, prove: bool) -> Reply {
+    fn prepare(&mut self, case: &CaseKey, roles: Option<&[Role]>) -> Reply {
         self.ready = None;
         let Some((entry, named)) = find(self.family, case) else {
             return Reply::Unavailable(format!("this build has no case {case:?}"));
         };
-        let made = if prove { proven(entry, &named) } else { prepared(entry, &named) };
+        let made = match roles {
+            None => proven(entry, &named),
+            Some(roles) => prepared(entry, &named, roles),
+        };
         match made {
             Err(NotReady::Unavailable(reason)) => Reply::Unavailable(reason),
             Err(NotReady::Unproven(problem)) => Reply::Unproven(problem),
@@ -113,15 +116,8 @@ impl Worker<'_> {
     }
 }
 
-/// Moves all threads of this process to one core.
 fn pin(core: usize) -> Reply {
-    let cores = cores::only(core);
-    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let id = task.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
-        // A thread may have ended meanwhile.
-        let _ = sched_setaffinity(id, &cores);
-    }
-    match sched_setaffinity(None, &cores) {
+    match cores::keep_all_on(core) {
         Ok(()) => Reply::Pinned,
         Err(error) => Reply::Unavailable(format!("cannot run on core {core} alone: {error}")),
     }

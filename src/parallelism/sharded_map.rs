@@ -20,7 +20,7 @@ use crate::{
         Axis, Case, Claim, Count, Growth, Level, Levels, Limit, Metric, Origin, Pair, Parameter,
         Points, Proof, Resources, Review, Side, Unavailable,
     },
-    trial::{Role, Runner, Trial, contended},
+    trial::{Role, Runner, Trial, contended, on_first_use},
 };
 
 /// How often the lock is taken that is taken most often, by all threads together.
@@ -231,13 +231,12 @@ fn by_shard(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> 
 
 /// A side whose threads share one `copy()` of the map for the whole of a batch.
 fn side<M: Sync + 'static>(
-    input: &Arc<Input>,
+    input: Arc<Input>,
     threads: usize,
     copy: impl Fn() -> M + 'static,
     work: impl Fn(&M, &[Operation]) -> u64 + Sync + 'static,
     entries: impl Fn(&M) -> Vec<(u64, Quota)> + 'static,
 ) -> impl Runner + 'static {
-    let input = Arc::clone(input);
     contended(
         threads,
         move || Shared { map: copy(), limits: AtomicU64::new(0) },
@@ -252,32 +251,34 @@ fn side<M: Sync + 'static>(
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let threads = case.point as usize;
     let input = Arc::new(input(case));
-    let quotas = input.quotas.clone();
-    let dash_map = Arc::new(dash_map(&quotas));
+    let of_naive = Arc::clone(&input);
+    let dash_map = Arc::new(dash_map(&input.quotas));
     let counted = Arc::clone(&dash_map);
-    let papaya_map = papaya_map(&quotas);
-
     let naive = side(
-        &input,
+        Arc::clone(&input),
         threads,
-        move || Mutex::new(quotas.clone()),
+        move || Mutex::new(of_naive.quotas.clone()),
         naive,
         |map| map.lock().expect("no side panics").iter().map(|(k, q)| (*k, *q)).collect(),
     );
     let optimized = side(
-        &input,
+        Arc::clone(&input),
         threads,
         move || (*dash_map).clone(),
         optimized,
         |map| map.iter().map(|entry| (*entry.key(), *entry.value())).collect(),
     );
-    let papaya = side(
-        &input,
-        threads,
-        move || papaya_map.clone(),
-        papaya,
-        |map| map.pin().iter().map(|(key, quota)| (*key, *quota)).collect(),
-    );
+    let of_papaya = Arc::clone(&input);
+    let papaya = on_first_use(threads, move || {
+        let map = papaya_map(&of_papaya.quotas);
+        Ok(side(
+            of_papaya,
+            threads,
+            move || map.clone(),
+            papaya,
+            |map| map.pin().iter().map(|(key, quota)| (*key, *quota)).collect(),
+        ))
+    });
     let trial = Trial::new(naive.threads() as u64, naive, optimized).reference(papaya);
     Ok(trial.units(input.operations.len() as u64).counting(move |role, counts| {
         let busiest = match role {

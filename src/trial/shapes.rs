@@ -9,6 +9,7 @@ use std::{
 use tokio::runtime::Runtime;
 
 use super::{Answer, ErasedAnswer, Runner, Window};
+use crate::{cores, pair::Unavailable};
 
 /// A chunk of iterations whose answers (or inputs) are dropped together, off the clock, grows to
 /// this many…
@@ -266,6 +267,65 @@ impl<I, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
     fn threads(&self) -> usize {
         self.runtime.metrics().num_workers() + 1
     }
+
+    /// Where the thread of a server in this process runs decides what a wake-up costs, for as long as the process
+    /// lasts: a third of the time, now and then.
+    fn spread(&mut self) {
+        cores::spread_all();
+    }
+}
+
+/// A side on `threads` threads that is made when it is first used, off the clock: for what one side alone needs
+/// and is dear to make, as a process that is to run the other side does not make it then.
+pub fn on_first_use<R: Runner + 'static>(
+    threads: usize,
+    make: impl FnOnce() -> Result<R, Unavailable> + 'static,
+) -> impl Runner + 'static {
+    OnFirstUse { threads, make: Some(make), made: None }
+}
+
+struct OnFirstUse<M, R> {
+    threads: usize,
+    make: Option<M>,
+    made: Option<R>,
+}
+
+impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> OnFirstUse<M, R> {
+    fn made(&mut self) -> &mut R {
+        self.make_ready().unwrap_or_else(|Unavailable(reason)| panic!("{reason}"));
+        self.made.as_mut().expect("it has just been made")
+    }
+}
+
+impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> Runner for OnFirstUse<M, R> {
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.made().measure(iterations)
+    }
+
+    fn make_ready(&mut self) -> Result<(), Unavailable> {
+        if let Some(make) = self.make.take() {
+            self.made = Some(make()?);
+        }
+        Ok(())
+    }
+
+    fn warm_up(&mut self, iterations: u64) {
+        self.made().warm_up(iterations);
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        self.made().answer(window)
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn spread(&mut self) {
+        if let Some(made) = &mut self.made {
+            made.spread();
+        }
+    }
 }
 
 /// `x + K` in a loop with a clock around it and nothing of a [`super::Trial`]'s making: what
@@ -413,5 +473,43 @@ mod tests {
         });
         runner.measure(5);
         assert!(runner.answer(&Window::UNOBSERVED).equals(&5_u64));
+    }
+
+    #[test]
+    fn what_is_put_off_is_made_once_and_off_the_clock() {
+        const MAKING: Duration = Duration::from_millis(40);
+        let made = Rc::new(Cell::new(0));
+        let put_off = || {
+            let made = Rc::clone(&made);
+            on_first_use(3, move || {
+                let start = Instant::now();
+                while start.elapsed() < MAKING {
+                    std::hint::spin_loop();
+                }
+                made.set(made.get() + 1);
+                Ok(by_ref(&Arc::new(7_u64), |x| *x))
+            })
+        };
+        let mut runner = put_off();
+        assert_eq!((runner.threads(), made.get()), (3, 0));
+        // Two clocks of one thread: what the first shows is part of what the second does.
+        let start = Instant::now();
+        let elapsed = runner.measure(2);
+        assert!(elapsed + MAKING <= start.elapsed());
+        runner.make_ready().unwrap();
+        runner.warm_up(1);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&7_u64));
+        assert_eq!(made.get(), 1);
+        put_off().make_ready().unwrap();
+        assert_eq!(made.get(), 2, "asked for, it is made without a use");
+    }
+
+    #[test]
+    fn what_cannot_be_made_says_why() {
+        let unavailable = || Err::<InTurn, _>(Unavailable("no room".to_owned()));
+        let Err(Unavailable(reason)) = on_first_use(1, unavailable).make_ready() else {
+            panic!("made of nothing")
+        };
+        assert_eq!(reason, "no room");
     }
 }

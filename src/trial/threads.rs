@@ -62,9 +62,9 @@ impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for 
     }
 
     fn spread(&mut self) {
-        let cores = cores::allowed();
+        let cores = cores::at_first();
         // Where it is not allowed, the scheduler goes on choosing.
-        self.pool.broadcast(|worker| cores::keep_on_one_of(&cores, worker.index()).ok());
+        self.pool.broadcast(|worker| cores::keep_on_one_of(cores, worker.index()).ok());
     }
 }
 
@@ -87,7 +87,7 @@ pub fn contended<S: Sync + 'static, A: Answer>(
 struct Contended<N, W, R> {
     threads: usize,
     /// Those among which the threads are spread, if they are.
-    cores: Option<Vec<usize>>,
+    cores: Option<&'static [usize]>,
     fresh: N,
     work: W,
     summary: R,
@@ -105,7 +105,7 @@ where
     fn measure(&mut self, iterations: u64) -> Duration {
         let state = (self.fresh)();
         let barrier = Barrier::new(self.threads);
-        let (state, work, barrier, cores) = (&state, &self.work, &barrier, self.cores.as_deref());
+        let (state, work, barrier, cores) = (&state, &self.work, &barrier, self.cores);
         let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads)
                 .map(|thread| {
@@ -127,6 +127,9 @@ where
         let last = spans.iter().map(|(_, end)| *end).max();
         first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
     }
+
+    /// The next batch has a state of its own, which no other can warm.
+    fn warm_up(&mut self, _: u64) {}
 
     fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
         let state = (self.fresh)();
@@ -156,7 +159,7 @@ where
     }
 
     fn spread(&mut self) {
-        self.cores = Some(cores::allowed());
+        self.cores = Some(cores::at_first());
     }
 }
 
