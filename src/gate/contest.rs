@@ -72,9 +72,9 @@ impl<'a> Contest<'a> {
                 self.found = Some(Ok(found));
                 return;
             }
-            Next::Confirm(planned) => {
-                self.samples.begin_confirmation(planned);
-                planned
+            Next::Confirm => {
+                self.samples.begin_confirmation();
+                return;
             }
             Next::Measure(wanted) => wanted,
         };

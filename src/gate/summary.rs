@@ -90,9 +90,9 @@ fn time_in_words(time: &Time) -> Option<String> {
         Time::Missing { reason } => Some(format!("time not measured: {reason}")),
         Time::Judged { found, verdict, caveat, disturbed, .. } => {
             let change = found.change.as_ref().map_or("not told yet".to_owned(), change_in_words);
-            let how = match found.confirmations {
+            let how = match found.confirming {
                 0 => format!("{} restarts", found.restarts),
-                _ => format!("{} restarts, measured again afresh", found.restarts),
+                again => format!("{} restarts, {again} of them to confirm it", found.restarts),
             };
             let mut text = format!("optimized: time {change}, {how}");
             if let Some(caveat) = caveat {

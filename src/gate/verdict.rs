@@ -492,7 +492,7 @@ pub(crate) mod tests {
 
     fn times(verdict: Verdict) -> TimeVerdict {
         let change = Some(Interval { low: 1.04, estimate: 1.05, high: 1.06 });
-        TimeVerdict { verdict, change, restarts: 30, confirmations: 1 }
+        TimeVerdict { verdict, change, restarts: 30, confirming: 24 }
     }
 
     fn count(cause: &str, base: u64, head: u64) -> CountChange {

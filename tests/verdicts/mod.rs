@@ -41,7 +41,7 @@ fn count(cause: &str, base: u64, head: u64, verdict: Verdict) -> CountChange {
 
 fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {
     let change = Some(Interval { low: 1.041, estimate: 1.052, high: 1.063 });
-    let found = TimeVerdict { verdict: Verdict::Regressed, change, restarts: 32, confirmations: 1 };
+    let found = TimeVerdict { verdict: Verdict::Regressed, change, restarts: 32, confirming: 24 };
     let caveat = caveat.map(str::to_owned);
     Time::Judged { found, verdict, caveat, cpu_share: 0.97, disturbed: 2 }
 }
