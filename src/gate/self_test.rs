@@ -49,8 +49,11 @@ const WORTH_A_NAME: f64 = 0.10;
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 /// How often the instructions of several threads are counted.
 const COUNTED_THREADS: usize = 4;
-/// Steps that are planted to learn how many instructions a step is.
+/// Steps that are planted to learn how many instructions a step is, at least; more where a side does more, as what
+/// its count varies by grows with it.
 const TRIAL_STEPS: u64 = 1_000;
+/// One step is tried for so many instructions of the side: a fifth more of them.
+const PER_TRIAL_STEP: u64 = 20;
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
@@ -335,10 +338,11 @@ impl Test<'_> {
                 let of = |counts: &BuildCounts| {
                     counts.by_pair[id][&(Role::Optimized, INSTRUCTIONS.to_owned())].least
                 };
-                let (Some(none), Some(some)) = (count(0), count(TRIAL_STEPS)) else {
+                let tried = TRIAL_STEPS.max(own.least / PER_TRIAL_STEP);
+                let (Some(none), Some(some)) = (count(0), count(tried)) else {
                     return Vec::new();
                 };
-                let per_step = of(&some).saturating_sub(of(&none)) as f64 / TRIAL_STEPS as f64;
+                let per_step = of(&some).saturating_sub(of(&none)) as f64 / tried as f64;
                 let class = self.class(case);
                 let verdict = |size: f64| {
                     let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
