@@ -62,9 +62,7 @@ pub fn spread_all() {
 
 /// Keeps the `nth` thread of this process on `core(nth)`, as far as that is allowed.
 fn keep_each(core: impl Fn(usize) -> usize) {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let mut ids: Vec<i32> =
-        tasks.filter_map(|task| task.file_name().to_string_lossy().parse().ok()).collect();
+    let mut ids: Vec<i32> = tasks().collect();
     ids.sort_unstable();
     for (nth, id) in ids.into_iter().enumerate() {
         // A thread may have ended meanwhile.
@@ -72,8 +70,18 @@ fn keep_each(core: impl Fn(usize) -> usize) {
     }
 }
 
+/// Ids of the threads of this process, in no order.
+fn tasks() -> impl Iterator<Item = i32> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_string_lossy().parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{process::Command, sync::mpsc};
+
+    use rustix::thread::gettid;
+
     use super::*;
 
     #[test]
@@ -88,5 +96,47 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    /// In a process of its own, as it moves the threads of all other tests too.
+    #[test]
+    fn the_threads_of_a_process_are_spread_and_gathered() {
+        const CHILD: &str = "WORTHIT_TEST_SPREADS";
+        if std::env::var_os(CHILD).is_none() {
+            let name = "cores::tests::the_threads_of_a_process_are_spread_and_gathered";
+            let this = std::env::current_exe().unwrap();
+            let child = Command::new(this).args(["--exact", name]).env(CHILD, "1").output();
+            let child = child.unwrap();
+            assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+            return;
+        }
+        let cores = at_first();
+        let (asks, answers): (Vec<_>, Vec<_>) = (0..3)
+            .map(|_| {
+                let (ask, asked) = mpsc::channel::<()>();
+                let (answer, answers) = mpsc::channel();
+                std::thread::spawn(move || {
+                    for () in asked {
+                        answer.send((gettid().as_raw_nonzero().get(), allowed())).unwrap();
+                    }
+                });
+                (ask, answers)
+            })
+            .unzip();
+        let ask = || -> Vec<(i32, Vec<usize>)> {
+            asks.iter().for_each(|ask: &mpsc::Sender<()>| ask.send(()).unwrap());
+            answers.iter().map(|answers: &mpsc::Receiver<_>| answers.recv().unwrap()).collect()
+        };
+        let mut of_process: Vec<i32> = tasks().collect();
+        of_process.sort_unstable();
+        spread_all();
+        for (id, own) in ask() {
+            let nth = of_process.iter().position(|task| *task == id).unwrap();
+            assert_eq!(own, [cores[nth % cores.len()]]);
+        }
+        let last = *cores.last().unwrap();
+        keep_all_on(last).unwrap();
+        assert!(ask().iter().all(|(_, own)| *own == [last]));
+        assert_eq!(allowed(), [last]);
     }
 }
