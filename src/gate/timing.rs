@@ -1,13 +1,15 @@
 //! Times of a case in two builds: interleaved batches in processes that are restarted often.
 //!
 //! A process keeps for its life where its code and data happen to lie, so one pair of processes
-//! compares two accidents. Each restart is a new pair, whose batches alternate strictly, A B A B: each begins with
-//! the caches that the other program has left, and with a few iterations that are not timed. (In the order A B B A
-//! every second batch found its own data in the caches, which was worth up to 30 %.) A restart's log
-//! ratio is the median of those of batches that are neighbours: a machine that is slower for some
-//! milliseconds is so for both; neighbours of which one met a burst of something else do not count. (With batches of half a millisecond they
-//! scatter by 1.5 %, the geometric mean over the pairs; ratios of first quartiles by 1.8 %, and by 2.8 % with batches
-//! of 2 ms in the order A B B A, as they were before.)
+//! compares two accidents. Each restart is a new pair, whose batches alternate strictly, A B A B: each
+//! begins with the caches that the other program has left, and with a few iterations that are not timed. (In the order
+//! A B B A every second batch found its own data in the caches, which was worth up to 30 %.) A
+//! restart's log ratio is the median of those of neighbours: a machine that is slower for some milliseconds is so
+//! for both. Neighbours of which one met a burst of something else do not count, so a change that makes a few batches
+//! much longer and leaves the others alone is not seen here.
+//!
+//! The log ratios of restarts scatter by 1.5 %, the geometric mean over the pairs; those of first
+//! quartiles by 1.8 %, and by 3.1 % with batches of 2 ms in the order A B B A.
 
 use std::{
     path::Path,
@@ -46,6 +48,7 @@ const FAST: f64 = 0.1;
 const ENOUGH: usize = 5;
 /// …and are waited for so many times as long.
 const PATIENCE: u32 = 3;
+
 /// One of two programs that are compared.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
