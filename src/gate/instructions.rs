@@ -15,11 +15,11 @@ use crate::{places, trial::Role};
 
 /// Iterations of a side that are counted at once.
 const ITERATIONS: u64 = 3;
-/// How often at most those of several threads are, which vary with who waits for whom: of eight processes the
-/// cheapest of three differed by 2 % (`padded_counters`, `async_fanout`), that of twelve by 0 and 1 %.
-const TIMES: usize = 4;
-/// They are not counted again after this.
-const ENOUGH: Duration = Duration::from_secs(1);
+/// Iterations that are counted at most, where they differ: with who waits for whom. Of eight processes the cheapest of
+/// three differed by 2 % (`padded_counters`, `n_plus_one`), that of twelve by less than 0.1 %.
+const MOST: usize = 12;
+/// No more are counted after this.
+const ENOUGH: Duration = Duration::from_millis(500);
 
 /// Whether valgrind can be run.
 pub fn is_available() -> bool {
@@ -42,23 +42,26 @@ pub fn count(
     let folder = places::scratch().map_err(|error| failed(error.to_string()))?;
     let mut worker = Worker::start_counted(program, folder.path())?;
     worker.prepare(case, roles)?;
-    let ready = worker.ready()?;
+    worker.ready()?;
     let mut found = Vec::new();
     let mut before = 0;
     for role in roles {
         let start = Instant::now();
-        for _ in 0..if ready.threads(*role) > 1 { TIMES } else { 1 } {
+        let counts = loop {
             worker.count(*role, ITERATIONS, planted)?;
-            if start.elapsed() > ENOUGH {
-                break;
+            let totals =
+                callgrind::totals(folder.path()).map_err(|error| failed(error.to_string()))?;
+            let counts = totals.get(before..).unwrap_or_default().to_vec();
+            let repeats = counts.iter().all(|count| *count == counts[0]);
+            if repeats || counts.len() >= MOST || start.elapsed() > ENOUGH {
+                break counts;
             }
-        }
-        let totals = callgrind::totals(folder.path()).map_err(|error| failed(error.to_string()))?;
-        // The cheapest iteration: what is made lazily is in the first, if it is anywhere.
-        let counts = totals.get(before..).and_then(|own| own.iter().min().copied());
+        };
         let none = || failed("valgrind wrote no counts; is it built for this CPU?".to_owned());
-        found.push((*role, counts.ok_or_else(none)?));
-        before = totals.len();
+        before += counts.len();
+        // The cheapest iteration: what is made lazily is in the first, if it is anywhere.
+        let cheapest = counts.into_iter().min().ok_or_else(none)?;
+        found.push((*role, cheapest));
     }
     Ok(found)
 }
