@@ -2,7 +2,7 @@
 //!
 //! A comparison is a *screen* and, where that finds a suspect, a *confirmation* in fresh processes with
 //! samples of its own. Only a confirmation can say *regressed*. It grows until it is clear, and is tested when it
-//! has so many restarts as [`LOOKS`] says, which nothing that was measured changes. Each test is at a level that
+//! has so many restarts as `LOOKS` says, which nothing that was measured changes. Each test is at a level that
 //! is the run's false-alarm rate divided by the number of comparisons and of tests (Bonferroni). So whatever the
 //! screen did and however often was looked, the probability that a run without any change
 //! alarms is at most that rate, as far as restarts are independent and treat base and head alike.
