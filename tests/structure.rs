@@ -56,7 +56,6 @@ fn a_clock_is_read_where_the_architecture_says() {
         "src/gate.rs",
         "src/gate/comparison.rs",
         "src/gate/contest.rs",
-        "src/gate/instructions.rs",
         "src/gate/self_test.rs",
         "src/gate/timing.rs",
         "src/gate/worker.rs",

@@ -1,10 +1,6 @@
 //! Counting the instructions of a case, in a worker under callgrind.
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command};
 
 use super::{
     callgrind,
@@ -13,13 +9,8 @@ use super::{
 };
 use crate::{places, trial::Role};
 
-/// Iterations of a side that are counted at once.
+/// Iterations of a side that are counted.
 const ITERATIONS: u64 = 3;
-/// Iterations that are counted at most, where they differ: with who waits for whom. Of eight processes the cheapest of
-/// three differed by 2 % (`padded_counters`, `n_plus_one`), that of twelve by less than 0.1 %.
-const MOST: usize = 12;
-/// No more are counted after this.
-const ENOUGH: Duration = Duration::from_millis(500);
 
 /// Whether valgrind can be run.
 pub fn is_available() -> bool {
@@ -46,22 +37,13 @@ pub fn count(
     let mut found = Vec::new();
     let mut before = 0;
     for role in roles {
-        let start = Instant::now();
-        let counts = loop {
-            worker.count(*role, ITERATIONS, planted)?;
-            let totals =
-                callgrind::totals(folder.path()).map_err(|error| failed(error.to_string()))?;
-            let counts = totals.get(before..).unwrap_or_default().to_vec();
-            let repeats = counts.iter().all(|count| *count == counts[0]);
-            if repeats || counts.len() >= MOST || start.elapsed() > ENOUGH {
-                break counts;
-            }
-        };
-        let none = || failed("valgrind wrote no counts; is it built for this CPU?".to_owned());
-        before += counts.len();
+        worker.count(*role, ITERATIONS, planted)?;
+        let totals = callgrind::totals(folder.path()).map_err(|error| failed(error.to_string()))?;
         // The cheapest iteration: what is made lazily is in the first, if it is anywhere.
-        let cheapest = counts.into_iter().min().ok_or_else(none)?;
-        found.push((*role, cheapest));
+        let counts = totals.get(before..).and_then(|own| own.iter().min().copied());
+        let none = || failed("valgrind wrote no counts; is it built for this CPU?".to_owned());
+        found.push((*role, counts.ok_or_else(none)?));
+        before = totals.len();
     }
     Ok(found)
 }
