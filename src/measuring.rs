@@ -261,20 +261,19 @@ fn voluntary_context_switches() -> i64 {
 /// Time that all threads of this process have had on a CPU so far, the kernel on their behalf
 /// included.
 pub(crate) fn cpu_time() -> Duration {
-    let usage = usage();
-    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
-    of(usage.ru_utime) + of(usage.ru_stime)
+    clock(ClockId::ProcessCPUTime)
 }
 
 /// Time that the threads of this process but the calling one have had on a CPU so far.
 fn cpu_time_of_other_threads() -> Duration {
-    let of = |clock| {
-        let time = clock_gettime(clock);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    };
     // The own time first, which the other includes.
-    let own = of(ClockId::ThreadCPUTime);
-    of(ClockId::ProcessCPUTime).saturating_sub(own)
+    let own = clock(ClockId::ThreadCPUTime);
+    cpu_time().saturating_sub(own)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// What this process has used so far.
