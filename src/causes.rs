@@ -108,6 +108,13 @@ impl Counts {
         self.0.retain(|id, _| causes.iter().any(|cause| cause.id == id));
     }
 
+    /// Lowers each count to that of `other`, where it is less there.
+    pub(crate) fn lower_to(&mut self, other: &Counts) {
+        for (id, count) in &mut self.0 {
+            *count = other.get_by_id(id).map_or(*count, |of_other| of_other.min(*count));
+        }
+    }
+
     /// Ids and counts, sorted by id.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(id, count)| (id.as_str(), *count))

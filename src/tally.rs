@@ -101,8 +101,12 @@ pub struct FarEnd {
     pub problem: Option<String>,
 }
 
-/// Counts one iteration of each side at the far end of `entries`. `planted` is done besides in each,
-/// for the gate's self-test.
+/// Iterations that are counted for the gate: what an iteration does only now and then, as a map that
+/// cleans up, is in hardly all of them.
+const ITERATIONS: usize = 5;
+
+/// Counts the least that an iteration of each side does at the far end of `entries`. `planted` is done
+/// besides in each, for the gate's self-test.
 ///
 /// # Errors
 /// In a binary that does not count.
@@ -119,7 +123,11 @@ pub fn far_ends(
         match proven(entry, &case) {
             Ok(mut trial) => {
                 for role in trial.roles() {
-                    found.sides.push((role, trial.count_with(role, planted).ok()?));
+                    let mut least = trial.count_with(role, planted).ok()?;
+                    for _ in 1..ITERATIONS {
+                        least.lower_to(&trial.count_with(role, planted).ok()?);
+                    }
+                    found.sides.push((role, least));
                 }
                 found.threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
                 found.answer = Some(fnv1a(trial.printed_answer().bytes()));

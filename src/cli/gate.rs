@@ -59,7 +59,7 @@ pub struct GateArguments {
     /// Growth of time above which a regression is relevant.
     #[arg(long, default_value = "3%", value_name = "PERCENT")]
     relevant: Percent,
-    /// Growth of instructions that is tolerated.
+    /// Growth of instructions that is tolerated, those of the allocator not counted.
     #[arg(long, default_value = "0.5%", value_name = "PERCENT")]
     tolerance: Percent,
     /// Probability that a whole run without any change alarms, at most.

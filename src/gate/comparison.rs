@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{family::nearest, machine::Machine, trial::Role};
 
-/// How often causes, and instructions of several threads, that differ are counted again in both builds:
+/// How often causes, and instructions that vary, are counted again in both builds as long as those differ:
 /// what varies by itself is then known as such.
 const RECOUNTS: usize = 5;
-/// How often instructions of one thread are.
-const RECOUNTS_OF_ONE_THREAD: usize = 2;
+/// How often instructions are that repeat so far.
+const RECOUNTS_OF_WHAT_REPEATS: usize = 2;
 
 /// Restarts in which a gain is measured for its floor: enough for the level of the rule.
 const RESTARTS_OF_A_GAIN: usize = 24;
@@ -206,7 +206,7 @@ pub(super) fn count_instructions(subject: &Subject, ids: &[&str]) -> (BuildCount
     let count = |id: &&str| {
         let mut counts = BuildCounts::default();
         let case = subject.cases.iter().find(|case| case.key.id == **id)?;
-        let counted = counts.add_instructions(subject.program(id), &case.key, None);
+        let counted = counts.add_instructions(subject.program(id), &case.key, &JUDGED, None);
         Some(((*id).to_owned(), counted.map(|()| counts)))
     };
     let counted: Vec<(String, Result<BuildCounts, WorkerError>)> =
@@ -236,10 +236,10 @@ pub(super) fn recount(
 ) -> Result<(), GateError> {
     for nth in 0..RECOUNTS {
         let open = |pair: &Matched, of_instructions: bool| {
-            let changes = changes(pair, base_counts, head_counts, settings);
-            changes
-                .iter()
-                .any(|change| (change.cause == INSTRUCTIONS) == of_instructions && change.is_open())
+            changes(pair, base_counts, head_counts, settings).iter().any(|change| {
+                (change.cause == INSTRUCTIONS) == of_instructions
+                    && is_counted_again(change, nth, settings)
+            })
         };
         let disagrees =
             |pair: &Matched| !head_counts.agrees_on(head_id(pair), base_counts, base_id(pair));
@@ -247,9 +247,7 @@ pub(super) fn recount(
             both.iter().filter(|pair| wanted(pair)).copied().collect::<Vec<&Matched>>()
         };
         let suspects = of(&|pair| open(pair, false) || disagrees(pair));
-        let is_threaded = |pair: &Matched| threads(pair, base_counts, head_counts) > 1;
-        let suspects_by_instructions =
-            of(&|pair| (nth < RECOUNTS_OF_ONE_THREAD || is_threaded(pair)) && open(pair, true));
+        let suspects_by_instructions = of(&|pair| open(pair, true));
         let again = |subject: &Subject, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
             counts.add_causes(&subject.build, &ids(&suspects, id), settings.seed, None)?;
             // What fails now has failed before, and was noted.
@@ -263,10 +261,11 @@ pub(super) fn recount(
     Ok(())
 }
 
-/// Threads that a pair keeps busy.
-fn threads(pair: &Matched, base: &BuildCounts, head: &BuildCounts) -> usize {
-    let of = |counts: &BuildCounts, id| counts.threads.get(id).copied().unwrap_or(1);
-    of(base, base_id(pair)).max(of(head, head_id(pair)))
+/// Whether what was counted again `nth` times differs still, and is worth counting once more.
+pub(super) fn is_counted_again(change: &CountChange, nth: usize, settings: &Settings) -> bool {
+    let repeats = change.cause == INSTRUCTIONS && !change.varies(&settings.tolerances);
+    let most = if repeats { RECOUNTS_OF_WHAT_REPEATS } else { RECOUNTS };
+    nth < most && change.is_open()
 }
 
 /// Every count of a pair that either build has.

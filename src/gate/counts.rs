@@ -22,6 +22,9 @@ use crate::{interrupt, results::write_atomically, tally::FarEnd, trial::Role};
 /// Sides whose counts are compared; a peer crate is not ours to judge.
 pub const JUDGED: [Role; 2] = [Role::Naive, Role::Optimized];
 
+/// Raised whenever a count becomes one of something else, so that those kept before are not read.
+const COUNTING: u64 = 2;
+
 /// Counts of a case by side and cause.
 pub type CaseCounts = BTreeMap<(Role, String), Counted>;
 
@@ -125,7 +128,7 @@ impl BuildCounts {
         Ok(())
     }
 
-    /// Counts the instructions of a pair in a process of its own.
+    /// Counts the instructions of sides of a pair in a process of its own.
     ///
     /// # Errors
     /// If the case cannot run, or the worker or valgrind fails.
@@ -133,9 +136,10 @@ impl BuildCounts {
         &mut self,
         program: &Path,
         case: &CaseKey,
+        roles: &[Role],
         planted: Option<Planted>,
     ) -> Result<(), WorkerError> {
-        for (role, count) in instructions::count(program, case, &JUDGED, planted)? {
+        for (role, count) in instructions::count(program, case, roles, planted)? {
             self.add(&case.id, role, INSTRUCTIONS, count);
         }
         Ok(())
@@ -176,7 +180,7 @@ impl BuildCounts {
 }
 
 fn file_name(seed: u64) -> String {
-    format!("counts-{seed}.json")
+    format!("counts-{COUNTING}-{seed}.json")
 }
 
 #[derive(Default, Serialize, Deserialize)]

@@ -1,4 +1,8 @@
 //! Counting the instructions of a case, in a worker under callgrind.
+//!
+//! The cheapest of some iterations counts: what depends on scheduling, waiting for a lock or being woken
+//! for half an answer, only adds. How many are counted depends on counts alone, not on how long they take: where
+//! a process has time for fewer, another one counts less.
 
 use std::{path::Path, process::Command};
 
@@ -9,8 +13,14 @@ use super::{
 };
 use crate::{places, trial::Role};
 
-/// Iterations of a side that are counted.
-const ITERATIONS: u64 = 3;
+/// Iterations of a side that are counted at first…
+const FEW: u64 = 3;
+/// …and in all if those differ by more than this share, as what depends on scheduling does…
+const VARIES: f64 = 0.001;
+/// …that is so many…
+const MANY: u64 = 48;
+/// …or as many as make so many instructions.
+const ENOUGH: u64 = 30_000_000;
 
 /// Whether valgrind can be run.
 pub fn is_available() -> bool {
@@ -18,7 +28,7 @@ pub fn is_available() -> bool {
     asked.is_ok_and(|output| output.status.success())
 }
 
-/// Instructions of one iteration of each of `roles` of a case.
+/// Instructions of one iteration of each of `roles` of a case, without the allocator's.
 ///
 /// # Errors
 /// If the case cannot run, or the worker or valgrind fails.
@@ -34,16 +44,45 @@ pub fn count(
     let mut worker = Worker::start_counted(program, folder.path())?;
     worker.prepare(case, roles)?;
     worker.ready()?;
-    let mut found = Vec::new();
-    let mut before = 0;
+    let (mut found, mut known) = (Vec::new(), 0);
     for role in roles {
-        worker.count(*role, ITERATIONS, planted)?;
-        let totals = callgrind::totals(folder.path()).map_err(|error| failed(error.to_string()))?;
-        // The cheapest iteration: what is made lazily is in the first, if it is anywhere.
-        let counts = totals.get(before..).and_then(|own| own.iter().min().copied());
+        let mut counted = |iterations: u64| -> Result<Vec<u64>, WorkerError> {
+            worker.count(*role, iterations, planted)?;
+            let totals = callgrind::totals(folder.path(), known)
+                .map_err(|error| failed(error.to_string()))?;
+            known += totals.len();
+            Ok(totals)
+        };
+        let mut counts = counted(FEW)?;
+        let more = more(&counts);
+        if more > 0 {
+            counts.extend(counted(more)?);
+        }
         let none = || failed("valgrind wrote no counts; is it built for this CPU?".to_owned());
-        found.push((*role, counts.ok_or_else(none)?));
-        before = totals.len();
+        found.push((*role, counts.into_iter().min().ok_or_else(none)?));
     }
     Ok(found)
+}
+
+/// How many more iterations are counted after these.
+fn more(counts: &[u64]) -> u64 {
+    let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max()) else { return 0 };
+    if (most - least) as f64 <= *least as f64 * VARIES {
+        return 0;
+    }
+    MANY.min(ENOUGH / (*least).max(1)).saturating_sub(FEW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_varies_is_counted_more_often_unless_it_is_dear() {
+        assert_eq!(more(&[100_000, 100_001, 100_100]), 0);
+        assert_eq!(more(&[100_000, 100_101, 100_000]), 45);
+        assert_eq!(more(&[0, 1, 0]), 45);
+        assert_eq!(more(&[3_000_000, 3_100_000, 3_000_000]), 7);
+        assert_eq!(more(&[90_000_000, 99_000_000, 90_000_000]), 0);
+    }
 }

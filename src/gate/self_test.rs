@@ -47,8 +47,8 @@ const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
 const WORTH_A_NAME: f64 = 0.10;
 /// Times after which a planted slowdown is asked about.
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
-/// How often the instructions of several threads are counted.
-const COUNTED_THREADS: usize = 4;
+/// The side in which instructions are planted.
+const PLANTED_IN: [Role; 1] = [Role::Optimized];
 /// Steps that are planted to learn how many instructions a step is, at least; more where a side does more, as what
 /// its count varies by grows with it.
 const TRIAL_STEPS: u64 = 1_000;
@@ -317,41 +317,36 @@ impl Test<'_> {
                     return Vec::new();
                 };
                 let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
-                // As the gate does: what differs is counted again, of several threads more often.
-                let threads = self.subject.counts.threads.get(id).copied().unwrap_or(1);
-                let times = if threads > 1 { COUNTED_THREADS } else { 1 };
-                let count = |steps| {
-                    let mut counts = BuildCounts::default();
+                let count = |steps, counts: &mut BuildCounts| {
                     let planted = Some(Planted::Steps(steps));
-                    for _ in 0..times {
-                        counts.add_instructions(program, &case.key, planted).ok()?;
-                    }
-                    Some(counts)
+                    counts.add_instructions(program, &case.key, &PLANTED_IN, planted).ok()
                 };
-                let mut known = self.subject.counts.clone();
-                known.merge(count(0).unwrap_or_default());
-                let own = known.by_pair.get(id);
                 let key = (Role::Optimized, INSTRUCTIONS.to_owned());
-                let Some(own) = own.and_then(|own| own.get(&key)).copied() else {
-                    return Vec::new();
+                let least = |steps| {
+                    let mut counts = BuildCounts::default();
+                    count(steps, &mut counts)?;
+                    Some(counts.by_pair[id][&key].least)
                 };
-                let of = |counts: &BuildCounts| {
-                    counts.by_pair[id][&(Role::Optimized, INSTRUCTIONS.to_owned())].least
-                };
-                let tried = TRIAL_STEPS.max(own.least / PER_TRIAL_STEP);
-                let (Some(none), Some(some)) = (count(0), count(tried)) else {
-                    return Vec::new();
-                };
-                let per_step = of(&some).saturating_sub(of(&none)) as f64 / tried as f64;
+                let Some(none) = least(0) else { return Vec::new() };
+                let tried = TRIAL_STEPS.max(none / PER_TRIAL_STEP);
+                let Some(some) = least(tried) else { return Vec::new() };
+                let per_step = some.saturating_sub(none) as f64 / tried as f64;
                 let class = self.class(case);
                 let verdict = |size: f64| {
-                    let steps = (own.least as f64 * size / per_step.max(0.1)).ceil() as u64;
-                    let counts = count(steps)?;
-                    let changes = comparison::changes(pair, &known, &counts, self.settings);
-                    let is_it = |change: &&CountChange| {
-                        change.role == Role::Optimized && change.cause == INSTRUCTIONS
-                    };
-                    Some((id, class, size, changes.iter().find(is_it)?.verdict))
+                    let steps = (none as f64 * size / per_step.max(0.1)).ceil() as u64;
+                    let (mut base, mut head) =
+                        (self.subject.counts.clone(), BuildCounts::default());
+                    let mut again = 0;
+                    loop {
+                        count(steps, &mut head)?;
+                        let changes = comparison::changes(pair, &base, &head, self.settings);
+                        let change = changes.into_iter().find(|of| of.cause == INSTRUCTIONS)?;
+                        if !comparison::is_counted_again(&change, again, self.settings) {
+                            return Some((id, class, size, change.verdict));
+                        }
+                        count(0, &mut base)?;
+                        again += 1;
+                    }
                 };
                 SIZES.into_iter().filter_map(verdict).collect()
             })

@@ -116,6 +116,17 @@ impl CountChange {
         !self.is_same() && (repeats || is_judged)
     }
 
+    /// Whether instructions differ from process to process by so much that what is tolerated could
+    /// be chance: by more than half of it.
+    pub fn varies(&self, tolerances: &Tolerances) -> bool {
+        self.cause == INSTRUCTIONS && self.spread() > tolerances.instructions / 2.0
+    }
+
+    /// By how much either build's counts differ from process to process, as a share.
+    fn spread(&self) -> f64 {
+        self.base.spread().max(self.head.spread())
+    }
+
     /// Whether both builds have counted the same, or what varies overlaps.
     pub fn is_same(&self) -> bool {
         self.base.least <= self.head.most && self.head.least <= self.base.most
@@ -129,14 +140,11 @@ impl CountChange {
     }
 }
 
-/// Instructions that vary by themselves may grow by so many times what they vary by.
-const OF_WHAT_VARIES: f64 = 10.0;
-
 /// Judges a count.
 ///
 /// What a pair names repeats exactly. Another count that differs between processes of one build depends
-/// on scheduling: an observation, which is never judged. Instructions that differ by more than half of what is
-/// tolerated may grow by ten times as much as they differ by. A count has grown if the least of the head is
+/// on scheduling: an observation, which is never judged. Instructions may grow by as much as is tolerated, and
+/// by as much as they differ by. A count has grown if the least of the head is
 /// more than what the most of the base may grow to.
 pub fn judge_count(
     case: &GateCase,
@@ -156,9 +164,10 @@ pub fn judge_count(
     } else {
         tolerances.causes
     };
-    let spread = base.spread().max(head.spread());
-    let varies = cause == INSTRUCTIONS && spread > tolerance / 2.0;
-    let tolerance = if varies { OF_WHAT_VARIES * spread } else { tolerance };
+    let verdict = Verdict::Unchanged;
+    let change = CountChange { role, cause: cause.to_owned(), base, head, verdict };
+    let spread = change.spread();
+    let tolerance = if cause == INSTRUCTIONS { tolerance.max(spread) } else { tolerance };
     // The last factor is for the rounding of the others.
     let allowed = |from: u64| from as f64 * tolerance * (1.0 + 1e-9);
     let grown = |from: u64, to: u64| to.saturating_sub(from) as f64 > allowed(from);
@@ -175,7 +184,7 @@ pub fn judge_count(
     } else {
         Verdict::Unchanged
     };
-    CountChange { role, cause: cause.to_owned(), base, head, verdict }
+    CountChange { verdict, ..change }
 }
 
 /// The time of a case.
@@ -442,8 +451,9 @@ pub(crate) mod tests {
         let close = (10_000, 10_020);
         assert_eq!(judged(INSTRUCTIONS, close, (10_100, 10_110)), Verdict::Regressed);
         assert_eq!(judged(INSTRUCTIONS, close, (10_060, 10_080)), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_330, 10_330)), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_030), (10_340, 10_340)), Verdict::Regressed);
+        // They differ by 2 %, and may grow by as much.
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_200), (10_400, 10_400)), Verdict::Unchanged);
+        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_200), (10_410, 10_410)), Verdict::Regressed);
     }
 
     #[test]
