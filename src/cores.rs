@@ -1,11 +1,15 @@
-//! The cores that this process may run on, and keeping its threads on some of them.
+//! The cores that this process may run on, keeping its threads on some of them, and before others.
 
-use std::{fs, sync::OnceLock};
+use std::{fs, sync::OnceLock, thread};
 
 use rustix::{
     io::Result,
     process::Pid,
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
 };
 
 /// The cores that the calling thread may run on, ascending; core 0 if the system does not tell.
@@ -70,6 +74,25 @@ fn keep_each(core: impl Fn(usize) -> usize) {
     }
 }
 
+/// Lets the calling thread, and those that it starts from now on, run before all that is not in real time; whether
+/// the system allows it, as it does root and who has `CAP_SYS_NICE`.
+///
+/// Else a thread that wakes waits until the time slice of whatever runs on its core is over, for 3 ms
+/// here, however low the priority of that is: as often as it has waited for a disk. In turns with its equals
+/// (`SCHED_RR`), so that threads that wait for each other on one core do not wait for ever.
+pub fn go_first() -> bool {
+    let lowest = ThreadPriorityValue::try_from(1_u8).map(ThreadPriority::Crossplatform);
+    let in_turns = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    lowest.is_ok_and(|priority| {
+        set_thread_priority_and_policy(thread_native_id(), priority, in_turns).is_ok()
+    })
+}
+
+/// Whether the system would let a thread [go first](go_first).
+pub fn may_go_first() -> bool {
+    thread::spawn(go_first).join().unwrap_or(false)
+}
+
 /// Ids of the threads of this process, in no order.
 fn tasks() -> impl Iterator<Item = i32> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
@@ -87,7 +110,7 @@ mod tests {
     #[test]
     fn a_thread_stays_on_the_core_it_is_kept_on() {
         let cores = allowed();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for nth in 0..2 * cores.len() {
                 keep_on_one_of(&cores, nth).unwrap();
                 assert_eq!(allowed(), [cores[nth % cores.len()]]);
@@ -96,6 +119,26 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_goes_first_does_so_with_all_that_it_starts() {
+        // Fields 40 and 41 (proc(5)): the real-time priority, and the policy, of which 2 is SCHED_RR.
+        let scheduled = || {
+            let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let (_, fields) = stat.rsplit_once(')').unwrap();
+            let fields: Vec<u32> =
+                fields.split_whitespace().skip(37).take(2).map(|n| n.parse().unwrap()).collect();
+            (fields[0], fields[1])
+        };
+        thread::spawn(move || {
+            let expected = if go_first() { (1, 2) } else { (0, 0) };
+            assert_eq!(scheduled(), expected);
+            assert_eq!(thread::spawn(scheduled).join().unwrap(), expected);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(scheduled(), (0, 0), "others do not");
     }
 
     /// In a process of its own, as it moves the threads of all other tests too.
@@ -115,7 +158,7 @@ mod tests {
             .map(|_| {
                 let (ask, asked) = mpsc::channel::<()>();
                 let (answer, answers) = mpsc::channel();
-                std::thread::spawn(move || {
+                thread::spawn(move || {
                     for () in asked {
                         answer.send((gettid().as_raw_nonzero().get(), allowed())).unwrap();
                     }

@@ -83,12 +83,16 @@ impl Ready {
 }
 
 impl Worker {
-    /// Starts `program`, a bench binary.
+    /// Starts `program`, a bench binary, to be timed: it goes before all others where the system lets it.
     ///
     /// # Errors
     /// If it cannot be started or speaks another protocol.
     pub fn start(program: &Path) -> Result<Worker, WorkerError> {
-        Worker::spawn(program, &mut Command::new(program))
+        let mut worker = Worker::spawn(program, &mut Command::new(program))?;
+        match worker.ask(&Request::GoFirst)? {
+            Reply::First(_) => Ok(worker),
+            other => Err(worker.failed(&format!("{other:?}"))),
+        }
     }
 
     /// Starts `program` under callgrind, which writes its counts to `folder`.

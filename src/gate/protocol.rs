@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum Request {
         /// Seed of all inputs.
         seed: u64,
     },
+    /// Go before all that others run, from now on, if the system lets you.
+    GoFirst,
     /// Make a case ready.
     Prepare {
         /// The case.
@@ -118,6 +120,8 @@ pub enum Planted {
 pub enum Reply {
     /// To [`Request::Cases`].
     Cases(Vec<GateCase>),
+    /// To [`Request::GoFirst`]: whether the system lets it.
+    First(bool),
     /// The case is ready.
     Ready {
         /// Threads that each side keeps busy.

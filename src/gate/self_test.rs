@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     causes::{self, planted::PLANTABLE},
-    format,
+    cores, format,
     machine::Machine,
     places,
     results::write_atomically,
@@ -75,6 +75,9 @@ pub struct SelfTest {
     pub head: String,
     /// Load average at the end.
     pub load_average: f64,
+    /// Whether timed workers went before all that others run.
+    #[serde(default)]
+    pub goes_first: bool,
     /// Nulls by their kind.
     pub nulls: BTreeMap<String, Nulls>,
     /// Null runs in which any case failed, of how many.
@@ -156,6 +159,7 @@ pub fn run(
         when: Timestamp::now(),
         machine: Machine::current().key,
         head: head.name,
+        goes_first: cores::may_go_first(),
         ..SelfTest::default()
     };
     test.causes(&mut found, progress)?;

@@ -57,6 +57,7 @@ impl Worker<'_> {
                 let entries = self.family.pairs.iter();
                 Reply::Cases(entries.filter_map(|entry| gate_case(entry, *seed)).collect())
             }
+            Request::GoFirst => Reply::First(cores::go_first()),
             Request::Prepare { case, roles } => self.prepare(case, roles.as_deref()),
             Request::Pin { core } => pin(*core),
             Request::Spread => match &mut self.ready {

@@ -8,8 +8,12 @@ use crate::format;
 /// A self-test as Markdown, which reads on a terminal too.
 pub fn text(found: &SelfTest) -> String {
     let mut text = format!(
-        "self-test of the gate: {} on {}, {:.0} s, load average {:.1}\n\n",
-        found.head, found.machine, found.seconds, found.load_average
+        "self-test of the gate: {} on {}, {:.0} s, load average {:.1}, workers {}\n\n",
+        found.head,
+        found.machine,
+        found.seconds,
+        found.load_average,
+        if found.goes_first { "in real time" } else { "not in real time (it takes CAP_SYS_NICE)" }
     );
     text += "| no change | comparisons | alarms by counts | alarms by time | held back (layout, load) | undecided |\n|---|---|---|---|---|---|\n";
     for (kind, nulls) in &found.nulls {
