@@ -77,8 +77,8 @@ fn keep_each(core: impl Fn(usize) -> usize) {
 /// Lets the calling thread, and those that it starts from now on, run before all that is not in real time; whether
 /// the system allows it, as it does root and who has `CAP_SYS_NICE`.
 ///
-/// Else a thread that wakes waits until the time slice of whatever runs on its core is over, for 3 ms
-/// here, however low the priority of that is: as often as it has waited for a disk. In turns with its equals
+/// Else a thread that wakes, whenever it has waited for a disk, waits again, until the time slice of what
+/// runs on its core is over: 3 ms here, however low the priority of that. In turns with its equals
 /// (`SCHED_RR`), so that threads that wait for each other on one core do not wait for ever.
 pub fn go_first() -> bool {
     let lowest = ThreadPriorityValue::try_from(1_u8).map(ThreadPriority::Crossplatform);

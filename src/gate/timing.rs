@@ -10,8 +10,9 @@
 //!
 //! Where the system lets them, the programs go before all that others run.
 //!
-//! The log ratios of restarts scatter by 1.5 %, the geometric mean over the pairs; those of first
-//! quartiles by 1.8 %, and by 3.1 % with batches of 2 ms in the order A B B A.
+//! Beside compilers the log ratios of restarts scatter by 1.4 %, the geometric mean over the pairs, and by 1.6 to 2 %
+//! where the system does not let them go first. (There, those of first quartiles by another fifth
+//! more; with batches of 2 ms in the order A B B A, by twice as much.)
 
 use std::{
     path::Path,
