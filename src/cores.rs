@@ -75,7 +75,7 @@ fn keep_each(core: impl Fn(usize) -> usize) {
 }
 
 /// Lets the calling thread, and those that it starts from now on, run before all that is not in real time; whether
-/// the system allows it, as it does root and who has `CAP_SYS_NICE`.
+/// the system allows it, as it does root, who has `CAP_SYS_NICE`, and who has an `RLIMIT_RTPRIO` (sched(7)).
 ///
 /// Else a thread that wakes, whenever it has waited for a disk, waits again, until the time slice of what
 /// runs on its core is over: 3 ms here, however low the priority of that. In turns with its equals

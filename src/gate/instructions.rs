@@ -1,8 +1,8 @@
 //! Counting the instructions of a case, in a worker under callgrind.
 //!
 //! The cheapest of some iterations counts: what depends on scheduling, waiting for a lock or being woken
-//! for half an answer, only adds. How many are counted depends on counts alone, not on how long they take: where
-//! a process has time for fewer, another one counts less.
+//! for half an answer, only adds. How many are counted depends on counts alone, not on how long they take: a
+//! process that had time for fewer would seem to do more.
 
 use std::{path::Path, process::Command};
 
