@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{places, trial::Role};
 
-/// Iterations of a side that are counted at first…
+/// Iterations of a side that are counted at first, if they are not dear…
 const FEW: u64 = 3;
 /// …and in all if those differ by more than this share, as what depends on scheduling does…
 const VARIES: f64 = 0.001;
@@ -53,10 +53,12 @@ pub fn count(
             known += totals.len();
             Ok(totals)
         };
-        let mut counts = counted(FEW)?;
-        let more = more(&counts);
-        if more > 0 {
-            counts.extend(counted(more)?);
+        let mut counts = counted(1)?;
+        loop {
+            match more(&counts) {
+                0 => break,
+                more => counts.extend(counted(more)?),
+            }
         }
         let none = || failed("valgrind wrote no counts; is it built for this CPU?".to_owned());
         found.push((*role, counts.into_iter().min().ok_or_else(none)?));
@@ -67,10 +69,16 @@ pub fn count(
 /// How many more iterations are counted after these.
 fn more(counts: &[u64]) -> u64 {
     let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max()) else { return 0 };
-    if (most - least) as f64 <= *least as f64 * VARIES {
-        return 0;
-    }
-    MANY.min(ENOUGH / (*least).max(1)).saturating_sub(FEW)
+    let (known, affordable) = (counts.len() as u64, ENOUGH / (*least).max(1));
+    let varies = (most - least) as f64 > *least as f64 * VARIES;
+    let wanted = if known < FEW && affordable > 0 {
+        FEW
+    } else if varies {
+        MANY.min(affordable)
+    } else {
+        known
+    };
+    wanted.saturating_sub(known)
 }
 
 #[cfg(test)]
@@ -79,10 +87,15 @@ mod tests {
 
     #[test]
     fn what_varies_is_counted_more_often_unless_it_is_dear() {
+        assert_eq!(more(&[100_000]), 2);
+        assert_eq!(more(&[30_000_000]), 2);
+        assert_eq!(more(&[30_000_001]), 0);
         assert_eq!(more(&[100_000, 100_001, 100_100]), 0);
         assert_eq!(more(&[100_000, 100_101, 100_000]), 45);
         assert_eq!(more(&[0, 1, 0]), 45);
         assert_eq!(more(&[3_000_000, 3_100_000, 3_000_000]), 7);
-        assert_eq!(more(&[90_000_000, 99_000_000, 90_000_000]), 0);
+        assert_eq!(more(&[20_000_000, 21_000_000, 20_000_000]), 0);
+        let all = [100_000_u64, 100_101].repeat(24);
+        assert_eq!(more(&all), 0, "it ends");
     }
 }
