@@ -128,7 +128,8 @@ pub fn far_ends(
                     let mut least = trial.count_with(role, planted).ok()?;
                     // An open load's counts are not judged, and an iteration of it is long.
                     let varies = trial.threads(role) > 1 && entry.metric != Metric::P99Latency;
-                    for _ in 1..if varies { ITERATIONS_OF_THREADS } else { ITERATIONS } {
+                    let iterations = if varies { ITERATIONS_OF_THREADS } else { ITERATIONS };
+                    for _ in 1..iterations {
                         least.lower_to(&trial.count_with(role, planted).ok()?);
                     }
                     found.sides.push((role, least));

@@ -83,7 +83,8 @@ impl Ready {
 }
 
 impl Worker {
-    /// Starts `program`, a bench binary, to be timed: it goes before all others where the system lets it.
+    /// Starts `program`, a bench binary, as itself, so that it can be timed: it goes before all others where
+    /// the system lets it.
     ///
     /// # Errors
     /// If it cannot be started or speaks another protocol.

@@ -47,8 +47,6 @@ const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
 const WORTH_A_NAME: f64 = 0.10;
 /// Times after which a planted slowdown is asked about.
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
-/// The side in which instructions are planted.
-const PLANTED_IN: [Role; 1] = [Role::Optimized];
 /// Steps that are planted to learn how many instructions a step is, at least; more where a side does more, as what
 /// its count varies by grows with it.
 const TRIAL_STEPS: u64 = 1_000;
@@ -323,7 +321,7 @@ impl Test<'_> {
                 let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
                 let count = |steps, counts: &mut BuildCounts| {
                     let planted = Some(Planted::Steps(steps));
-                    counts.add_instructions(program, &case.key, &PLANTED_IN, planted).ok()
+                    counts.add_instructions(program, &case.key, &[Role::Optimized], planted).ok()
                 };
                 let key = (Role::Optimized, INSTRUCTIONS.to_owned());
                 let least = |steps| {

@@ -143,8 +143,8 @@ impl CountChange {
 /// Judges a count.
 ///
 /// What a pair names repeats exactly. Another count that differs between processes of one build depends
-/// on scheduling: an observation, which is never judged. Instructions may grow by as much as is tolerated, and
-/// by as much as they differ by. A count has grown if the least of the head is
+/// on scheduling: an observation, which is never judged. Instructions may grow by as much as is tolerated or,
+/// if that is more, by as much as they differ by. A count has grown if the least of the head is
 /// more than what the most of the base may grow to.
 pub fn judge_count(
     case: &GateCase,
