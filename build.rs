@@ -1,16 +1,27 @@
-//! Records the compiler and the flags, which results must name.
+//! Refuses a pair's file that no list names: it would be neither built nor tested, and nobody would be told.
 
-use std::process::Command;
+use std::{fs, path::Path};
 
 fn main() {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = Command::new(rustc).arg("--version").output().ok();
-    let version = version.and_then(|output| String::from_utf8(output.stdout).ok());
-    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().replace('\x1f', " ");
-    println!("cargo::rustc-env=WORTHIT_RUSTC={}", version.as_deref().unwrap_or("unknown").trim());
-    println!("cargo::rustc-env=WORTHIT_RUSTFLAGS={flags}");
-    for (name, variable) in [("WORTHIT_OPT_LEVEL", "OPT_LEVEL"), ("WORTHIT_TARGET", "TARGET")] {
-        println!("cargo::rustc-env={name}={}", std::env::var(variable).unwrap_or_default());
+    println!("cargo::rerun-if-changed=src");
+    for family in fs::read_dir("src").into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let Ok(list) = fs::read_to_string(family.with_extension("rs")) else { continue };
+        if !family.is_dir() || !list.contains("family!") {
+            continue;
+        }
+        for file in fs::read_dir(&family).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            check(&file, &family, &list);
+        }
     }
-    println!("cargo::rerun-if-changed=build.rs");
+}
+
+/// Tells cargo of an error if the file is a Rust file whose name is no line of its family's list.
+fn check(file: &Path, family: &Path, list: &str) {
+    let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let line = format!("{name},");
+    if is_rust && !list.lines().any(|listed| listed.trim() == line) {
+        let (file, family) = (file.display(), family.display());
+        println!("cargo::error={file} is in no list: add the line `{line}` to {family}.rs");
+    }
 }

@@ -1,5 +1,5 @@
 //! The benches of the family `algorithms`.
 
 fn main() {
-    worthit::bench::run(&worthit::algorithms::FAMILY);
+    worthit_harness::bench::run(&worthit::algorithms::FAMILY, &worthit::CATALOGUE);
 }

@@ -1,5 +1,5 @@
 //! The benches of the family `batching`.
 
 fn main() {
-    worthit::bench::run(&worthit::batching::FAMILY);
+    worthit_harness::bench::run(&worthit::batching::FAMILY, &worthit::CATALOGUE);
 }

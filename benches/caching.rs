@@ -1,5 +1,5 @@
 //! The benches of the family `caching`.
 
 fn main() {
-    worthit::bench::run(&worthit::caching::FAMILY);
+    worthit_harness::bench::run(&worthit::caching::FAMILY, &worthit::CATALOGUE);
 }

@@ -1,5 +1,5 @@
-//! The benches of the family `calibration`: the suite measures itself.
+//! The benches of the family `calibration`.
 
 fn main() {
-    worthit::bench::run(&worthit::calibration::FAMILY);
+    worthit_harness::bench::run(&worthit::calibration::FAMILY, &worthit::CATALOGUE);
 }

@@ -1,5 +1,5 @@
 //! The benches of the family `io`.
 
 fn main() {
-    worthit::bench::run(&worthit::io::FAMILY);
+    worthit_harness::bench::run(&worthit::io::FAMILY, &worthit::CATALOGUE);
 }

@@ -1,5 +1,5 @@
 //! The benches of the family `parallelism`.
 
 fn main() {
-    worthit::bench::run(&worthit::parallelism::FAMILY);
+    worthit_harness::bench::run(&worthit::parallelism::FAMILY, &worthit::CATALOGUE);
 }

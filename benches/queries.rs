@@ -1,5 +1,5 @@
 //! The benches of the family `queries`.
 
 fn main() {
-    worthit::bench::run(&worthit::queries::FAMILY);
+    worthit_harness::bench::run(&worthit::queries::FAMILY, &worthit::CATALOGUE);
 }

@@ -1,6 +1,6 @@
 //! The family of better algorithms and data layouts.
 
-crate::family! {
+worthit_pair::family! {
     "algorithms": "Do less work";
     binary_search,
     branchless_filter,

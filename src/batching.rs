@@ -1,6 +1,6 @@
 //! The family of batches.
 
-crate::family! {
+worthit_pair::family! {
     "batching": "Pay the fixed cost once";
     pipelining,
     transaction,

@@ -1,6 +1,6 @@
 //! The family of caches.
 
-crate::family! {
+worthit_pair::family! {
     "caching": "Do not do it twice";
     memoize,
     query_cache,

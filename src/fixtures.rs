@@ -1,7 +1,7 @@
 //! What pairs share: seeded inputs, schemas, servers; one file per kind.
 //!
 //! Fixtures measure nothing. What serves in the background leaves itself out of the causes with
-//! [`crate::causes::exclude_thread`].
+//! [`worthit_pair::causes::exclude_thread`].
 
 pub mod kv_server;
 pub mod log_lines;

@@ -1,6 +1,6 @@
 //! The family of buffered, mapped and asynchronous input and output.
 
-crate::family! {
+worthit_pair::family! {
     "io": "Do not wait for each byte";
     async_fanout,
     buffered_write,

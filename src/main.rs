@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-worthit::counting_binary!();
+use worthit::{CATALOGUE, fixtures::sqlite};
+
+worthit_pair::counting_binary!();
 
 fn main() -> ExitCode {
-    worthit::cli::main(&worthit::CATALOGUE)
+    worthit_harness::cli::main(&CATALOGUE, &[sqlite::STATEMENT])
 }

@@ -1,6 +1,6 @@
 //! The family of parallel work.
 
-crate::family! {
+worthit_pair::family! {
     "parallelism": "Use all cores";
     padded_counters,
     parallel_map,

@@ -1,6 +1,6 @@
 //! The family of database queries: SQLite through rusqlite.
 
-crate::family! {
+worthit_pair::family! {
     "queries": "Let the database find it";
     index,
     keyset_pagination,

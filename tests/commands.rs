@@ -8,15 +8,15 @@ use std::{
 
 use jiff::Timestamp;
 use procfs::process::Process;
-use worthit::{
+use worthit_harness::{
+    count_causes::Tally,
     machine::Machine,
     numbers::Numbers,
     reference,
     results::{Outcome, Revision, Run},
     statistics::Interval,
-    tally::Tally,
-    trial::Role,
 };
+use worthit_pair::trial::Role;
 
 fn worthit(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worthit"));
@@ -101,7 +101,7 @@ fn causes_are_counted_in_the_command() {
     for tally in &tallies {
         assert_eq!(tally.sides.len(), 2);
         for (role, counts) in &tally.sides {
-            let comparisons = counts.get(worthit::causes::COMPARISONS).unwrap();
+            let comparisons = counts.get(worthit_pair::causes::COMPARISONS).unwrap();
             assert_eq!(*role == Role::Naive, comparisons > tally.point, "{tally:?}");
         }
     }

@@ -10,14 +10,14 @@ use std::{
     thread,
 };
 
-use worthit::{
+use worthit::fixtures::sqlite;
+use worthit_pair::{
     causes::{self, Counts},
-    fixtures::sqlite,
-    places,
+    paths,
     trial::{Role, Trial, by_ref},
 };
 
-worthit::counting_binary!();
+worthit_pair::counting_binary!();
 
 fn counts(side: impl Fn() + 'static) -> Counts {
     let nothing = Arc::new(());
@@ -27,7 +27,7 @@ fn counts(side: impl Fn() + 'static) -> Counts {
 
 #[test]
 fn planted_events_are_counted() {
-    let folder = places::scratch().unwrap();
+    let folder = paths::scratch().unwrap();
 
     let path = folder.path().join("file");
     let found = counts(move || {

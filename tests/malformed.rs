@@ -9,8 +9,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use worthit::{
-    CATALOGUE,
+use worthit::CATALOGUE;
+use worthit_harness::{
     gate::{floors::Floors, worker},
     history::{History, Recorded},
     report::{Material, pages},
@@ -123,7 +123,7 @@ fn try_all(
 /// The committed reference, cut down to a pair that has measured and computed cases.
 fn small_run() -> Run {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
-    let mut run = worthit::reference::all(&reports).unwrap().remove(0);
+    let mut run = worthit_harness::reference::all(&reports).unwrap().remove(0);
     run.pairs.retain(|id, _| id == "queries/n_plus_one");
     for sweep in run.pairs.values_mut().flat_map(|pair| &mut pair.sweeps) {
         sweep.cases.drain(..sweep.cases.len() - 1);

@@ -1,6 +1,7 @@
 //! The pages of the report: made from planted results, read as text and in a real browser.
 
 mod lines;
+#[path = "../crates/harness/tests/verdicts/mod.rs"]
 mod verdicts;
 
 use std::{
@@ -12,15 +13,11 @@ use std::{
 
 use jiff::Timestamp;
 use tempfile::TempDir;
-use worthit::{
-    CATALOGUE,
-    causes::{Cause, Counts},
+use worthit::CATALOGUE;
+use worthit_harness::{
     criterion_pages::CriterionPages,
-    family::{Entry, Family},
-    limit::{Need, Needed},
     load::Load,
     machine::Machine,
-    pair::Metric,
     report::{Last, Material, pages, write},
     results::{
         CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
@@ -28,6 +25,12 @@ use worthit::{
     samples::{self, Sample},
     scaling::Point,
     statistics::{Interval, Summary},
+};
+use worthit_pair::{
+    causes::{Cause, Counts},
+    family::{Entry, Family},
+    limit::{Need, Needed},
+    pair::Metric,
     trial::Role,
 };
 
@@ -304,7 +307,7 @@ fn every_side_of_a_pair_has_its_code() {
     let files = pages_of_the_catalogue();
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
         let page = &files[&format!("pairs/{}.html", entry.id)];
-        let sides = worthit::cases::roles(entry).len();
+        let sides = worthit_pair::cases::roles(entry).len();
         let headings = page.matches("<h3>naive: ").count()
             + page.matches("<h3>optimized: ").count()
             + page.matches(&format!("<h3>{}: ", entry.peer.unwrap_or("no peer"))).count();

@@ -3,17 +3,15 @@
 
 use std::path::Path;
 
-use worthit::{
-    CATALOGUE,
-    family::Entry,
+use worthit::CATALOGUE;
+use worthit_harness::{
     growth,
     limit::Share,
-    pair::Limit,
     reference,
     report::{Material, pages},
     results::{CaseResult, Run, Sweep},
-    trial::Role,
 };
+use worthit_pair::{family::Entry, pair::Limit, trial::Role};
 
 /// An optimized side is at least so good as its peer, or its card says why not.
 const OF_PEER: f64 = 0.95;
@@ -41,7 +39,7 @@ fn card(entry: &Entry) -> String {
     [review.remedy, review.keep_naive_when, review.costs, entry.explanation].join("\n")
 }
 
-fn far_end(sweep: &Sweep) -> Option<&worthit::results::Measured> {
+fn far_end(sweep: &Sweep) -> Option<&worthit_harness::results::Measured> {
     sweep.cases.iter().rev().filter_map(CaseResult::measured).find(|found| found.mark.is_none())
 }
 

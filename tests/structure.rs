@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use worthit::{CATALOGUE, readme};
+use worthit::CATALOGUE;
+use worthit_harness::readme;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,13 +32,58 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Words after which a file names what stands outside it: `use dashmap::…`, `crate::fixtures`.
+fn names(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !is_part(before) && !is_part(after)
+    })
+}
+
+/// The crates of this workspace, and which of the others each may name: its row in ARCHITECTURE.md.
+const CRATES: [(&str, &[&str]); 4] = [
+    ("crates/pair", &[]),
+    ("crates/machine", &["worthit_pair"]),
+    ("crates/harness", &["worthit_pair", "worthit_machine"]),
+    ("", &["worthit_pair", "worthit_harness"]),
+];
+
 #[test]
-fn families_and_fixtures_name_no_criterion_and_no_clock() {
+fn a_crate_names_only_the_crates_of_its_row() {
+    for (folder, allowed) in CRATES {
+        let source = Path::new(folder).join("src");
+        for path in rust_files(source.to_str().unwrap()) {
+            let text = read(&path);
+            for other in ["worthit_pair", "worthit_machine", "worthit_harness"] {
+                let own = format!("worthit_{}", folder.trim_start_matches("crates/"));
+                let may = allowed.contains(&other) || own == other;
+                assert!(may || !names(&text, other), "{} names {other}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crate_depends_only_on_the_crates_of_its_row() {
+    for (folder, allowed) in CRATES {
+        let manifest = read(Path::new(folder).join("Cargo.toml"));
+        for other in ["worthit-pair", "worthit-machine", "worthit-harness"] {
+            let depends = manifest.lines().any(|line| line.starts_with(&format!("{other} =")));
+            let may = allowed.contains(&other.replace('-', "_").as_str());
+            assert_eq!(depends, may, "{folder}/Cargo.toml and {other}");
+        }
+    }
+}
+
+#[test]
+fn families_and_fixtures_name_only_the_pair_crate_and_no_clock() {
     let folders = CATALOGUE.map(|family| format!("src/{}", family.name));
     let files = folders.iter().flat_map(|folder| rust_files(folder));
     for path in files.chain(rust_files("src/fixtures")) {
         let text = read(&path);
-        for word in ["criterion", "Instant", "SystemTime", ".elapsed("] {
+        for word in ["criterion", "worthit_harness", "Instant", "SystemTime", ".elapsed("] {
             assert!(!text.contains(word), "{} has `{word}`", path.display());
         }
     }
@@ -46,36 +92,27 @@ fn families_and_fixtures_name_no_criterion_and_no_clock() {
 #[test]
 fn a_clock_is_read_where_the_architecture_says() {
     let known = [
-        "src/trial/open_loop.rs",
-        "src/trial/shapes.rs",
-        "src/trial/threads.rs",
-        "src/ceiling.rs",
-        "src/numbers/readings.rs",
-        "src/measuring.rs",
-        "src/load.rs",
-        "src/gate.rs",
-        "src/gate/comparison.rs",
-        "src/gate/contest.rs",
-        "src/gate/self_test.rs",
-        "src/gate/timing.rs",
-        "src/gate/worker.rs",
-        "src/cli/gate.rs",
-        "src/places.rs", // in a test, for a name that is new each time
+        "crates/pair/src/trial/open_loop.rs",
+        "crates/pair/src/trial/shapes.rs",
+        "crates/pair/src/trial/threads.rs",
+        "crates/pair/src/paths.rs", // in a test, for a name that is new each time
+        "crates/machine/src/ceiling.rs",
+        "crates/machine/src/readings.rs",
+        "crates/harness/src/measuring.rs",
+        "crates/harness/src/load.rs",
+        "crates/harness/src/gate.rs",
+        "crates/harness/src/gate/comparison.rs",
+        "crates/harness/src/gate/contest.rs",
+        "crates/harness/src/gate/self_test.rs",
+        "crates/harness/src/gate/timing.rs",
+        "crates/harness/src/gate/worker.rs",
+        "crates/harness/src/cli/gate.rs",
     ];
-    for path in rust_files("src") {
+    let folders = ["src", "crates/pair/src", "crates/machine/src", "crates/harness/src"];
+    for path in folders.into_iter().flat_map(rust_files) {
         let reads = read(&path).contains("Instant::now()");
         let is_known = known.iter().any(|known| path.ends_with(known));
-        assert!(reads <= is_known, "{} reads a clock", path.display());
-    }
-}
-
-#[test]
-fn of_the_machine_numbers_only_the_readings_read_a_clock() {
-    let files = rust_files("src/numbers").into_iter().chain([root().join("src/numbers.rs")]);
-    for path in files {
-        let text = read(&path);
-        let reads = ["Instant", "SystemTime", ".elapsed("].iter().any(|word| text.contains(word));
-        assert_eq!(reads, path.ends_with("src/numbers/readings.rs"), "{}", path.display());
+        assert_eq!(reads, is_known, "{}", path.display());
     }
 }
 
@@ -95,32 +132,46 @@ fn no_pair_names_another() {
 
 #[test]
 fn only_one_file_names_criterion() {
-    for path in rust_files("src") {
+    let folders = ["src", "crates/pair/src", "crates/machine/src", "crates/harness/src"];
+    for path in folders.into_iter().flat_map(rust_files) {
         let names = read(&path).contains("criterion::");
-        assert_eq!(names, path.ends_with("src/bench.rs"), "{}", path.display());
+        assert_eq!(names, path.ends_with("harness/src/bench.rs"), "{}", path.display());
     }
 }
 
 #[test]
-fn benches_have_no_logic() {
+fn every_family_has_its_bench_and_benches_have_no_logic() {
+    let manifest = read("Cargo.toml");
     for family in CATALOGUE {
-        let text = read(format!("benches/{}.rs", family.name));
-        let code: String = text.lines().filter(|line| !line.starts_with("//")).collect();
-        let call = format!("worthit::bench::run(&worthit::{}::FAMILY)", family.name);
-        assert_eq!(code, format!("fn main() {{    {call};}}"));
+        let name = family.name;
+        let entry = format!("[[bench]]\nname = \"{name}\"\nharness = false");
+        assert!(manifest.contains(&entry), "Cargo.toml lacks this entry:\n{entry}");
+        let path = format!("benches/{name}.rs");
+        let call = format!("worthit_harness::bench::run(&worthit::{name}::FAMILY, &worthit::CATALOGUE)");
+        let expected = format!("fn main() {{\n    {call};\n}}\n");
+        let text = fs::read_to_string(root().join(&path)).unwrap_or_default();
+        let code: Vec<&str> = text.lines().filter(|line| !line.starts_with("//")).collect();
+        let code = code.join("\n");
+        assert_eq!(code.trim(), expected.trim(), "{path} holds this and nothing else");
     }
-    assert_eq!(rust_files("benches").len(), CATALOGUE.len());
+    assert_eq!(rust_files("benches").len(), CATALOGUE.len(), "a file in benches/ is of no family");
 }
 
 #[test]
-fn every_file_of_a_family_is_a_listed_pair_with_known_answers_and_a_trap() {
+fn every_file_of_src_is_a_family_that_is_listed() {
+    for path in fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let is_family = path.is_file() && read(&path).contains("worthit_pair::family!");
+        let is_listed = CATALOGUE.iter().any(|family| family.name == name);
+        assert!(!is_family || is_listed, "src/lib.rs lacks the line `{name},`");
+    }
+}
+
+#[test]
+fn every_pair_has_known_answers_and_a_trap() {
     for family in CATALOGUE {
         let names: Vec<&str> = family.pairs.iter().map(|entry| entry.name()).collect();
         assert!(names.is_sorted(), "{names:?}");
-        for path in rust_files(&format!("src/{}", family.name)) {
-            let name = path.file_stem().unwrap().to_str().unwrap();
-            assert!(names.contains(&name), "{} is not listed", path.display());
-        }
         for entry in family.pairs {
             assert!(entry.source.contains("fn known_answers"), "{}", entry.id);
             let has_trap =
@@ -137,8 +188,8 @@ fn sweeps_are_within_the_budget() {
         let points = entry.axis.points.default_points();
         let all: Vec<u64> = points.iter().chain(entry.axis.points.deep_points()).copied().collect();
         assert!(all.is_sorted_by(|left, right| left < right), "{}: {all:?}", entry.id);
-        assert!(worthit::cases::levels(entry).len() <= 4, "{}", entry.id);
-        let names = worthit::cases::levels(entry);
+        assert!(worthit_pair::cases::levels(entry).len() <= 4, "{}", entry.id);
+        let names = worthit_pair::cases::levels(entry);
         assert!(names.iter().all(|level| !level.label.contains([' ', '/'])), "{}", entry.id);
         let peer = entry.peer.unwrap_or("none");
         assert!(
@@ -149,13 +200,35 @@ fn sweeps_are_within_the_budget() {
     }
 }
 
+/// The lines of the dependencies in a crate's manifest.
+fn dependencies(folder: &str) -> Vec<String> {
+    let manifest = read(Path::new(folder).join("Cargo.toml"));
+    let is_heading = |line: &&str| line.starts_with('[');
+    let mut section = "";
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        section = Some(line).filter(is_heading).unwrap_or(section);
+        if section.ends_with("dependencies]") && line.contains(" = ") {
+            found.push(line.to_owned());
+        }
+    }
+    found
+}
+
 #[test]
-fn every_dependency_has_its_reason_beside_it() {
-    let manifest = read("Cargo.toml");
-    let start = manifest.find("[dependencies]").unwrap();
-    let end = manifest.find("# What is timed is built").unwrap();
-    for line in manifest[start..end].lines().filter(|line| line.contains(" = ")) {
-        assert!(line.contains(" # "), "{line}");
+fn every_dependency_has_its_reason_beside_it_and_is_used() {
+    for (folder, _) in CRATES {
+        let inside = |part: &str| Path::new(folder).join(part).to_str().unwrap().to_owned();
+        let parts = ["src", "tests", "examples", "benches"].map(inside);
+        let parts = parts.iter().filter(|part| root().join(part).is_dir());
+        let texts: Vec<String> = parts.flat_map(|part| rust_files(part)).map(read).collect();
+        let lines = dependencies(folder);
+        assert!(!lines.is_empty(), "{folder}");
+        for line in lines {
+            assert!(line.contains(" # "), "no reason: {line}");
+            let name = line.split(' ').next().unwrap().replace('-', "_");
+            assert!(texts.iter().any(|text| names(text, &name)), "{folder} does not use {name}");
+        }
     }
 }
 
@@ -170,7 +243,7 @@ fn the_generated_parts_of_the_readmes_are_fresh_and_what_is_written_by_hand_is_s
 
 #[test]
 fn references_are_small_and_of_several_processes() {
-    for run in worthit::reference::all(&root().join("reports")).unwrap() {
+    for run in worthit_harness::reference::all(&root().join("reports")).unwrap() {
         let folder = root().join("reports").join(&run.machine.key);
         for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
             assert!(file.metadata().unwrap().len() <= 1 << 20, "{:?}", file.path());

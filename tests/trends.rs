@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use lines::{line, lines, step};
-use worthit::{
+use worthit_harness::{
     history::{GAIN, Line},
     machine::Machine,
     report::{Material, pages},

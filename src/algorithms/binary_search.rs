@@ -4,14 +4,7 @@ use std::{hint::select_unpredictable, sync::Arc};
 
 use rand::RngExt;
 
-use crate::{
-    causes::{self, Counted},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref},
-};
+use worthit_pair::prelude::*;
 
 /// Lookups in one iteration, each of another key.
 const LOOKUPS: u64 = 256;
@@ -37,17 +30,14 @@ pub const PAIR: Pair = Pair {
         summary: "partition_point",
         growth: Growth::Until(&Growth::Logarithmic, "the slice leaves the first cache"),
     },
-    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",
         is_size: true,
         points: Points::Fixed { default: &[4, 16, 128, 2_048, 65_536], deep: &[4_194_304] },
     },
-    parameter: None,
     unit: "lookup",
     peer: Some("eytzinger"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPARISONS,
         // Keys are uniform, so a walk ends half way; an eighth is far below chance.
@@ -68,6 +58,7 @@ pub const PAIR: Pair = Pair {
     },
     proof: Proof { resources: Resources::Memory, max_size: 500 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Cache lines that a lookup among so many keys of eight bytes reads at least, ⌈log₉(n + 1)⌉: the

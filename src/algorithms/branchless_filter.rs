@@ -4,14 +4,7 @@ use std::sync::Arc;
 
 use rand::{RngExt, seq::SliceRandom};
 
-use crate::{
-    causes::Cause,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref},
-};
+use worthit_pair::prelude::*;
 
 /// Values filtered in one iteration: more outcomes than a branch predictor remembers from the
 /// iteration before, and a multiple of 100, so that each percentage is exact.
@@ -40,17 +33,14 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Other("highest where outcomes are least predictable"),
     },
     optimized: Side { summary: "branch-free compaction (AVX2)", growth: Growth::Constant },
-    contract: None,
     axis: Axis {
         name: "selectivity",
         unit: "%",
         is_size: false,
         points: Points::Fixed { default: &[0, 1, 10, 50, 90, 100], deep: &[] },
     },
-    parameter: None,
     unit: "value",
     peer: Some("portable"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: MISPREDICTIONS,
         // Of independent outcomes of share p, such a predictor misses pq / (1 − 2pq); 1 % for chance.
@@ -72,6 +62,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| VALUES * 4 + VALUES * 4 * case.point / 100),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 struct Input {

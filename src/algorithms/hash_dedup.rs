@@ -5,14 +5,7 @@ use std::{collections::HashSet, hash::Hash, sync::Arc};
 use foldhash::fast::FixedState;
 use rand::{RngExt, seq::SliceRandom};
 
-use crate::{
-    causes::{self, Counted},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_value},
-};
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Remember what was seen in a hash set",
@@ -28,17 +21,13 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
     optimized: Side { summary: "insert into a hash set", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",
         is_size: true,
         points: Points::Fixed { default: &[8, 64, 512, 4_096, 8_192], deep: &[65_536] },
     },
-    parameter: None,
     unit: "item",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPARISONS,
         // Nine in ten items are new and are compared with all before them.
@@ -52,6 +41,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Hashes(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// First occurrences in their order.

@@ -2,14 +2,7 @@
 
 use std::{collections::HashSet, iter::Sum, sync::Arc};
 
-use crate::{
-    causes,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref, on_first_use},
-};
+use worthit_pair::prelude::*;
 
 /// Bytes of a cache line.
 const LINE: u64 = 64;
@@ -34,17 +27,13 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Until(&Growth::Linear, "the structs leave the last cache"),
     },
     optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "records",
         unit: "records",
         is_size: true,
         points: Points::Fixed { default: &[16, 256, 4_096, 65_536, 1_048_576], deep: &[4_194_304] },
     },
-    parameter: None,
     unit: "record",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::CACHE_LINES,
         // A struct is wider than a line, so no two of its fields share one.
@@ -62,6 +51,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| case.point * 8),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// An order as an application holds it.

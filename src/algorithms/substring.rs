@@ -5,15 +5,8 @@ use std::sync::Arc;
 use memchr::{arch::all::packedpair::Pair as RareBytes, memmem};
 use rand::RngExt;
 
-use crate::{
-    causes::Cause,
-    fixtures::text,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref},
-};
+use crate::fixtures::text;
+use worthit_pair::prelude::*;
 
 /// Not among the words of the text, and all its letters are.
 const NEEDLE: &str = "missing signature";
@@ -36,7 +29,6 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "compare the needle at each position", growth: Growth::Linear },
     optimized: Side { summary: "memchr::memmem::find", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "haystack",
         unit: "B",
@@ -46,10 +38,8 @@ pub const PAIR: Pair = Pair {
             deep: &[16_777_216],
         },
     },
-    parameter: None,
     unit: "byte",
     peer: Some("str_find"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: NEEDLE_COMPARISONS,
         naive: Count::Exactly(|case| place(case.point as usize) as u64 + 1),
@@ -68,6 +58,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 600 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 struct Input {

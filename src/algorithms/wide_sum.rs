@@ -5,15 +5,7 @@ use std::{iter::Sum, ops::Add, sync::Arc};
 use num_traits::Zero;
 use rand::RngExt;
 
-use crate::{
-    causes::Cause,
-    contract::Approximate,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Runner, Trial, under_contract},
-};
+use worthit_pair::prelude::*;
 
 /// Accumulators that are added to independently.
 const LANES: usize = 32;
@@ -53,10 +45,8 @@ pub const PAIR: Pair = Pair {
             deep: &[4_194_304],
         },
     },
-    parameter: None,
     unit: "item",
     peer: Some("ndarray"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: CHAIN,
         naive: Count::Exactly(|case| naive_chain(case.point)),
@@ -72,6 +62,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| case.point * 4),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// The sum of the items; `N` is `f32`.

@@ -9,15 +9,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    causes,
-    fixtures::kv_server::{KvServer, parse_answer},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Level, Levels, Limit, Metric, Origin, Pair, Parameter,
-        Points, Proof, Resources, Review, Side, Unavailable,
-    },
-    trial::{Role, Trial, resetting},
-};
+use crate::fixtures::kv_server::{KvServer, parse_answer};
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Pipeline requests",
@@ -39,7 +32,6 @@ pub const PAIR: Pair = Pair {
         summary: "write all requests, then read all answers",
         growth: Growth::Linear,
     },
-    contract: None,
     axis: Axis {
         name: "requests",
         unit: "requests",
@@ -63,8 +55,6 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "request",
-    peer: None,
-    metric: Metric::Time,
     causes: &[
         Claim {
             cause: causes::ROUND_TRIPS,
@@ -84,6 +74,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::RoundTrips(|case| case.point.div_ceil(WINDOW as u64)),
     proof: Proof { resources: Resources::System, max_size: 1_200 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Requests in flight at most. At their longest, 21 bytes, that is 11 KB each way, which the buffers

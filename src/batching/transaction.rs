@@ -2,16 +2,8 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::{
-    causes,
-    fixtures::shop::{self, ShopFile, Size},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    places,
-    trial::{Trial, changing, on_first_use},
-};
+use crate::fixtures::shop::{self, ShopFile, Size};
+use worthit_pair::prelude::*;
 
 const CUSTOMERS: u64 = 100;
 const INSERT: &str =
@@ -32,7 +24,6 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a commit for each row", growth: Growth::Linear },
     optimized: Side { summary: "one transaction around the loop", growth: Growth::Constant },
-    contract: None,
     axis: Axis {
         name: "rows",
         unit: "rows",
@@ -40,10 +31,7 @@ pub const PAIR: Pair = Pair {
         // A row costs a flush, milliseconds on many disks: more rows only on request.
         points: Points::Fixed { default: &[1, 2, 3, 5], deep: &[16, 64, 256] },
     },
-    parameter: None,
     unit: "row",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::FSYNCS,
         naive: Count::Exactly(|case| case.point),
@@ -55,6 +43,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Fsyncs(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 8 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +93,7 @@ fn stored(shop: &Connection) -> rusqlite::Result<Vec<Order>> {
 impl State {
     fn new(case: &Case) -> Result<State, Unavailable> {
         let size = Size { customers: CUSTOMERS, products: 1, orders: 0 };
-        let file = ShopFile::new(places::durable_scratch()?, case, size, "")?;
+        let file = ShopFile::new(paths::durable_scratch()?, case, size, "")?;
         let shop = file.open()?;
         // Checkpoints are made by the reset alone: they would come now and then, and flush.
         shop.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
@@ -201,7 +190,7 @@ mod tests {
             assert_eq!(pragma(&state, "journal_mode"), "wal");
             assert_eq!(pragma(&state, "synchronous"), "2", "FULL");
             let folder = std::path::Path::new(state.shop.path().unwrap()).parent().unwrap();
-            let kind = places::filesystem(folder).unwrap();
+            let kind = paths::filesystem(folder).unwrap();
             assert!(!["tmpfs", "ramfs"].contains(&kind.as_str()), "{kind}");
             naive(&mut state.shop, &state.orders).unwrap();
         }

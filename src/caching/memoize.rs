@@ -8,15 +8,8 @@ use rand::{Rng, RngExt, seq::SliceRandom};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    causes,
-    fixtures::zipf::Zipf,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref},
-};
+use crate::fixtures::zipf::Zipf;
+use worthit_pair::prelude::*;
 
 /// Requests in one iteration; a multiple of 100, so that each hit rate is exact.
 const REQUESTS: u64 = 10_000;
@@ -43,17 +36,13 @@ pub const PAIR: Pair = Pair {
         summary: "lru::LruCache, empty at first",
         growth: Growth::Other("falls with the share of misses"),
     },
-    contract: None,
     axis: Axis {
         name: "hit rate",
         unit: "%",
         is_size: false,
         points: Points::Fixed { default: &[0, 10, 25, 50, 90, 99], deep: &[] },
     },
-    parameter: None,
     unit: "request",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPUTATIONS,
         naive: Count::Exactly(|_| REQUESTS),
@@ -68,6 +57,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Hashes(|_| REQUESTS),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// May this user do that?

@@ -7,19 +7,11 @@ use lru::LruCache;
 use rand::{RngExt, seq::SliceRandom};
 use rusqlite::Connection;
 
-use crate::{
-    causes,
-    fixtures::{
-        shop::{ShopFile, Size},
-        zipf::Zipf,
-    },
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    places,
-    trial::{Runner, Trial, on_first_use, resetting},
+use crate::fixtures::{
+    shop::{ShopFile, Size},
+    zipf::Zipf,
 };
+use worthit_pair::prelude::*;
 
 /// Reads and writes in one iteration.
 const OPS: u64 = 200;
@@ -52,17 +44,13 @@ pub const PAIR: Pair = Pair {
         summary: "read through a bounded LRU cache, forget on write",
         growth: Growth::Other("writes are dearer than reads that hit"),
     },
-    contract: None,
     axis: Axis {
         name: "share of writes",
         unit: "%",
         is_size: false,
         points: Points::Fixed { default: &[0, 1, 5, 20, 50, 80], deep: &[] },
     },
-    parameter: None,
     unit: "operation",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::STATEMENTS,
         naive: Count::Exactly(|_| OPS),
@@ -81,6 +69,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Statements(|case| writes(OPS, case.point)),
     proof: Proof { resources: Resources::System, max_size: 200 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// How many of `ops` are writes.
@@ -202,7 +191,7 @@ impl<C: Cache> State<C> {
     fn new(case: &Case, empty: C) -> Result<State<C>, Unavailable> {
         let products = case.items(PRODUCTS).max(1) as u64;
         let size = Size { customers: 0, products, orders: 0 };
-        let file = ShopFile::new(places::scratch()?, case, size, "")?;
+        let file = ShopFile::new(paths::scratch()?, case, size, "")?;
         let shop = file.open()?;
         // Commits go to the write-ahead log without a flush, as in a busy shop between two
         // checkpoints; these are made by the reset.

@@ -9,15 +9,8 @@ use std::{
 use rand::RngExt;
 use tokio::{runtime, sync::OnceCell};
 
-use crate::{
-    causes,
-    fixtures::origin::{Client, Origin},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Role, Trial, asynchronous},
-};
+use crate::fixtures::origin::{Client, Origin};
+use worthit_pair::prelude::*;
 
 /// Orders that the origin goes through for one page.
 const ORDERS: u64 = 131_072;
@@ -44,17 +37,14 @@ pub const PAIR: Pair = Pair {
         summary: "one computes, the others wait (OnceCell a key)",
         growth: Growth::Other("one computation, and a wake-up for each that waits"),
     },
-    contract: None,
     axis: Axis {
         name: "concurrent misses",
         unit: "requests",
         is_size: true,
         points: Points::Fixed { default: &[1, 2, 8, 32, 128], deep: &[] },
     },
-    parameter: None,
     unit: "request",
     peer: Some("quick_cache"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPUTATIONS,
         naive: Count::Exactly(|case| case.point),
@@ -68,6 +58,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::RoundTrips(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 64 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 type Page = Arc<str>;

@@ -2,14 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    causes,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Runner, Trial, bare_loop, by_ref, in_turn},
-};
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Time x + 1 through the harness",
@@ -22,17 +15,13 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a bare loop between two clock reads", growth: Growth::Constant },
     optimized: Side { summary: "the same through a trial", growth: Growth::Constant },
-    contract: None,
     axis: Axis {
         name: "x",
         unit: "",
         is_size: true,
         points: Points::Fixed { default: &[1], deep: &[] },
     },
-    parameter: None,
     unit: "addition",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::ALLOCATIONS,
         naive: Count::Exactly(|_| 0),
@@ -43,6 +32,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::None("it measures the harness, not the machine"),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Copies of each loop. A loop of seven instructions takes half again as long where it straddles two

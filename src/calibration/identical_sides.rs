@@ -2,14 +2,7 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use crate::{
-    causes::Cause,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref},
-};
+use worthit_pair::prelude::*;
 
 const STEPS: Cause = Cause::new("steps", "steps");
 
@@ -24,17 +17,13 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a chain of multiplications", growth: Growth::Linear },
     optimized: Side { summary: "a copy of it", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "steps",
         unit: "steps",
         is_size: true,
         points: Points::Fixed { default: &[100, 10_000, 1_000_000], deep: &[] },
     },
-    parameter: None,
     unit: "step",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: STEPS,
         naive: Count::Exactly(|case| case.point),
@@ -46,6 +35,7 @@ pub const PAIR: Pair = Pair {
     ),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Each step needs the one before, so that neither code layout nor the memory matters much.

@@ -13,15 +13,8 @@ use rayon::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
 use self::instrumented::Waits;
-use crate::{
-    causes::Cause,
-    fixtures::kv_server::{KvServer, parse_answer},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Role, Trial, asynchronous, pooled},
-};
+use crate::fixtures::kv_server::{KvServer, parse_answer};
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Await a bounded number of requests at once",
@@ -43,17 +36,14 @@ pub const PAIR: Pair = Pair {
         summary: "await up to 8 at once, in order",
         growth: Growth::Other("constant up to 8 requests, then linear in waves of 8"),
     },
-    contract: None,
     axis: Axis {
         name: "requests",
         unit: "requests",
         is_size: true,
         points: Points::Fixed { default: &[1, 2, 4, 8, 24], deep: &[256] },
     },
-    parameter: None,
     unit: "request",
     peer: Some("blocking_threads"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: WAVES,
         naive: Count::Exactly(|case| case.point),
@@ -67,6 +57,7 @@ pub const PAIR: Pair = Pair {
     }),
     proof: Proof { resources: Resources::System, max_size: 40 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Times at which a side has nothing left to do but wait for the server.

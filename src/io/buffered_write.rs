@@ -8,16 +8,8 @@ use std::{
     rc::Rc,
 };
 
-use crate::{
-    causes,
-    fixtures::log_lines::log_lines,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    places,
-    trial::{Trial, resetting},
-};
+use crate::fixtures::log_lines::log_lines;
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Write lines through a buffer",
@@ -37,7 +29,6 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "write_all to the File for each line", growth: Growth::Linear },
     optimized: Side { summary: "BufWriter of 64 KiB, flushed at the end", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "bytes written",
         unit: "B",
@@ -47,10 +38,8 @@ pub const PAIR: Pair = Pair {
             deep: &[16_777_216],
         },
     },
-    parameter: None,
     unit: "byte",
     peer: Some("bufwriter_8k"),
-    metric: Metric::Time,
     causes: &[
         Claim {
             cause: causes::WRITE_CALLS,
@@ -70,6 +59,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesWritten(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Beyond this a larger buffer saves next to nothing.
@@ -148,7 +138,7 @@ impl fmt::Debug for Written {
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let lines = Rc::new(lines(case));
     let size = lines.iter().map(Vec::len).sum::<usize>() as u64;
-    let folder = Rc::new(places::scratch()?);
+    let folder = Rc::new(paths::scratch()?);
     let file = |name| {
         let path = folder.path().join(name);
         let file = File::options().create_new(true).read(true).write(true).open(&path);
@@ -225,7 +215,7 @@ mod tests {
 
     #[test]
     fn trap_what_was_written_is_what_is_compared() {
-        let folder = places::scratch().unwrap();
+        let folder = paths::scratch().unwrap();
         let written = |name: &str, content: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, content).unwrap();

@@ -10,16 +10,8 @@ use std::{
 use memmap2::Mmap;
 use tempfile::TempDir;
 
-use crate::{
-    causes,
-    fixtures::log_lines::log_lines,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    places::{self, Fixture},
-    trial::{Trial, by_ref},
-};
+use crate::fixtures::log_lines::log_lines;
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Map a file to scan it",
@@ -46,7 +38,6 @@ pub const PAIR: Pair = Pair {
         summary: "map the file and scan the page cache",
         growth: Growth::Until(&Growth::Linear, "the file has pieces that are mapped 2 MiB at once"),
     },
-    contract: None,
     axis: Axis {
         name: "file size",
         unit: "B",
@@ -56,10 +47,8 @@ pub const PAIR: Pair = Pair {
             deep: &[67_108_864],
         },
     },
-    parameter: None,
     unit: "byte",
     peer: Some("read_64k"),
-    metric: Metric::Time,
     causes: &[
         Claim {
             cause: causes::BYTES_READ,
@@ -86,6 +75,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// The number of lines in the file at `path`.
@@ -130,7 +120,7 @@ struct Input {
 /// small ones. It is gone before the kernel would write it to the device, so that no write-back
 /// runs while the pair is timed.
 fn input(case: &Case) -> Result<Input, Unavailable> {
-    let folder = places::scratch()?;
+    let folder = paths::scratch()?;
     let path = folder.path().join("log");
     let content = content(case)?;
     fs::write(&path, &content).map_err(|error| failed(&path, error))?;
@@ -175,7 +165,7 @@ mod tests {
 
     #[test]
     fn known_answers() {
-        let folder = places::scratch().unwrap();
+        let folder = paths::scratch().unwrap();
         let path = folder.path().join("file");
         let large = "x".repeat(64 * 1024 - 1) + "\n\ny";
         for (text, expected) in [("", 0), ("\n", 1), ("one\ntwo\nthe rest", 2), (&large, 2)] {
@@ -197,7 +187,7 @@ mod tests {
     fn trap_the_whole_file_is_touched_not_only_mapped() {
         // The only newline is the last byte: a side that stops early, or counts only what it
         // happened to page in, misses it.
-        let folder = places::scratch().unwrap();
+        let folder = paths::scratch().unwrap();
         let path = folder.path().join("file");
         let mut bytes = vec![b'x'; 3 * 1024 * 1024 + 5];
         *bytes.last_mut().unwrap() = b'\n';

@@ -11,14 +11,7 @@ use std::{
 
 use rand::seq::SliceRandom;
 
-use crate::{
-    causes::Cause,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable, logical_cores,
-    },
-    trial::{OpenLoop, Role, Trial, open_loop},
-};
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Keep blocking calls off the runtime's workers",
@@ -45,16 +38,13 @@ pub const PAIR: Pair = Pair {
         summary: "spawn_blocking",
         growth: Growth::Other("constant while there are cores for the threads that wake up"),
     },
-    contract: None,
     axis: Axis {
         name: "blocking share of requests",
         unit: "%",
         is_size: false,
         points: Points::Fixed { default: &[0, 1, 2, 5, 10], deep: &[20] },
     },
-    parameter: None,
     unit: "request",
-    peer: None,
     metric: Metric::P99Latency,
     causes: &[Claim {
         cause: CALLS_ON_WORKERS,
@@ -71,6 +61,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::None("the latency of waking a worker, which the scheduler sets"),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Blocking calls made on the thread of a worker.
@@ -193,7 +184,7 @@ fn calls_on_worker(requests: &[Request], role: Role) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::MIN_LATENCY_SAMPLES;
+    use worthit_pair::trial::MIN_LATENCY_SAMPLES;
 
     #[test]
     fn known_answers() {

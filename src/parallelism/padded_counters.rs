@@ -10,14 +10,7 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 
-use crate::{
-    causes::Cause,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Runner, Trial, contended},
-};
+use worthit_pair::prelude::*;
 
 /// Counters in use on the 64-byte line that holds most of them, counted from their addresses.
 const SHARING_A_LINE: Cause = Cause::new("counters_on_a_line", "counters on one cache line");
@@ -49,12 +42,8 @@ pub const PAIR: Pair = Pair {
         summary: "CachePadded<AtomicU64>",
         growth: Growth::Other("shrinks as 1/threads"),
     },
-    contract: None,
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
-    parameter: None,
     unit: "event",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: SHARING_A_LINE,
         naive: Count::Exactly(|case| case.point.min(8)),
@@ -72,6 +61,7 @@ pub const PAIR: Pair = Pair {
     ),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Adds this worker's events (the bytes of each) to its counter, which others may read meanwhile.

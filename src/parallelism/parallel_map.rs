@@ -5,14 +5,7 @@ use std::sync::{Arc, Mutex};
 use rand::RngExt;
 use rayon::prelude::*;
 
-use crate::{
-    causes::Cause,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Levels, Limit, Metric, Pair, Parameter, Points, Proof,
-        Resources, Review, Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref, pooled},
-};
+use worthit_pair::prelude::*;
 
 /// Items that the busiest of the workers has to do when all of them run and take turns.
 const LONGEST_SHARE: Cause = Cause::new("longest_share", "items one after another");
@@ -36,7 +29,6 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "one item after another", growth: Growth::Linear },
     optimized: Side { summary: "rayon, four shares a worker", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "items",
         unit: "items",
@@ -46,7 +38,6 @@ pub const PAIR: Pair = Pair {
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "item",
     peer: Some("plain_par_iter"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: LONGEST_SHARE,
         naive: Count::Exactly(|case| case.point),
@@ -64,6 +55,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Cores,
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 const DIMENSIONS: usize = 16;

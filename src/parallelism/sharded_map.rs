@@ -13,15 +13,8 @@ use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use rand::RngExt;
 
-use crate::{
-    causes::Cause,
-    fixtures::zipf::Zipf,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Level, Levels, Limit, Metric, Origin, Pair, Parameter,
-        Points, Proof, Resources, Review, Side, Unavailable,
-    },
-    trial::{Role, Runner, Trial, contended, on_first_use},
-};
+use crate::fixtures::zipf::Zipf;
+use worthit_pair::prelude::*;
 
 /// How often the lock is taken that is taken most often, by all threads together.
 const BUSIEST_LOCK: Cause = Cause::new("busiest_lock", "acquisitions of the busiest lock");
@@ -61,7 +54,6 @@ pub const PAIR: Pair = Pair {
         summary: "DashMap",
         growth: Growth::Other("locks' lines move between cores"),
     },
-    contract: None,
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: Some(Parameter {
         name: "reads and keys",
@@ -74,7 +66,6 @@ pub const PAIR: Pair = Pair {
     }),
     unit: "operation",
     peer: Some("papaya"),
-    metric: Metric::Time,
     causes: &[Claim {
         cause: BUSIEST_LOCK,
         naive: Count::Exactly(|_| OPERATIONS),
@@ -93,6 +84,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Hashes(|case| OPERATIONS / case.point),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// What is kept for a key. Updates commute, so the map ends the same in whatever order they come.
@@ -322,7 +314,7 @@ mod tests {
 
     #[test]
     fn trap_the_keys_are_not_all_in_one_shard() {
-        for level in crate::cases::levels(&PAIR).iter().map(|level| level.value) {
+        for level in worthit_pair::cases::levels(&PAIR).iter().map(|level| level.value) {
             let input = input(&Case::realistic(2, level, 1));
             let map = dash_map(&input.quotas);
             let fair = OPERATIONS / map.shards().len() as u64;
@@ -336,7 +328,7 @@ mod tests {
 
     #[test]
     fn trap_the_map_and_its_use_are_of_a_realistic_size_and_mix() {
-        for level in crate::cases::levels(&PAIR).iter().map(|level| level.value) {
+        for level in worthit_pair::cases::levels(&PAIR).iter().map(|level| level.value) {
             let input = input(&Case::realistic(2, level, 1));
             assert_eq!(input.quotas.len() as u64, KEYS);
             // Far more than a first-level cache holds, even counting only the keys in use.

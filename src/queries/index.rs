@@ -5,16 +5,8 @@ use std::sync::Arc;
 use rand::RngExt;
 use rusqlite::Connection;
 
-use crate::{
-    causes,
-    fixtures::shop::{ShopFile, Size},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    places,
-    trial::{Runner, Trial, by_ref, on_first_use},
-};
+use crate::fixtures::shop::{ShopFile, Size};
+use worthit_pair::prelude::*;
 
 /// Lookups in one iteration, each of another customer.
 const LOOKUPS: u64 = 2;
@@ -40,17 +32,13 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Until(&Growth::Linear, "the table outgrows SQLite's page cache"),
     },
     optimized: Side { summary: "search of an index", growth: Growth::Logarithmic },
-    contract: None,
     axis: Axis {
         name: "rows",
         unit: "rows",
         is_size: true,
         points: Points::Fixed { default: &[10, 100, 1_000, 10_000, 100_000], deep: &[] },
     },
-    parameter: None,
     unit: "lookup",
-    peer: None,
-    metric: Metric::Time,
     causes: &[
         Claim {
             cause: causes::FULL_SCAN_STEPS,
@@ -73,6 +61,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Statements(|_| LOOKUPS),
     proof: Proof { resources: Resources::System, max_size: 500 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 struct Input {
@@ -114,7 +103,7 @@ fn orders_of(shop: &Connection, customers: &[i64]) -> rusqlite::Result<Vec<Vec<O
 /// The same shop and customers, whatever the indexes.
 fn input(case: &Case, indexes: &str) -> Result<Input, Unavailable> {
     let size = Size::of_orders(case.point);
-    let file = ShopFile::new(places::scratch()?, case, size, indexes)?;
+    let file = ShopFile::new(paths::scratch()?, case, size, indexes)?;
     let mut rng = case.rng("lookups");
     // The last one never ordered.
     let any = |_| rng.random_range(1..=size.customers as i64 + 1);

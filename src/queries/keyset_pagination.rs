@@ -5,16 +5,8 @@ use std::sync::Arc;
 use rand::RngExt;
 use rusqlite::{Connection, Row};
 
-use crate::{
-    causes,
-    fixtures::shop::{ShopFile, Size},
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    places,
-    trial::{Trial, by_ref},
-};
+use crate::fixtures::shop::{ShopFile, Size};
+use worthit_pair::prelude::*;
 
 /// Orders in the shop.
 const ORDERS: u64 = 60_000;
@@ -45,17 +37,13 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "LIMIT and OFFSET", growth: Growth::Linear },
     optimized: Side { summary: "rows after the last key", growth: Growth::Constant },
-    contract: None,
     axis: Axis {
         name: "page depth",
         unit: "pages skipped",
         is_size: false,
         points: Points::Fixed { default: &[0, 1, 10, 100, 1_000], deep: &[] },
     },
-    parameter: None,
     unit: "page",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::VM_STEPS,
         // At least a step to the next row and one to count it off.
@@ -70,6 +58,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Statements(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 4 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 struct Input {
@@ -135,7 +124,7 @@ fn input(case: &Case) -> Result<Input, Unavailable> {
         // The page itself may be full, cut short or empty.
         Some(_) => case.point * page + case.rng("last page").random_range(0..=page),
     };
-    let file = ShopFile::new(places::scratch()?, case, Size::of_orders(orders), INDEX)?;
+    let file = ShopFile::new(paths::scratch()?, case, Size::of_orders(orders), INDEX)?;
     let shop = file.open()?;
     let last = last_before(&shop, page, case.point);
     Ok(Input { shop, page, depth: case.point, last, _file: file })

@@ -4,19 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use crate::{
-    causes,
-    fixtures::{
-        shop::{ShopFile, Size},
-        sql_server::{Columns, CountedTrips, Database, RemoteDatabase},
-    },
-    pair::{
-        Axis, Case, Claim, Count, Growth, Level, Levels, Limit, Metric, Origin, Pair, Parameter,
-        Points, Proof, Resources, Review, Side, Unavailable,
-    },
-    places,
-    trial::{Role, Trial, by_ref},
+use crate::fixtures::{
+    shop::{ShopFile, Size},
+    sql_server::{Columns, CountedTrips, Database, RemoteDatabase},
 };
+use worthit_pair::prelude::*;
 
 /// Orders in the shop.
 const ORDERS: u64 = 1_000;
@@ -53,7 +45,6 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Linear,
     },
     optimized: Side { summary: "one join of orders and lines", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "parents",
         unit: "orders",
@@ -78,8 +69,6 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "order",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::ROUND_TRIPS,
         naive: Count::Exactly(|case| case.point + 1),
@@ -94,6 +83,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::RoundTrips(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 64 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 struct Input<D> {
@@ -157,7 +147,7 @@ fn line(row: &dyn Columns, first: usize) -> Line {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let file = ShopFile::new(places::scratch()?, case, Size::of_orders(ORDERS), "")?;
+    let file = ShopFile::new(paths::scratch()?, case, Size::of_orders(ORDERS), "")?;
     let shop = file.open()?;
     let parents = orders_there(&shop, case.point);
     Ok(match delay(case.level) {
@@ -256,7 +246,7 @@ mod tests {
     fn trap_both_sides_find_lines_by_key_and_neither_sorts() {
         let case = Case { proof_size: Some(0), ..Case::realistic(1, 0, 1) };
         let size = Size::of_orders(1);
-        let file = ShopFile::new(places::scratch().unwrap(), &case, size, "").unwrap();
+        let file = ShopFile::new(paths::scratch().unwrap(), &case, size, "").unwrap();
         let shop = file.open().unwrap();
         let plan = query_plan(&shop, LINES);
         assert_eq!(plan, "SEARCH order_lines USING PRIMARY KEY (order_id=?)");
@@ -271,7 +261,7 @@ mod tests {
     fn trap_parents_have_children() {
         let case = Case { proof_size: Some(0), ..Case::realistic(256, 0, 1) };
         let size = Size::of_orders(ORDERS);
-        let file = ShopFile::new(places::scratch().unwrap(), &case, size, "").unwrap();
+        let file = ShopFile::new(paths::scratch().unwrap(), &case, size, "").unwrap();
         let orders = optimized(&file.open().unwrap(), 256);
         let lines: usize = orders.iter().map(|order| order.lines.len()).sum();
         assert_eq!(orders.len(), 256);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use worthit::history::{GAIN, Line, Origin, Place, Reading};
+use worthit_harness::history::{GAIN, Line, Origin, Place, Reading};
 
 /// The run of a day on a machine.
 pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {

@@ -1,3 +1,3 @@
 fn main() {
-    worthit::bench::run(&pairs::checksums::FAMILY);
+    worthit_harness::bench::run(&pairs::checksums::FAMILY, &pairs::CATALOGUE);
 }

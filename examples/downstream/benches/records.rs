@@ -1,3 +1,3 @@
 fn main() {
-    worthit::bench::run(&pairs::records::FAMILY);
+    worthit_harness::bench::run(&pairs::records::FAMILY, &pairs::CATALOGUE);
 }

@@ -1,6 +1,6 @@
 //! Checksums of files and messages.
 
-worthit::family! {
+worthit_pair::family! {
     "checksums": "Compute ahead of time";
     crc_table,
 }

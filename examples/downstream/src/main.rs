@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-worthit::counting_binary!();
+worthit_pair::counting_binary!();
 
 fn main() -> ExitCode {
-    worthit::cli::main(&pairs::CATALOGUE)
+    worthit_harness::cli::main(&pairs::CATALOGUE, &[])
 }

@@ -1,6 +1,6 @@
 //! Records of a log: read, joined, made unique.
 
-worthit::family! {
+worthit_pair::family! {
     "records": "Handle records without waste";
     distinct_ids,
     join_fields,

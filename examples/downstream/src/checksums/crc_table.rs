@@ -3,14 +3,7 @@
 use std::{cell::Cell, sync::Arc};
 
 use rand::RngExt;
-use worthit::{
-    causes::Cause,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_ref},
-};
+use worthit_pair::prelude::*;
 
 /// The polynomial of IEEE 802.3, its bits reversed.
 const POLYNOMIAL: u32 = 0xedb8_8320;
@@ -33,17 +26,13 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "shift and xor for each bit", growth: Growth::Linear },
     optimized: Side { summary: "one table entry for each byte", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "message",
         unit: "B",
         is_size: true,
         points: Points::Fixed { default: &[8, 64, 1_024, 65_536], deep: &[] },
     },
-    parameter: None,
     unit: "byte",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: STEPS,
         naive: Count::Exactly(|case| 8 * case.point),
@@ -55,6 +44,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 const fn table() -> [u32; 256] {

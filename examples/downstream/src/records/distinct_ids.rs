@@ -3,15 +3,7 @@
 use std::sync::Arc;
 
 use rand::RngExt;
-use worthit::{
-    causes::{self, Counted},
-    contract::Unordered,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Shape, Side, Unavailable,
-    },
-    trial::{Role, Trial, by_value},
-};
+use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     title: "Make ids unique by sorting",
@@ -33,10 +25,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[8, 64, 512, 4_096], deep: &[16_384] },
     },
-    parameter: None,
     unit: "record",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::COMPARISONS,
         // Half of the records bring a new id, which is compared with all before it.
@@ -51,6 +40,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| 8 * case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// The distinct ids, as they first occur.

@@ -3,14 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use rand::RngExt;
-use worthit::{
-    causes,
-    pair::{
-        Axis, Case, Claim, Count, Growth, Limit, Metric, Pair, Points, Proof, Resources, Review,
-        Side, Unavailable,
-    },
-    trial::{Trial, by_ref},
-};
+use worthit_pair::prelude::*;
 
 /// Most digits of a `u64`, and the comma.
 const FIELD_BYTES: usize = 21;
@@ -26,17 +19,13 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a String for each field, appended", growth: Growth::Linear },
     optimized: Side { summary: "write! into String::with_capacity", growth: Growth::Linear },
-    contract: None,
     axis: Axis {
         name: "fields",
         unit: "fields",
         is_size: true,
         points: Points::Fixed { default: &[1, 8, 64, 1_024], deep: &[] },
     },
-    parameter: None,
     unit: "field",
-    peer: None,
-    metric: Metric::Time,
     causes: &[Claim {
         cause: causes::ALLOCATIONS,
         // One a field at least, and the growing line.
@@ -48,6 +37,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::BytesStreamed(|case| FIELD_BYTES as u64 * case.point),
     proof: Proof { resources: Resources::Memory, max_size: 200 },
     prepare,
+    ..Pair::DEFAULTS
 };
 
 /// Each field and a comma.

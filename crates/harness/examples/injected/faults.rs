@@ -1,0 +1,49 @@
+worthit_pair::family! {
+    "faults": "Plant a fault";
+    agrees,
+    bounded,
+    disagrees,
+    panics,
+    unavailable,
+    wrong_size,
+}
+
+use worthit_pair::{
+    pair::{
+        Axis, Case, Growth, Limit, Pair, Points, Proof, Resources, Review, Side,
+        Unavailable,
+    },
+    trial::Trial,
+};
+
+/// A pair whose only interest is its `prepare`.
+pub const fn planted(
+    points: &'static [u64],
+    prepare: fn(&Case) -> Result<Trial, Unavailable>,
+) -> Pair {
+    Pair {
+        title: "Plant a fault",
+        review: Review {
+            smell: "None.",
+            remedy: "None.",
+            keep_naive_when: "Always.",
+            costs: "Nothing.",
+            lint: None,
+        },
+        naive: Side { summary: "sum one by one", growth: Growth::Linear },
+        optimized: Side { summary: "Gauss's formula", growth: Growth::Constant },
+        axis: Axis {
+            name: "n",
+            unit: "",
+            is_size: true,
+            points: Points::Fixed { default: points, deep: &[] },
+        },
+        unit: "sum",
+        causes: &[],
+        explanation: "None.",
+        limit: Limit::None("planted"),
+        proof: Proof { resources: Resources::Memory, max_size: 10 },
+        prepare,
+        ..Pair::DEFAULTS
+    }
+}

@@ -1,0 +1,584 @@
+//! Catalogue → criterion. The only file that names criterion.
+//!
+//! Each case becomes one criterion benchmark a side. Criterion decides how many iterations are
+//! run; inside its calls the [`Interleaver`] runs the other side in between, off criterion's clock,
+//! and gathers the gain. So filters, `--test`, `--list`, baselines and the time plan are criterion's
+//! own. A case that is not proven on its input is not timed.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, exit},
+    time::Duration,
+};
+
+use clap::Parser;
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, PlottingBackend, SamplingMode, Throughput,
+    measurement::WallTime,
+};
+
+use crate::{
+    calibration,
+    count_causes::{self, Tally},
+    criterion_pages::CriterionPages,
+    flags::{Flags, Mode, Selector},
+    gate::worker,
+    interleave::Interleaver,
+    interrupt,
+    load::{Load, LoadProbe, RunDelay},
+    measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
+    nearest::nearest_id,
+    numbers, progress, report,
+    results::{CaseResult, Measured, Outcome, PairResult},
+    run::{self, RunFile},
+    samples::{self, Sample},
+    scaling,
+    statistics::gain_in_one_process,
+    table,
+};
+use worthit_machine::Effort;
+use worthit_pair::{
+    cases::{self, Extent, NamedCase},
+    causes::{self, Counts},
+    family::{Entry, Family},
+    paths,
+    trial::Role,
+};
+
+/// Criterion's warm-up; the sides were warmed when they were paced.
+const WARM_UP: Duration = Duration::from_millis(40);
+/// Wall time to measure one side, both sides' batches together.
+const MEASUREMENT: Duration = Duration::from_millis(300);
+/// The same once the gain is known precisely: for criterion's estimate of the side.
+const SHORT_MEASUREMENT: Duration = Duration::from_millis(120);
+/// The same while the interval of the gain contains 1.
+const LONG_MEASUREMENT: Duration = Duration::from_millis(600);
+/// Warm-up and measuring time of a quick run.
+const QUICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(60));
+/// Time for which batches of a case are repeated because others held the CPU.
+const REPEAT_TIME: Duration = Duration::from_millis(200);
+/// Paired batches below which a case has no interval worth the name.
+const ENOUGH_PAIRS: usize = 8;
+
+/// Runs the benchmarks of a family of the catalogue with the process's arguments: the `main` of a bench
+/// binary.
+pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flags = Flags::parse();
+    if flags.gate_worker {
+        return serve_gate(family);
+    }
+    if let Some(kept) = Flags::strip_own(&arguments) {
+        let error = own_executable().args(kept).envs(flags.environment()).exec();
+        fail(1, &format!("cannot execute itself again: {error}"));
+    }
+    let selector = flags.selector().unwrap_or_else(|error| {
+        fail(2, &format!("the filter is no regular expression: {error}"));
+    });
+    match flags.mode() {
+        Mode::Measure => {
+            refuse_empty_selection(catalogue, &flags, &selector);
+            measure(family, catalogue, &flags, &selector);
+        }
+        mode => unmeasured(family, &flags, &selector, mode),
+    }
+}
+
+/// Works for a gate until it wants no more.
+fn serve_gate(family: &Family) {
+    if let Err(error) = interrupt::handle() {
+        fail(1, &format!("cannot handle interrupts: {error}"));
+    }
+    paths::remove_abandoned();
+    let served = worker::serve(family, io::stdin().lock(), io::stdout().lock());
+    if let Err(error) = served {
+        fail(1, &format!("cannot work for the gate: {error}"));
+    }
+    paths::remove_own();
+}
+
+fn fail(status: i32, message: &str) -> ! {
+    eprintln!("worthit: {message}");
+    paths::remove_own();
+    exit(status)
+}
+
+fn fail_unproven(problem: &str) -> ! {
+    fail(1, &format!("{problem}\nIt was not timed; the run ends here."))
+}
+
+fn own_executable() -> Command {
+    let exe = std::env::current_exe();
+    Command::new(exe.unwrap_or_else(|error| fail(1, &format!("cannot find itself: {error}"))))
+}
+
+fn extent(flags: &Flags) -> Extent {
+    match (flags.mode(), flags.quick, flags.deep) {
+        (Mode::Test, ..) => Extent::Ends,
+        (_, true, _) => Extent::Quick,
+        (_, _, true) => Extent::Deep,
+        _ => Extent::Default,
+    }
+}
+
+/// Ids of the benchmarks of a family.
+fn ids<'a>(family: &'a Family, flags: &Flags) -> impl Iterator<Item = String> + 'a {
+    let (extent, seed) = (extent(flags), flags.seed);
+    family.pairs.iter().flat_map(move |entry| {
+        cases::measured(entry, extent, seed).into_iter().flat_map(move |case| {
+            cases::roles(entry).into_iter().map(move |role| cases::benchmark_id(entry, &case, role))
+        })
+    })
+}
+
+/// A filter that selects nothing in the whole catalogue is a mistake; one that selects nothing in
+/// this family is not.
+fn refuse_empty_selection(catalogue: &[&'static Family], flags: &Flags, selector: &Selector) {
+    let Some(filter) = &flags.filter else { return };
+    if catalogue.iter().any(|family| ids(family, flags).any(|id| selector.selects(&id))) {
+        return;
+    }
+    let nearest = nearest_id(filter, catalogue);
+    let hint = nearest.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
+    fail(2, &format!("no benchmark matches `{filter}`{hint} `cargo bench -- --list` names all"));
+}
+
+fn criterion() -> Criterion {
+    Criterion::default()
+        .plotting_backend(PlottingBackend::Plotters)
+        .warm_up_time(WARM_UP)
+        .measurement_time(MEASUREMENT)
+        .sample_size(10)
+        .nresamples(10_000)
+        .configure_from_args()
+}
+
+/// `--test`, `--list`, `--profile-time`, `--load-baseline`: criterion's own work, no results.
+fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode: Mode) {
+    let mut criterion = criterion();
+    let delay = RunDelay::of_this_thread();
+    for entry in family.pairs {
+        for case in cases::measured(entry, extent(flags), flags.seed) {
+            let selected = |role| selector.selects(&cases::benchmark_id(entry, &case, role));
+            let runs =
+                matches!(mode, Mode::Test | Mode::Unmeasured) && flags.load_baseline.is_none();
+            let mut trial = None;
+            if runs && cases::roles(entry).into_iter().any(selected) {
+                match proven(entry, &case) {
+                    Ok(proven) => trial = Some(proven),
+                    Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
+                    Err(NotReady::Unavailable(reason)) => {
+                        eprintln!(
+                            "{} {}: {reason}",
+                            cases::group_id(entry, &case.level),
+                            case.case.point
+                        );
+                        continue;
+                    }
+                }
+            }
+            let mut group = criterion.benchmark_group(cases::group_id(entry, &case.level));
+            for role in cases::roles(entry) {
+                let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
+                group.bench_function(id, |bencher| {
+                    let trial = trial.as_mut().expect("prepared, as its id is selected");
+                    let mut timer = TrialTimer::new(trial, &delay);
+                    bencher.iter_custom(|iterations| timer.run(role, iterations).elapsed);
+                });
+            }
+            group.finish();
+        }
+    }
+    paths::remove_own();
+}
+
+/// A measuring process.
+struct Bench<'a> {
+    flags: &'a Flags,
+    selector: &'a Selector,
+    run: &'a RunFile,
+    tallies: BTreeMap<(String, String, u64), Vec<(Role, Counts)>>,
+    delay: RunDelay,
+    progress: progress::Progress,
+}
+
+fn measure(
+    family: &'static Family,
+    catalogue: &[&'static Family],
+    flags: &Flags,
+    selector: &Selector,
+) {
+    let selected: Vec<&Entry> = family
+        .pairs
+        .iter()
+        .filter(|entry| {
+            let cases = cases::measured(entry, extent(flags), flags.seed);
+            cases.iter().any(|case| is_selected(entry, case, selector))
+        })
+        .collect();
+    if selected.is_empty() {
+        return;
+    }
+    if let Err(error) = interrupt::handle() {
+        fail(1, &format!("cannot handle interrupts: {error}"));
+    }
+    paths::remove_abandoned();
+    let run =
+        RunFile::join(flags.quick, flags.seed).unwrap_or_else(|error| fail(1, &error.to_string()));
+    match flags.rounds {
+        Some(rounds) if rounds > 1 => in_rounds(rounds, flags),
+        _ => measure_here(family, catalogue, flags, selector, &selected, &run),
+    }
+    if std::env::var_os("WORTHIT_ROUND").is_some() {
+        return;
+    }
+    let found = run.load().unwrap_or_else(|error| fail(1, &error.to_string()));
+    println!("\n{}", table::of_family(&found, family));
+    if let Some(verdict) = calibration::verdict(&found) {
+        println!("{verdict}\n");
+    }
+    let kept = samples::load(&samples::path_of(run.path()));
+    let last = report::Last::here(&found.machine.key);
+    let written = kept.and_then(|samples| {
+        report::write(&report::Material {
+            run: &found,
+            samples: &samples,
+            other: None,
+            gate: (!last.is_empty()).then_some(&last),
+            trends: None,
+            families: catalogue,
+            criterion: Some(&CriterionPages::here()),
+            folder: Path::new("reports"),
+        })
+    });
+    match written {
+        Ok(page) => println!("report: {}\nresult: {}", page.display(), run.path().display()),
+        Err(error) => {
+            fail(
+                1,
+                &format!(
+                    "{error}\nThe result is in {}; `cargo run --release -- report` makes the pages from it.",
+                    run.path().display()
+                ),
+            );
+        }
+    }
+    paths::remove_own();
+}
+
+fn is_selected(entry: &Entry, case: &NamedCase, selector: &Selector) -> bool {
+    cases::roles(entry)
+        .into_iter()
+        .any(|role| selector.selects(&cases::benchmark_id(entry, case, role)))
+}
+
+/// Which process of the run this is, from 1.
+fn round() -> u64 {
+    std::env::var("WORTHIT_ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(1)
+}
+
+/// Executes this binary once a round.
+fn in_rounds(rounds: u32, flags: &Flags) {
+    for round in 1..=rounds {
+        eprintln!("worthit: round {round} of {rounds}");
+        let mut child = own_executable();
+        child.args(std::env::args().skip(1)).envs(flags.environment()).env_remove("WORTHIT_ROUNDS");
+        child.env("WORTHIT_ROUND", round.to_string());
+        child.env("WORTHIT_LEADER", run::leader_pid().to_string());
+        match interrupt::run_child(&mut child) {
+            Ok(status) if status.success() => {}
+            Ok(status) => fail(
+                status.code().unwrap_or(1),
+                &format!("round {round} failed ({status}); earlier rounds are kept"),
+            ),
+            Err(error) => fail(1, &format!("round {round} cannot be started: {error}")),
+        }
+    }
+}
+
+fn measure_here(
+    family: &'static Family,
+    catalogue: &[&'static Family],
+    flags: &Flags,
+    selector: &Selector,
+    selected: &[&Entry],
+    run: &RunFile,
+) {
+    let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
+    let names: Vec<&str> = counted.map(|entry| entry.id).collect();
+    let tallies = count_causes::by_command(family, &names, extent(flags), flags.seed)
+        .unwrap_or_else(|error| {
+            eprintln!("worthit: causes are not counted: {error}");
+            Vec::new()
+        });
+    let by_case = |tally: Tally| ((tally.id, tally.level, tally.point), tally.sides);
+    let mut bench = Bench {
+        flags,
+        selector,
+        run,
+        tallies: tallies.into_iter().map(by_case).collect(),
+        delay: RunDelay::of_this_thread(),
+        progress: progress::Progress::new(total_cases(family, catalogue, flags, selector), run),
+    };
+    let mut criterion = criterion();
+    if selected.iter().any(|entry| entry.uses_threads()) {
+        measure_ceiling(run);
+    }
+    if selected.iter().any(|entry| entry.limit.needs_numbers()) {
+        measure_numbers(run, flags);
+    }
+    if flags.quick {
+        // Plots cost several times what a quick measurement does.
+        criterion = criterion.without_plots();
+    }
+    for entry in selected {
+        bench.pair(&mut criterion, entry);
+    }
+    criterion.final_summary();
+}
+
+/// Measures, once a run, what several threads of this machine are worth at once.
+fn measure_ceiling(run: &RunFile) {
+    let recorded = run.load().and_then(|found| match found.ceiling.is_empty() {
+        true => run.set_ceiling(scaling::ceiling()),
+        false => Ok(()),
+    });
+    if let Err(error) = recorded {
+        fail(1, &error.to_string());
+    }
+}
+
+/// Measures, once a run, what this machine can do.
+fn measure_numbers(run: &RunFile, flags: &Flags) {
+    let effort = if flags.quick { Effort::QUICK } else { Effort::FULL };
+    let recorded = run.load().and_then(|found| match found.numbers {
+        None => {
+            eprintln!("worthit: measuring the machine");
+            run.set_numbers(numbers::measure(&effort))
+        }
+        Some(_) => Ok(()),
+    });
+    if let Err(error) = recorded {
+        fail(1, &error.to_string());
+    }
+}
+
+/// Cases that all processes of this run will measure, as far as can be told.
+fn total_cases(
+    family: &'static Family,
+    catalogue: &[&'static Family],
+    flags: &Flags,
+    selector: &Selector,
+) -> usize {
+    let asked = run::asked_benches();
+    let families = catalogue.iter().filter(|known| {
+        known.name == family.name
+            || asked.as_ref().is_none_or(|asked| asked.iter().any(|name| name == known.name))
+    });
+    let entries = families.flat_map(|family| family.pairs);
+    entries
+        .flat_map(|entry| {
+            let cases = cases::measured(entry, extent(flags), flags.seed);
+            cases.into_iter().filter(|case| is_selected(entry, case, selector))
+        })
+        .count()
+}
+
+impl Bench<'_> {
+    fn pair(&mut self, criterion: &mut Criterion, entry: &Entry) {
+        let header = PairResult::of(entry);
+        let order: Vec<String> =
+            cases::levels(entry).into_iter().map(|level| level.label).collect();
+        for level in cases::levels(entry) {
+            let all = cases::measured(entry, extent(self.flags), self.flags.seed);
+            let of_level = all.into_iter().filter(|case| case.level == level.label);
+            let selected: Vec<_> =
+                of_level.filter(|case| is_selected(entry, case, self.selector)).collect();
+            let mut group = criterion.benchmark_group(cases::group_id(entry, &level.label));
+            for case in &selected {
+                let (outcome, samples) = self.case(&mut group, entry, case);
+                self.keep(&samples);
+                // A confirmation belongs to the computed case, which is added below.
+                let point = case.case.point;
+                if let (Some(rtt_us), Outcome::Measured(measured)) = (level.distance_us(), &outcome)
+                {
+                    let confirmation = Some(measured.clone());
+                    if let Some(computed) =
+                        self.computed(entry, &order, &level.label, point, rtt_us, confirmation)
+                    {
+                        self.record(entry, &header, &level.label, &order, point, computed);
+                        continue;
+                    }
+                }
+                self.record(entry, &header, &level.label, &order, point, outcome);
+            }
+            group.finish();
+            if let Some(rtt_us) = level.distance_us() {
+                for point in cases::points(entry, extent(self.flags)) {
+                    if selected.iter().any(|case| case.case.point == point) {
+                        continue;
+                    }
+                    if let Some(computed) =
+                        self.computed(entry, &order, &level.label, point, rtt_us, None)
+                    {
+                        self.record(entry, &header, &level.label, &order, point, computed);
+                    }
+                }
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        entry: &Entry,
+        header: &PairResult,
+        level: &str,
+        order: &[String],
+        point: u64,
+        outcome: Outcome,
+    ) {
+        let name = format!("{} {point}", cases::group_id(entry, level));
+        let is_only_computed =
+            matches!(&outcome, Outcome::Computed(computed) if computed.confirmation.is_none());
+        let line = table::one_line(&outcome);
+        let case = CaseResult { point, outcome };
+        match self.run.add(entry.id, header, level, order, case) {
+            Ok(run) if !is_only_computed => self.progress.finished(&run, &name, &line),
+            Ok(_) => {}
+            Err(error) => fail(1, &error.to_string()),
+        }
+    }
+
+    /// The case at a distance: the nearest measured level before it + counted round trips × RTT.
+    /// `None` if that was not measured in this run, or round trips were not counted.
+    fn computed(
+        &self,
+        entry: &Entry,
+        order: &[String],
+        level: &str,
+        point: u64,
+        rtt_us: u64,
+        confirmation: Option<Box<Measured>>,
+    ) -> Option<Outcome> {
+        let run = self.run.load().ok()?;
+        let sweeps = &run.pairs.get(entry.id)?.sweeps;
+        let before = order.iter().take_while(|label| *label != level).collect::<Vec<_>>();
+        let (from, base) = before.iter().rev().find_map(|label| {
+            let sweep = sweeps.iter().find(|sweep| sweep.level == **label)?;
+            let case = sweep.cases.iter().find(|case| case.point == point)?;
+            Some(((*label).clone(), case.measured()?))
+        })?;
+        let side = |role| {
+            let side = base.side(role)?;
+            let trips = side.causes.get(causes::ROUND_TRIPS)?;
+            Some((side.time_ns.median * base.units_per_iteration as f64, trips))
+        };
+        let mut computed = at_distance(side(Role::Naive)?, side(Role::Optimized)?, rtt_us);
+        (computed.from, computed.confirmation) = (from, confirmation);
+        Some(Outcome::Computed(computed))
+    }
+
+    /// Measures one case.
+    fn case(
+        &self,
+        group: &mut BenchmarkGroup<'_, WallTime>,
+        entry: &Entry,
+        case: &NamedCase,
+    ) -> (Outcome, Vec<Sample>) {
+        let mut trial = match proven(entry, case) {
+            Ok(trial) => trial,
+            Err(NotReady::Unavailable(reason)) => {
+                return (Outcome::Unavailable { reason }, Vec::new());
+            }
+            Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
+        };
+        let roles: Vec<Role> = cases::roles(entry)
+            .into_iter()
+            .filter(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)))
+            .collect();
+        let last_side = roles.iter().copied().rfind(|role| *role != Role::Reference);
+        let units = trial.units_per_iteration();
+        group.throughput(Throughput::Elements(units)).sampling_mode(SamplingMode::Flat);
+        let probe = LoadProbe::start();
+        let mut timer = TrialTimer::new(&mut trial, &self.delay);
+        let mut gain = Interleaver::new(Role::Naive, Role::Optimized, REPEAT_TIME);
+        let mut against_reference = Interleaver::new(Role::Reference, Role::Optimized, REPEAT_TIME);
+        for role in roles {
+            let interleaver =
+                if role == Role::Reference { &mut against_reference } else { &mut gain };
+            let pace = warm(&mut timer, role);
+            self.plan(group, interleaver, pace);
+            let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
+            let fills_up = role == Role::Reference || Some(role) == last_side;
+            group.bench_function(id, |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let mut timer = |role, n| timer.run(role, n);
+                    let elapsed = interleaver.run(role, iterations, &mut timer);
+                    if fills_up && interleaver.pairs().len() < ENOUGH_PAIRS {
+                        interleaver.top_up(ENOUGH_PAIRS, &mut timer);
+                    }
+                    elapsed
+                });
+            });
+        }
+        let load = Load { disturbed: gain.disturbed_share(), ..probe.load() };
+        let observations = std::mem::take(&mut timer.observations);
+        let threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
+        let key = (entry.id.to_owned(), case.level.clone(), case.case.point);
+        let counts = self.tallies.get(&key).cloned().unwrap_or_default();
+        let findings = Findings {
+            entry,
+            case: &case.case,
+            units,
+            threads,
+            load,
+            gain,
+            against_reference,
+            observations,
+            counts,
+        };
+        let samples = findings.samples(&case.level, round());
+        (findings.outcome(), samples)
+    }
+
+    /// Keeps raw samples beside the result.
+    fn keep(&self, samples: &[Sample]) {
+        if let Err(error) = self.run.keep(samples) {
+            fail(1, &error.to_string());
+        }
+    }
+
+    /// Chooses criterion's sample size and measuring time for a side that takes `pace` an
+    /// iteration, unless the user did.
+    fn plan(
+        &self,
+        group: &mut BenchmarkGroup<'_, WallTime>,
+        interleaver: &mut Interleaver,
+        pace: Duration,
+    ) {
+        let known = gain_in_one_process(interleaver.pairs());
+        let precise = known.as_ref().is_some_and(is_precise);
+        interleaver.pair_up(!precise);
+        let time = match known {
+            _ if self.flags.quick => QUICK.1,
+            _ if precise => SHORT_MEASUREMENT,
+            Some(gain) if gain.contains(1.0) => LONG_MEASUREMENT,
+            _ => MEASUREMENT,
+        };
+        let wall = if precise { pace } else { pace * 2 };
+        if self.flags.measurement_time.is_none() {
+            // Criterion takes ten samples of at least one iteration and warns if they do not fit.
+            group.measurement_time(time.max(wall * 13));
+        }
+        if self.flags.sample_size.is_none() {
+            let fitting = time.as_nanos() / wall.as_nanos().max(1) / 2;
+            group.sample_size(fitting.clamp(10, 30) as usize);
+        }
+        if self.flags.warm_up_time.is_none() {
+            group.warm_up_time(if self.flags.quick { QUICK.0 } else { WARM_UP });
+        }
+    }
+}

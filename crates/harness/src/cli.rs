@@ -1,0 +1,372 @@
+//! The `worthit` command: what it can do beside measuring, which is `cargo bench`.
+
+mod gate;
+#[cfg(feature = "history")]
+mod history;
+mod machine;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{ArgGroup, Parser, Subcommand};
+
+use crate::{
+    count_causes::{self, TallyError},
+    criterion_pages::CriterionPages,
+    gate::floors::FloorsError,
+    history::Line,
+    interrupt,
+    nearest::nearest_id,
+    readme, reference, report,
+    results::{ResultError, Run},
+    run::JoinError,
+    samples,
+};
+use worthit_pair::{
+    cases::Extent,
+    causes::{
+        self,
+        injected::{self, Injection},
+    },
+    contract,
+    family::{Entry, Family},
+    format,
+    pair::Count,
+    paths,
+};
+
+/// Is this optimization worth it? Pairs of naive and optimized implementations, measured here.
+#[derive(Debug, Parser)]
+#[command(
+    name = "worthit",
+    version,
+    after_help = "To measure: cargo bench. Its report: reports/index.html."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the pairs, by family.
+    List,
+    /// Show the review card of a pair.
+    Show {
+        /// Id of a pair, or the end of one: `queries/n_plus_one`, `n_plus_one`.
+        id: String,
+    },
+    /// Count the causes of pairs: what each side does in one iteration.
+    #[command(group = ArgGroup::new("extent").multiple(false))]
+    Causes {
+        /// Ids of pairs; all if there are none.
+        ids: Vec<String>,
+        /// Two ends and the middle of each sweep.
+        #[arg(long, group = "extent")]
+        quick: bool,
+        /// All usual points (so it is without a flag).
+        #[arg(long, group = "extent")]
+        default: bool,
+        /// The larger points too.
+        #[arg(long, group = "extent")]
+        deep: bool,
+        /// Seed of all inputs.
+        #[arg(long, default_value_t = 42)]
+        seed: u64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Everything that is counted at the far ends, as JSON: what the gate compares.
+        #[arg(long, group = "extent", hide = true)]
+        far_ends: bool,
+        /// One more of this in each iteration, for the gate's self-test.
+        #[arg(long, hide = true, requires = "far_ends")]
+        inject: Option<String>,
+    },
+    Machine(machine::MachineArguments),
+    Gate(gate::GateArguments),
+    /// Write floors at what the pairs do now: counts that hold everywhere, and gains of this machine. The gate
+    /// fails where one does not hold.
+    Floors(gate::FloorsArguments),
+    /// Make the pages from a result; without one from the latest run. Of two results the pages show
+    /// the second, and one page compares it with the first.
+    Report {
+        /// Results, as `cargo bench` names them.
+        #[arg(num_args = 0..=2)]
+        results: Vec<PathBuf>,
+        /// Folder of the pages.
+        #[arg(long, default_value = "reports")]
+        into: PathBuf,
+        /// A history, for a page of its trends.
+        #[cfg(feature = "history")]
+        #[arg(long, value_name = "FILE")]
+        history: Option<PathBuf>,
+    },
+    /// Runs over time: add results to a history, see its trends and where levels changed.
+    #[cfg(feature = "history")]
+    History(history::HistoryArguments),
+    /// Make a result the committed reference of its machine key, and write the Markdown files anew.
+    Reference {
+        /// A result of `cargo bench -- --rounds 5`.
+        result: PathBuf,
+        /// README.md; the references lie in reports/ beside it.
+        #[arg(long, default_value = "README.md")]
+        file: PathBuf,
+    },
+    /// Write the generated parts of README.md and reports/README.md anew.
+    Readme {
+        /// Only tell whether they are fresh.
+        #[arg(long)]
+        check: bool,
+        /// The file.
+        #[arg(long, default_value = "README.md")]
+        file: PathBuf,
+    },
+}
+
+/// What a command failed with.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("no pair is called `{asked}`{hint}; `worthit list` names all")]
+    UnknownPair { asked: String, hint: String },
+    #[error("there is no run in {} yet: run `cargo bench`, or name a result", _0.display())]
+    NoRun(PathBuf),
+    #[cfg(feature = "history")]
+    #[error("no history is named: say `--history FILE`, or set WORTHIT_HISTORY to the file")]
+    NoHistoryNamed,
+    #[cfg(feature = "history")]
+    #[error("the history {} has no reading of `{id}` yet: add a run that measured it with `--import RESULT`", path.display())]
+    NotInHistory { id: String, path: PathBuf },
+    #[cfg(feature = "history")]
+    #[error(transparent)]
+    History(#[from] crate::history::HistoryError),
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    #[error(transparent)]
+    Tally(#[from] TallyError),
+    #[error(transparent)]
+    NotCounting(#[from] causes::NotCounting),
+    #[error(transparent)]
+    Gate(#[from] gate::GateCommandError),
+    #[error(transparent)]
+    Floors(#[from] FloorsError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error("`{0}` cannot be injected")]
+    NotInjectable(String),
+    #[error(transparent)]
+    Readme(#[from] readme::ReadmeError),
+    #[error(transparent)]
+    Reference(#[from] reference::ReferenceError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs the command with the process's arguments over a catalogue: the `main` of a command, which
+/// should also say [`counting_binary!`](worthit_pair::counting_binary). `injections` are
+/// what its fixtures add to those of every command, for the gate's self-test.
+pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode {
+    let injections = injected::all(injections);
+    let arguments = Arguments::parse();
+    let done = interrupt::handle()
+        .map_err(CliError::from)
+        .and_then(|()| run(&arguments.command, catalogue, &injections));
+    paths::remove_own();
+    match done {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("worthit: {error}");
+            ExitCode::from(match error {
+                CliError::UnknownPair { .. } => 2,
+                CliError::Gate(error) => error.status(),
+                _ => 1,
+            })
+        }
+    }
+}
+
+fn run(
+    command: &Command,
+    catalogue: &[&'static Family],
+    injections: &[Injection],
+) -> Result<ExitCode, CliError> {
+    let done: Result<(), CliError> = match command {
+        Command::List => print(&readme::catalogue_table(catalogue, None)),
+        Command::Show { id } => print(&card(find(catalogue, id)?)),
+        Command::Causes { ids, far_ends: true, seed, inject, .. } => {
+            let injected = inject.as_deref().map(|name| injected(name, injections)).transpose()?;
+            let found = count_causes::far_ends(&chosen(catalogue, ids)?, *seed, injected)?;
+            print(&serde_json::to_string(&found).map_err(io::Error::other)?)
+        }
+        Command::Causes { ids, quick, deep, seed, json, .. } => {
+            let extent = match (quick, deep) {
+                (true, _) => Extent::Quick,
+                (_, true) => Extent::Deep,
+                _ => Extent::Default,
+            };
+            count(&chosen(catalogue, ids)?, extent, *seed, *json)
+        }
+        Command::Machine(arguments) => print(&machine::run(arguments)?),
+        Command::Floors(arguments) => print(&gate::floors(arguments, catalogue)?),
+        Command::Gate(arguments) => {
+            let (text, status) = gate::gate(arguments, injections)?;
+            print(&text)?;
+            return Ok(status);
+        }
+        #[cfg(feature = "history")]
+        Command::Report { results, into, history } => {
+            let lines = history.as_deref().map(history::all_lines).transpose()?;
+            report(catalogue, results, into, lines.as_deref())
+        }
+        #[cfg(not(feature = "history"))]
+        Command::Report { results, into } => report(catalogue, results, into, None),
+        #[cfg(feature = "history")]
+        Command::History(asked) => print(&history::run(asked, catalogue)?),
+        Command::Reference { result, file } => {
+            let kept = reference::keep(&Run::load(result)?, &file.with_file_name("reports"))?;
+            readme::update(file, catalogue)?;
+            print(&format!("{}\n", kept.display()))
+        }
+        Command::Readme { check: true, file } => Ok(readme::check(file, catalogue)?),
+        Command::Readme { check: false, file } => Ok(readme::update(file, catalogue)?),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn report(
+    catalogue: &[&'static Family],
+    results: &[PathBuf],
+    into: &Path,
+    trends: Option<&[Line]>,
+) -> Result<(), CliError> {
+    let path = match results.last() {
+        Some(path) => path.clone(),
+        None => latest_run(&paths::home().join("runs"))?,
+    };
+    let other = match results {
+        [other, _] => Some(Run::load(other)?),
+        _ => None,
+    };
+    let run = Run::load(&path)?;
+    let last = report::Last::here(&run.machine.key);
+    let page = report::write(&report::Material {
+        run: &run,
+        samples: &samples::load(&samples::path_of(&path))?,
+        other: other.as_ref(),
+        gate: (!last.is_empty()).then_some(&last),
+        trends,
+        families: catalogue,
+        criterion: Some(&CriterionPages::here()),
+        folder: into,
+    })?;
+    print(&format!("{} from {}\n", page.display(), path.display()))
+}
+
+/// Prints; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> Result<(), CliError> {
+    match io::Write::write_all(&mut io::stdout().lock(), text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, CliError> {
+    let entries = || catalogue.iter().flat_map(|family| family.pairs);
+    if let Some(entry) = entries().find(|entry| entry.id == asked || entry.name() == asked) {
+        return Ok(entry);
+    }
+    let hint = nearest_id(asked, catalogue);
+    let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+    Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
+}
+
+fn chosen(catalogue: &[&'static Family], ids: &[String]) -> Result<Vec<&'static Entry>, CliError> {
+    if ids.is_empty() {
+        return Ok(catalogue.iter().flat_map(|family| family.pairs).collect());
+    }
+    ids.iter().map(|id| find(catalogue, id)).collect()
+}
+
+fn injected(name: &str, injections: &[Injection]) -> Result<fn(), CliError> {
+    let known = injections.iter().find(|known| known.name == name);
+    known.map(|known| known.run).ok_or_else(|| CliError::NotInjectable(name.to_owned()))
+}
+
+fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<(), CliError> {
+    let tallies = count_causes::tally(entries, extent, seed)?;
+    if json {
+        return print(&serde_json::to_string(&tallies).map_err(io::Error::other)?);
+    }
+    let mut text = String::new();
+    for tally in &tallies {
+        let level =
+            if tally.level.is_empty() { String::new() } else { format!("/{}", tally.level) };
+        text += &format!("{}{level} at {}\n", tally.id, format::count(tally.point));
+        if tally.sides.is_empty() {
+            text += "    cannot run here; `cargo bench` says why\n";
+        }
+        for (role, counts) in &tally.sides {
+            let counts: Vec<String> =
+                counts.iter().map(|(id, count)| format!("{} {id}", format::count(count))).collect();
+            text += &format!("    {role:?}: {}\n", counts.join(", "));
+        }
+    }
+    print(&text)
+}
+
+/// The review card of a pair.
+fn card(entry: &Entry) -> String {
+    let review = &entry.review;
+    let claim = |count: &Count| match count {
+        Count::Exactly(_) => "exact",
+        Count::AtMost(_) => "at most a bound",
+        Count::AtLeast(_) => "at least a bound",
+    };
+    let causes: Vec<String> = entry
+        .causes
+        .iter()
+        .map(|found| {
+            let (naive, optimized) = (claim(&found.naive), claim(&found.optimized));
+            format!("{} (claims: naive {naive}, optimized {optimized})", found.cause.label)
+        })
+        .collect();
+    let lines = [
+        ("naive", entry.naive.summary.to_owned()),
+        ("optimized", entry.optimized.summary.to_owned()),
+        ("smell", review.smell.to_owned()),
+        ("remedy", review.remedy.to_owned()),
+        ("keep the naive side when", review.keep_naive_when.to_owned()),
+        ("costs", review.costs.to_owned()),
+        ("answers", entry.contract.unwrap_or(contract::EQUAL).to_owned()),
+        ("clippy lint", review.lint.unwrap_or("none").to_owned()),
+        ("sweep", format!("{} ({} per {})", entry.axis.name, entry.metric.heading(), entry.unit)),
+        ("causes", causes.join("; ")),
+        ("why", entry.explanation.to_owned()),
+    ];
+    let body: String =
+        lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();
+    format!("{}: {}\n{body}\nreproduce: cargo bench -- {}\n", entry.id, entry.title, entry.id)
+}
+
+/// The run that began last; their names sort by time.
+fn latest_run(folder: &Path) -> Result<PathBuf, CliError> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
+    let results =
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "json"));
+    results.max().ok_or_else(|| CliError::NoRun(folder.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

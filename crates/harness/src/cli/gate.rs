@@ -1,0 +1,283 @@
+//! `worthit gate`: its flags, and what it exits with.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use crate::{
+    count_causes,
+    gate::{
+        self, GateError, Settings,
+        floors::{self, Floors},
+        output::{self, Format},
+        self_test,
+        verdict::{GateReport, Tolerances, Verdict},
+    },
+    results::{ResultError, Run, write_atomically},
+};
+use worthit_pair::{
+    causes::injected::Injection,
+    family::{Entry, Family},
+};
+
+use super::CliError;
+#[cfg(feature = "history")]
+use crate::history::{History, HistoryError, Recorded};
+
+/// Exit status where a pair regressed.
+const REGRESSED: u8 = 1;
+/// Exit status where nothing could be judged.
+const NOT_JUDGED: u8 = 2;
+
+/// Compare the working tree with another revision, and fail if a pair has become worse.
+///
+/// Counts what both do, then times what the counts do not settle, base and head interleaved. Exit status:
+/// 0 fine (undecided is fine), 1 a pair regressed, 2 it could not be judged.
+#[derive(Debug, Args)]
+pub struct GateArguments {
+    /// Revision to compare with: a branch, a tag, a commit.
+    #[arg(long, value_name = "REV", required_unless_present = "self_test")]
+    against: Option<String>,
+    /// Test the gate itself on the working tree, on this machine: how often it alarms where nothing has changed,
+    /// what it catches of planted slowdowns and causes.
+    #[arg(long, conflicts_with = "against")]
+    self_test: bool,
+    /// Null runs of the self-test over all pairs, for each kind of null.
+    #[arg(long, default_value_t = 1, requires = "self_test")]
+    nulls: usize,
+    /// How often the self-test plants each size in each pair.
+    #[arg(long, default_value_t = 1, requires = "self_test")]
+    trials: usize,
+    /// Pairs to judge; all if there are none.
+    ids: Vec<String>,
+    /// Most time to spend on timing, after builds and counts.
+    #[arg(long, default_value = "5m", value_name = "DURATION")]
+    budget: Span,
+    /// Growth of time above which a regression is relevant.
+    #[arg(long, default_value = "3%", value_name = "PERCENT")]
+    relevant: Percent,
+    /// Growth of instructions that is tolerated, those of the allocator not counted.
+    #[arg(long, default_value = "0.5%", value_name = "PERCENT")]
+    tolerance: Percent,
+    /// Probability that a whole run without any change alarms, at most.
+    #[arg(long, default_value = "1%", value_name = "PERCENT")]
+    false_alarms: Percent,
+    /// Time all pairs, also those whose code and counts have not changed.
+    #[arg(long)]
+    no_skip: bool,
+    /// Floors that must hold, if the file is there; `worthit floors` writes it.
+    #[arg(long, value_name = "FILE", default_value = floors::FILE)]
+    floors: PathBuf,
+    /// Seed of all inputs.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// What is printed.
+    #[arg(long, value_enum, default_value = "terminal")]
+    format: Format,
+    /// Write another form to a file as well: `markdown=summary.md`. May be repeated.
+    #[arg(long, value_name = "FORMAT=FILE")]
+    output: Vec<Output>,
+    /// Add what is counted of the head to a history.
+    #[cfg(feature = "history")]
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// What cargo is told when it builds: `-- --features x`.
+    #[arg(last = true)]
+    cargo_arguments: Vec<String>,
+}
+
+/// A form of output and its file.
+#[derive(Clone, Debug)]
+struct Output {
+    format: Format,
+    path: PathBuf,
+}
+
+impl FromStr for Output {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Output, String> {
+        let (format, path) = text.split_once('=').ok_or("it should be FORMAT=FILE")?;
+        Ok(Output { format: clap::ValueEnum::from_str(format, true)?, path: PathBuf::from(path) })
+    }
+}
+
+/// A share: `3%`, `0.5 %`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Percent(f64);
+
+impl FromStr for Percent {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Percent, String> {
+        let number = text.strip_suffix('%').ok_or("it should be a percentage: 3%")?.trim();
+        match number.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Percent(percent / 100.0)),
+            _ => Err("it should be a percentage from 0% to 100%".to_owned()),
+        }
+    }
+}
+
+/// A duration: `90s`, `5m`, `5m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Span(Duration);
+
+impl FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Span, String> {
+        let span: jiff::SignedDuration =
+            text.parse().map_err(|error| format!("{error}; say 90s or 5m"))?;
+        Duration::try_from(span).map(Span).map_err(|error| error.to_string())
+    }
+}
+
+/// Runs the gate; returns what to print and what to exit with.
+///
+/// # Errors
+/// If it cannot judge, or an output cannot be written.
+pub fn gate(
+    arguments: &GateArguments,
+    injections: &[Injection],
+) -> Result<(String, ExitCode), GateCommandError> {
+    let start = Instant::now();
+    let settings = Settings {
+        against: arguments.against.clone().unwrap_or_default(),
+        ids: arguments.ids.clone(),
+        budget: arguments.budget.0,
+        relevant: arguments.relevant.0,
+        false_alarms: arguments.false_alarms.0,
+        tolerances: Tolerances { instructions: arguments.tolerance.0, ..Tolerances::default() },
+        skip: !arguments.no_skip,
+        seed: arguments.seed,
+        floors: Floors::load(&arguments.floors).map_err(GateError::Floors)?,
+        cargo_arguments: arguments.cargo_arguments.clone(),
+    };
+    let progress = &mut |what: &str| {
+        eprintln!("worthit gate [{} s] {what}", start.elapsed().as_secs());
+    };
+    if arguments.self_test {
+        let extent = self_test::Extent { nulls: arguments.nulls, trials: arguments.trials };
+        let found = self_test::run(&settings, extent, injections, progress)?;
+        return Ok((output::self_test::text(&found), ExitCode::SUCCESS));
+    }
+    let failed = |path: &Path, error| ResultError::Write { path: path.to_owned(), error };
+    for Output { path, .. } in &arguments.output {
+        require_writable(path).map_err(|error| failed(path, error))?;
+    }
+    #[cfg(feature = "history")]
+    let history = arguments.history.as_deref().map(History::open).transpose()?;
+    let report = gate::run(&settings, progress)?;
+    gate::keep(&report);
+    for Output { format, path } in &arguments.output {
+        let written = write_atomically(path, format.write(&report).as_bytes());
+        written.map_err(|error| failed(path, error))?;
+    }
+    #[cfg(feature = "history")]
+    if let Some(mut history) = history {
+        history.append(&Recorded::of_gate(&report))?;
+    }
+    Ok((arguments.format.write(&report), status(&report)))
+}
+
+/// Tells early what would else be told after minutes, with nothing to show for them.
+fn require_writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder).map(drop)
+}
+
+fn status(report: &GateReport) -> ExitCode {
+    match report.verdict() {
+        Verdict::Regressed => ExitCode::from(REGRESSED),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Why the gate has no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum GateCommandError {
+    /// It cannot judge.
+    #[error("the gate cannot judge: {0}")]
+    Gate(#[from] GateError),
+    /// An output cannot be written.
+    #[error(transparent)]
+    Output(#[from] ResultError),
+    /// The history cannot be used.
+    #[cfg(feature = "history")]
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+impl GateCommandError {
+    /// What to exit with.
+    pub fn status(&self) -> u8 {
+        NOT_JUDGED
+    }
+}
+
+/// What `worthit floors` is asked for.
+#[derive(Debug, Args)]
+pub struct FloorsArguments {
+    /// A result of this machine: its gains at the far ends become floors too.
+    #[arg(long, value_name = "RESULT")]
+    gains: Option<PathBuf>,
+    /// How far below its measured interval the floor of a gain lies.
+    #[arg(long, default_value = "10%", value_name = "PERCENT")]
+    margin: Percent,
+    /// Seed of all inputs.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// The file.
+    #[arg(long, value_name = "FILE", default_value = floors::FILE)]
+    file: PathBuf,
+}
+
+/// Counts the far ends of all pairs and writes floors at what they do; returns what to print.
+///
+/// # Errors
+/// If the file is broken or cannot be written, or causes cannot be counted.
+pub(super) fn floors(
+    arguments: &FloorsArguments,
+    catalogue: &[&'static Family],
+) -> Result<String, CliError> {
+    let known = Floors::load(&arguments.file)?;
+    let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
+    let cases = entries.iter().filter_map(|entry| gate::worker::gate_case(entry, arguments.seed));
+    let cases: Vec<_> = cases.collect();
+    let found = count_causes::far_ends(&entries, arguments.seed, None)?;
+    let mut floors = Floors::of_counts(known, &cases, &found);
+    if let Some(result) = &arguments.gains {
+        floors.set_gains(&Run::load(result)?, &cases, arguments.margin.0);
+    }
+    floors.save(&arguments.file)?;
+    let (counts, gains) = (floors.count.len(), floors.gain.len());
+    Ok(format!("{}: floors of {counts} counts and {gains} gains\n", arguments.file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_and_durations() {
+        assert_eq!("3%".parse(), Ok(Percent(0.03)));
+        assert_eq!("0.5 %".parse(), Ok(Percent(0.005)));
+        assert!("3".parse::<Percent>().is_err());
+        assert!("-1%".parse::<Percent>().is_err());
+        assert!("NaN%".parse::<Percent>().is_err());
+        assert_eq!("5m".parse(), Ok(Span(Duration::from_secs(300))));
+        assert_eq!("1m 30s".parse(), Ok(Span(Duration::from_secs(90))));
+        assert!("5".parse::<Span>().unwrap_err().contains("90s or 5m"));
+        assert!("-5m".parse::<Span>().is_err());
+        assert!("html=x".parse::<Output>().is_err());
+        assert!("markdown".parse::<Output>().is_err());
+    }
+}

@@ -1,0 +1,257 @@
+//! `worthit history`: runs into a history, and its trends out of it.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::{CliError, find};
+use crate::{
+    history::{ChangePoint, GAIN, History, HistoryError, Line, Origin, Reading, Recorded},
+    nearest::nearest,
+    results::{ResultError, Run},
+};
+use worthit_pair::{family::Family, format};
+
+/// Width of a table that goes to no terminal.
+const WIDTH: u16 = 140;
+
+/// What `worthit history` is asked for.
+#[derive(Debug, clap::Args)]
+pub(super) struct HistoryArguments {
+    /// Id of a pair, or the end of one, to see its lines run by run; without one all pairs in short.
+    pair: Option<String>,
+    /// The file of the history; the first import makes it.
+    #[arg(long, value_name = "FILE", env = "WORTHIT_HISTORY")]
+    history: Option<PathBuf>,
+    /// Results to add, as `cargo bench` names them; a run that is there already is replaced.
+    #[arg(long, value_name = "RESULT", num_args = 1..)]
+    import: Vec<PathBuf>,
+    /// Write all readings as CSV.
+    #[arg(long, value_name = "FILE")]
+    export_csv: Option<PathBuf>,
+}
+
+/// Does what is asked for, and returns what is to be printed.
+pub(super) fn run(
+    asked: &HistoryArguments,
+    catalogue: &[&'static Family],
+) -> Result<String, CliError> {
+    let path = asked.history.as_deref().ok_or(CliError::NoHistoryNamed)?;
+    // All are read first: one that is broken leaves the history as it is.
+    let runs: Vec<Run> =
+        asked.import.iter().map(|path| Run::load(path)).collect::<Result<_, ResultError>>()?;
+    let mut history =
+        if runs.is_empty() { History::open_existing(path)? } else { History::open(path)? };
+    let mut text = String::new();
+    for (run, from) in runs.iter().zip(&asked.import) {
+        let recorded = Recorded::of(run);
+        history.append(&recorded)?;
+        let readings = format::count(recorded.readings.len() as u64);
+        text += &format!("added {} from {}: {readings} readings\n", run.key, from.display());
+    }
+    if let Some(file) = &asked.export_csv {
+        let failed = |error: io::Error| ResultError::Write { path: file.clone(), error };
+        match history.export_csv(File::create(file).map_err(failed)?) {
+            Err(HistoryError::Export(error)) => {
+                // As it is, so that a full disk is told as such.
+                let error = match error.into_kind() {
+                    csv::ErrorKind::Io(error) => error,
+                    kind => io::Error::other(format!("{kind:?}")),
+                };
+                return Err(failed(error).into());
+            }
+            exported => exported?,
+        }
+        text += &format!("{}\n", file.display());
+    }
+    match &asked.pair {
+        Some(pair) => {
+            let id = id_of(&history, path, pair, catalogue)?;
+            text += &lines_of(&history.trend(&id)?);
+        }
+        None if text.is_empty() => text += &overview(&history)?,
+        None => {}
+    }
+    Ok(text)
+}
+
+/// The lines of all pairs of the history in `path`, for the page of trends.
+pub(super) fn all_lines(path: &Path) -> Result<Vec<Line>, CliError> {
+    let history = History::open_existing(path)?;
+    let mut lines = Vec::new();
+    for pair in history.pairs()? {
+        lines.extend(history.trend(&pair)?);
+    }
+    Ok(lines)
+}
+
+/// The id of a pair of the history; of the catalogue, it must have a reading to be shown.
+fn id_of(
+    history: &History,
+    path: &Path,
+    asked: &str,
+    catalogue: &[&'static Family],
+) -> Result<String, CliError> {
+    let ids = history.pairs()?;
+    let is_asked =
+        |id: &&String| *id == asked || id.split_once('/').is_some_and(|id| id.1 == asked);
+    if let Some(id) = ids.iter().find(is_asked) {
+        return Ok(id.clone());
+    }
+    if let Ok(entry) = find(catalogue, asked) {
+        return Err(CliError::NotInHistory { id: entry.id.to_owned(), path: path.to_owned() });
+    }
+    let known = catalogue.iter().flat_map(|family| family.pairs).map(|entry| entry.id);
+    let hint = nearest(asked, known.chain(ids.iter().map(String::as_str)));
+    let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+    Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(WIDTH);
+    }
+    table.set_header(header);
+    table
+}
+
+/// Each sweep on each machine key: how many runs, the gain of the latest at the far end, the last
+/// change of a gain or a count.
+fn overview(history: &History) -> Result<String, CliError> {
+    let mut table = table(["pair", "machine key", "runs", "latest gain", "last change"]);
+    for pair in history.pairs()? {
+        let lines = history.trend(&pair)?;
+        for sweep in lines.chunk_by(|a, b| a.place.level == b.place.level) {
+            let machines: BTreeSet<&str> =
+                sweep.iter().map(|line| line.machine_key.as_str()).collect();
+            for machine in machines {
+                let lines: Vec<&Line> =
+                    sweep.iter().filter(|line| line.machine_key == machine).collect();
+                table.add_row(row(&pair, machine, &lines));
+            }
+        }
+    }
+    if table.is_empty() {
+        return Ok("no pair has a reading in this history yet\n".to_owned());
+    }
+    Ok(format!("{table}\n"))
+}
+
+fn row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
+    let level = lines.first().map_or("", |line| line.place.level.as_str());
+    let runs: BTreeSet<&str> = lines
+        .iter()
+        .flat_map(|line| &line.readings)
+        .map(|(origin, _)| origin.key.as_str())
+        .collect();
+    let is_gain = |line: &&&Line| line.place.quantity == GAIN && line.place.side == "naive";
+    let far = lines.iter().rev().find(is_gain);
+    let latest = far.and_then(|line| Some((line, line.readings.last()?)));
+    let latest = latest.map_or(format::NONE.to_owned(), |(line, (_, reading))| {
+        format!("{}: {}", format::count(line.place.point), written(line, reading))
+    });
+    let changes = lines
+        .iter()
+        .filter(|line| line.place.quantity == GAIN || line.place.is_counted())
+        .flat_map(|line| line.changes().into_iter().map(move |change| (line, change)));
+    let last = changes.max_by_key(|(line, change)| line.readings[change.at].0.started);
+    let last = last.map_or(format::NONE.to_owned(), |(line, change)| {
+        let origin = &line.readings[change.at].0;
+        let (date, point) = (origin.date(), format::count(line.place.point));
+        let what = name(line);
+        format!("{date}, {}: {what} at {point}: {}", origin.revision(), levels(line, &change))
+    });
+    let pair = if level.is_empty() { pair.to_owned() } else { format!("{pair}\n  {level}") };
+    [pair, machine.to_owned(), format::count(runs.len() as u64), latest, last]
+}
+
+/// `gain`, `time_ns optimized`
+fn name(line: &Line) -> String {
+    match (line.place.quantity.as_str(), line.place.side.as_str()) {
+        (GAIN, "naive") => GAIN.to_owned(),
+        (quantity, side) => format!("{quantity} {side}"),
+    }
+}
+
+fn levels(line: &Line, change: &ChangePoint) -> String {
+    format!("{} → {}", line.place.written(change.before), line.place.written(change.after))
+}
+
+/// `11.3× (11.1…11.4) [marked]`; of what is exact only the value.
+fn written(line: &Line, reading: &Reading) -> String {
+    let value = line.place.written(reading.value);
+    let mark = if reading.mark.is_some() { " [marked]" } else { "" };
+    if line.place.quantity == GAIN {
+        let (low, high) = (format::significant(reading.low), format::significant(reading.high));
+        return format!("{value} ({low}…{high}){mark}");
+    }
+    format!("{value}{mark}")
+}
+
+/// The lines of one pair, a table a case and machine key, a row a run.
+fn lines_of(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for case in
+        lines.chunk_by(|a, b| (&a.place.level, a.place.point) == (&b.place.level, b.place.point))
+    {
+        let machines: BTreeSet<&str> = case.iter().map(|line| line.machine_key.as_str()).collect();
+        for machine in machines {
+            let lines: Vec<&Line> =
+                case.iter().filter(|line| line.machine_key == machine).collect();
+            let place = &lines[0].place;
+            let level =
+                if place.level.is_empty() { String::new() } else { format!("/{}", place.level) };
+            let point = format::count(place.point);
+            text +=
+                &format!("{}{level} at {point} on {machine}\n{}\n", place.pair, runs_of(&lines));
+        }
+    }
+    text
+}
+
+/// The runs of some lines; a count that never changed is said once.
+fn runs_of(lines: &[&Line]) -> String {
+    let is_constant = |line: &&Line| {
+        line.readings.iter().all(|(_, found)| found.value == line.readings[0].1.value)
+    };
+    let (constant, shown): (Vec<&Line>, Vec<&Line>) =
+        lines.iter().partition(|line| line.place.is_counted() && is_constant(line));
+    let changes: Vec<Vec<ChangePoint>> = shown.iter().map(|line| line.changes()).collect();
+    let mut runs: Vec<&Origin> =
+        lines.iter().flat_map(|line| &line.readings).map(|(origin, _)| &**origin).collect();
+    runs.sort_by(|a, b| (a.started, &a.key).cmp(&(b.started, &b.key)));
+    runs.dedup_by(|a, b| a.key == b.key);
+    let mut table = table(["began (UTC)", "revision"]);
+    let names = shown.iter().map(|line| name(line));
+    table.set_header(["began (UTC)", "revision"].map(str::to_owned).into_iter().chain(names));
+    for run in runs {
+        let mut cells = vec![run.date(), run.revision()];
+        for (line, changes) in shown.iter().zip(&changes) {
+            let at = line.readings.iter().position(|(origin, _)| origin.key == run.key);
+            cells.push(at.map_or(format::NONE.to_owned(), |at| {
+                let change = changes.iter().find(|change| change.at == at);
+                let change = change.map(|change| format!("\n◆ level {}", levels(line, change)));
+                written(line, &line.readings[at].1) + &change.unwrap_or_default()
+            }));
+        }
+        table.add_row(cells);
+    }
+    let constant: Vec<String> = constant
+        .iter()
+        .map(|line| format!("{} {}", line.place.written(line.readings[0].1.value), name(line)))
+        .collect();
+    let constant = if constant.is_empty() {
+        String::new()
+    } else {
+        format!("in all runs: {}\n", constant.join(", "))
+    };
+    format!("{table}\n{constant}")
+}

@@ -1,0 +1,95 @@
+//! Where criterion keeps its own pages: the only file that knows the layout of `target/criterion`, which
+//! criterion does not document.
+
+use std::path::{Path, PathBuf, absolute};
+
+use worthit_pair::paths;
+
+/// Longest name of a folder that criterion makes, in bytes.
+const LONGEST: usize = 64;
+
+/// Criterion's pages of this checkout.
+#[derive(Clone, Debug)]
+pub struct CriterionPages {
+    home: PathBuf,
+}
+
+impl CriterionPages {
+    /// Those in `$CRITERION_HOME`, else in `criterion/` in cargo's target folder.
+    pub fn here() -> CriterionPages {
+        let home = std::env::var_os("CRITERION_HOME")
+            .map_or_else(|| paths::target().join("criterion"), PathBuf::from);
+        CriterionPages { home }
+    }
+
+    /// Those in a folder.
+    pub fn in_folder(home: &Path) -> CriterionPages {
+        CriterionPages { home: home.to_owned() }
+    }
+
+    /// Address of the page over all benchmarks as seen from a file in `folder`; `None` if criterion
+    /// has not made it.
+    pub fn index(&self, folder: &Path) -> Option<String> {
+        self.address("", folder)
+    }
+
+    /// Address of the page of a benchmark group (`queries/n_plus_one/loopback`).
+    pub fn of_group(&self, group: &str, folder: &Path) -> Option<String> {
+        self.address(&folder_name(group), folder)
+    }
+
+    fn address(&self, name: &str, folder: &Path) -> Option<String> {
+        let page = absolute(self.home.join(name).join("report/index.html")).ok()?;
+        // The folder of a page may not be there yet.
+        let folder = absolute(folder).ok()?;
+        page.is_file().then_some(())?;
+        // Up to the folder that holds both, then down.
+        let shared = folder.ancestors().find(|above| page.starts_with(above))?;
+        let ups = folder.strip_prefix(shared).ok()?.components().count();
+        let down = page.strip_prefix(shared).ok()?.to_str()?;
+        Some("../".repeat(ups) + &escaped(down))
+    }
+}
+
+/// A path as an address: only what has a meaning in addresses is escaped.
+fn escaped(path: &str) -> String {
+    path.replace('%', "%25").replace('#', "%23").replace('?', "%3F")
+}
+
+/// The folder of a group: what file systems forbid becomes `_`, and it is cut.
+fn folder_name(group: &str) -> String {
+    let forbidden = ['?', '"', '/', '\\', '*', '<', '>', ':', '|', '^'];
+    let mut name = group.replace(forbidden, "_");
+    let end = (0..=LONGEST.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    name.truncate(end.unwrap_or(0));
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn groups_lie_in_folders_of_safe_names() {
+        assert_eq!(folder_name("queries/n_plus_one/rtt=1ms"), "queries_n_plus_one_rtt=1ms");
+        assert_eq!(folder_name(&"é".repeat(40)).len(), 64);
+    }
+
+    #[test]
+    fn pages_that_are_there_have_an_address_and_others_none() {
+        let root = tempfile::tempdir().unwrap();
+        let pages = CriterionPages::in_folder(&root.path().join("target/criterion"));
+        let site = root.path().join("reports/pairs/f");
+        let made = root.path().join("target/criterion/f_p_50%-zipf/report");
+        assert_eq!(pages.of_group("f/p/50%-zipf", &site), None);
+        fs::create_dir_all(&made).unwrap();
+        fs::write(made.join("index.html"), "").unwrap();
+        assert_eq!(
+            pages.of_group("f/p/50%-zipf", &site).unwrap(),
+            "../../../target/criterion/f_p_50%25-zipf/report/index.html"
+        );
+        assert_eq!(pages.index(&site), None);
+    }
+}

@@ -1,0 +1,368 @@
+//! Floors: what must hold whatever the base was, in a file that is committed and reviewed like code.
+//!
+//! A floor on a count holds everywhere. A floor on a gain names its machine key and is judged only
+//! there.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    counts::{BuildCounts, CaseCounts},
+    protocol::{CaseKey, GateCase},
+    verdict::Breach,
+};
+use crate::{
+    count_causes::FarEnd,
+    results::{ResultError, Run, write_atomically},
+    statistics::Interval,
+};
+use worthit_pair::{format, trial::Role};
+
+/// Name of the file, beside `Cargo.toml`.
+pub const FILE: &str = "floors.toml";
+/// Version of the file.
+const VERSION: u64 = 1;
+const HEAD: &str = "\
+# Floors of the gate: what must hold whatever a change is compared with. Written by `worthit floors`;
+# review a change of this file as you review code.
+
+";
+
+/// The file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floors {
+    /// Version of the file.
+    pub version: u64,
+    /// Floors on counts.
+    #[serde(default)]
+    pub count: Vec<CountFloor>,
+    /// Floors on gains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gain: Vec<GainFloor>,
+}
+
+/// The optimized side does no more of something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountFloor {
+    /// Id of the pair.
+    pub pair: String,
+    /// Value of the parameter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+    /// Seed of the input.
+    pub seed: u64,
+    /// Id of the cause.
+    pub cause: String,
+    /// The most that one iteration may do.
+    pub at_most: u64,
+}
+
+/// The gain is at least so much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GainFloor {
+    /// Machine key.
+    pub machine: String,
+    /// Id of the pair.
+    pub pair: String,
+    /// Value of the parameter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+    /// Seed of the input.
+    pub seed: u64,
+    /// The least gain.
+    pub at_least: f64,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FloorsError {
+    /// It cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{} is broken: {problem}Mend it, or write it anew: worthit floors", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] ResultError),
+}
+
+impl Floors {
+    /// Reads the file; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or is broken.
+    pub fn load(path: &Path) -> Result<Option<Floors>, FloorsError> {
+        match fs::read(path) {
+            Ok(bytes) => Floors::parse(&bytes, path).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FloorsError::Read { path: path.to_owned(), error }),
+        }
+    }
+
+    /// Reads the bytes of `path`.
+    ///
+    /// # Errors
+    /// If they are no floors.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Floors, FloorsError> {
+        let broken = |problem: String| FloorsError::Broken { path: path.to_owned(), problem };
+        let floors: Floors = toml::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        if floors.version != VERSION {
+            return Err(broken(format!(
+                "it has version {}, this worthit reads version {VERSION}. ",
+                floors.version
+            )));
+        }
+        match floors.gain.iter().find(|gain| !(gain.at_least > 0.0 && gain.at_least.is_finite())) {
+            Some(gain) => {
+                Err(broken(format!("gain of {}: {} is no gain. ", gain.pair, gain.at_least)))
+            }
+            None => Ok(floors),
+        }
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), FloorsError> {
+        let text = HEAD.to_owned() + &toml::to_string(self).unwrap_or_default();
+        let write = |error| ResultError::Write { path: path.to_owned(), error };
+        Ok(write_atomically(path, text.as_bytes()).map_err(write)?)
+    }
+
+    /// Floors at the present counts, of causes that the pairs name; the gains of `known` stay.
+    pub fn of_counts(known: Option<Floors>, cases: &[GateCase], found: &[FarEnd]) -> Floors {
+        let count = cases.iter().flat_map(|case| {
+            let end = found.iter().find(|end| end.id == case.key.id);
+            let optimized =
+                end.and_then(|end| end.sides.iter().find(|(r, _)| *r == Role::Optimized));
+            case.causes.iter().filter_map(move |cause| {
+                let CaseKey { id, level, point, seed } = case.key.clone();
+                let at_most = optimized?.1.get_by_id(cause)?;
+                Some(CountFloor { pair: id, level, point, seed, cause: cause.clone(), at_most })
+            })
+        });
+        let gain = known.map(|floors| floors.gain).unwrap_or_default();
+        Floors { version: VERSION, count: count.collect(), gain }
+    }
+
+    /// Sets floors on the gains of a run at the pairs' far ends: the lower end of the interval less
+    /// `margin`. Those of other machines stay.
+    pub fn set_gains(&mut self, run: &Run, cases: &[GateCase], margin: f64) {
+        self.gain.retain(|gain| gain.machine != run.machine.key);
+        for case in cases {
+            let sweeps = run.pairs.get(&case.key.id).map(|pair| &pair.sweeps);
+            let sweep = sweeps.and_then(|of| of.iter().find(|s| s.level == case.key.level));
+            let at = sweep.and_then(|sweep| sweep.cases.iter().find(|c| c.point == case.key.point));
+            let measured = at.and_then(|at| at.measured()).filter(|found| found.mark.is_none());
+            let Some(measured) = measured.filter(|_| run.seed == case.key.seed) else { continue };
+            let CaseKey { id, level, point, seed } = case.key.clone();
+            self.gain.push(GainFloor {
+                machine: run.machine.key.clone(),
+                pair: id,
+                level,
+                point,
+                seed,
+                at_least: two_digits(measured.gain.low * (1.0 - margin)),
+            });
+        }
+    }
+
+    /// Counts of a case that exceed their floors, and floors that are of another case.
+    pub fn judge_counts(&self, case: &CaseKey, counts: &CaseCounts) -> (Vec<Breach>, Vec<String>) {
+        let (mut breaches, mut notes) = (Vec::new(), Vec::new());
+        for floor in self.count.iter().filter(|floor| floor.pair == case.id) {
+            let of = (floor.level.as_str(), floor.point, floor.seed);
+            if of != (case.level.as_str(), case.point, case.seed) {
+                let CountFloor { pair, point, .. } = floor;
+                notes.push(format!(
+                    "the floors of {pair} are of {}, which is not the far end now; write them anew: worthit floors",
+                    format::count(*point)
+                ));
+                continue;
+            }
+            let counted = counts.get(&(Role::Optimized, floor.cause.clone()));
+            if let Some(counted) = counted.filter(|counted| counted.least > floor.at_most) {
+                breaches.push(Breach {
+                    what: format!(
+                        "floor: at most {} {}, but {}",
+                        format::count(floor.at_most),
+                        floor.cause.replace('_', " "),
+                        format::count(counted.least)
+                    ),
+                });
+            }
+        }
+        notes.dedup();
+        (breaches, notes)
+    }
+
+    /// Floors on gains of this machine whose case is the far end of a pair.
+    pub fn gains_here<'a>(
+        &'a self,
+        machine: &'a str,
+        case: &'a CaseKey,
+    ) -> impl Iterator<Item = &'a GainFloor> {
+        self.gain.iter().filter(move |floor| {
+            floor.machine == machine
+                && floor.pair == case.id
+                && floor.level == case.level
+                && floor.point == case.point
+                && floor.seed == case.seed
+        })
+    }
+}
+
+impl GainFloor {
+    /// Whether a gain lies below the floor, with the whole of its interval.
+    pub fn judge(&self, gain: &Interval) -> Option<Breach> {
+        (gain.high < self.at_least).then(|| Breach {
+            what: format!(
+                "floor: a gain of at least {}, but {}",
+                format::times(self.at_least),
+                gain.as_gain()
+            ),
+        })
+    }
+}
+
+/// Two significant digits, rounded down.
+fn two_digits(value: f64) -> f64 {
+    let unit = 10_f64.powi(value.log10().floor() as i32 - 1);
+    let cut = (value / unit).floor() * unit;
+    format!("{cut:.6}").parse().unwrap_or(cut)
+}
+
+/// Counts of the head that exceed floors, by pair; and what is to be noted.
+pub fn judge(
+    floors: &Floors,
+    cases: &[GateCase],
+    counts: &BuildCounts,
+) -> (Vec<(String, Breach)>, Vec<String>) {
+    let (mut breaches, mut notes) = (Vec::new(), Vec::new());
+    for case in cases {
+        let Some(found) = counts.by_pair.get(&case.key.id) else { continue };
+        let (of_case, said) = floors.judge_counts(&case.key, found);
+        breaches.extend(of_case.into_iter().map(|breach| (case.key.id.clone(), breach)));
+        notes.extend(said);
+    }
+    (breaches, notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::verdict::{Counted, tests::case},
+        *,
+    };
+    use worthit_pair::causes::{Cause, Counts};
+
+    fn counted(statements: u64) -> CaseCounts {
+        let key = (Role::Optimized, "statements".to_owned());
+        CaseCounts::from([(key, Counted::once(statements))])
+    }
+
+    fn floors() -> Floors {
+        let mut counts = Counts::default();
+        counts.set(Cause::new("statements", "statements"), 3);
+        counts.set(Cause::new("allocations", "allocations"), 9);
+        let sides = vec![(Role::Optimized, counts)];
+        let end = FarEnd { id: "a/b".to_owned(), sides, threads: 1, answer: None, problem: None };
+        Floors::of_counts(None, &[case("a/b", &["statements"])], &[end])
+    }
+
+    #[test]
+    fn floors_are_written_of_named_causes_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        assert_eq!(Floors::load(&path).unwrap(), None);
+        let mut floors = floors();
+        assert_eq!((floors.count.len(), floors.count[0].at_most), (1, 3));
+        floors.gain.push(GainFloor {
+            machine: "some-cpu".to_owned(),
+            pair: "a/b".to_owned(),
+            level: "zipf".to_owned(),
+            point: 100,
+            seed: 42,
+            at_least: 1.5,
+        });
+        floors.save(&path).unwrap();
+        assert_eq!(Floors::load(&path).unwrap(), Some(floors));
+        assert!(fs::read_to_string(&path).unwrap().starts_with("# Floors of the gate"));
+    }
+
+    #[test]
+    fn a_count_above_its_floor_is_a_breach() {
+        let floors = floors();
+        let key = case("a/b", &[]).key;
+        assert_eq!(floors.judge_counts(&key, &counted(3)), (vec![], vec![]));
+        let (breaches, _) = floors.judge_counts(&key, &counted(4));
+        assert_eq!(breaches[0].what, "floor: at most 3 statements, but 4");
+        let other = CaseKey { point: 200, ..key };
+        let (breaches, notes) = floors.judge_counts(&other, &counted(4));
+        assert!(breaches.is_empty() && notes[0].contains("not the far end now"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_gain_below_its_floor_is_a_breach_if_all_of_its_interval_is() {
+        let floor = GainFloor {
+            machine: "here".to_owned(),
+            pair: "a/b".to_owned(),
+            level: String::new(),
+            point: 100,
+            seed: 42,
+            at_least: 2.0,
+        };
+        let gain = |high| Interval { low: 1.0, estimate: 1.5, high };
+        assert_eq!(floor.judge(&gain(2.0)), None);
+        assert!(floor.judge(&gain(1.9)).is_some());
+        let floors = Floors { version: VERSION, count: vec![], gain: vec![floor] };
+        let key = case("a/b", &[]).key;
+        assert_eq!(floors.gains_here("here", &key).count(), 1);
+        assert_eq!(floors.gains_here("elsewhere", &key).count(), 0);
+    }
+
+    #[test]
+    fn a_broken_file_is_named_with_the_place() {
+        let parse = |text: &str| {
+            Floors::parse(text.as_bytes(), Path::new("floors.toml")).unwrap_err().to_string()
+        };
+        let message = parse("version = 1\n[[count]]\npair = 7\n");
+        assert!(
+            message.contains("floors.toml is broken") && message.contains("line 3"),
+            "{message}"
+        );
+        assert!(parse("version = 2\n").contains("version 2"));
+        assert!(parse("version = 1\nfloor = 3\n").contains("unknown field"));
+        let gain =
+            "version = 1\n[[gain]]\nmachine='x'\npair='a/b'\npoint=1\nseed=1\nat_least=-1.0\n";
+        assert!(parse(gain).contains("-1 is no gain"), "{}", parse(gain));
+    }
+
+    #[test]
+    fn floors_have_two_digits_rounded_down() {
+        assert_eq!([312.9, 1.999, 0.0456].map(two_digits), [310.0, 1.9, 0.045]);
+    }
+}

@@ -1,0 +1,169 @@
+//! Which pair of the head is which of the base, and whether the two can be compared. Pure functions.
+
+use std::collections::BTreeMap;
+
+use super::protocol::GateCase;
+
+/// A pair in one or both builds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matched {
+    /// As the base knows it.
+    pub base: Option<GateCase>,
+    /// As the head knows it.
+    pub head: Option<GateCase>,
+}
+
+impl Matched {
+    /// Why the two cannot be compared, if both are there and cannot.
+    pub fn difference(&self) -> Option<String> {
+        let (base, head) = (self.base.as_ref()?, self.head.as_ref()?);
+        let differs = |what: &str, base: &dyn std::fmt::Display, head: &dyn std::fmt::Display| {
+            let (base, head) = (base.to_string(), head.to_string());
+            (base != head).then(|| format!("its {what} was `{base}` and is `{head}`"))
+        };
+        let (old, new) = (&base.key, &head.key);
+        differs("axis", &base.axis, &head.axis)
+            .or_else(|| differs("unit of the axis", &base.axis_unit, &head.axis_unit))
+            .or_else(|| differs("far end", &old.point, &new.point))
+            .or_else(|| differs("level", &old.level, &new.level))
+            .or_else(|| differs("seed", &old.seed, &new.seed))
+            .or_else(|| differs("unit of work", &base.unit, &head.unit))
+            .or_else(|| (base.metric != head.metric).then(|| "its metric has changed".to_owned()))
+    }
+
+    /// What the base calls it, if otherwise.
+    pub fn renamed_from(&self) -> Option<&str> {
+        let (base, head) = (self.base.as_ref()?, self.head.as_ref()?);
+        (base.key.id != head.key.id).then_some(base.key.id.as_str())
+    }
+}
+
+/// Matches pairs by id; those that are left over by their title, where that is unique: they were
+/// renamed. In the order of the head, then what only the base has.
+pub fn matched(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
+    let mut left: BTreeMap<&str, &GateCase> =
+        base.iter().map(|case| (case.key.id.as_str(), case)).collect();
+    let by_id: Vec<(Option<&GateCase>, &GateCase)> =
+        head.iter().map(|case| (left.remove(case.key.id.as_str()), case)).collect();
+    let title_is_unique = |title: &str| {
+        let only_once = |cases: &[GateCase]| cases.iter().filter(|c| c.title == title).count() == 1;
+        only_once(base) && only_once(head)
+    };
+    let mut found: Vec<Matched> = by_id
+        .into_iter()
+        .map(|(known, case)| {
+            let renamed = || {
+                let same = left.values().find(|other| other.title == case.title)?;
+                let id = title_is_unique(&case.title).then(|| same.key.id.clone())?;
+                left.remove(id.as_str())
+            };
+            let base = known.or_else(renamed).cloned();
+            Matched { base, head: Some(case.clone()) }
+        })
+        .collect();
+    let gone = base.iter().filter(|case| left.contains_key(case.key.id.as_str()));
+    found.extend(gone.map(|case| Matched { base: Some(case.clone()), head: None }));
+    found
+}
+
+/// Whether a pair is made of the same files in both trees: its own, and everything else that may be
+/// compiled into it; not the files of other pairs, nor what is no code. `prefix` is the package's
+/// path from the top, `others` the ids of other pairs.
+pub fn has_same_code(
+    base: &BTreeMap<String, String>,
+    head: &BTreeMap<String, String>,
+    prefix: &str,
+    others: &[&str],
+) -> bool {
+    let matters = |path: &&String| {
+        let inside =
+            path.strip_prefix(prefix).map_or(path.as_str(), |rest| rest.trim_start_matches('/'));
+        let is_no_code =
+            [".github/", ".ci/", ".gitlab", "tests/", "reports/", "scripts/", "LICENSE"]
+                .iter()
+                .any(|start| inside.starts_with(start) || path.starts_with(start))
+                || path.ends_with(".md")
+                || inside == "floors.toml";
+        let is_of_another = others.iter().any(|id| path.ends_with(&format!("/{id}.rs")));
+        !is_no_code && !is_of_another
+    };
+    let same = |from: &BTreeMap<String, String>, to: &BTreeMap<String, String>| {
+        from.keys().filter(matters).all(|path| from.get(path) == to.get(path))
+    };
+    same(base, head) && same(head, base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::verdict::tests::case, *};
+
+    fn ids(found: &[Matched]) -> Vec<(Option<&str>, Option<&str>)> {
+        let id =
+            |case: &Option<GateCase>| case.as_ref().map(|case| case.key.id.clone().leak() as &str);
+        found.iter().map(|matched| (id(&matched.base), id(&matched.head))).collect()
+    }
+
+    #[test]
+    fn pairs_are_matched_by_id_then_by_a_title_of_their_own() {
+        let titled = |id: &str, title: &str| GateCase { title: title.to_owned(), ..case(id, &[]) };
+        let base = [titled("a/one", "One"), titled("a/two", "Two"), titled("a/gone", "Gone")];
+        let head = [titled("a/two", "Two"), titled("b/uno", "One"), titled("b/three", "Three")];
+        let found = matched(&base, &head);
+        assert_eq!(
+            ids(&found),
+            [
+                (Some("a/two"), Some("a/two")),
+                (Some("a/one"), Some("b/uno")),
+                (None, Some("b/three")),
+                (Some("a/gone"), None)
+            ]
+        );
+        assert_eq!(found[1].renamed_from(), Some("a/one"));
+        assert_eq!(found[0].renamed_from(), None);
+        let twice = [titled("b/x", "One"), titled("b/y", "One")];
+        let found = matched(&base[..1], &twice);
+        assert_eq!(ids(&found).iter().filter(|(base, _)| base.is_some()).count(), 1);
+        assert!(found.iter().all(|matched| matched.renamed_from().is_none()), "{found:?}");
+    }
+
+    #[test]
+    fn another_input_is_not_compared() {
+        let base = case("a/b", &[]);
+        let difference = |change: &dyn Fn(&mut GateCase)| {
+            let mut head = base.clone();
+            change(&mut head);
+            Matched { base: Some(base.clone()), head: Some(head) }.difference()
+        };
+        assert_eq!(difference(&|_| ()), None);
+        assert_eq!(
+            difference(&|head| head.key.point = 200).as_deref(),
+            Some("its far end was `100` and is `200`")
+        );
+        assert!(difference(&|head| head.key.level = "zipf".to_owned()).is_some());
+        assert!(difference(&|head| head.key.seed = 7).is_some());
+        assert!(difference(&|head| head.axis = "rows".to_owned()).is_some());
+        assert!(difference(&|head| head.unit = "row".to_owned()).is_some());
+        assert!(difference(&|head| head.metric = worthit_pair::pair::Metric::P99Latency).is_some());
+        assert_eq!(difference(&|head| head.title = "Other words".to_owned()), None);
+    }
+
+    #[test]
+    fn a_pair_has_the_same_code_if_nothing_that_is_compiled_into_it_differs() {
+        let tree = |changes: &[(&str, &str)]| {
+            let paths =
+                ["Cargo.lock", "src/lib.rs", "src/a/one.rs", "src/a/two.rs", "src/fixtures/x.rs"];
+            let mut files: BTreeMap<String, String> =
+                paths.iter().map(|path| ((*path).to_owned(), "0".to_owned())).collect();
+            files.extend(changes.iter().map(|(path, id)| ((*path).to_owned(), (*id).to_owned())));
+            files
+        };
+        let same =
+            |changes: &[(&str, &str)]| has_same_code(&tree(&[]), &tree(changes), "", &["a/two"]);
+        assert!(same(&[]));
+        assert!(same(&[("src/a/two.rs", "1"), ("README.md", "1"), ("tests/x.rs", "1")]));
+        for path in ["src/a/one.rs", "src/fixtures/x.rs", "src/lib.rs", "Cargo.lock", "build.rs"] {
+            assert!(!same(&[(path, "1")]), "{path}");
+            assert!(!has_same_code(&tree(&[(path, "1")]), &tree(&[]), "", &["a/two"]), "{path}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The worker of a gate: a timed bench binary that runs batches as it is asked to.
+//!
+//! It ends with its input, so none outlives the gate that started it.
+
+use std::{
+    hint::black_box,
+    io::{self, BufRead, Write},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use super::{
+    callgrind,
+    protocol::{CaseKey, GateCase, Hello, Planted, Reply, Request, Times, VERSION},
+    realtime,
+};
+use crate::{
+    interleave::Batch,
+    load::RunDelay,
+    measuring::{NotReady, TrialTimer, cpu_time, prepared, proven},
+};
+use worthit_pair::{
+    cases::{self, NamedCase},
+    cores,
+    family::{Entry, Family},
+    trial::{Role, Trial, Window},
+};
+
+/// Serves the pairs of a family until the input ends.
+///
+/// # Errors
+/// If a request cannot be read or a reply cannot be written.
+pub fn serve(family: &Family, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    let mut say = |line: Result<String, serde_json::Error>| {
+        writeln!(output, "{}", line?)?;
+        output.flush()
+    };
+    say(serde_json::to_string(&Hello { worthit_gate_worker: VERSION }))?;
+    let mut worker = Worker { family, ready: None, delay: RunDelay::of_this_thread() };
+    for line in input.lines() {
+        let reply = match serde_json::from_str(&line?) {
+            Ok(request) => worker.reply(&request),
+            Err(error) => Reply::Unproven(format!("the request is not understood: {error}")),
+        };
+        say(serde_json::to_string(&reply))?;
+    }
+    Ok(())
+}
+
+struct Worker<'a> {
+    family: &'a Family,
+    ready: Option<Trial>,
+    delay: RunDelay,
+}
+
+impl Worker<'_> {
+    fn reply(&mut self, request: &Request) -> Reply {
+        match request {
+            Request::Cases { seed } => {
+                let entries = self.family.pairs.iter();
+                Reply::Cases(entries.filter_map(|entry| gate_case(entry, *seed)).collect())
+            }
+            Request::GoFirst => Reply::First(realtime::set_realtime_priority()),
+            Request::Prepare { case, roles } => self.prepare(case, roles.as_deref()),
+            Request::Pin { core } => pin(*core),
+            Request::Spread => match &mut self.ready {
+                Some(trial) => {
+                    trial.spread();
+                    Reply::Pinned
+                }
+                None => Reply::Unproven("no case is ready".to_owned()),
+            },
+            Request::Batch { role, untimed, iterations, planted } => {
+                let planted = *planted;
+                self.with_trial(*role, |trial, delay| {
+                    if *untimed > 0 {
+                        trial.warm_up(*role, *untimed);
+                    }
+                    Reply::Batch(batch(trial, delay, *role, *iterations, planted))
+                })
+            }
+            Request::Count { role, iterations, planted } => self.with_trial(*role, |trial, _| {
+                count(trial, *role, *iterations, *planted);
+                Reply::Counted
+            }),
+        }
+    }
+
+    fn with_trial(
+        &mut self,
+        role: Role,
+        run: impl FnOnce(&mut Trial, &RunDelay) -> Reply,
+    ) -> Reply {
+        match &mut self.ready {
+            Some(trial) if trial.roles().contains(&role) => run(trial, &self.delay),
+            Some(_) => Reply::Unproven(format!("the case has no {role:?} side")),
+            None => Reply::Unproven("no case is ready".to_owned()),
+        }
+    }
+
+    fn prepare(&mut self, case: &CaseKey, roles: Option<&[Role]>) -> Reply {
+        self.ready = None;
+        let Some((entry, named)) = find(self.family, case) else {
+            return Reply::Unavailable(format!("this build has no case {case:?}"));
+        };
+        let made = match roles {
+            None => proven(entry, &named),
+            Some(roles) => prepared(entry, &named, roles),
+        };
+        match made {
+            Err(NotReady::Unavailable(reason)) => Reply::Unavailable(reason),
+            Err(NotReady::Unproven(problem)) => Reply::Unproven(problem),
+            Ok(trial) => {
+                let threads = trial.roles().into_iter().map(|role| (role, trial.threads(role)));
+                let threads = threads.collect();
+                self.ready = Some(trial);
+                Reply::Ready { threads }
+            }
+        }
+    }
+}
+
+fn pin(core: usize) -> Reply {
+    match cores::keep_all_on(core) {
+        Ok(()) => Reply::Pinned,
+        Err(error) => Reply::Unavailable(format!("cannot run on core {core} alone: {error}")),
+    }
+}
+
+/// The case that stands for a pair in the gate: its far end.
+pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
+    let far = cases::far_end(entry, seed)?;
+    Some(GateCase {
+        key: CaseKey { id: entry.id.to_owned(), level: far.level, point: far.case.point, seed },
+        title: entry.title.to_owned(),
+        axis: entry.axis.name.to_owned(),
+        axis_unit: entry.axis.unit.to_owned(),
+        unit: entry.unit.to_owned(),
+        metric: entry.metric,
+        causes: entry.named_causes().iter().map(|cause| cause.id.to_owned()).collect(),
+    })
+}
+
+fn find(family: &Family, key: &CaseKey) -> Option<(&'static Entry, NamedCase)> {
+    let entry = family.pairs.iter().find(|entry| entry.id == key.id)?;
+    let cases = cases::measured(entry, cases::Extent::Deep, key.seed);
+    let named = cases.into_iter().find(|n| n.level == key.level && n.case.point == key.point)?;
+    Some((entry, named))
+}
+
+fn batch(
+    trial: &mut Trial,
+    delay: &RunDelay,
+    role: Role,
+    iterations: u64,
+    planted: Option<Planted>,
+) -> Times {
+    let cpu = cpu_time();
+    let Batch { mut elapsed, mut wall, disturbed } =
+        TrialTimer::new(trial, delay).run(role, iterations);
+    if let Some(Planted::Time(share)) = planted {
+        let extra = busy_for(elapsed.mul_f64(share));
+        (elapsed, wall) = (elapsed + extra, wall + extra);
+    }
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Times { elapsed: ns(elapsed), wall: ns(wall), cpu: ns(cpu_time() - cpu), disturbed }
+}
+
+/// Computes for so long, and returns how long it was.
+fn busy_for(time: Duration) -> Duration {
+    let start = Instant::now();
+    loop {
+        let elapsed = start.elapsed();
+        if elapsed >= time {
+            return elapsed;
+        }
+        black_box(steps(10));
+    }
+}
+
+/// Steps that are planted in each counted iteration.
+static PLANTED_STEPS: AtomicU64 = AtomicU64::new(0);
+
+/// Instructions are counted while it is open.
+const COUNTED: Window = Window::new(callgrind::zero, || {
+    black_box(steps(PLANTED_STEPS.load(Relaxed)));
+    callgrind::dump();
+});
+
+/// Runs one iteration at native speed, then `iterations` whose instructions are counted.
+fn count(trial: &mut Trial, role: Role, iterations: u64, planted: Option<Planted>) {
+    let steps = if let Some(Planted::Steps(steps)) = planted { steps } else { 0 };
+    PLANTED_STEPS.store(steps, Relaxed);
+    trial.run_in(role, &Window::UNOBSERVED);
+    callgrind::start();
+    for _ in 0..iterations {
+        trial.run_in(role, &COUNTED);
+    }
+    callgrind::stop();
+}
+
+/// So many dependent multiplications, a few instructions each.
+#[inline(never)]
+fn steps(count: u64) -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..count {
+        state = black_box(state.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(17));
+    }
+    state
+}

@@ -1,0 +1,291 @@
+//! Whether a side grows along its axis as it claims to: pure functions of a sweep.
+//!
+//! A claim of growth is a prediction. Fitted to all points but the last, it foretells the last; what was
+//! measured there is held against that. (Fitted to all points a claim would be
+//! flattered by its two parameters, and a bare exponent misled by a fixed cost.)
+
+use crate::{
+    results::{CaseResult, Sweep},
+    statistics::Interval,
+};
+use worthit_pair::{format, pair::Growth, trial::Role};
+
+/// Points below which nothing is said: two parameters, one degree of freedom, and one to foretell.
+const LEAST_POINTS: usize = 4;
+/// What was measured may differ from what was foretold by this power of the step between the last
+/// two points: a quarter of what tells O(1) from O(n), and more than a memory level usually adds.
+const EXPONENT: f64 = 0.25;
+/// Or by this share, where the step is too short for a power to say anything.
+const SHARE: f64 = 0.25;
+/// Ratios of fixed time to growing time that are tried: 1 % apart, over twelve powers of ten.
+const GRID: u32 = 2_800;
+
+/// A claim, fitted: time = fixed + per step × growth(n).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// Time that does not grow, ns.
+    pub fixed_ns: f64,
+    /// Time of a step of the growth, ns.
+    pub step_ns: f64,
+    /// Weighted root mean square of the errors of ln t at the points that it was fitted to: 0.03 is 3 %.
+    pub error: f64,
+}
+
+/// What a sweep says of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What is claimed.
+    pub claim: Growth,
+    /// The claim, fitted to all points but the last.
+    pub fit: Fit,
+    /// The last point.
+    pub point: u64,
+    /// Time of an iteration that the fit foretells there, ns.
+    pub foretold_ns: f64,
+    /// Time of an iteration that was measured there, ns; its quartiles.
+    pub measured_ns: Interval,
+    /// Power of the last step by which they differ: 0 is as foretold, 1 is O(n²) where O(n) is claimed.
+    pub departure: f64,
+}
+
+/// How a claim stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The last point is as the claim foretells.
+    AsClaimed,
+    /// It takes longer.
+    Steeper,
+    /// It takes less long.
+    Flatter,
+}
+
+/// Why a claim is not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unchecked {
+    /// It is in words.
+    #[error("a claim in words is not checked")]
+    InWords,
+    /// There are too few points.
+    #[error("{0} unmarked points are too few to check it: that takes {LEAST_POINTS}")]
+    TooFew(usize),
+}
+
+/// Least squares of ln(fixed + step·g) − ln t, neither parameter below 0; the weights double from point
+/// to point, as a claim of growth is about large n.
+///
+/// `points` are (g, t) with t > 0, ascending. For a given fixed ÷ step the best step is a weighted
+/// mean of logarithms; the ratio is searched for on a logarithmic grid, and at its two ends: nothing
+/// fixed, and nothing that grows.
+fn fitted(points: &[(f64, f64)]) -> Fit {
+    let weights = || (0..points.len()).map(|nth| f64::from(1_u32 << nth.min(30)));
+    let total: f64 = weights().sum();
+    let mean = |values: &dyn Fn(f64, f64) -> f64| {
+        weights().zip(points).map(|(weight, (g, t))| weight * values(*g, *t)).sum::<f64>() / total
+    };
+    let greatest = points.iter().map(|(g, _)| *g).fold(0.0, f64::max);
+    let grid =
+        (0..=GRID).map(|nth| greatest * 1e-6 * 1e12_f64.powf(f64::from(nth) / f64::from(GRID)));
+    let growing = [0.0].into_iter().chain(grid).map(|ratio| {
+        let step = mean(&|g, t| t.ln() - (ratio + g).ln()).exp();
+        (ratio * step, step)
+    });
+    let flat = (mean(&|_, t| t.ln()).exp(), 0.0);
+    let error =
+        |(fixed, step): (f64, f64)| mean(&|g, t| ((fixed + step * g) / t).ln().powi(2)).sqrt();
+    let candidates = [flat].into_iter().chain(growing).map(|fit| (fit, error(fit)));
+    // What cannot be taken a logarithm of (a point at 0 and nothing fixed) is no candidate.
+    let usable = candidates.filter(|(_, error)| error.is_finite());
+    let best = usable.min_by(|left, right| left.1.total_cmp(&right.1));
+    let ((fixed_ns, step_ns), error) = best.unwrap_or((flat, 0.0));
+    Fit { fixed_ns, step_ns, error }
+}
+
+/// Holds the claim of a side against a sweep.
+///
+/// # Errors
+/// If the claim is in words, or there are too few points that were measured and are not marked.
+pub fn check(claim: Growth, sweep: &Sweep, role: Role) -> Result<Check, Unchecked> {
+    let points: Vec<(u64, Interval)> =
+        sweep.cases.iter().filter_map(|case| iteration(case, role)).collect();
+    check_points(claim, &points)
+}
+
+/// Time of an iteration with its quartiles, ns.
+fn iteration(case: &CaseResult, role: Role) -> Option<(u64, Interval)> {
+    let found = case.measured().filter(|found| found.mark.is_none())?;
+    let time = found.side(role)?.time_ns;
+    let [low, estimate, high] = [time.lower_quartile, time.median, time.upper_quartile]
+        .map(|ns| ns * found.units_per_iteration as f64);
+    (estimate > 0.0).then_some((case.point, Interval { low, estimate, high }))
+}
+
+fn check_points(claim: Growth, points: &[(u64, Interval)]) -> Result<Check, Unchecked> {
+    let grown = |n: u64| claim.at(n as f64).ok_or(Unchecked::InWords);
+    grown(1)?;
+    let Some(((point, measured_ns), known)) =
+        points.split_last().filter(|_| points.len() >= LEAST_POINTS)
+    else {
+        return Err(Unchecked::TooFew(points.len()));
+    };
+    let before = known[known.len() - 1].0;
+    let known: Result<Vec<_>, _> =
+        known.iter().map(|(n, time)| Ok((grown(*n)?, time.estimate))).collect();
+    let fit = fitted(&known?);
+    let foretold_ns = fit.fixed_ns + fit.step_ns * grown(*point)?;
+    let step = (*point as f64 / before.max(1) as f64).ln();
+    Ok(Check {
+        claim,
+        fit,
+        point: *point,
+        foretold_ns,
+        measured_ns: *measured_ns,
+        departure: (measured_ns.estimate / foretold_ns).ln() / step,
+    })
+}
+
+impl Check {
+    /// How the claim stands.
+    pub fn standing(&self) -> Standing {
+        let ratio = self.measured_ns.estimate / self.foretold_ns;
+        let is_near = (1.0 / (1.0 + SHARE)..=1.0 + SHARE).contains(&ratio);
+        if is_near || self.departure.abs() <= EXPONENT {
+            Standing::AsClaimed
+        } else if ratio > 1.0 {
+            Standing::Steeper
+        } else {
+            Standing::Flatter
+        }
+    }
+
+    /// Whether the claim holds, or is said to end before the last point.
+    pub fn is_explained(&self) -> bool {
+        self.standing() == Standing::AsClaimed || matches!(self.claim, Growth::Until(..))
+    }
+
+    /// "4.32 ms foretold, 4.18 ms measured: as claimed"; "steeper than claimed by n^0.73".
+    pub fn in_words(&self) -> String {
+        let [foretold, measured] =
+            [self.foretold_ns, self.measured_ns.estimate].map(format::duration);
+        let than = if self.is_explained() { "beyond the claim" } else { "than claimed" };
+        let by = || format!("{than} by n^{:.2}", self.departure.abs());
+        let verdict = match self.standing() {
+            Standing::AsClaimed => "as claimed".to_owned(),
+            Standing::Steeper => format!("steeper {}", by()),
+            Standing::Flatter => format!("flatter {}", by()),
+        };
+        format!("{foretold} foretold, {measured} measured: {verdict}")
+    }
+}
+
+impl Fit {
+    /// "1.20 µs + 3.40 ns × n"
+    pub fn in_words(&self, claim: Growth) -> String {
+        let steps = match claim {
+            Growth::Logarithmic => "log₂ (n + 1)",
+            Growth::Quadratic => "n²",
+            Growth::Until(claim, _) => return self.in_words(*claim),
+            _ => "n",
+        };
+        let fixed = (self.fixed_ns > 0.0).then(|| format::duration(self.fixed_ns));
+        let grown = format!("{} × {steps}", format::duration(self.step_ns));
+        let grown = (self.step_ns > 0.0).then_some(grown);
+        fixed.into_iter().chain(grown).collect::<Vec<_>>().join(" + ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweep(points: &[u64], time: impl Fn(f64) -> f64) -> Vec<(u64, Interval)> {
+        points.iter().map(|n| (*n, Interval::exact(time(*n as f64)))).collect()
+    }
+
+    const POINTS: [u64; 5] = [8, 64, 512, 4_096, 8_192];
+
+    #[test]
+    fn a_fit_finds_what_made_its_points() {
+        let made: Vec<(f64, f64)> = [1.0, 10.0, 1_000.0].map(|g| (g, 70.0 + 0.5 * g)).to_vec();
+        let Fit { fixed_ns, step_ns, error } = fitted(&made);
+        assert!((fixed_ns / 70.0 - 1.0).abs() < 0.01, "{fixed_ns}");
+        assert!((step_ns / 0.5 - 1.0).abs() < 0.01 && error < 0.005, "{step_ns}, {error}");
+        // Neither parameter is ever negative.
+        let falling: Vec<(f64, f64)> = [1.0, 2.0, 3.0].map(|g| (g, 10.0 - g)).to_vec();
+        assert_eq!(fitted(&falling).step_ns, 0.0);
+        let convex: Vec<(f64, f64)> = [1.0, 10.0, 100.0].map(|g| (g, g * g)).to_vec();
+        assert_eq!(fitted(&convex).fixed_ns, 0.0);
+        // Without growth it is the mean of the logarithms, the last point counting twice.
+        let flat = fitted(&[(0.0, 1.0), (0.0, 8.0)]);
+        assert!((flat.fixed_ns - 4.0).abs() < 1e-9 && flat.step_ns == 0.0, "{flat:?}");
+    }
+
+    #[test]
+    fn claims_that_hold_foretell_the_last_point() {
+        let of = |claim, time: fn(f64) -> f64| check_points(claim, &sweep(&POINTS, time)).unwrap();
+        for found in [
+            of(Growth::Constant, |_| 30.0),
+            of(Growth::Logarithmic, |n| 5.0 + 2.0 * (n + 1.0).log2()),
+            of(Growth::Linear, |n| 1_000.0 + n),
+            of(Growth::Quadratic, |n| 65.0 + 0.08 * n * n),
+        ] {
+            assert_eq!(found.standing(), Standing::AsClaimed, "{found:?}");
+            assert!(found.departure.abs() < 0.01, "{found:?}");
+            assert!(found.fit.error < 0.005);
+        }
+    }
+
+    #[test]
+    fn planted_wrong_claims_are_caught() {
+        let of = |claim, time: fn(f64) -> f64| {
+            check_points(claim, &sweep(&[1, 10, 100, 1_000, 10_000], time)).unwrap().standing()
+        };
+        assert_eq!(of(Growth::Constant, |n| 10.0 + n), Standing::Steeper);
+        assert_eq!(of(Growth::Logarithmic, |n| 10.0 + n), Standing::Steeper);
+        assert_eq!(of(Growth::Linear, |n| 10.0 + n * n), Standing::Steeper);
+        assert_eq!(of(Growth::Quadratic, |n| 10.0 + n), Standing::Flatter);
+        assert_eq!(of(Growth::Linear, |n| n.sqrt()), Standing::Flatter);
+        assert_eq!(of(Growth::Linear, |n| (n + 1.0).log2()), Standing::Flatter);
+    }
+
+    #[test]
+    fn a_fixed_cost_or_a_memory_level_is_no_departure() {
+        // Two parameters know the fixed cost, even where it is all that is seen.
+        let found = check_points(Growth::Linear, &sweep(&POINTS, |n| 1e6 + n)).unwrap();
+        assert_eq!(found.standing(), Standing::AsClaimed);
+        let slower_beyond_a_cache = |n: f64| if n > 5_000.0 { 1.2 * n } else { n };
+        let found = check_points(Growth::Linear, &sweep(&POINTS, slower_beyond_a_cache)).unwrap();
+        assert_eq!(found.standing(), Standing::AsClaimed);
+    }
+
+    #[test]
+    fn a_claim_may_say_where_it_ends() {
+        let claim = Growth::Until(&Growth::Linear, "the array leaves the cache");
+        let steep = |n: f64| if n > 5_000.0 { 9.0 * n } else { n };
+        let found = check_points(claim, &sweep(&POINTS, steep)).unwrap();
+        assert_eq!((found.standing(), found.is_explained()), (Standing::Steeper, true));
+        assert_eq!(claim.to_string(), "O(n) until the array leaves the cache");
+        assert_eq!(found.fit.in_words(claim), "1.00 ns × n");
+        assert!(found.in_words().ends_with("steeper beyond the claim by n^3.17"));
+        let bare = check_points(Growth::Linear, &sweep(&POINTS, steep)).unwrap();
+        assert!(!bare.is_explained());
+        assert_eq!(
+            bare.in_words(),
+            "8.19 µs foretold, 73.7 µs measured: steeper than claimed by n^3.17"
+        );
+    }
+
+    #[test]
+    fn too_few_points_and_words_are_not_checked() {
+        let three = sweep(&[1, 2, 4], |n| n);
+        assert_eq!(check_points(Growth::Linear, &three), Err(Unchecked::TooFew(3)));
+        assert_eq!(check_points(Growth::Linear, &[]), Err(Unchecked::TooFew(0)));
+        let words = Growth::Other("falls with the share of misses");
+        assert_eq!(check_points(words, &sweep(&POINTS, |n| n)), Err(Unchecked::InWords));
+        // An axis may begin at 0.
+        let from_zero = sweep(&[0, 1, 10, 100], |n| 30.0 + n);
+        assert_eq!(
+            check_points(Growth::Linear, &from_zero).unwrap().standing(),
+            Standing::AsClaimed
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! History: what runs found, over time.
+//!
+//! Here is what a history is made of: a run's [`Origin`], [`Reading`]s at [`Place`]s, and the
+//! [`Line`]s that they make over the runs of one machine key. Lines of different machine keys are
+//! never joined. With the feature `history` there is also `History`, which keeps them in a file.
+
+mod change_points;
+#[cfg(feature = "history")]
+mod store;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{
+    gate::{self, verdict::GateReport},
+    machine::Toolchain,
+    results::{CaseResult, Measured, Run},
+    statistics::Interval,
+};
+use worthit_pair::{format, trial::Role};
+
+pub use change_points::{ChangePoint, change_points};
+#[cfg(feature = "history")]
+pub use store::{History, HistoryError};
+
+/// Quantity: naive ÷ optimized; beside a reference, reference ÷ optimized.
+pub const GAIN: &str = "gain";
+/// Quantity: the time of a side per unit of work, ns.
+pub const TIME_NS: &str = "time_ns";
+/// Quantity: the instructions of a side in one iteration.
+pub use crate::gate::verdict::INSTRUCTIONS;
+
+/// Where a run comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Identity of the run.
+    pub key: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// The machine; lines of different ones are never joined.
+    pub machine_key: String,
+    /// `rustc --version`.
+    pub rustc: String,
+    /// `RUSTFLAGS`.
+    pub rustflags: String,
+    /// Commit id; `None` outside a git checkout.
+    pub commit: Option<String>,
+    /// Whether the tree had changes that are not committed.
+    pub dirty: bool,
+    /// Seed of all inputs.
+    pub seed: u64,
+    /// What added it: `run`, for a whole result, or `gate`.
+    pub source: String,
+}
+
+/// What a reading is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Id of the pair.
+    pub pair: String,
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+    /// `naive`, `optimized`, or the name of the reference. The gain of a pair is its naive side's.
+    pub side: String,
+    /// [`GAIN`], [`TIME_NS`], [`INSTRUCTIONS`], or the id of a counted cause.
+    pub quantity: String,
+}
+
+/// A value with its interval: of the gain its confidence interval, of a time its quartiles, of a
+/// count itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The value.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Why it must not make a change point: others held the CPU.
+    pub mark: Option<String>,
+}
+
+/// What one run adds to a history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What it found. Of two readings of one place the later one stays.
+    pub readings: Vec<(Place, Reading)>,
+}
+
+/// The readings of one place on machines of one key, by the start of their runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The machine key.
+    pub machine_key: String,
+    /// What was read.
+    pub place: Place,
+    /// What was found, and by which run.
+    pub readings: Vec<(Arc<Origin>, Reading)>,
+}
+
+impl Recorded {
+    /// What a result says of its measured cases. Computed cases follow from them, and what could not
+    /// run has no reading.
+    pub fn of(run: &Run) -> Recorded {
+        let mut readings = Vec::new();
+        for (pair, result) in &run.pairs {
+            for sweep in &result.sweeps {
+                for case in &sweep.cases {
+                    let Some(measured) = case.measured() else { continue };
+                    let at = |side: &str, quantity: &str| {
+                        place(pair, &sweep.level, case, side, quantity)
+                    };
+                    readings.extend(readings_of(measured, at));
+                }
+            }
+        }
+        Recorded { origin: Origin::of(run), readings }
+    }
+}
+
+impl Recorded {
+    /// What a gate has counted of its head: the causes that pairs name, and instructions.
+    pub fn of_gate(report: &GateReport) -> Recorded {
+        let mut readings = Vec::new();
+        for found in &report.cases {
+            let gate::verdict::Outcome::Judged { counts, .. } = &found.outcome else { continue };
+            let is_kept = |count: &&gate::verdict::CountChange| {
+                count.cause == INSTRUCTIONS || found.case.causes.contains(&count.cause)
+            };
+            for count in counts.iter().filter(is_kept) {
+                let side = if count.role == Role::Naive { "naive" } else { "optimized" };
+                let key = &found.case.key;
+                let place = Place {
+                    pair: key.id.clone(),
+                    level: key.level.clone(),
+                    point: key.point,
+                    side: side.to_owned(),
+                    quantity: count.cause.clone(),
+                };
+                let (low, high) = (count.head.least as f64, count.head.most as f64);
+                readings.push((place, Reading { value: low, low, high, mark: None }));
+            }
+        }
+        Recorded { origin: Origin::of_gate(report), readings }
+    }
+}
+
+fn place(pair: &str, level: &str, case: &CaseResult, side: &str, quantity: &str) -> Place {
+    Place {
+        pair: pair.to_owned(),
+        level: level.to_owned(),
+        point: case.point,
+        side: side.to_owned(),
+        quantity: quantity.to_owned(),
+    }
+}
+
+fn readings_of(found: &Measured, at: impl Fn(&str, &str) -> Place) -> Vec<(Place, Reading)> {
+    let reading = |low, value, high| Reading { value, low, high, mark: found.mark.clone() };
+    let of = |gain: &Interval| reading(gain.low, gain.estimate, gain.high);
+    let mut readings = vec![(at("naive", GAIN), of(&found.gain))];
+    let reference = found.side(Role::Reference);
+    if let Some((side, gain)) = reference.zip(found.against_reference) {
+        readings.push((at(&side.name, GAIN), of(&gain)));
+    }
+    for side in &found.sides {
+        let time = side.time_ns;
+        let time = reading(time.lower_quartile, time.median, time.upper_quartile);
+        readings.push((at(&side.name, TIME_NS), time));
+        for (cause, count) in side.causes.iter() {
+            let count = count as f64;
+            readings.push((at(&side.name, cause), reading(count, count, count)));
+        }
+    }
+    readings
+}
+
+impl Origin {
+    /// Of a result.
+    pub fn of(run: &Run) -> Origin {
+        Origin {
+            key: run.key.clone(),
+            started: run.started,
+            machine_key: run.machine.key.clone(),
+            rustc: run.toolchain.rustc.clone(),
+            rustflags: run.toolchain.rustflags.clone(),
+            commit: run.revision.commit.clone(),
+            dirty: run.revision.dirty,
+            seed: run.seed,
+            source: "run".to_owned(),
+        }
+    }
+
+    /// Of a gate.
+    pub fn of_gate(report: &GateReport) -> Origin {
+        Origin {
+            key: format!("gate-{}", report.when),
+            started: report.when,
+            machine_key: report.machine.clone(),
+            rustc: report.rustc.clone(),
+            rustflags: Toolchain::current().rustflags,
+            commit: Some(report.commit.clone()),
+            dirty: report.dirty,
+            seed: report.cases.first().map_or(0, |found| found.case.key.seed),
+            source: "gate".to_owned(),
+        }
+    }
+
+    /// `0123456789+`: the commit in short, with a plus if there were changes that are not committed.
+    pub fn revision(&self) -> String {
+        let commit = self.commit.as_deref().unwrap_or(format::NONE);
+        let short: String = commit.chars().take(10).collect();
+        if self.dirty { format!("{short}+") } else { short }
+    }
+
+    /// `2026-01-31 12:00`, in UTC.
+    pub fn date(&self) -> String {
+        self.started.strftime("%Y-%m-%d %H:%M").to_string()
+    }
+}
+
+impl Place {
+    /// Whether the quantity is a count that the same seed repeats.
+    pub fn is_counted(&self) -> bool {
+        ![GAIN, TIME_NS, INSTRUCTIONS].contains(&self.quantity.as_str())
+    }
+
+    /// A value of the quantity with its unit.
+    pub fn written(&self, value: f64) -> String {
+        match self.quantity.as_str() {
+            GAIN => format::times(value),
+            TIME_NS => format::duration(value),
+            _ => format::count(value.max(0.0) as u64),
+        }
+    }
+}
+
+impl Line {
+    /// Where the level changed, as places in [`readings`](Line::readings). Marked readings neither
+    /// make nor are a change. A count changes wherever it differs from that of the run before
+    /// with the same seed: it is exact, so that no statistics are needed.
+    pub fn changes(&self) -> Vec<ChangePoint> {
+        let unmarked: Vec<usize> = (0..self.readings.len())
+            .filter(|place| self.readings[*place].1.mark.is_none())
+            .collect();
+        let value = |place: usize| self.readings[place].1.value;
+        if self.place.is_counted() {
+            let seed = |place: usize| self.readings[place].0.seed;
+            let is_change =
+                |two: &&[usize]| seed(two[0]) == seed(two[1]) && value(two[0]) != value(two[1]);
+            let change = |two: &[usize]| ChangePoint {
+                at: two[1],
+                before: value(two[0]),
+                after: value(two[1]),
+            };
+            return unmarked.windows(2).filter(is_change).map(change).collect();
+        }
+        let values: Vec<f64> = unmarked.iter().map(|place| value(*place)).collect();
+        let in_all = |found: ChangePoint| ChangePoint { at: unmarked[found.at], ..found };
+        change_points(&values).into_iter().map(in_all).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(day: usize) -> Arc<Origin> {
+        Arc::new(Origin {
+            key: format!("run-{day}"),
+            started: Timestamp::from_second(day as i64 * 86_400).unwrap(),
+            machine_key: "made".to_owned(),
+            rustc: String::new(),
+            rustflags: String::new(),
+            commit: Some("0123456789abcdef".to_owned()),
+            dirty: day % 2 == 1,
+            seed: 42,
+            source: "run".to_owned(),
+        })
+    }
+
+    fn line(quantity: &str, values: &[f64], marked: impl Fn(usize) -> bool) -> Line {
+        let reading = |(day, value): (usize, &f64)| {
+            let mark = marked(day).then(|| "others held the CPU".to_owned());
+            (origin(day), Reading { value: *value, low: *value, high: *value, mark })
+        };
+        Line {
+            machine_key: "made".to_owned(),
+            place: Place {
+                pair: "made/pair".to_owned(),
+                level: String::new(),
+                point: 1,
+                side: "naive".to_owned(),
+                quantity: quantity.to_owned(),
+            },
+            readings: values.iter().enumerate().map(reading).collect(),
+        }
+    }
+
+    fn step(at: usize) -> Vec<f64> {
+        (0..20).map(|i| if i < at { 4.0 } else { 3.0 } + 0.01 * (i % 3) as f64).collect()
+    }
+
+    #[test]
+    fn a_marked_reading_neither_makes_nor_is_a_change() {
+        let places = |line: &Line| line.changes().iter().map(|c| c.at).collect::<Vec<_>>();
+        assert_eq!(places(&line(GAIN, &step(10), |_| false)), [10]);
+        // The first readings of the new level are marked: it begins, for all one knows, after them.
+        assert_eq!(places(&line(GAIN, &step(10), |i| (10..13).contains(&i))), [13]);
+        assert!(places(&line(GAIN, &step(10), |i| i >= 10)).is_empty());
+    }
+
+    #[test]
+    fn a_count_changes_at_once_but_not_with_the_seed() {
+        let mut counts = line("statements", &[0.0, 0.0, 257.0, 257.0, 257.0], |_| false);
+        assert_eq!(counts.changes(), [ChangePoint { at: 2, before: 0.0, after: 257.0 }]);
+        Arc::make_mut(&mut counts.readings[2].0).seed = 7;
+        assert_eq!(counts.changes(), []);
+    }
+
+    #[test]
+    fn revisions_and_dates_are_short() {
+        assert_eq!(origin(0).revision(), "0123456789");
+        assert_eq!(origin(1).revision(), "0123456789+");
+        assert_eq!(origin(1).date(), "1970-01-02 00:00");
+    }
+}

@@ -1,0 +1,31 @@
+//! What drives pairs: benches, statistics, results, pages, the gate, the history, the `worthit` command.
+//!
+//! ARCHITECTURE.md has the code map. What a pair is made of is the crate `worthit-pair`.
+
+pub mod bench;
+mod calibration;
+pub mod cli;
+pub mod count_causes;
+pub mod criterion_pages;
+pub mod flags;
+pub mod gate;
+pub mod growth;
+pub mod history;
+pub mod interleave;
+pub mod interrupt;
+pub mod limit;
+pub mod load;
+pub mod machine;
+pub mod measuring;
+pub mod nearest;
+pub mod numbers;
+pub mod progress;
+pub mod readme;
+pub mod reference;
+pub mod report;
+pub mod results;
+pub mod run;
+pub mod samples;
+pub mod scaling;
+pub mod statistics;
+pub mod table;

@@ -1,0 +1,145 @@
+//! The least a machine needs for the work of an optimized side, and how close the side comes.
+
+use crate::numbers::{Number, Numbers};
+use worthit_pair::limit::{Need, Needed};
+
+/// How close an optimized side comes to its limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    /// Least time ÷ time of the optimized side: 1 is all that the machine allows. Above 1 the side
+    /// has beaten its limit, which then is no model of its work; it is shown as it is.
+    Known(f64),
+    /// The machine number that it is held against was not measured in this run.
+    Unmeasured(Need),
+    /// No machine number bounds the work.
+    Unbounded,
+}
+
+/// The machine number that a need is held against, if it is held against one and that was measured.
+///
+/// Streams and reads are those of one core, at the nearest level that holds the working set; hashes
+/// are foldhash's, the quicker of the two that are measured.
+pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
+    match needed.kind {
+        Need::BytesStreamed => numbers.at_level_of(worthit_machine::BANDWIDTH, needed.amount),
+        Need::RandomReads => numbers.at_level_of(worthit_machine::LATENCY, needed.within_bytes?),
+        Need::IndependentReads => {
+            numbers.at_level_of(worthit_machine::INDEPENDENT_READ, needed.within_bytes?)
+        }
+        Need::Hashes => numbers.get(worthit_machine::FOLDHASH),
+        Need::Statements => numbers.get(worthit_machine::STATEMENT),
+        Need::Fsyncs => numbers.get(worthit_machine::FSYNC),
+        Need::RoundTrips => numbers.get(worthit_machine::LOOPBACK),
+        Need::BytesWritten => numbers.get(worthit_machine::PAGE_CACHE_WRITE),
+        Need::WaitingNs | Need::Cores => None,
+    }
+}
+
+/// How close an optimized side comes to its limit, from the times of an iteration of both sides and
+/// the machine numbers, all of the same run; times in ns.
+pub fn share(
+    needed: Option<Needed>,
+    numbers: Option<&Numbers>,
+    naive_ns: f64,
+    optimized_ns: f64,
+) -> Share {
+    let Some(needed) = needed else { return Share::Unbounded };
+    let amount = needed.amount as f64;
+    let least_ns = match needed.kind {
+        Need::WaitingNs => Some(amount),
+        Need::Cores => Some(naive_ns / amount.max(1.0)),
+        _ => numbers.and_then(|numbers| number(needed, numbers)?.ns_for(amount)),
+    };
+    match least_ns.map(|least| least / optimized_ns) {
+        Some(share) if share.is_finite() => Share::Known(share),
+        _ => Share::Unmeasured(needed.kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numbers;
+
+    fn needed(kind: Need, amount: u64) -> Option<Needed> {
+        Some(Needed { kind, amount, within_bytes: None })
+    }
+
+    fn reads(kind: Need, amount: u64, within_bytes: u64) -> Option<Needed> {
+        Some(Needed { kind, amount, within_bytes: Some(within_bytes) })
+    }
+
+    /// Share of a side that takes 1 µs, on the made machine.
+    fn share_of_1_us(needed: Option<Needed>) -> f64 {
+        match share(needed, Some(&numbers::made()), 9_000.0, 1_000.0) {
+            Share::Known(share) => (share * 1e6).round() / 1e6,
+            other => panic!("{needed:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn waiting_is_held_against_the_time_of_an_iteration() {
+        assert_eq!(share(needed(Need::WaitingNs, 500), None, 9_000.0, 1_000.0), Share::Known(0.5));
+    }
+
+    #[test]
+    fn cores_divide_the_naive_time() {
+        assert_eq!(share(needed(Need::Cores, 4), None, 300.0, 100.0), Share::Known(0.75));
+        let unknown = Share::Unmeasured(Need::Cores);
+        assert_eq!(share(needed(Need::Cores, 4), None, 300.0, 0.0), unknown);
+    }
+
+    #[test]
+    fn streams_are_held_against_the_level_that_holds_them() {
+        // 100, 50 and 10 bytes per ns.
+        let streamed = |bytes| share_of_1_us(needed(Need::BytesStreamed, bytes));
+        assert_eq!([1_000, 10_000].map(streamed), [0.01, 0.2]);
+        assert_eq!(streamed(20_000), 2.0, "beaten limits are not clipped");
+    }
+
+    #[test]
+    fn random_reads_are_held_against_the_level_of_the_working_set() {
+        for (kind, expected) in [
+            (Need::RandomReads, [0.005, 0.02, 0.5]),
+            (Need::IndependentReads, [0.0025, 0.005, 0.05]),
+        ] {
+            let read = |within_bytes| share_of_1_us(reads(kind, 5, within_bytes));
+            assert_eq!([1_000, 1_001, 1 << 30].map(read), expected, "{kind:?}");
+            let of_older_result = needed(kind, 5);
+            let share = share(of_older_result, Some(&numbers::made()), 2.0, 1.0);
+            assert_eq!(share, Share::Unmeasured(kind));
+        }
+    }
+
+    #[test]
+    fn what_costs_a_time_each_is_held_against_that_time() {
+        for (kind, amount, expected) in [
+            (Need::Hashes, 100, 0.2),
+            (Need::Statements, 1, 0.5),
+            (Need::Fsyncs, 1, 1_000.0),
+            (Need::RoundTrips, 2, 40.0),
+        ] {
+            assert_eq!(share_of_1_us(needed(kind, amount)), expected, "{kind:?}");
+        }
+        // 2 bytes per ns.
+        assert_eq!(share_of_1_us(needed(Need::BytesWritten, 1_000)), 0.5);
+    }
+
+    #[test]
+    fn what_needs_a_machine_number_says_so_and_what_is_unbounded_too() {
+        let empty = Numbers { numbers: vec![], ..numbers::made() };
+        for kind in [
+            Need::BytesStreamed,
+            Need::Hashes,
+            Need::Statements,
+            Need::Fsyncs,
+            Need::RoundTrips,
+            Need::BytesWritten,
+        ] {
+            for numbers in [None, Some(&empty)] {
+                assert_eq!(share(needed(kind, 4), numbers, 2.0, 1.0), Share::Unmeasured(kind));
+            }
+        }
+        assert_eq!(share(None, Some(&numbers::made()), 2.0, 1.0), Share::Unbounded);
+    }
+}

@@ -1,0 +1,360 @@
+//! One case in this process: proving it, timing batches of it, and putting together what was found.
+//!
+//! Nothing here decides how much is run; that is criterion's, by way of [`crate::bench`].
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{
+    interleave::{Batch, Interleaver},
+    load::{Load, MARK_ABOVE, RunDelay},
+    results::{Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
+    samples::Sample,
+    statistics::{Interval, PairedTimes, Summary, gain_in_one_process},
+};
+use worthit_pair::{
+    cases::{self, NamedCase},
+    causes::{self, Cause, Counts},
+    family::Entry,
+    pair::{Case, Metric, Unavailable},
+    trial::{Role, Trial},
+};
+
+/// Why a case is not timed.
+#[derive(Debug)]
+pub enum NotReady {
+    /// It cannot run here; the run goes on.
+    Unavailable(String),
+    /// It was not proven on its input, with both answers; the run should end.
+    Unproven(String),
+}
+
+/// Makes a case ready and proves it.
+///
+/// # Errors
+/// If it cannot run here, or is not what it claims.
+pub fn proven(entry: &Entry, case: &NamedCase) -> Result<Trial, NotReady> {
+    ready(entry, case, None)
+}
+
+/// Makes these sides of a case ready that this build has proven before, in another process.
+///
+/// # Errors
+/// If it cannot run here, or its input is not of the size it claims.
+pub fn prepared(entry: &Entry, case: &NamedCase, roles: &[Role]) -> Result<Trial, NotReady> {
+    ready(entry, case, Some(roles))
+}
+
+/// Makes all sides ready and proves them, if it is not said which.
+fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Trial, NotReady> {
+    let level = if case.level.is_empty() { String::new() } else { format!(" {}", case.level) };
+    let place = format!("{} at {}{level}", entry.id, case.case.point);
+    let unproven = |problem: String| NotReady::Unproven(format!("{place}: {problem}"));
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let unavailable = |Unavailable(reason)| NotReady::Unavailable(reason);
+        let mut trial = (entry.prepare)(&case.case).map_err(unavailable)?;
+        trial.check_size(case.case.point).map_err(|error| unproven(error.to_string()))?;
+        let all = trial.roles();
+        trial.make_ready(roles.unwrap_or(&all)).map_err(unavailable)?;
+        if roles.is_none() {
+            trial.verify().map_err(|error| unproven(error.to_string()))?;
+        }
+        Ok(trial)
+    }));
+    made.unwrap_or_else(|_| {
+        Err(unproven("preparing or proving it panicked (see above)".to_owned()))
+    })
+}
+
+/// Times batches of a trial and watches for disturbances.
+#[derive(Debug)]
+pub struct TrialTimer<'a> {
+    trial: &'a mut Trial,
+    delay: &'a RunDelay,
+    /// Voluntary context switches an iteration, of sides that use several threads.
+    pub observations: BTreeMap<Role, Vec<f64>>,
+}
+
+impl<'a> TrialTimer<'a> {
+    /// Times `trial` on this thread, whose waits `delay` tells.
+    pub fn new(trial: &'a mut Trial, delay: &'a RunDelay) -> TrialTimer<'a> {
+        TrialTimer { trial, delay, observations: BTreeMap::new() }
+    }
+
+    /// Runs a batch.
+    pub fn run(&mut self, role: Role, iterations: u64) -> Batch {
+        let is_threaded = self.trial.threads(role) > 1;
+        let switches = is_threaded.then(voluntary_context_switches);
+        let (own, waited) = (cpu_time_of_other_threads(), self.delay.so_far());
+        let start = Instant::now();
+        let elapsed = self.trial.measure(role, iterations);
+        let (wall, waited) = (start.elapsed(), self.delay.so_far() - waited);
+        // A server in this process may have had this thread's core, which is no disturbance either.
+        let waited = waited.saturating_sub(cpu_time_of_other_threads().saturating_sub(own));
+        if let Some(before) = switches {
+            let per_iteration = (voluntary_context_switches() - before) as f64 / iterations as f64;
+            self.observations.entry(role).or_default().push(per_iteration);
+        }
+        // Threads of one side wait for each other, which is no disturbance.
+        let disturbed = !is_threaded && waited > wall.mul_f64(MARK_ABOVE);
+        Batch { elapsed, wall, disturbed }
+    }
+}
+
+/// Runs a side until it has had a few milliseconds, and returns the time of its last iterations.
+pub fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
+    let start = Instant::now();
+    let mut iterations = 1;
+    loop {
+        let batch = timer.run(role, iterations);
+        if start.elapsed() > Duration::from_millis(5) || iterations > 1 << 24 {
+            return batch.wall / u32::try_from(iterations).unwrap_or(u32::MAX);
+        }
+        iterations *= 2;
+    }
+}
+
+/// Precise enough to stop: ± 3 %, or ± 10 % where the gain exceeds 2 either way.
+pub fn is_precise(gain: &Interval) -> bool {
+    let settled = !(0.5..=2.0).contains(&gain.estimate);
+    !gain.contains(1.0) && gain.relative_half_width() <= if settled { 0.10 } else { 0.03 }
+        || gain.relative_half_width() <= 0.01
+}
+
+/// What was found of a case in this process.
+#[derive(Debug)]
+pub struct Findings<'a> {
+    /// The pair.
+    pub entry: &'a Entry,
+    /// The case.
+    pub case: &'a Case,
+    /// Units of work in one iteration.
+    pub units: u64,
+    /// Threads of the busiest side.
+    pub threads: usize,
+    /// What else the machine did.
+    pub load: Load,
+    /// Paired times of the sides.
+    pub gain: Interleaver,
+    /// Paired times of the reference and the optimized side.
+    pub against_reference: Interleaver,
+    /// Voluntary context switches an iteration.
+    pub observations: BTreeMap<Role, Vec<f64>>,
+    /// What one iteration does; empty if it was not counted.
+    pub counts: Vec<(Role, Counts)>,
+}
+
+impl Findings<'_> {
+    /// The paired times, as they are kept beside the result.
+    pub fn samples(&self, level: &str, process: u64) -> Vec<Sample> {
+        let units = self.units as f64;
+        let of = |interleaver: &Interleaver, role| -> Vec<Sample> {
+            let sample = |times: &PairedTimes| Sample {
+                pair: self.entry.id.to_owned(),
+                level: level.to_owned(),
+                point: self.case.point,
+                process,
+                side: cases::side_name(self.entry, role).to_owned(),
+                side_ns: rounded(times.naive / units),
+                optimized_ns: rounded(times.optimized / units),
+            };
+            interleaver.pairs().iter().map(sample).collect()
+        };
+        let mut samples = of(&self.gain, Role::Naive);
+        samples.extend(of(&self.against_reference, Role::Reference));
+        samples
+    }
+
+    /// The case as results say it.
+    pub fn outcome(self) -> Outcome {
+        let times = |role| -> Vec<f64> {
+            let own = |interleaver: &Interleaver, first| {
+                let pairs = interleaver.pairs().iter();
+                let per_iteration =
+                    pairs.map(|pair| if first { pair.naive } else { pair.optimized });
+                per_iteration.map(|ns| ns / self.units as f64).collect()
+            };
+            match role {
+                Role::Naive => own(&self.gain, true),
+                Role::Optimized => own(&self.gain, false),
+                Role::Reference => own(&self.against_reference, true),
+            }
+        };
+        let side = |role| {
+            let counts = self.counts.iter().find(|(of, _)| *of == role);
+            let switches = self.observations.get(&role).and_then(|values| Summary::of(values));
+            Some(SideResult {
+                role,
+                name: cases::side_name(self.entry, role).to_owned(),
+                time_ns: Summary::of(&times(role))?,
+                causes: counts.map(|(_, counts)| counts.clone()).unwrap_or_default(),
+                observations: switches
+                    .map(|s| ("voluntary_context_switches".to_owned(), s))
+                    .into_iter()
+                    .collect(),
+            })
+        };
+        let sides: Vec<SideResult> =
+            cases::roles(self.entry).into_iter().filter_map(side).collect();
+        let timed = gain_in_one_process(self.gain.pairs());
+        let found = match self.entry.metric {
+            Metric::Time | Metric::P99Latency => timed,
+            Metric::BytesHeld => bytes_gain(&sides),
+        };
+        let Some(found) = found else {
+            let reason = "not measured: too few paired batches (only one side was selected, or the time was too short)";
+            return Outcome::Unavailable { reason: reason.to_owned() };
+        };
+        let mark = self.load.mark(self.threads);
+        Outcome::Measured(Box::new(Measured {
+            units_per_iteration: self.units,
+            sides,
+            gain: found,
+            processes: vec![found],
+            against_reference: gain_in_one_process(self.against_reference.pairs()),
+            needed: self.entry.limit.needed(self.case, self.threads),
+            load: self.load,
+            marked_processes: u64::from(mark.is_some()),
+            mark,
+        }))
+    }
+}
+
+/// Seven significant digits: more than the clock tells, and half of what a file would else hold.
+fn rounded(ns: f64) -> f64 {
+    format!("{ns:.6e}").parse().unwrap_or(ns)
+}
+
+/// A case at a distance, from the time (ns) and round trips of an iteration of both sides.
+pub fn at_distance(naive: (f64, u64), optimized: (f64, u64), rtt_us: u64) -> Computed {
+    let at = |(ns, trips): (f64, u64)| ns + (trips * rtt_us * 1_000) as f64;
+    let saved_trips = naive.1.checked_sub(optimized.1).filter(|saved| *saved > 0);
+    Computed {
+        from: String::new(),
+        rtt_us,
+        naive_ns: at(naive),
+        optimized_ns: at(optimized),
+        gain: at(naive) / at(optimized),
+        break_even_rtt_us: saved_trips
+            .map(|saved| ((optimized.0 - naive.0) / saved as f64 / 1_000.0).max(0.0)),
+        confirmation: None,
+    }
+}
+
+/// Gain in bytes held: a ratio of two counts.
+fn bytes_gain(sides: &[SideResult]) -> Option<Interval> {
+    let held = |role| {
+        let side = sides.iter().find(|side| side.role == role)?;
+        side.causes.get(causes::PEAK_BYTES).map(|bytes| bytes.max(1) as f64)
+    };
+    Some(Interval::exact(held(Role::Naive)? / held(Role::Optimized)?))
+}
+
+/// Voluntary context switches of all threads of this process so far.
+fn voluntary_context_switches() -> i64 {
+    usage().ru_nvcsw
+}
+
+/// Time that all threads of this process have had on a CPU so far, the kernel on their behalf
+/// included.
+pub(crate) fn cpu_time() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
+/// Time that the threads of this process but the calling one have had on a CPU so far.
+fn cpu_time_of_other_threads() -> Duration {
+    // The own time first, which the other includes.
+    let own = clock(ClockId::ThreadCPUTime);
+    cpu_time().saturating_sub(own)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// What this process has used so far.
+fn usage() -> libc::rusage {
+    // SAFETY: an all-zero `rusage` is a valid value of plain integers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is valid for writes for the duration of the call.
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    usage
+}
+
+impl From<&Cause> for NamedCause {
+    fn from(cause: &Cause) -> NamedCause {
+        NamedCause { id: cause.id.to_owned(), label: cause.label.to_owned() }
+    }
+}
+
+impl PairResult {
+    /// What is said of a pair in results, without sweeps.
+    pub fn of(entry: &Entry) -> PairResult {
+        PairResult {
+            title: entry.title.to_owned(),
+            naive: entry.naive.summary.to_owned(),
+            optimized: entry.optimized.summary.to_owned(),
+            metric: entry.metric,
+            unit: entry.unit.to_owned(),
+            axis: entry.axis.name.to_owned(),
+            axis_unit: entry.axis.unit.to_owned(),
+            parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
+            causes: entry.named_causes().iter().map(NamedCause::from).collect(),
+            sweeps: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gain(low: f64, high: f64) -> Interval {
+        Interval { low, estimate: (low * high).sqrt(), high }
+    }
+
+    #[test]
+    fn distance_adds_round_trips_to_time() {
+        // 101 trips and 1 ms against 1 trip and 2 ms, 1 ms apart.
+        let computed = at_distance((1e6, 101), (2e6, 1), 1_000);
+        assert_eq!((computed.naive_ns, computed.optimized_ns, computed.gain), (102e6, 3e6, 34.0));
+        assert_eq!(computed.break_even_rtt_us, Some(10.0));
+        assert_eq!(at_distance((2e6, 9), (1e6, 1), 5).break_even_rtt_us, Some(0.0));
+        assert_eq!(at_distance((1e6, 1), (2e6, 1), 5).break_even_rtt_us, None);
+    }
+
+    #[test]
+    fn samples_have_seven_digits() {
+        assert_eq!([1.0 / 3.0, 123_456_789.0, 0.0].map(rounded), [0.333_333_3, 123_456_800.0, 0.0]);
+    }
+
+    #[test]
+    fn a_gain_in_bytes_held_is_the_ratio_of_the_peaks() {
+        let side = |role, peak| {
+            let mut causes = Counts::default();
+            causes.set(causes::PEAK_BYTES, peak);
+            let (name, observations) = (String::new(), BTreeMap::new());
+            let time_ns = Summary::of(&[1.0]).expect("a sample");
+            SideResult { role, name, time_ns, causes, observations }
+        };
+        let sides = [side(Role::Naive, 4_000), side(Role::Optimized, 1_000)];
+        assert_eq!(bytes_gain(&sides), Some(Interval::exact(4.0)));
+        assert_eq!(bytes_gain(&sides[..1]), None, "not counted, no gain");
+    }
+
+    #[test]
+    fn precision_is_enough_at_three_percent_or_ten_beyond_two() {
+        assert!(is_precise(&gain(1.10, 1.15)));
+        assert!(!is_precise(&gain(1.10, 1.30)));
+        assert!(is_precise(&gain(9.2, 10.9)));
+        assert!(is_precise(&gain(0.092, 0.109)));
+        assert!(!is_precise(&gain(0.98, 1.02)), "still contains 1");
+        assert!(is_precise(&gain(0.995, 1.005)), "as good as 1");
+    }
+}

@@ -1,0 +1,322 @@
+//! Machine numbers: what this machine can do, as everyone should know of theirs.
+//!
+//! A number is the median of several readings, in passes apart, with its spread, never a lone one. Pairs state their
+//! limits in these terms; [`crate::limit`] holds them against each other. Each kind of number has a
+//! file of its own in the crate `worthit-machine`, which reads them. What cannot be measured here is a row that says
+//! why.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    load::{Load, LoadProbe},
+    statistics::Summary,
+};
+use worthit_machine::{ALL_CORES, Effort, Reading, Unit};
+use worthit_pair::{format, pair::Unavailable};
+
+/// What a machine was found to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// What else the machine did meanwhile.
+    pub load: Load,
+    /// The numbers, in the order of the table.
+    pub numbers: Vec<Number>,
+}
+
+/// One machine number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Number {
+    /// Stable name: `latency_l1`.
+    pub id: String,
+    /// What was measured, in a few words.
+    pub what: String,
+    /// Unit of the readings.
+    pub unit: Unit,
+    /// How: sizes, instructions, devices.
+    pub detail: String,
+    /// The largest working set that this level of memory holds, bytes; `None` where no size bounds
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds_bytes: Option<u64>,
+    /// What came of it.
+    pub found: Found,
+}
+
+/// What came of measuring a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// The distribution of its readings.
+    Readings(Summary),
+    /// It cannot be measured here; why, and what to do about it.
+    Unavailable(String),
+}
+
+/// A number in words, as tables and pages show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What was measured.
+    pub what: String,
+    /// The median with its unit.
+    pub median: String,
+    /// First and third quartile.
+    pub quartiles: String,
+    /// Least and greatest reading.
+    pub range: String,
+    /// How many readings.
+    pub readings: String,
+    /// How, or why not.
+    pub remark: String,
+}
+
+/// Measures all numbers, each in several passes: within a tenth of a second a machine hardly varies, and
+/// memory that is got once lies where it lies, so that the readings of one pass agree better than two runs do.
+pub fn measure(effort: &Effort) -> Numbers {
+    let probe = LoadProbe::start();
+    let mut all = worthit_machine::pass(effort);
+    for _ in 1..effort.passes {
+        all.iter_mut()
+            .zip(worthit_machine::pass(effort))
+            .for_each(|(number, again)| number.join(again));
+    }
+    Numbers { load: probe.load(), numbers: all.into_iter().map(Number::from).collect() }
+}
+
+impl From<Reading> for Number {
+    fn from(reading: Reading) -> Number {
+        let Reading { id, what, unit, detail, holds_bytes, readings } = reading;
+        let found = match readings.map(|readings| Summary::of(&readings)) {
+            Ok(Some(summary)) => Found::Readings(summary),
+            Ok(None) => Found::Unavailable("no reading came out finite".to_owned()),
+            Err(Unavailable(reason)) => Found::Unavailable(reason),
+        };
+        Number { id, what, unit, detail, holds_bytes, found }
+    }
+}
+
+impl Numbers {
+    /// The number of an id, if it was measured.
+    pub fn get(&self, id: &str) -> Option<&Number> {
+        self.measured().find(|number| number.id == id)
+    }
+
+    /// The number of the nearest level of memory that holds a working set: of `LATENCY`,
+    /// `INDEPENDENT_READ` or `BANDWIDTH`.
+    pub fn at_level_of(&self, kind: &str, set_bytes: u64) -> Option<&Number> {
+        let is_of_kind = |number: &&Number| {
+            number.id.strip_prefix(kind).is_some_and(|level| level.starts_with('_'))
+                && !number.id.ends_with(ALL_CORES)
+        };
+        let levels = self.numbers.iter().filter(is_of_kind);
+        let holding = levels.filter(|number| number.holds_bytes.is_none_or(|n| set_bytes <= n));
+        // The nearest one or none: a farther level would make the limit too easy to reach.
+        let nearest = holding.min_by_key(|number| number.holds_bytes.unwrap_or(u64::MAX));
+        nearest.filter(|number| number.median().is_some())
+    }
+
+    /// Each number in words.
+    pub fn rows(&self) -> Vec<Row> {
+        self.numbers.iter().map(Number::in_words).collect()
+    }
+
+    /// What to hold against the numbers.
+    pub fn load_in_words(&self) -> String {
+        // Some of them are of several threads.
+        if let Some(mark) = self.load.mark(2) {
+            return format!("Marked: {mark} meanwhile, so that it can do more than this.");
+        }
+        let percent = |share: f64| format!("{} %", (share * 100.0).round());
+        let Load { steal, others, .. } = self.load;
+        format!(
+            "Other processes used {} of the machine meanwhile, and the hypervisor took {}.",
+            percent(others),
+            percent(steal)
+        )
+    }
+
+    /// What types cannot say: readings are positive, finite and in order.
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
+        for number in self.measured() {
+            let Found::Readings(s) = number.found else { continue };
+            let values = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
+            if !(values.is_sorted() && s.min > 0.0 && s.max.is_finite()) {
+                let problem = format!("{values:?} are no quartiles of readings");
+                return Err((format!("numbers.{}", number.id), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn measured(&self) -> impl Iterator<Item = &Number> {
+        self.numbers.iter().filter(|number| number.median().is_some())
+    }
+}
+
+impl Number {
+    /// The median of the readings, if it was measured.
+    pub fn median(&self) -> Option<f64> {
+        match &self.found {
+            Found::Readings(summary) => Some(summary.median),
+            Found::Unavailable(_) => None,
+        }
+    }
+
+    /// What so many operations, bytes or multiply-adds take at least, ns.
+    pub fn ns_for(&self, amount: f64) -> Option<f64> {
+        let median = self.median()?;
+        Some(match self.unit {
+            Unit::Nanoseconds => amount * median,
+            Unit::BytesPerNanosecond | Unit::MultiplyAddsPerNanosecond => amount / median,
+        })
+    }
+
+    /// `81.3 ns`, `24.0 GB/s`
+    pub fn written(&self, value: f64) -> String {
+        match self.unit {
+            Unit::Nanoseconds => format::duration(value),
+            Unit::BytesPerNanosecond => format!("{} GB/s", format::significant(value)),
+            Unit::MultiplyAddsPerNanosecond => {
+                format!("{} × 10⁹/s", format::significant(value))
+            }
+        }
+    }
+
+    fn in_words(&self) -> Row {
+        let what = self.what.clone();
+        let between = |low, high| format!("{} … {}", self.written(low), self.written(high));
+        match &self.found {
+            Found::Readings(s) => Row {
+                what,
+                median: self.written(s.median),
+                quartiles: between(s.lower_quartile, s.upper_quartile),
+                range: between(s.min, s.max),
+                readings: format::count(s.count),
+                remark: self.detail.clone(),
+            },
+            Found::Unavailable(reason) => Row {
+                what,
+                median: format::NONE.to_owned(),
+                quartiles: format::NONE.to_owned(),
+                range: format::NONE.to_owned(),
+                readings: "0".to_owned(),
+                remark: format!("not measured: {}", reason.trim_start_matches("not measured: ")),
+            },
+        }
+    }
+}
+
+/// Numbers for tests: each level of memory, and one of each other kind that limits are held against.
+#[cfg(test)]
+pub(crate) fn made() -> Numbers {
+    use worthit_machine::{
+        BANDWIDTH, FOLDHASH, FSYNC, INDEPENDENT_READ, LATENCY, LOOPBACK, PAGE_CACHE_WRITE, STATEMENT,
+    };
+    let number = |id: &str, unit, value: f64| {
+        let readings = Ok(vec![value * 0.9, value, value * 1.2]);
+        Number::from(Reading::of((id, id, unit), "made", readings))
+    };
+    let level = |kind: &str, name: &str, unit, value, holds_bytes| Number {
+        holds_bytes,
+        ..number(&format!("{kind}_{name}"), unit, value)
+    };
+    let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
+    let numbers = vec![
+        level(LATENCY, "l1", ns, 1.0, Some(1_000)),
+        level(LATENCY, "l2", ns, 4.0, Some(10_000)),
+        level(LATENCY, "memory", ns, 100.0, None),
+        level(INDEPENDENT_READ, "l1", ns, 0.5, Some(1_000)),
+        level(INDEPENDENT_READ, "l2", ns, 1.0, Some(10_000)),
+        level(INDEPENDENT_READ, "memory", ns, 10.0, None),
+        level(BANDWIDTH, "l1", rate, 100.0, Some(1_000)),
+        level(BANDWIDTH, "l2", rate, 50.0, Some(10_000)),
+        level(BANDWIDTH, "memory", rate, 10.0, None),
+        level(BANDWIDTH, &format!("memory{}", ALL_CORES), rate, 40.0, None),
+        number(FOLDHASH, ns, 2.0),
+        number(STATEMENT, ns, 500.0),
+        number(FSYNC, ns, 1e6),
+        number(LOOPBACK, ns, 2e4),
+        number(PAGE_CACHE_WRITE, rate, 2.0),
+    ];
+    Numbers { load: Load::default(), numbers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use worthit_machine::{BANDWIDTH, FOLDHASH, FSYNC, INDEPENDENT_READ, LATENCY};
+
+    #[test]
+    fn a_working_set_is_looked_for_in_the_nearest_level_that_holds_it() {
+        let numbers = made();
+        let at = |kind, bytes| numbers.at_level_of(kind, bytes).unwrap().id.as_str();
+        assert_eq!([1_000, 1_001].map(|bytes| at(LATENCY, bytes)), ["latency_l1", "latency_l2"]);
+        assert_eq!(at(INDEPENDENT_READ, 10_000), "independent_read_l2");
+        assert_eq!(at(BANDWIDTH, 10_001), "bandwidth_memory", "of one core, not of all");
+        let mut unknown = numbers.clone();
+        unknown.numbers[1].found = Found::Unavailable("no L2 is told".to_owned());
+        assert_eq!(unknown.at_level_of(LATENCY, 5_000), None, "memory would be too easy a limit");
+    }
+
+    #[test]
+    fn every_number_of_this_machine_is_a_row_with_its_spread_or_its_reason() {
+        let effort = Effort { passes: 2, readings: 2, file_bytes: 1 << 20, ..Effort::QUICK };
+        let numbers = measure(&effort);
+        let mut ids: Vec<&str> = numbers.numbers.iter().map(|number| number.id.as_str()).collect();
+        assert_eq!(ids.len(), 28, "{ids:?}");
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 28, "{ids:?}");
+        numbers.check().unwrap();
+        for (number, row) in numbers.numbers.iter().zip(numbers.rows()) {
+            match &number.found {
+                Found::Readings(summary) => {
+                    assert_eq!((summary.count, row.readings.as_str()), (4, "4"));
+                    assert!(row.quartiles.contains(" … ") && !row.remark.is_empty(), "{row:?}");
+                }
+                Found::Unavailable(reason) => {
+                    assert!(!reason.is_empty() && row.remark.contains("not measured: "), "{row:?}");
+                }
+            }
+        }
+        let text = serde_json::to_string(&numbers).unwrap();
+        assert_eq!(serde_json::from_str::<Numbers>(&text).unwrap(), numbers);
+    }
+
+    #[test]
+    fn passes_are_one_number_and_what_fails_in_one_of_them_has_none() {
+        let made = |readings| Reading::of(("id", "what", Unit::Nanoseconds), "", readings);
+        let joined = |first, second| {
+            let mut number = made(first);
+            number.join(made(second));
+            Number::from(number).found
+        };
+        let summary = Summary::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(joined(Ok(vec![1.0, 2.0]), Ok(vec![3.0, 4.0])), Found::Readings(summary));
+        let gone = || Err(Unavailable("gone".to_owned()));
+        for (first, second) in [(Ok(vec![1.0]), gone()), (gone(), Ok(vec![1.0]))] {
+            assert_eq!(joined(first, second), Found::Unavailable("gone".to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_measured_says_why_once() {
+        let gone = Unavailable("not measured: fsync is free here".to_owned());
+        let number = Number::from(Reading::of((FSYNC, "flush", Unit::Nanoseconds), "", Err(gone)));
+        assert_eq!(number.median(), None);
+        let row = number.in_words();
+        assert_eq!((row.median.as_str(), row.readings.as_str()), (format::NONE, "0"));
+        assert_eq!(row.remark, "not measured: fsync is free here");
+    }
+
+    #[test]
+    fn impossible_readings_are_named() {
+        let mut numbers = made();
+        numbers.check().unwrap();
+        let foldhash = numbers.numbers.iter_mut().find(|number| number.id == FOLDHASH).unwrap();
+        let Found::Readings(summary) = &mut foldhash.found else { unreachable!() };
+        summary.median = -1.0;
+        let (field, problem) = numbers.check().unwrap_err();
+        assert_eq!(field, "numbers.foldhash");
+        assert!(problem.contains("are no quartiles"), "{problem}");
+    }
+}

@@ -1,0 +1,245 @@
+//! Reference results: one committed run a machine key, from which the figures in the Markdown files
+//! are made.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    report::{against_peer_at_headline, gain_at_headline, share_of_limit},
+    results::{CaseResult, ResultError, Run},
+    table,
+};
+use worthit_pair::format;
+
+/// Processes below which a run is no reference.
+const LEAST_PROCESSES: usize = 5;
+
+/// Why a run cannot be a reference.
+#[derive(Debug, thiserror::Error)]
+pub enum ReferenceError {
+    /// It was made of too few processes.
+    #[error(
+        "{id} at {point} was measured in {found} process(es): a reference needs {LEAST_PROCESSES}, so that its intervals know of other processes; run `cargo bench -- --rounds {LEAST_PROCESSES}`"
+    )]
+    TooFewProcesses {
+        /// Id of the pair.
+        id: String,
+        /// Value on the axis.
+        point: u64,
+        /// How many there are.
+        found: usize,
+    },
+    /// Its revision does not say what was measured.
+    #[error(
+        "the tree was not committed when this was measured, so nobody could measure it again: commit, then run `cargo bench -- --rounds {LEAST_PROCESSES}`"
+    )]
+    NotCommitted,
+    /// Nothing was measured.
+    #[error("nothing was measured in this run")]
+    Empty,
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] ResultError),
+}
+
+/// The committed references below `reports`, sorted by machine key.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn all(reports: &Path) -> Result<Vec<Run>, ResultError> {
+    let mut files = Vec::new();
+    for folder in entries(reports).into_iter().filter(|entry| entry.is_dir()) {
+        files.extend(results_in(&folder));
+    }
+    files.sort_unstable();
+    files.iter().map(|file| Run::load(file)).collect()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn results_in(folder: &Path) -> Vec<PathBuf> {
+    let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    entries(folder).into_iter().filter(is_json).collect()
+}
+
+/// Makes `run` the reference of its machine key, in place of an earlier one, and returns its file.
+///
+/// # Errors
+/// If the run is no reference, or files cannot be written.
+pub fn keep(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
+    let Some(commit) = run.revision.commit.as_deref().filter(|_| !run.revision.dirty) else {
+        return Err(ReferenceError::NotCommitted);
+    };
+    let cases = run.pairs.iter().flat_map(|(id, pair)| {
+        let cases = pair.sweeps.iter().flat_map(|sweep| &sweep.cases);
+        cases.filter_map(move |case| Some((id, case.point, case.measured()?.processes.len())))
+    });
+    let fewest = cases.min_by_key(|(.., processes)| *processes).ok_or(ReferenceError::Empty)?;
+    if let (id, point, found @ ..LEAST_PROCESSES) = fewest {
+        return Err(ReferenceError::TooFewProcesses { id: id.clone(), point, found });
+    }
+    let folder = reports.join(&run.machine.key);
+    let revision: String = commit.chars().take(12).collect();
+    let path = folder.join(format!("{}-{revision}.json", run.started.strftime("%Y-%m-%d")));
+    let earlier = results_in(&folder);
+    run.save(&path)?;
+    for file in earlier.into_iter().filter(|file| *file != path) {
+        let failed = |error: io::Error| ResultError::Write { path: file.clone(), error };
+        fs::remove_file(&file).map_err(failed)?;
+    }
+    Ok(path)
+}
+
+/// The references as Markdown: a chapter each, a row a sweep.
+pub fn summary(references: &[Run]) -> String {
+    let mut text = String::new();
+    for run in references {
+        let commit = run.revision.commit.as_deref().unwrap_or("unknown");
+        let cases = run.pairs.values().flat_map(|pair| &pair.sweeps).flat_map(|sweep| &sweep.cases);
+        let measured: Vec<_> = cases.filter_map(CaseResult::measured).collect();
+        let marked = measured.iter().filter(|found| found.mark.is_some()).count();
+        text += &format!(
+            "\n### {}\n\n{}, {} logical cores, {}, revision `{}`, {}. {}; {marked} of {} measured cases are marked, as others held the CPU, and make no headline.\n\n",
+            run.machine.key,
+            run.machine.cpu,
+            run.machine.logical_cores,
+            run.toolchain.rustc,
+            commit.get(..12).unwrap_or(commit),
+            run.started.strftime("%Y-%m-%d"),
+            capitalized(&table::provenance(run)),
+            measured.len(),
+        );
+        text += "| pair | gain at the far end | break-even | counted cause | share of limit | against the peer |\n|---|---|---|---|---|---|\n";
+        for (id, pair) in &run.pairs {
+            for sweep in &pair.sweeps {
+                let row = table::row_of(id, pair, sweep);
+                let level =
+                    if row.level.is_empty() { String::new() } else { format!(" {}", row.level) };
+                let gain = gain_at_headline(pair, sweep);
+                text += &format!(
+                    "| `{id}`{} | {} | {} | {} | {} | {} |\n",
+                    cell(&level),
+                    cell(&gain),
+                    cell(&row.break_even),
+                    cell(&row.cause),
+                    cell(&share_of_limit(sweep, run.numbers.as_ref())),
+                    cell(&against_peer_at_headline(sweep))
+                );
+            }
+        }
+    }
+    if references.is_empty() {
+        text += "\nThere is none yet.\n";
+    }
+    text
+}
+
+/// The gain of a pair in a reference, for a table that has a row a pair: that of its first sweep
+/// that has a headline.
+pub fn gain_of(run: &Run, id: &str) -> String {
+    let Some(pair) = run.pairs.get(id) else { return format::NONE.to_owned() };
+    let with_headline = pair.sweeps.iter().find(|sweep| !sweep.headline_gains().is_empty());
+    let sweep = with_headline.or(pair.sweeps.first());
+    cell(&sweep.map_or(format::NONE.to_owned(), |sweep| gain_at_headline(pair, sweep)))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or(String::new(), |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+/// Text of a cell: a bar would end it.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        load::Load,
+        machine::Machine,
+        results::{Measured, Outcome, PairResult, Revision},
+        statistics::Interval,
+    };
+    use worthit_pair::pair::Metric;
+
+    fn run(processes: usize, dirty: bool) -> Run {
+        let revision = Revision { commit: Some("0123456789abcdef".to_owned()), dirty };
+        let mut machine = Machine::current();
+        machine.key = "made-linux1".to_owned();
+        let mut run = Run::new("key", Timestamp::UNIX_EPOCH, true, 42, machine, revision);
+        let gain = Interval { low: 1.9, estimate: 2.0, high: 2.1 };
+        let measured = Measured {
+            units_per_iteration: 1,
+            sides: vec![],
+            gain,
+            processes: vec![gain; processes],
+            against_reference: None,
+            needed: None,
+            load: Load::default(),
+            marked_processes: 0,
+            mark: None,
+        };
+        let pair = PairResult {
+            title: String::new(),
+            naive: "a | b".to_owned(),
+            optimized: String::new(),
+            metric: Metric::Time,
+            unit: String::new(),
+            axis: "n".to_owned(),
+            axis_unit: "items|".to_owned(),
+            parameter: None,
+            causes: vec![],
+            sweeps: vec![],
+        };
+        let outcome = Outcome::Measured(Box::new(measured));
+        run.add("f/p", &pair, "", &[String::new()], CaseResult { point: 8, outcome });
+        run
+    }
+
+    #[test]
+    fn a_reference_replaces_the_earlier_one_of_its_machine() {
+        let reports = tempfile::tempdir().unwrap();
+        assert_eq!(all(reports.path()).unwrap(), []);
+        let path = keep(&run(5, false), reports.path()).unwrap();
+        assert!(path.ends_with("made-linux1/1970-01-01-0123456789ab.json"), "{path:?}");
+        let mut later = run(6, false);
+        later.revision.commit = Some("f".repeat(40));
+        keep(&later, reports.path()).unwrap();
+        assert_eq!(all(reports.path()).unwrap(), [later]);
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused() {
+        let reports = tempfile::tempdir().unwrap();
+        let refused = |run: Run| keep(&run, reports.path()).unwrap_err().to_string();
+        assert!(refused(run(4, false)).contains("f/p at 8 was measured in 4 process(es)"));
+        assert!(refused(run(5, true)).contains("not committed"));
+        assert!(refused(Run { pairs: BTreeMap::new(), ..run(5, false) }).contains("nothing"));
+        assert_eq!(all(reports.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn the_summary_has_a_row_a_sweep_and_bars_do_not_end_its_cells() {
+        let text = summary(&[run(5, false)]);
+        assert!(text.contains("### made-linux1"), "{text}");
+        assert!(text.contains("Quick run; intervals (95 %) over 5 processes; 0 of 1"), "{text}");
+        assert!(
+            text.contains("| `f/p` | 8 items\\|: 2.00× (1.90…2.10) | wins from 8 on |"),
+            "{text}"
+        );
+        assert!(summary(&[]).contains("none yet"));
+        assert_eq!(gain_of(&run(5, false), "f/other"), "–");
+    }
+}

@@ -1,0 +1,189 @@
+//! The report: a static site made from a run, that opens from disk and can be published as it is.
+//!
+//! [`pages`] is a pure function of its material (but for the question whether criterion has made a
+//! page); [`write()`] puts the pages into a folder, and removes those of an earlier site that are no
+//! longer made.
+
+mod charts;
+mod code;
+mod comparison;
+mod figures;
+mod finding;
+mod front;
+mod gate;
+mod machine;
+mod pair;
+mod scaling;
+mod shell;
+mod trends;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rayon::prelude::*;
+
+use crate::{
+    criterion_pages::CriterionPages,
+    history::Line,
+    results::{ResultError, Run},
+    samples::{self, Sample},
+};
+use worthit_pair::family::{Entry, Family};
+
+pub use finding::{against_peer_at_headline, gain_at_headline, share_of_limit};
+pub use gate::Last;
+
+/// Names the files of a site, so that the next one knows which of them are a site's.
+const MANIFEST: &str = "site.txt";
+
+/// What a site is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Material<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Its raw samples, as far as they were kept.
+    pub samples: &'a [Sample],
+    /// Another run to compare it with.
+    pub other: Option<&'a Run>,
+    /// The last verdicts of the gate, if there are any.
+    pub gate: Option<&'a Last>,
+    /// The lines of a history, if their trends shall be shown.
+    pub trends: Option<&'a [Line]>,
+    /// The pairs that this build knows; each is a row, measured or not.
+    pub families: &'a [&'a Family],
+    /// Criterion's own pages, if they shall be linked.
+    pub criterion: Option<&'a CriterionPages>,
+    /// Where the site will lie.
+    pub folder: &'a Path,
+}
+
+impl<'a> Material<'a> {
+    /// A run, to be shown with nothing beside it.
+    pub fn of(run: &'a Run, folder: &'a Path) -> Material<'a> {
+        Material {
+            run,
+            samples: &[],
+            other: None,
+            gate: None,
+            trends: None,
+            families: &[],
+            criterion: None,
+            folder,
+        }
+    }
+}
+
+impl Material<'_> {
+    /// Ids and titles of all pairs: those of this build in its order, then others of the run.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let known = self.families.iter().flat_map(|family| family.pairs);
+        let known: Vec<_> =
+            known.map(|entry| (entry.id.to_owned(), entry.title.to_owned())).collect();
+        let others = self.run.pairs.iter().filter(|(id, _)| self.entry(id).is_none());
+        let others: Vec<_> = others.map(|(id, pair)| (id.clone(), pair.title.clone())).collect();
+        known.into_iter().chain(others).collect()
+    }
+
+    /// The pair of this build that has an id.
+    fn entry(&self, id: &str) -> Option<&Entry> {
+        self.families.iter().flat_map(|family| family.pairs).find(|entry| entry.id == id)
+    }
+}
+
+/// The files of a site by their paths.
+pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
+    let pairs = material.pairs();
+    let page_of_pair = |place: usize| {
+        let (id, _) = &pairs[place];
+        let id_at = |place: usize| pairs.get(place).map(|(id, _)| id.as_str());
+        let neighbours = [place.checked_sub(1).and_then(id_at), id_at(place + 1)];
+        (shell::page_of(id), pair::page(material, id, neighbours).into_bytes())
+    };
+    let mut files: BTreeMap<String, Vec<u8>> =
+        (0..pairs.len()).into_par_iter().map(page_of_pair).collect();
+    let mut by_pair: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
+    for sample in material.samples.iter().filter(|s| material.run.pairs.contains_key(&s.pair)) {
+        by_pair.entry(&sample.pair).or_default().push(sample.clone());
+    }
+    for (id, samples) in by_pair {
+        files.insert(shell::samples_of(id), samples::to_csv(&samples, true));
+    }
+    files.insert("index.html".to_owned(), front::page(material).into_bytes());
+    files.insert("scaling.html".to_owned(), scaling::page(material).into_bytes());
+    files.insert("machine.html".to_owned(), machine::page(material).into_bytes());
+    if let Some(last) = material.gate {
+        files.insert("gate.html".to_owned(), gate::page(material, last).into_bytes());
+    }
+    if let Some(lines) = material.trends {
+        files.insert("trends.html".to_owned(), trends::page(material, lines).into_bytes());
+    }
+    if let Some(other) = material.other {
+        files.insert("compare.html".to_owned(), comparison::page(material, other).into_bytes());
+    }
+    files
+}
+
+/// Writes the site into its folder and returns the front page.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(material: &Material<'_>) -> Result<PathBuf, ResultError> {
+    let folder = material.folder;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: io::Error| ResultError::Write { path, error }
+    };
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let files = pages(material);
+    let earlier = fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
+    // The manifest first: whatever is written afterwards is then known as a site's.
+    let mut names: BTreeSet<&str> = earlier.lines().collect();
+    names.extend(files.keys().map(String::as_str));
+    let manifest = folder.join(MANIFEST);
+    replace(&manifest, lines(&names).as_bytes()).map_err(failed(&manifest))?;
+    for (name, bytes) in &files {
+        let path = folder.join(name);
+        replace(&path, bytes).map_err(failed(&path))?;
+    }
+    for name in earlier.lines().filter(|name| !files.contains_key(*name) && is_inside(name)) {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&folder.join(name))(error));
+            }
+            _ => {}
+        }
+    }
+    let names: BTreeSet<&str> = files.keys().map(String::as_str).collect();
+    replace(&manifest, lines(&names).as_bytes()).map_err(failed(&manifest))?;
+    Ok(folder.join("index.html"))
+}
+
+fn lines(names: &BTreeSet<&str>) -> String {
+    names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// Whether a name of a manifest is one that a site may have.
+fn is_inside(name: &str) -> bool {
+    let is_page = name.ends_with(".html") || name.ends_with(".csv");
+    let is_plain = |part: &str| !part.is_empty() && part != ".." && part != ".";
+    is_page && name.split('/').all(is_plain)
+}
+
+/// Replaces a file by another whole. It need not survive a crash of the machine, as it can be
+/// made again.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut temp, bytes)?;
+    // A temp file is the owner's alone; a report is everybody's.
+    fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    temp.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! What a run found of a sweep, in one sentence made of its figures.
+
+use crate::{
+    limit::Share,
+    numbers::Numbers,
+    results::{CaseResult, Measured, NamedCause, Outcome, PairResult, Sweep},
+    statistics::Interval,
+    table,
+};
+use worthit_pair::{format, pair::Metric, trial::Role};
+
+/// The case that speaks for a sweep: the last one that was measured and not marked, else the last
+/// computed one.
+pub fn headline(sweep: &Sweep) -> Option<&CaseResult> {
+    let speaks = |case: &&CaseResult| case.measured().is_some_and(|found| found.mark.is_none());
+    let is_computed = |case: &&CaseResult| matches!(case.outcome, Outcome::Computed(_));
+    let cases = || sweep.cases.iter().rev();
+    cases().find(speaks).or_else(|| cases().find(is_computed))
+}
+
+/// The gain of a case: an interval if measured, a bare value if computed.
+pub fn gain(case: &CaseResult) -> Option<Interval> {
+    match &case.outcome {
+        Outcome::Measured(measured) => Some(measured.gain),
+        Outcome::Computed(computed) => Some(Interval::exact(computed.gain)),
+        Outcome::Unavailable { .. } => None,
+    }
+}
+
+/// "65,536 items: 484× (481…487)", at the case that speaks for a sweep; why not, if none does.
+pub fn gain_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
+    headline(sweep).map_or_else(
+        || without_headline(sweep),
+        |case| format!("{}: {}", pair.place(case.point), table::one_line(&case.outcome)),
+    )
+}
+
+/// "56.1 %": share of the limit, at the case that speaks for the sweep; why there is none, if so.
+pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
+    let found = headline(sweep).and_then(CaseResult::measured);
+    match found.map(|found| found.share_of_limit(numbers)) {
+        Some(Share::Known(share)) => {
+            let beaten = if share > 1.0 { " (beaten)" } else { "" };
+            format!("{} %{beaten}", format::significant(share * 100.0))
+        }
+        Some(Share::Unmeasured(_)) => "not measured".to_owned(),
+        Some(Share::Unbounded) => "no bound".to_owned(),
+        None => format::NONE.to_owned(),
+    }
+}
+
+/// "1.02× (1.00…1.04) papaya": time of the peer ÷ time of the optimized side.
+pub fn against_peer(found: &Measured) -> Option<String> {
+    let name = &found.side(Role::Reference)?.name;
+    Some(format!("{} {name}", found.against_reference?.as_gain()))
+}
+
+/// The same at the case that speaks for the sweep.
+pub fn against_peer_at_headline(sweep: &Sweep) -> String {
+    let found = headline(sweep).and_then(CaseResult::measured);
+    found.and_then(against_peer).unwrap_or_else(|| format::NONE.to_owned())
+}
+
+/// The sentence on one sweep.
+pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
+    let Some(case) = headline(sweep) else { return without_headline(sweep) };
+    let place = pair.place(case.point);
+    let (naive, optimized) =
+        (or(&pair.naive, "the naive side"), or(&pair.optimized, "the optimized side"));
+    let comparison = match &case.outcome {
+        Outcome::Measured(found) => compared(pair.metric, &found.gain, naive, optimized),
+        Outcome::Computed(found) => format!(
+            "computed from {} and {} of round trip, “{optimized}” takes {} % of “{naive}”",
+            found.from,
+            format::duration(found.rtt_us as f64 * 1e3),
+            format::significant(100.0 / found.gain),
+        ),
+        Outcome::Unavailable { .. } => return without_headline(sweep),
+    };
+    let over_the_sweep = match &case.outcome {
+        Outcome::Computed(computed) => table::computed_break_even(computed),
+        _ => sweep.break_even.summary.clone(),
+    };
+    let cause =
+        case.measured().zip(pair.causes.first()).and_then(|(found, cause)| because(found, cause));
+    let cause = cause.map_or(String::new(), |cause| format!("; {cause}"));
+    format!("At {place}, {comparison}; over the sweep: {over_the_sweep}{cause}.")
+}
+
+fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
+    if text.is_empty() { other } else { text }
+}
+
+fn compared(metric: Metric, gain: &Interval, naive: &str, optimized: &str) -> String {
+    let figure = gain.as_gain();
+    let (better, worse) = match metric {
+        Metric::Time => ("as fast as", "slower than"),
+        Metric::P99Latency => ("better in p99 latency than", "worse in p99 latency than"),
+        Metric::BytesHeld => ("as sparing of memory as", "hungrier for memory than"),
+    };
+    if gain.low > 1.0 {
+        format!("“{optimized}” is {figure} {better} “{naive}”")
+    } else if gain.high < 1.0 {
+        format!("“{optimized}” is {worse} “{naive}”: a gain of {figure}")
+    } else {
+        format!("“{optimized}” cannot be told from “{naive}”: a gain of {figure}")
+    }
+}
+
+/// "8,445,488 comparisons became 4,352"
+fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
+    let count = |role| found.side(role)?.causes.get_by_id(&cause.id).map(format::count);
+    let (naive, optimized) = (count(Role::Naive)?, count(Role::Optimized)?);
+    Some(if naive == optimized {
+        format!("{naive} {} on either side", cause.label)
+    } else {
+        format!("{naive} {} became {optimized}", cause.label)
+    })
+}
+
+fn without_headline(sweep: &Sweep) -> String {
+    let reason = sweep.cases.iter().find_map(|case| match &case.outcome {
+        Outcome::Unavailable { reason } => Some(reason.trim_start_matches("not measured: ")),
+        _ => None,
+    });
+    match (sweep.cases.is_empty(), reason) {
+        (true, _) => "No case of this sweep was measured.".to_owned(),
+        (_, Some(reason)) => format!("Not measured here: {reason}."),
+        (_, None) => {
+            "Every case of this sweep was measured while others held the CPU: no headline."
+                .to_owned()
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The front page: machine and run, then every pair of the catalogue and of the run as rows.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+
+use super::{
+    Material,
+    charts::{self, Point, Standing},
+    finding,
+    shell::{Shell, page_of},
+};
+use crate::{
+    limit::Share,
+    numbers::Numbers,
+    results::{CaseResult, Outcome, PairResult, Run, Sweep},
+    table,
+};
+use worthit_pair::format;
+
+#[derive(Template)]
+#[template(path = "front.html")]
+struct Front<'a> {
+    shell: Shell,
+    run: &'a Run,
+    warnings: Vec<String>,
+    tally: String,
+    criterion: Option<String>,
+    families: BTreeSet<String>,
+    causes: BTreeSet<(String, String)>,
+    axis: String,
+    rows: Vec<Row>,
+}
+
+/// One sweep, or a pair that is not in the run.
+#[derive(Default)]
+struct Row {
+    id: String,
+    level: String,
+    family: String,
+    title: String,
+    page: String,
+    gain: String,
+    near: String,
+    break_even: String,
+    cause: String,
+    cause_id: String,
+    limit: String,
+    peer: String,
+    chart: String,
+    chart_label: String,
+    gain_key: Option<f64>,
+    break_even_key: Option<f64>,
+    limit_key: Option<f64>,
+}
+
+/// The front page of a site.
+pub fn page(material: &Material<'_>) -> String {
+    let run = material.run;
+    let extent = charts::gain_extent(sweeps(run).flat_map(|sweep| {
+        let ends = [sweep.cases.first(), finding::headline(sweep)];
+        ends.into_iter().flatten().filter_map(finding::gain).flat_map(|gain| [gain.low, gain.high])
+    }));
+    let mut rows = Vec::new();
+    for (id, title) in material.pairs() {
+        match run.pairs.get(&id) {
+            Some(pair) if !pair.sweeps.is_empty() => {
+                rows.extend(
+                    pair.sweeps
+                        .iter()
+                        .map(|sweep| row(&id, pair, sweep, extent, run.numbers.as_ref())),
+                );
+            }
+            _ => rows.push(Row { gain: "not in this run".to_owned(), ..named(&id, &title) }),
+        }
+    }
+    let causes = rows.iter().filter(|row| !row.cause_id.is_empty());
+    let label = |id: &str| {
+        let all = run.pairs.values().flat_map(|pair| &pair.causes);
+        all.into_iter()
+            .find(|cause| cause.id == id)
+            .map_or(String::new(), |cause| cause.label.clone())
+    };
+    let front = Front {
+        shell: Shell::at_root("Is this optimization worth it?", "Catalogue", material),
+        run,
+        warnings: warnings(run),
+        tally: tally(run),
+        criterion: material.criterion.and_then(|pages| pages.index(material.folder)),
+        families: rows.iter().map(|row| row.family.clone()).collect(),
+        causes: causes.map(|row| (label(&row.cause_id), row.cause_id.clone())).collect(),
+        axis: charts::gain_axis(extent),
+        rows,
+    };
+    front.render().expect("rendering into memory cannot fail")
+}
+
+fn sweeps(run: &Run) -> impl Iterator<Item = &Sweep> {
+    run.pairs.values().flat_map(|pair| &pair.sweeps)
+}
+
+fn named(id: &str, title: &str) -> Row {
+    Row {
+        id: id.to_owned(),
+        family: id.split('/').next().unwrap_or(id).to_owned(),
+        title: title.to_owned(),
+        page: page_of(id),
+        ..Row::default()
+    }
+}
+
+fn row(
+    id: &str,
+    pair: &PairResult,
+    sweep: &Sweep,
+    extent: (f64, f64),
+    numbers: Option<&Numbers>,
+) -> Row {
+    let mut row = named(id, &pair.title);
+    row.level.clone_from(&sweep.level);
+    let words = table::row_of(id, pair, sweep);
+    (row.break_even, row.cause) = (words.break_even, words.cause);
+    row.limit = finding::share_of_limit(sweep, numbers);
+    row.peer = finding::against_peer_at_headline(sweep);
+    row.cause_id = pair.causes.first().map_or(String::new(), |cause| cause.id.clone());
+    row.break_even_key = break_even_key(sweep);
+    let Some(case) = finding::headline(sweep) else {
+        row.gain = finding::sentence(pair, sweep);
+        return row;
+    };
+    let gain = finding::gain(case).expect("a headline has a gain");
+    row.gain = match &case.outcome {
+        Outcome::Measured(found) => found.gain.as_gain(),
+        _ => format!("{} (computed)", format::times(gain.estimate)),
+    };
+    row.near = format!("at {}", pair.place(case.point));
+    if sweep.cases.last().is_some_and(|last| last.point != case.point) {
+        row.near += "; beyond it marked or not measured";
+    }
+    row.gain_key = Some(gain.estimate).filter(|gain| gain.is_finite());
+    let is_marked = |case: &CaseResult| case.measured().is_some_and(|found| found.mark.is_some());
+    let near = sweep.cases.iter().find(|case| !is_marked(case) && finding::gain(case).is_some());
+    let near = near.filter(|near| near.point != case.point).and_then(finding::gain);
+    let is_computed = matches!(case.outcome, Outcome::Computed(_));
+    let standing = if is_computed { Standing::Hollow } else { Standing::Measured };
+    let far = Point { x: 0.0, y: gain.estimate, low: gain.low, high: gain.high, standing };
+    row.chart = charts::gain_row(extent, near.map(|gain| gain.estimate), &far, is_computed);
+    row.chart_label = match near {
+        Some(near) => {
+            format!("Gain from {} to {}", format::times(near.estimate), gain.as_gain())
+        }
+        None => format!("Gain {}", gain.as_gain()),
+    };
+    row.limit_key = match case.measured().map(|found| found.share_of_limit(numbers)) {
+        Some(Share::Known(share)) => Some(share),
+        _ => None,
+    };
+    row
+}
+
+/// Where on its axis a sweep begins to win for the first time; unknown if nowhere.
+fn break_even_key(sweep: &Sweep) -> Option<f64> {
+    let first_win = sweep.headline_gains().into_iter().find(|(_, gain)| gain.low > 1.0)?.0;
+    let crossing = sweep.break_even.crossings.iter().find(|crossing| crossing.wins);
+    let key = crossing.map_or(first_win as f64, |crossing| crossing.at.estimate);
+    Some(key).filter(|key| key.is_finite())
+}
+
+/// What a reader must know before believing a figure of this run.
+pub fn warnings(run: &Run) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let measured: Vec<_> =
+        sweeps(run).flat_map(|sweep| &sweep.cases).filter_map(CaseResult::measured).collect();
+    if measured.is_empty() {
+        warnings.push("Nothing was measured in this run.".to_owned());
+    }
+    let marked = measured.iter().filter(|found| found.mark.is_some()).count();
+    if marked > 0 {
+        warnings.push(format!(
+            "Loaded machine: {marked} of {} measured cases were measured while others held the CPU. They are marked, and make no headline and no break-even.",
+            measured.len()
+        ));
+    }
+    if run.quick {
+        warnings.push(
+            "Quick run: the two ends and the middle of each sweep, measured shortly.".to_owned(),
+        );
+    }
+    let processes = measured.iter().map(|found| found.processes.len()).max().unwrap_or(0);
+    if processes == 1 {
+        warnings.push(
+            "One process a family: the intervals do not know what another process would find; --rounds 5 does."
+                .to_owned(),
+        );
+    }
+    match run.machine.governor.as_deref() {
+        Some("performance") => {}
+        Some(governor) => warnings.push(format!(
+            "Frequency scaling: the governor is “{governor}”, so the clock follows the load."
+        )),
+        None => warnings
+            .push("Frequency scaling: the system does not tell what governs the clock.".to_owned()),
+    }
+    if run.machine.virtual_machine {
+        warnings.push("Virtual machine: its neighbours are measured too.".to_owned());
+    }
+    if run.revision.dirty {
+        warnings.push("The tree had changes that are not committed.".to_owned());
+    }
+    warnings
+}
+
+/// "20 pairs: at the far end 15 win, 2 lose, 3 cannot be told."
+fn tally(run: &Run) -> String {
+    let gains: Vec<_> =
+        sweeps(run).filter_map(finding::headline).filter_map(finding::gain).collect();
+    let wins = gains.iter().filter(|gain| gain.low > 1.0).count();
+    let losses = gains.iter().filter(|gain| gain.high < 1.0).count();
+    format!(
+        "{} pairs in this run. At the far end of {} sweeps the optimized side wins {wins}, loses {losses} and cannot be told in {}.",
+        run.pairs.len(),
+        gains.len(),
+        gains.len() - wins - losses
+    )
+}

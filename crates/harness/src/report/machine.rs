@@ -1,0 +1,43 @@
+//! The machine page: what the results were measured on.
+
+use askama::Template;
+
+use super::{Material, front, shell::Shell};
+use crate::{
+    numbers::{Numbers, Row},
+    results::Run,
+    scaling,
+};
+use worthit_pair::format;
+
+#[derive(Template)]
+#[template(path = "machine.html")]
+struct MachinePage<'a> {
+    shell: Shell,
+    run: &'a Run,
+    memory: String,
+    warnings: Vec<String>,
+    numbers: Vec<Row>,
+    load: String,
+    ceiling: Vec<(u64, String, String)>,
+}
+
+/// The page of the machine of a run.
+pub fn page(material: &Material<'_>) -> String {
+    let run = material.run;
+    let page = MachinePage {
+        shell: Shell::at_root("The machine", "Machine", material),
+        run,
+        memory: format::bytes(run.machine.memory_bytes as f64),
+        warnings: front::warnings(run),
+        numbers: run.numbers.as_ref().map_or(Vec::new(), Numbers::rows),
+        load: run.numbers.as_ref().map_or(String::new(), Numbers::load_in_words),
+        ceiling: run.ceiling.iter().map(ceiling_row).collect(),
+    };
+    page.render().expect("rendering into memory cannot fail")
+}
+
+fn ceiling_row(point: &scaling::Point) -> (u64, String, String) {
+    let percent = format::significant(point.efficiency().estimate * 100.0);
+    (point.threads, point.speedup.as_gain(), format!("{percent} %"))
+}

@@ -1,0 +1,137 @@
+//! What all pages have in common: head, Content-Security-Policy, navigation.
+//!
+//! Style and script stand in each page, so that a page opens from disk by itself; the policy names
+//! their hashes and allows nothing else.
+
+use std::sync::LazyLock;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sha2::{Digest, Sha256};
+
+use super::Material;
+use worthit_pair::pair::fnv1a;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("site.js");
+
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+});
+
+fn hash(text: &str) -> String {
+    format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text)))
+}
+
+/// What the frame of a page is made of.
+#[derive(Clone, Debug)]
+pub struct Shell {
+    /// Title of the page.
+    pub title: String,
+    /// From the page to the root of the site: empty, or `../../`.
+    pub root: &'static str,
+    /// Which entry of the navigation this page is.
+    pub here: &'static str,
+    /// Whether there is a page that compares two results.
+    pub has_comparison: bool,
+    /// Whether there is a page of the gate.
+    pub has_gate: bool,
+    /// Whether there is a page of trends.
+    pub has_trends: bool,
+}
+
+impl Shell {
+    /// The frame of a page at the root of the site.
+    pub fn at_root(title: &str, here: &'static str, material: &Material<'_>) -> Shell {
+        Shell {
+            title: title.to_owned(),
+            root: "",
+            here,
+            has_comparison: material.other.is_some(),
+            has_gate: material.gate.is_some(),
+            has_trends: material.trends.is_some(),
+        }
+    }
+
+    /// The policy of every page.
+    pub fn policy(&self) -> &'static str {
+        &POLICY
+    }
+
+    /// The style sheet.
+    pub fn style(&self) -> &'static str {
+        STYLE
+    }
+
+    /// The script.
+    pub fn script(&self) -> &'static str {
+        SCRIPT
+    }
+
+    /// Entries of the navigation: address from the root, name, whether this page is it.
+    pub fn entries(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let all = [
+            ("index.html", "Catalogue"),
+            ("scaling.html", "Scaling"),
+            ("machine.html", "Machine"),
+            ("gate.html", "Gate"),
+            ("trends.html", "Trends"),
+            ("compare.html", "Comparison"),
+        ];
+        let shown = all.into_iter().filter(|(page, _)| match *page {
+            "gate.html" => self.has_gate,
+            "trends.html" => self.has_trends,
+            "compare.html" => self.has_comparison,
+            _ => true,
+        });
+        shown.map(|(page, name)| (page, name, name == self.here)).collect()
+    }
+}
+
+/// Where the page of a pair lies: `pairs/queries/n_plus_one.html`. What is no plain name gets one,
+/// with a hash that tells it from others.
+pub fn page_of(id: &str) -> String {
+    file_of(id, "pairs", "html")
+}
+
+/// Where the raw samples of a pair lie.
+pub fn samples_of(id: &str) -> String {
+    file_of(id, "samples", "csv")
+}
+
+fn file_of(id: &str, folder: &str, extension: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let is_name = |part: &str| !part.is_empty() && part.len() <= 80 && part.chars().all(is_plain);
+    if id.split_once('/').is_some_and(|(family, name)| is_name(family) && is_name(name)) {
+        return format!("{folder}/{id}.{extension}");
+    }
+    let plain: String = id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(60).collect();
+    format!("{folder}/other/{plain}-{:016x}.{extension}", fnv1a(id.bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_have_stable_addresses_and_none_leaves_the_folder() {
+        assert_eq!(page_of("queries/n_plus_one"), "pairs/queries/n_plus_one.html");
+        assert_eq!(samples_of("queries/n_plus_one"), "samples/queries/n_plus_one.csv");
+        let long = "x".repeat(5_000);
+        for id in ["../../etc/passwd", "a/b/c", "", "/", "a/<b>", "a/b\0", &long] {
+            let page = page_of(id);
+            assert!(page.starts_with("pairs/other/") && page.matches('/').count() == 2, "{page}");
+            assert!(!page.contains("..") && page.len() < 120, "{page}");
+        }
+        assert_ne!(page_of("a/<"), page_of("a/>"));
+    }
+
+    #[test]
+    fn the_policy_names_hashes_and_no_place() {
+        assert_eq!(hash(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert!(POLICY.contains("default-src 'none'") && !POLICY.contains("unsafe"));
+    }
+}

@@ -1,0 +1,603 @@
+//! Results: what one run found, as one schema-versioned JSON document.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    limit,
+    load::Load,
+    machine::{Machine, Toolchain},
+    numbers::Numbers,
+    scaling,
+    statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
+};
+use worthit_pair::{causes::Counts, format, limit::Needed, pair::Metric, trial::Role};
+
+/// Name of the schema in every document.
+const SCHEMA: &str = "worthit-run";
+/// Its version: raised when a reader of the old one would misread the new one.
+pub const VERSION: u64 = 1;
+
+/// One run: all bench processes of one `cargo bench`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Always `worthit-run`.
+    pub schema: String,
+    /// Version of the schema.
+    pub version: u64,
+    /// Identity of the run, also the name of its file.
+    pub key: String,
+    /// When its first process began.
+    pub started: Timestamp,
+    /// When the last case was added.
+    pub updated: Timestamp,
+    /// Two ends and the middle of each sweep only, measured shortly.
+    pub quick: bool,
+    /// Seed of all inputs.
+    pub seed: u64,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What built the timed binaries.
+    pub toolchain: Toolchain,
+    /// What was measured.
+    pub revision: Revision,
+    /// What several threads of this machine are worth at once; empty if no pair needed to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceiling: Vec<scaling::Point>,
+    /// What this machine can do; `None` if no limit needed to know, or in an older result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
+    /// What was found, by the ids of pairs. A pair that is not here was not in this run.
+    pub pairs: BTreeMap<String, PairResult>,
+}
+
+/// Revision of the measured tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Commit id; `None` outside a git checkout.
+    pub commit: Option<String>,
+    /// Whether the tree had changes that are not committed.
+    pub dirty: bool,
+}
+
+/// What was found of one pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairResult {
+    /// The technique.
+    pub title: String,
+    /// The naive implementation in a few words; empty in results of older versions.
+    #[serde(default)]
+    pub naive: String,
+    /// The optimized implementation in a few words; empty in results of older versions.
+    #[serde(default)]
+    pub optimized: String,
+    /// What was compared.
+    pub metric: Metric,
+    /// The unit of work that times are per.
+    pub unit: String,
+    /// What the sweep varies.
+    pub axis: String,
+    /// Unit of the axis.
+    pub axis_unit: String,
+    /// The second thing that is varied.
+    pub parameter: Option<String>,
+    /// What is counted; the first one explains the gain.
+    pub causes: Vec<NamedCause>,
+    /// Sweeps, one a value of the parameter; one without a label if there is no parameter.
+    pub sweeps: Vec<Sweep>,
+}
+
+/// A cause, as results name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedCause {
+    /// Key of the counts.
+    pub id: String,
+    /// What stands behind a number.
+    pub label: String,
+}
+
+/// One sweep along the axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Cases, ascending in the axis.
+    pub cases: Vec<CaseResult>,
+    /// Where the optimized side begins or ceases to win: made of the cases, also when a result is read.
+    #[serde(skip_deserializing)]
+    pub break_even: BreakEven,
+}
+
+/// What was found at one point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// Value on the axis.
+    pub point: u64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Both sides were measured.
+    Measured(Box<Measured>),
+    /// Computed from a measured case and counted round trips.
+    Computed(Computed),
+    /// It cannot run here.
+    Unavailable {
+        /// Why, and what to do about it.
+        reason: String,
+    },
+}
+
+/// A measured case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Units of work in one iteration.
+    pub units_per_iteration: u64,
+    /// The sides: naive, optimized, and the reference if there is one.
+    pub sides: Vec<SideResult>,
+    /// Naive ÷ optimized.
+    pub gain: Interval,
+    /// Gain within each process; one unless the run was made of several rounds.
+    pub processes: Vec<Interval>,
+    /// Reference ÷ optimized, interleaved likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_reference: Option<Interval>,
+    /// The least an iteration of the optimized side needs of the machine, if anything bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<Needed>,
+    /// What else the machine did meanwhile (the worst of the processes).
+    pub load: Load,
+    /// In how many processes others held the CPU.
+    pub marked_processes: u64,
+    /// Why the case must not make a headline or a break-even: others held the CPU in at least half
+    /// of the processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+}
+
+/// One side of a measured case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SideResult {
+    /// Which side.
+    pub role: Role,
+    /// `naive`, `optimized`, or the name of the reference.
+    pub name: String,
+    /// Metric per unit of work, in ns (of the last process).
+    pub time_ns: Summary,
+    /// What one iteration does, counted exactly; empty if it was not counted.
+    #[serde(default)]
+    pub causes: Counts,
+    /// What depends on scheduling, per iteration; never asserted or gated.
+    #[serde(default)]
+    pub observations: BTreeMap<String, Summary>,
+}
+
+/// A computed case: metric of a measured one + counted round trips × distance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Computed {
+    /// The measured level it rests on.
+    pub from: String,
+    /// Round-trip time added per counted round trip, µs.
+    pub rtt_us: u64,
+    /// Time of an iteration, naive, ns.
+    pub naive_ns: f64,
+    /// Time of an iteration, optimized, ns.
+    pub optimized_ns: f64,
+    /// Naive ÷ optimized.
+    pub gain: f64,
+    /// Round-trip time from which on the optimized side wins, µs: 0 if it does at any distance,
+    /// `None` if it makes no fewer round trips.
+    pub break_even_rtt_us: Option<f64>,
+    /// The same case measured at a real delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Box<Measured>>,
+}
+
+impl PairResult {
+    /// A point of the axis with its unit: "65,536 items".
+    pub fn place(&self, point: u64) -> String {
+        format!("{} {}", format::count(point), self.axis_unit).trim_end().to_owned()
+    }
+}
+
+impl CaseResult {
+    /// The measurement, if the case was measured.
+    pub fn measured(&self) -> Option<&Measured> {
+        match &self.outcome {
+            Outcome::Measured(measured) => Some(measured),
+            _ => None,
+        }
+    }
+}
+
+impl Measured {
+    /// The side of a role.
+    pub fn side(&self, role: Role) -> Option<&SideResult> {
+        self.sides.iter().find(|side| side.role == role)
+    }
+
+    /// How close the optimized side comes to what the machine allows, by the numbers of the run.
+    pub fn share_of_limit(&self, numbers: Option<&Numbers>) -> limit::Share {
+        let iteration_ns = |role| {
+            let side = self.side(role);
+            side.map_or(0.0, |side| side.time_ns.median * self.units_per_iteration as f64)
+        };
+        let [naive_ns, optimized_ns] = [Role::Naive, Role::Optimized].map(iteration_ns);
+        limit::share(self.needed, numbers, naive_ns, optimized_ns)
+    }
+
+    /// Adds what another process found of the same case: the gain becomes the one over processes.
+    fn join(&mut self, mut other: Measured) {
+        other.processes.splice(0..0, self.processes.drain(..));
+        let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
+        other.gain = geometric_mean_interval(&estimates).unwrap_or(other.gain);
+        other.load = other.load.worse(self.load);
+        other.marked_processes += self.marked_processes;
+        let is_marked = 2 * other.marked_processes >= other.processes.len() as u64;
+        other.mark = other.mark.or(self.mark.take()).filter(|_| is_marked);
+        *self = other;
+    }
+}
+
+impl Sweep {
+    /// Measured and unmarked gains, for headlines and break-evens.
+    pub fn headline_gains(&self) -> Vec<(u64, Interval)> {
+        let unmarked = |case: &CaseResult| {
+            let measured = case.measured()?;
+            measured.mark.is_none().then_some((case.point, measured.gain))
+        };
+        self.cases.iter().filter_map(unmarked).collect()
+    }
+
+    fn add(&mut self, case: CaseResult) {
+        match self.cases.binary_search_by_key(&case.point, |case| case.point) {
+            Err(place) => self.cases.insert(place, case),
+            Ok(place) => match (&mut self.cases[place].outcome, case.outcome) {
+                (Outcome::Measured(known), Outcome::Measured(more)) => known.join(*more),
+                (known, outcome) => *known = outcome,
+            },
+        }
+        self.find_break_even();
+    }
+
+    fn find_break_even(&mut self) {
+        let gains = self.headline_gains();
+        let measured = self.cases.iter().filter(|case| case.measured().is_some()).count();
+        self.break_even = break_even(&gains, measured - gains.len());
+    }
+}
+
+/// A result file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// It cannot be read.
+    #[error("cannot read the result {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("the result {} is broken at `{field}`: {problem}; it was left as it is: move it away, or name another", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// The field at which reading failed; `.` is the whole document.
+        field: String,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// It was written by a newer version.
+    #[error("the result {} has version {version} of its schema, this worthit reads up to {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}: {error}; {}", path.display(), what_to_do(error))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn what_to_do(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space and run again; what was recorded before is still there"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "make it writable and run again; what was recorded before is still there"
+        }
+        _ => "what was recorded before is still there",
+    }
+}
+
+impl Run {
+    /// A run without results.
+    pub fn new(
+        key: &str,
+        started: Timestamp,
+        quick: bool,
+        seed: u64,
+        machine: Machine,
+        revision: Revision,
+    ) -> Run {
+        Run {
+            schema: SCHEMA.to_owned(),
+            version: VERSION,
+            key: key.to_owned(),
+            started,
+            updated: started,
+            quick,
+            seed,
+            machine,
+            toolchain: Toolchain::current(),
+            revision,
+            ceiling: Vec::new(),
+            numbers: None,
+            pairs: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a result.
+    pub fn load(path: &Path) -> Result<Run, ResultError> {
+        let read = |error| ResultError::Read { path: path.to_owned(), error };
+        Run::parse(&fs::read(path).map_err(read)?, path)
+    }
+
+    /// Reads a result from the bytes of `path`.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Run, ResultError> {
+        let broken = |field: String, problem: String| ResultError::Broken {
+            path: path.to_owned(),
+            field: if field.is_empty() { ".".to_owned() } else { field },
+            problem,
+        };
+        let document: serde_json::Value = serde_json::from_slice(bytes)
+            .map_err(|error| broken(String::new(), error.to_string()))?;
+        match document.get("schema").and_then(|schema| schema.as_str()) {
+            Some(SCHEMA) => {}
+            other => {
+                let problem = match other {
+                    Some(other) => format!("it is `{other}`, not `{SCHEMA}`"),
+                    None => "it is missing: this is no result of worthit".to_owned(),
+                };
+                return Err(broken("schema".to_owned(), problem));
+            }
+        }
+        match document.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version > VERSION => {
+                return Err(ResultError::Newer { path: path.to_owned(), version });
+            }
+            Some(_) => {}
+            None => {
+                return Err(broken("version".to_owned(), "it is not a whole number".to_owned()));
+            }
+        }
+        let mut run: Run = serde_path_to_error::deserialize(document)
+            .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
+        run.check().map_err(|(field, problem)| broken(field, problem))?;
+        let sweeps = run.pairs.values_mut().flat_map(|pair| &mut pair.sweeps);
+        sweeps.for_each(Sweep::find_break_even);
+        Ok(run)
+    }
+
+    /// What types cannot say: gains are positive and in order, times are finite and in order.
+    fn check(&self) -> Result<(), (String, String)> {
+        self.numbers.as_ref().map_or(Ok(()), Numbers::check)?;
+        for (id, pair) in &self.pairs {
+            for sweep in &pair.sweeps {
+                for case in &sweep.cases {
+                    let at =
+                        |what: &str| format!("pairs.{id}.{}.{}.{what}", sweep.level, case.point);
+                    let broken = |what: &str, problem: String| Err((at(what), problem));
+                    if let Outcome::Computed(found) = &case.outcome
+                        && !(found.gain > 0.0 && found.gain.is_finite())
+                    {
+                        return broken("gain", format!("{} is no gain", found.gain));
+                    }
+                    let Some(measured) = case.measured() else { continue };
+                    let Interval { low, estimate, high } = measured.gain;
+                    if !(0.0 < low && low <= estimate && estimate <= high && high.is_finite()) {
+                        return broken(
+                            "gain",
+                            format!("{low} … {estimate} … {high} is no interval of a gain"),
+                        );
+                    }
+                    for side in &measured.sides {
+                        let s = side.time_ns;
+                        let times = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
+                        if !(times.is_sorted() && s.min >= 0.0 && s.max.is_finite()) {
+                            let problem = format!("{times:?} are no quartiles of times");
+                            return broken(&format!("{}.time_ns", side.name), problem);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the result to `path` whole or not at all: to a temporary file beside it, flushed to
+    /// the device, then renamed.
+    pub fn save(&self, path: &Path) -> Result<(), ResultError> {
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other);
+        text.and_then(|text| write_atomically(path, &text))
+            .map_err(|error| ResultError::Write { path: path.to_owned(), error })
+    }
+
+    /// The sweep of a pair at a level, made if need be. `levels` gives the order of its sweeps.
+    pub fn add(
+        &mut self,
+        id: &str,
+        pair: &PairResult,
+        level: &str,
+        levels: &[String],
+        case: CaseResult,
+    ) {
+        let found = self.pairs.entry(id.to_owned()).or_insert_with(|| pair.clone());
+        let sweep = match found.sweeps.iter().position(|sweep| sweep.level == level) {
+            Some(place) => &mut found.sweeps[place],
+            None => {
+                let empty = Sweep {
+                    level: level.to_owned(),
+                    cases: vec![],
+                    break_even: BreakEven::default(),
+                };
+                found.sweeps.push(empty);
+                let order = |sweep: &Sweep| levels.iter().position(|level| *level == sweep.level);
+                found.sweeps.sort_by_key(order);
+                let place = found.sweeps.iter().position(|sweep| sweep.level == level);
+                &mut found.sweeps[place.expect("just added")]
+            }
+        };
+        sweep.add(case);
+    }
+}
+
+/// Writes a file whole or not at all.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
+    temp.write_all(bytes)?;
+    temp.as_file().sync_all()?;
+    // A temp file is the owner's alone; a report is everybody's.
+    fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    temp.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(gain: f64, mark: bool) -> Measured {
+        let gain = Interval { low: gain * 0.99, estimate: gain, high: gain * 1.01 };
+        Measured {
+            units_per_iteration: 1,
+            sides: vec![],
+            gain,
+            processes: vec![gain],
+            against_reference: None,
+            needed: None,
+            load: Load::default(),
+            marked_processes: u64::from(mark),
+            mark: mark.then(|| "others held the CPU".to_owned()),
+        }
+    }
+
+    fn case(point: u64, gain: f64, mark: bool) -> CaseResult {
+        CaseResult { point, outcome: Outcome::Measured(Box::new(measured(gain, mark))) }
+    }
+
+    fn pair() -> PairResult {
+        PairResult {
+            title: "t".to_owned(),
+            naive: "n".to_owned(),
+            optimized: "o".to_owned(),
+            metric: Metric::Time,
+            unit: "u".to_owned(),
+            axis: "a".to_owned(),
+            axis_unit: "b".to_owned(),
+            parameter: None,
+            causes: vec![],
+            sweeps: vec![],
+        }
+    }
+
+    fn run() -> Run {
+        let revision = Revision { commit: None, dirty: false };
+        Run::new("key", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision)
+    }
+
+    fn sweep(cases: Vec<CaseResult>) -> Sweep {
+        let mut run = run();
+        for case in cases {
+            run.add("f/p", &pair(), "", &[String::new()], case);
+        }
+        run.pairs["f/p"].sweeps[0].clone()
+    }
+
+    #[test]
+    fn rounds_join_into_a_gain_over_processes() {
+        let found = sweep(vec![case(1, 2.0, false), case(1, 2.2, false), case(1, 2.1, false)]);
+        assert_eq!(found.cases.len(), 1);
+        let joined = found.cases[0].measured().unwrap();
+        assert_eq!(joined.processes.len(), 3);
+        // Student's interval over ln 2, ln 2.2, ln 2.1 is far wider than one process's ± 1 %.
+        assert!(joined.gain.low < 1.9 && joined.gain.high > 2.3, "{:?}", joined.gain);
+    }
+
+    #[test]
+    fn a_joined_case_is_marked_if_half_of_its_processes_are() {
+        let mark = |marks: &[bool]| {
+            let cases = marks.iter().map(|mark| case(1, 2.0, *mark)).collect();
+            sweep(cases).cases[0].measured().unwrap().mark.is_some()
+        };
+        assert!(mark(&[true]) && mark(&[true, false]) && mark(&[false, true]));
+        assert!(!mark(&[true, false, false]) && !mark(&[false, false, true]));
+    }
+
+    #[test]
+    fn marked_and_unavailable_cases_make_no_break_even() {
+        let unavailable = Outcome::Unavailable { reason: "no".to_owned() };
+        let found = sweep(vec![
+            case(4, 3.0, false),
+            case(1, 0.5, true),
+            CaseResult { point: 2, outcome: unavailable },
+        ]);
+        assert_eq!(found.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(found.break_even.crossings, []);
+        assert_eq!(found.break_even.summary, "wins from 4 on; 1 marked left out");
+        assert_eq!(
+            sweep(vec![case(1, 0.5, false), case(4, 3.0, false)]).break_even.crossings.len(),
+            1
+        );
+    }
+
+    #[test]
+    fn sweeps_are_in_the_order_of_their_levels() {
+        let levels = ["near", "far"].map(str::to_owned);
+        let mut run = run();
+        for level in ["far", "near"] {
+            run.add("f/p", &pair(), level, &levels, case(1, 2.0, false));
+        }
+        let order: Vec<&str> = run.pairs["f/p"].sweeps.iter().map(|s| s.level.as_str()).collect();
+        assert_eq!(order, ["near", "far"]);
+    }
+
+    #[test]
+    fn a_result_survives_its_file_and_an_impossible_gain_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        let mut run = run();
+        run.add("f/p", &pair(), "", &[String::new()], case(1, 2.0, false));
+        run.save(&path).unwrap();
+        assert_eq!(Run::load(&path).unwrap(), run);
+        let text = fs::read_to_string(&path).unwrap();
+        for gain in ["-2.0", "0.0", "1e999"] {
+            let broken = text.replace("\"estimate\": 2.0", &format!("\"estimate\": {gain}"));
+            assert_ne!(broken, text);
+            assert!(Run::parse(broken.as_bytes(), &path).is_err(), "{gain}");
+        }
+    }
+}

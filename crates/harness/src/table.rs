@@ -1,0 +1,177 @@
+//! Tables for the terminal: of a family (gain at both ends of each sweep, break-even, cause), and of the
+//! machine numbers.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::{
+    numbers::Numbers,
+    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep},
+};
+use worthit_pair::{family::Family, format, trial::Role};
+
+/// Width of a table that goes to no terminal.
+const WIDTH: u16 = 140;
+
+/// One sweep, summed up in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Id of the pair.
+    pub id: String,
+    /// Value of the parameter; empty without one.
+    pub level: String,
+    /// Gain at the first point of the sweep.
+    pub near: String,
+    /// Gain at the last point.
+    pub far: String,
+    /// Where the optimized side begins to win.
+    pub break_even: String,
+    /// The cause that explains the gain, at the last measured point.
+    pub cause: String,
+}
+
+/// The rows of one pair; one that says so if it is not in this run.
+pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
+    let Some(result) = run.pairs.get(id) else {
+        return vec![Row {
+            id: id.to_owned(),
+            level: String::new(),
+            near: "not in this run".to_owned(),
+            far: String::new(),
+            break_even: String::new(),
+            cause: String::new(),
+        }];
+    };
+    result.sweeps.iter().map(|sweep| row_of(id, result, sweep)).collect()
+}
+
+/// One sweep of a pair.
+pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> Row {
+    let end = |case: Option<&CaseResult>| {
+        case.map_or(String::new(), |case| {
+            format!("{}: {}", result.place(case.point), one_line(&case.outcome))
+        })
+    };
+    let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
+    let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
+        Outcome::Computed(computed) => Some(computed_break_even(computed)),
+        _ => None,
+    });
+    Row {
+        id: id.to_owned(),
+        level: sweep.level.clone(),
+        near: end(sweep.cases.first()),
+        far: end(far),
+        break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
+        cause: cause_of(result, sweep),
+    }
+}
+
+/// Where a computed sweep begins to win, in words.
+pub fn computed_break_even(computed: &Computed) -> String {
+    let from = &computed.from;
+    match computed.break_even_rtt_us {
+        None => format!("computed from {from}: no fewer round trips"),
+        Some(0.0) => format!("computed from {from}: wins at any distance"),
+        Some(rtt) => {
+            format!(
+                "computed from {from}: wins from a round trip of {} on",
+                format::duration(rtt * 1e3)
+            )
+        }
+    }
+}
+
+/// "10,001 → 1 SQL statements", at the last measured point.
+fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
+    let Some(cause) = pair.causes.first() else { return String::new() };
+    // A computed sweep has the counts of the one that it rests on.
+    let sweeps = [sweep].into_iter().chain(&pair.sweeps);
+    let measured = sweeps.flat_map(|sweep| sweep.cases.iter().rev()).find_map(CaseResult::measured);
+    let Some(measured) = measured else { return String::new() };
+    counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned())
+}
+
+/// "10,001 → 1 SQL statements"; `None` if it was not counted.
+fn counts_in_words(measured: &Measured, cause: &NamedCause) -> Option<String> {
+    let count = |role| measured.side(role)?.causes.get_by_id(&cause.id).map(format::count);
+    Some(format!("{} → {} {}", count(Role::Naive)?, count(Role::Optimized)?, cause.label))
+}
+
+/// What came of a case, on one line.
+pub fn one_line(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Measured(measured) => {
+            let mark =
+                measured.mark.as_ref().map_or(String::new(), |mark| format!(" [marked: {mark}]"));
+            format!("{}{mark}", measured.gain.as_gain())
+        }
+        Outcome::Computed(computed) => {
+            let confirmed = computed.confirmation.as_ref().map_or(String::new(), |measured| {
+                format!("; measured at a real delay: {}", measured.gain.as_gain())
+            });
+            format!("{} (computed{confirmed})", format::times(computed.gain))
+        }
+        Outcome::Unavailable { reason } => {
+            format!("not measured: {}", reason.trim_start_matches("not measured: "))
+        }
+    }
+}
+
+/// How the intervals of a run were got.
+pub fn provenance(run: &Run) -> String {
+    let processes = run
+        .pairs
+        .values()
+        .flat_map(|pair| &pair.sweeps)
+        .flat_map(|sweep| &sweep.cases)
+        .filter_map(|case| case.measured().map(|measured| measured.processes.len()))
+        .max();
+    let quick = if run.quick { "quick run; " } else { "" };
+    match processes {
+        None => format!("{quick}nothing was measured"),
+        Some(1) => format!(
+            "{quick}one process a family: the intervals (95 %) do not know what another process would find; see --rounds"
+        ),
+        Some(count) => format!("{quick}intervals (95 %) over {count} processes"),
+    }
+}
+
+/// A table without rows, for the terminal.
+fn with_header(header: [&str; 5]) -> Table {
+    let mut table = Table::new();
+    *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(WIDTH);
+    }
+    table.set_header(header);
+    table
+}
+
+/// The table of machine numbers, for the terminal.
+pub fn of_numbers(numbers: &Numbers) -> String {
+    let mut table = with_header(["number", "median", "quartiles", "least and greatest", "how"]);
+    for row in numbers.rows() {
+        table.add_row([row.what, row.median, row.quartiles, row.range, row.remark]);
+    }
+    table.to_string()
+}
+
+/// The table of a family, for the terminal.
+pub fn of_family(run: &Run, family: &Family) -> String {
+    let mut table = with_header([
+        "pair",
+        "gain at one end",
+        "gain at the other",
+        "break-even",
+        "cause at the far end",
+    ]);
+    for entry in family.pairs.iter().filter(|entry| run.pairs.contains_key(entry.id)) {
+        for row in rows_of(run, entry.id) {
+            let name =
+                if row.level.is_empty() { row.id } else { format!("{}\n  {}", row.id, row.level) };
+            table.add_row([name, row.near, row.far, row.break_even, row.cause]);
+        }
+    }
+    format!("{}: {}\n{table}\n{}\n", family.name, family.title, provenance(run))
+}

@@ -1,0 +1,373 @@
+//! Bench processes from outside, over the family of planted faults in `examples/injected`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use worthit_harness::{
+    limit::Share,
+    results::{Outcome, Run},
+    samples,
+};
+use worthit_pair::trial::Role;
+
+/// A checkout of its own for one test.
+struct Checkout {
+    folder: TempDir,
+}
+
+impl Checkout {
+    fn new() -> Checkout {
+        Checkout { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The bench binary, as cargo would start it.
+    fn bench(&self, arguments: &str) -> Command {
+        // Tests lie in target/<profile>/deps, examples in target/<profile>/examples.
+        let profile = std::env::current_exe().unwrap();
+        let profile = profile.parent().unwrap().parent().unwrap();
+        let mut command = Command::new(profile.join("examples/injected"));
+        command.args(arguments.split_whitespace());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("WORTHIT_HOME", self.path("worthit"));
+        command.env("CRITERION_HOME", self.path("criterion"));
+        command.env("WORTHIT_LEADER", std::process::id().to_string());
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        self.bench(arguments).output().unwrap()
+    }
+
+    fn results(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.path("worthit/runs")).into_iter().flatten().flatten();
+        let paths = files.map(|file| file.path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
+    }
+
+    fn result(&self) -> Run {
+        let results = self.results();
+        assert_eq!(results.len(), 1, "{results:?}");
+        Run::load(&results[0]).unwrap()
+    }
+
+    /// Nothing temporary is left.
+    fn assert_tidy(&self) {
+        for folder in ["worthit/data", "worthit/fixtures", "worthit/runs", "reports"] {
+            for entry in fs::read_dir(self.path(folder)).into_iter().flatten().flatten() {
+                let name = entry.file_name().into_string().unwrap();
+                assert!(!name.starts_with("pid-") && !name.starts_with(".tmp"), "{folder}/{name}");
+            }
+        }
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const AGREES: &str = "--bench --quick --noplot faults/agrees";
+
+#[test]
+fn a_run_ends_with_a_table_a_result_and_a_report() {
+    let checkout = Checkout::new();
+    let output = checkout.run(AGREES);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("break-even"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("worthit [2/2] faults/agrees 10000: "), "{}", stderr(&output));
+    let run = checkout.result();
+    let sweep = &run.pairs["faults/agrees"].sweeps[0];
+    assert_eq!(sweep.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1_000, 10_000]);
+    for case in &sweep.cases {
+        let measured = case.measured().unwrap();
+        assert!(measured.gain.estimate > 1.0, "a thousand additions against a formula");
+        assert_eq!(measured.processes.len(), 1);
+        assert_eq!(measured.sides.len(), 2);
+    }
+    let page = fs::read_to_string(checkout.path("reports/index.html")).unwrap();
+    assert!(page.contains(&run.machine.key) && page.contains(&run.key));
+    assert!(checkout.path("criterion/faults_agrees/naive/1000/new/sample.json").is_file());
+    checkout.assert_tidy();
+}
+
+#[test]
+fn a_pair_that_disagrees_is_not_timed_and_both_answers_are_shown() {
+    let checkout = Checkout::new();
+    let output = checkout.run("--bench --quick --noplot faults/disagrees");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("500500") && message.contains("500000"), "{message}");
+    assert!(!checkout.path("criterion").exists());
+    assert!(checkout.result().pairs.is_empty());
+}
+
+#[test]
+fn an_input_of_the_wrong_size_is_not_timed() {
+    let output = Checkout::new().run("--bench --quick --noplot faults/wrong_size");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("claims 1000 on its axis, but the input measures 100"));
+}
+
+#[test]
+fn a_panic_names_its_case() {
+    let output = Checkout::new().run("--bench --quick --noplot faults/panics");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("the planted server died"), "{message}");
+    assert!(message.contains("faults/panics at 1"), "{message}");
+}
+
+#[test]
+fn an_unavailable_case_is_a_row_with_its_reason() {
+    let checkout = Checkout::new();
+    let output = checkout.run("--bench --quick --noplot faults/unavailable");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("no <planted> server & on PATH"), "{}", stdout(&output));
+    let run = checkout.result();
+    let outcome = &run.pairs["faults/unavailable"].sweeps[0].cases[0].outcome;
+    assert!(matches!(outcome, Outcome::Unavailable { reason } if reason.contains("server")));
+}
+
+#[test]
+fn unknown_filters_and_flags_are_refused_with_a_hint() {
+    let checkout = Checkout::new();
+    let output = checkout.run("--bench faults/agreees");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("did you mean `faults/agrees`?"), "{}", stderr(&output));
+    let output = checkout.run("--bench --qick");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--quick"), "{}", stderr(&output));
+    let output = checkout.run("--bench (");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no regular expression"), "{}", stderr(&output));
+    assert!(checkout.results().is_empty());
+}
+
+#[test]
+fn test_and_list_modes_record_nothing() {
+    let checkout = Checkout::new();
+    for arguments in ["--test --bench faults/agrees", "faults/agrees"] {
+        let output = checkout.run(arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(
+            stdout(&output).contains("Testing faults/agrees/naive/1000"),
+            "{}",
+            stdout(&output)
+        );
+    }
+    let output = checkout.run("--list --bench");
+    assert!(stdout(&output).contains("faults/agrees/optimized/10000: benchmark"));
+    assert!(!checkout.path("worthit/runs").exists() && !checkout.path("reports").exists());
+}
+
+#[test]
+fn baselines_are_criterions() {
+    let checkout = Checkout::new();
+    let output = checkout.run(&format!("{AGREES} --save-baseline before"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(checkout.path("criterion/faults_agrees/naive/1000/before/estimates.json").is_file());
+}
+
+#[test]
+fn rounds_are_processes() {
+    let checkout = Checkout::new();
+    let output = checkout.run("--bench --quick --noplot --rounds 3 faults/agrees/.*/1000$");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = checkout.result();
+    let measured = run.pairs["faults/agrees"].sweeps[0].cases[0].measured().unwrap();
+    assert_eq!(measured.processes.len(), 3);
+    assert!(stdout(&output).contains("over 3 processes"), "{}", stdout(&output));
+}
+
+#[test]
+fn the_machine_is_measured_once_a_run_where_a_limit_needs_it() {
+    let checkout = Checkout::new();
+    let output =
+        checkout.run("--bench --quick --noplot --rounds 2 faults/(bounded|agrees)/.*/1000$");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("measuring the machine").count(), 1);
+    let run = checkout.result();
+    let measured = run.pairs["faults/bounded"].sweeps[0].cases[0].measured().unwrap();
+    let Share::Known(share) = measured.share_of_limit(run.numbers.as_ref()) else {
+        panic!("{:?}", run.numbers)
+    };
+    assert!(share > 0.0);
+    let page = fs::read_to_string(checkout.path("reports/machine.html")).unwrap();
+    assert!(page.contains("hash of a word, foldhash"), "{page}");
+    checkout.assert_tidy();
+
+    let checkout = Checkout::new();
+    checkout.run("--bench --quick --noplot faults/agrees/.*/1000$");
+    assert_eq!(checkout.result().numbers, None);
+}
+
+#[test]
+fn a_second_run_adds_to_the_first_of_the_same_leader() {
+    let checkout = Checkout::new();
+    checkout.run("--bench --quick --noplot faults/agrees/.*/1000$");
+    checkout.run("--bench --quick --noplot faults/unavailable");
+    assert_eq!(checkout.result().pairs.len(), 2);
+}
+
+#[test]
+fn two_runs_at_once_are_refused() {
+    let checkout = Checkout::new();
+    // Process 1 lives as long as the machine, so its turn does not end.
+    let first = checkout
+        .bench("--bench --quick --noplot faults/unavailable")
+        .env("WORTHIT_LEADER", "1")
+        .output()
+        .unwrap();
+    assert!(first.status.success(), "{}", stderr(&first));
+    let output = checkout.run(AGREES);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(
+        message.contains("another run is measuring") && message.contains("WORTHIT_HOME"),
+        "{message}"
+    );
+    assert_eq!(checkout.results().len(), 1, "the first run's result is untouched");
+}
+
+#[test]
+fn a_broken_result_is_named_with_its_field_and_left_as_it_is() {
+    let checkout = Checkout::new();
+    checkout.run("--bench --quick --noplot faults/unavailable");
+    let path = checkout.results().remove(0);
+    let text = fs::read_to_string(&path).unwrap();
+    for (broken, field) in [
+        (text[..text.len() / 2].to_owned(), "."),
+        (text.replace("\"seed\": 42", "\"seed\": \"x\""), "seed"),
+        (text.replace("\"version\": 1", "\"version\": 99"), "version 99"),
+        ("{}".to_owned(), "schema"),
+    ] {
+        assert_ne!(broken, text);
+        fs::write(&path, &broken).unwrap();
+        let output = checkout.run(AGREES);
+        assert_eq!(output.status.code(), Some(1));
+        let message = stderr(&output);
+        assert!(message.contains(path.to_str().unwrap()) && message.contains(field), "{message}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), broken);
+    }
+}
+
+#[test]
+fn raw_samples_of_every_process_are_kept_beside_the_result() {
+    let checkout = Checkout::new();
+    let output = checkout.run(&format!("{AGREES} --rounds 2"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = &checkout.results()[0];
+    let samples = samples::load(&samples::path_of(result)).unwrap();
+    let run = checkout.result();
+    let cases = run.pairs["faults/agrees"].sweeps.iter().flat_map(|sweep| &sweep.cases);
+    for case in cases {
+        let of = |process| {
+            let own = samples.iter().filter(|s| s.point == case.point && s.process == process);
+            own.filter(|s| s.side == "naive" && s.side_ns > 0.0 && s.optimized_ns > 0.0).count()
+        };
+        assert!(of(1) >= 8 && of(2) >= 8, "{} and {} at {}", of(1), of(2), case.point);
+        // The summary is that of the last process.
+        let summary = case.measured().unwrap().side(Role::Naive).unwrap().time_ns;
+        assert_eq!(summary.count, of(2) as u64);
+    }
+    let offered = fs::read(checkout.path("reports/samples/faults/agrees.csv")).unwrap();
+    assert_eq!(offered, samples::to_csv(&samples, true));
+}
+
+#[test]
+fn criterion_keeps_its_pages_where_the_report_looks_for_them() {
+    let checkout = Checkout::new();
+    let output = checkout.run("--bench --measurement-time 0.1 --warm-up-time 0.01 faults/agrees");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = fs::read_to_string(checkout.path("reports/pairs/faults/agrees.html")).unwrap();
+    let address = "../../../criterion/faults_agrees/report/index.html";
+    assert!(page.contains(&format!("class=\"outside\" href=\"{address}\"")), "{page}");
+    assert!(checkout.path("reports/pairs/faults").join(address).exists());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_costs_no_result() {
+    let checkout = Checkout::new();
+    // Where tests run as root, permissions stop nobody; a file in its place does.
+    fs::write(checkout.path("reports"), "in the way").unwrap();
+    let output = checkout.run("--bench --quick --noplot faults/unavailable");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("cannot write reports"), "{message}");
+    assert!(message.contains("The result is in"), "{message}");
+    assert_eq!(checkout.result().pairs.len(), 1);
+}
+
+/// A file system of 64 KiB, where this user may mount one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<SmallDisk> {
+        fs::create_dir_all(at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k", "worthit-test"]).arg(at);
+        mount.output().ok()?.status.success().then(|| SmallDisk(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_recorded() {
+    let checkout = Checkout::new();
+    let Some(disk) = SmallDisk::mount(&checkout.path("worthit")) else {
+        // Only where nothing may be mounted; the mapping of the error is tested in `results`.
+        eprintln!("not tested: no file system can be mounted here");
+        return;
+    };
+    let output = checkout.run("--bench --quick --noplot faults/unavailable");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let before = checkout.result();
+    // Fill it to the last byte.
+    let mut filler = fs::File::create(disk.0.join("filler")).unwrap();
+    while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
+    drop(filler);
+    let output = checkout.run(AGREES);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("free some space and run again"), "{message}");
+    assert_eq!(checkout.result(), before);
+    checkout.assert_tidy();
+}
+
+#[test]
+fn ctrl_c_keeps_finished_cases_and_leaves_nothing_behind() {
+    let checkout = Checkout::new();
+    let mut command =
+        checkout.bench("--bench --noplot --measurement-time 5 --rounds 2 faults/agrees");
+    // One case is recorded before, and stays.
+    let mut first = checkout.bench("--bench --quick --noplot faults/agrees/.*/1000$");
+    assert!(first.output().unwrap().status.success());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    // Criterion says so when it begins to measure.
+    assert!(lines.any(|line| line.unwrap().contains("Collecting")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    // Its round, a process of its own, holds the other end of the pipe: the end of it is its end.
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(checkout.result().pairs["faults/agrees"].sweeps[0].cases.len(), 1);
+    checkout.assert_tidy();
+}

@@ -1,0 +1,158 @@
+//! The gate's outputs, each read by a reader of its form.
+
+mod verdicts;
+
+use std::{collections::BTreeSet, path::Path};
+
+use jiff::Timestamp;
+use verdicts::report;
+use worthit_harness::{
+    gate::{
+        output::{Format, json},
+        verdict::GateReport,
+    },
+    machine::Machine,
+    report::{Last, Material, pages},
+    results::{Revision, Run},
+};
+
+#[test]
+fn what_changed_is_said_in_words_the_worst_first() {
+    let text = Format::Terminal.write(&report());
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("`{words}` in:\n{text}"));
+    assert!(at("queries/regressed") < at("queries/layout"));
+    assert!(at("queries/layout") < at("queries/better"));
+    for words in [
+        "optimized: 1 → 2 statements (+100.0 %)",
+        "optimized: 10,000 → 10,020 instructions (+0.2 %)",
+        "optimized: time +5.2 % (+4.1…+6.3), 32 restarts",
+        "layout? It does exactly what it did",
+        "time not measured: the budget was spent",
+        "not comparable: its axis differs",
+        "renamed: it was queries/old",
+        "floor: at most 3 statements, but 4",
+        "new: the base does not have it",
+        "gone: only the base has it",
+        "unchanged: queries/quiet",
+        "regressed: 3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
+        "self-test of 2026-11-25: 0 alarms",
+        "12.3 s after the builds",
+    ] {
+        at(words);
+    }
+    assert!(!text.contains('\u{1b}'), "no escape sequence of a problem's reaches the terminal");
+}
+
+#[test]
+fn markdown_is_a_heading_and_a_table_whatever_the_names() {
+    use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+    let text = Format::Markdown.write(&report());
+    let events: Vec<Event> =
+        Parser::new_ext(&text, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH).collect();
+    let count =
+        |wanted: &dyn Fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    let headings =
+        count(&|event| matches!(event, Event::Start(Tag::Heading { level: HeadingLevel::H3, .. })));
+    assert_eq!(headings, 1, "{text}");
+    // A head and a row for all but the quiet pair, of three cells each.
+    assert_eq!(count(&|event| matches!(event, Event::Start(Tag::TableRow))), 12, "{text}");
+    assert_eq!(count(&|event| matches!(event, Event::Start(Tag::TableCell))), 13 * 3, "{text}");
+    assert_eq!(count(&|event| matches!(event, Event::End(TagEnd::Table))), 1);
+    let is_markup = |event: &Event| {
+        matches!(
+            event,
+            Event::Start(
+                Tag::Link { .. }
+                    | Tag::Emphasis
+                    | Tag::Strong
+                    | Tag::Strikethrough
+                    | Tag::CodeBlock(_)
+            ) | Event::Code(_)
+        )
+    };
+    assert_eq!(count(&is_markup), 0, "{text}");
+    let html: BTreeSet<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::InlineHtml(html) | Event::Html(html) => Some(html.trim().to_owned()),
+            _ => None,
+        })
+        .collect();
+    let own = ["<br>", "<sub>", "</sub>", "<details><summary>1 unchanged</summary>", "</details>"];
+    assert!(html.iter().all(|tag| own.contains(&tag.as_str())), "{html:?}");
+    let words: String = events
+        .iter()
+        .filter_map(|event| if let Event::Text(text) = event { Some(text.as_ref()) } else { None })
+        .collect();
+    assert!(words.contains("<script>alert(1)</script>&amp; *x* _y_"), "{words}");
+}
+
+#[test]
+fn json_is_as_its_schema_says() {
+    let schema: serde_json::Value = serde_json::from_str(json::SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let text = Format::Json.write(&report());
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let problems: Vec<String> = validator
+        .iter_errors(&document)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+    assert_eq!(document["verdict"], "regressed");
+    assert_eq!(document["cases"][1]["verdict"], "regressed");
+    assert_eq!(document["cases"][1]["outcome"]["counts"][0]["head"]["least"], 2);
+    for broken in ["version", "verdict", "cases"] {
+        let mut document = document.clone();
+        document[broken] = serde_json::json!("x");
+        assert!(!validator.is_valid(&document), "{broken}");
+    }
+    let again: GateReport = serde_json::from_str(&text).unwrap();
+    assert_eq!(again, report());
+}
+
+#[test]
+fn junit_is_read_with_its_failures_and_skipped_cases() {
+    let text = Format::Junit.write(&report());
+    let suites = junit_parser::from_reader(text.as_bytes()).unwrap();
+    let suite = &suites.suites[0];
+    assert_eq!((suite.tests, suite.failures, suite.skipped), (13, 3, 3), "{text}");
+    let case = |name: &str| {
+        let case = suite.cases.iter().find(|case| case.original_name.starts_with(name)).unwrap();
+        format!("{:?}", case.status)
+    };
+    assert!(
+        case("queries/regressed").contains("1 → 2 statements"),
+        "{}",
+        case("queries/regressed")
+    );
+    assert!(case("queries/regressed").contains("Failure"));
+    assert!(
+        case("queries/layout").contains("Skipped") && case("queries/layout").contains("layout?")
+    );
+    assert!(case("queries/better").contains("Success"));
+}
+
+#[test]
+fn on_the_site_the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
+    let revision = Revision { commit: None, dirty: false };
+    let run = Run::new("made-1", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
+    let page_of = |gate: Option<&Last>| {
+        let mut files = pages(&Material { gate, ..Material::of(&run, Path::new("reports")) });
+        files.remove("gate.html").map(|page| String::from_utf8(page).unwrap())
+    };
+    let both = Last { report: Some(report()), self_test: Some(verdicts::self_test()) };
+    let page = page_of(Some(&both)).unwrap();
+    for words in [
+        "3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
+        "optimized: 1 → 2 statements (+100.0 %)",
+        "0 alarms in 1,056 comparisons without a change",
+        "0 of 48 runs without a change failed",
+    ] {
+        assert!(page.contains(words), "`{words}` in {page}");
+    }
+    let neither = page_of(Some(&Last::default())).unwrap();
+    assert!(neither.contains("worthit gate --against main"), "{neither}");
+    assert!(neither.contains("worthit gate --self-test"), "{neither}");
+    assert_eq!(page_of(None), None, "no page without a gate");
+}

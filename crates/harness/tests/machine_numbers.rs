@@ -1,0 +1,167 @@
+//! Machine numbers in results and on pages, over the committed reference, which has none.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use worthit_harness::{
+    load::Load,
+    numbers::{Found, Number, Numbers},
+    reference,
+    report::{Material, pages},
+    results::{Outcome, Run},
+    statistics::Summary,
+};
+use worthit_machine::{BANDWIDTH, FSYNC, INDEPENDENT_READ, Unit};
+use worthit_pair::{
+    limit::{Need, Needed},
+    trial::Role,
+};
+
+const PAIR: &str = "algorithms/substring";
+
+fn reference() -> Run {
+    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
+    reference::all(&reports).unwrap().remove(0)
+}
+
+/// Memory that streams 20 bytes per ns, and a device that cannot be had.
+fn numbers() -> Numbers {
+    let number = |id: &str, what: &str, found| Number {
+        id: id.to_owned(),
+        what: what.to_owned(),
+        unit: Unit::BytesPerNanosecond,
+        detail: "sum of <words>".to_owned(),
+        holds_bytes: None,
+        found,
+    };
+    let readings = Summary::of(&[18.0, 20.0, 21.0]).unwrap();
+    let gone = "not measured: fsync is free here".to_owned();
+    Numbers {
+        load: Load { others: 0.25, ..Load::default() },
+        numbers: vec![
+            number(&format!("{BANDWIDTH}_memory"), "streamed, memory", Found::Readings(readings)),
+            number(FSYNC, "durable flush", Found::Unavailable(gone)),
+        ],
+    }
+}
+
+/// Makes the last case of the pair need `share` of what memory streams in its time.
+fn plant_share(run: &mut Run, share: f64) {
+    let amount = (share * 2_000.0 * 20.0) as u64;
+    plant(run, Needed { kind: Need::BytesStreamed, amount, within_bytes: None });
+}
+
+/// Makes the last case of the pair take 2 µs an iteration and need this.
+fn plant(run: &mut Run, needed: Needed) {
+    let case = run.pairs.get_mut(PAIR).unwrap().sweeps[0].cases.last_mut().unwrap();
+    let Outcome::Measured(found) = &mut case.outcome else { panic!("{case:?}") };
+    found.mark = None;
+    let side = found.sides.iter_mut().find(|side| side.role == Role::Optimized).unwrap();
+    side.time_ns = Summary::of(&[1_000.0]).unwrap();
+    found.units_per_iteration = 2;
+    found.needed = Some(needed);
+}
+
+/// The pages as text outside of tags.
+fn site(run: &Run) -> BTreeMap<String, String> {
+    let material = Material::of(run, Path::new("reports"));
+    let text = |page: Vec<u8>| {
+        let page = String::from_utf8(page).unwrap();
+        let parts = page.split('<').filter_map(|part| part.split_once('>'));
+        let text: Vec<&str> = parts.flat_map(|(_, text)| text.split_whitespace()).collect();
+        text.join(" ")
+    };
+    pages(&material).into_iter().map(|(name, page)| (name, text(page))).collect()
+}
+
+#[test]
+fn numbers_survive_the_file_and_results_without_them_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.json");
+    let mut run = reference();
+    run.numbers = None;
+    run.save(&path).unwrap();
+    assert!(!fs::read_to_string(&path).unwrap().contains("\"numbers\""));
+    assert_eq!(Run::load(&path).unwrap().numbers, None);
+    run.numbers = Some(numbers());
+    run.save(&path).unwrap();
+    assert_eq!(Run::load(&path).unwrap(), run);
+    let text = fs::read_to_string(&path).unwrap();
+    let broken = text.replacen("\"median\": 20.0", "\"median\": 2000.0", 1);
+    assert_ne!(broken, text);
+    let error = Run::parse(broken.as_bytes(), &path).unwrap_err().to_string();
+    assert!(error.contains("broken at `numbers.bandwidth_memory`"), "{error}");
+}
+
+#[test]
+fn numbers_are_shown_with_their_spread_or_said_to_be_missing() {
+    let mut run = reference();
+    run.numbers = None;
+    let without = &site(&run)["machine.html"];
+    assert!(without.contains("machine numbers were not measured in this run"), "{without}");
+    run.numbers = Some(numbers());
+    run.ceiling.clear();
+    let page = &site(&run)["machine.html"];
+    for part in [
+        "streamed, memory 20.0 GB/s 19.0 GB/s … 20.5 GB/s 18.0 GB/s … 21.0 GB/s 3 sum of &#60;words&#62;",
+        "durable flush – – – 0 not measured: fsync is free here",
+        "other processes used 25 % of the machine",
+        "ceiling of threads was not measured",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+}
+
+#[test]
+fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
+    let mut run = reference();
+    run.numbers = None;
+    plant_share(&mut run, 0.25);
+    let page_of = |run: &Run| site(run)[&format!("pairs/{PAIR}.html")].clone();
+    let unknown = page_of(&run);
+    assert!(unknown.contains("how long that takes on this machine was not measured"), "{unknown}");
+    run.numbers = Some(numbers());
+    let within = page_of(&run);
+    let expected = "25.0 % of what 10,000 bytes streamed at 20.0 GB/s (streamed, memory) allow";
+    assert!(within.contains(expected) && !within.contains("is beaten"), "{within}");
+    plant_share(&mut run, 10.0);
+    let beyond = page_of(&run);
+    assert!(beyond.contains("1,000 % of what 400,000 bytes"), "{beyond}");
+    assert!(beyond.contains("the limit is beaten, so it is no bound of this work"), "{beyond}");
+    let front = &site(&run)["index.html"];
+    assert!(front.contains("1,000 % (beaten)"), "{front}");
+}
+
+#[test]
+fn independent_reads_are_held_against_the_level_of_the_working_set() {
+    let level = |name: &str, holds_bytes, ns| Number {
+        id: format!("{INDEPENDENT_READ}_{}", name.to_lowercase()),
+        what: format!("independent read, {name}"),
+        unit: Unit::Nanoseconds,
+        detail: "shuffled".to_owned(),
+        holds_bytes,
+        found: Found::Readings(Summary::of(&[ns]).unwrap()),
+    };
+    let mut run = reference();
+    let numbers = vec![level("L2", Some(1 << 20), 2.0), level("memory", None, 10.0)];
+    run.numbers = Some(Numbers { load: Load::default(), numbers });
+    for (within_bytes, expected) in [
+        (
+            1 << 20,
+            "50.0 % of what 500 independent reads at random places at 2.00 ns (independent read, L2) allow",
+        ),
+        (
+            2 << 20,
+            "250 % of what 500 independent reads at random places at 10.0 ns (independent read, memory) allow",
+        ),
+    ] {
+        let needed =
+            Needed { kind: Need::IndependentReads, amount: 500, within_bytes: Some(within_bytes) };
+        plant(&mut run, needed);
+        let page = &site(&run)[&format!("pairs/{PAIR}.html")];
+        assert!(page.contains(expected), "{expected}\n{page}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.json");
+    run.save(&path).unwrap();
+    assert_eq!(Run::load(&path).unwrap(), run);
+}

@@ -1,0 +1,136 @@
+//! A made report of the gate, for tests of its outputs and of its page.
+
+use worthit_harness::{
+    gate::{
+        decision::{Rule, TimeVerdict},
+        protocol::{CaseKey, GateCase},
+        self_test::{Caught, Nulls, SelfTest},
+        verdict::{
+            Breach, CaseReport, CountChange, Counted, GateReport, Outcome, SCHEMA, SCHEMA_VERSION,
+            Time, Tolerances, Verdict,
+        },
+    },
+    statistics::Interval,
+};
+use worthit_pair::{pair::Metric, trial::Role};
+
+/// Whatever breaks tables, tags and attributes.
+const HOSTILE: &str = "a|b\n\\`<script>alert(1)</script>&amp; *x* _y_ [l](http://h) ]]> \"q\" 'q' #1 @all ~~s~~ \u{1b}[31m \u{0}";
+
+fn case(id: &str) -> GateCase {
+    GateCase {
+        key: CaseKey { id: id.to_owned(), level: "zipf".to_owned(), point: 4_096, seed: 42 },
+        title: "Look up through an index".to_owned(),
+        axis: "rows".to_owned(),
+        axis_unit: "rows".to_owned(),
+        unit: "row".to_owned(),
+        metric: Metric::Time,
+        causes: vec!["statements".to_owned()],
+    }
+}
+
+fn row(id: &str, outcome: Outcome) -> CaseReport {
+    CaseReport { case: case(id), renamed_from: None, outcome, breaches: Vec::new() }
+}
+
+fn count(cause: &str, base: u64, head: u64, verdict: Verdict) -> CountChange {
+    let (base, head) = (Counted::once(base), Counted::once(head));
+    CountChange { role: Role::Optimized, cause: cause.to_owned(), base, head, verdict }
+}
+
+fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {
+    let change = Some(Interval { low: 1.041, estimate: 1.052, high: 1.063 });
+    let found = TimeVerdict { verdict: Verdict::Regressed, change, restarts: 32, confirming: 24 };
+    let caveat = caveat.map(str::to_owned);
+    Time::Judged { found, verdict, caveat, cpu_share: 0.97, disturbed: 2 }
+}
+
+/// One of everything that a report can hold.
+pub fn report() -> GateReport {
+    let skipped = || Time::Skipped { reason: "the same code, the same counts".to_owned() };
+    let quiet = Outcome::Judged {
+        counts: vec![count("instructions", 7, 7, Verdict::Unchanged)],
+        time: skipped(),
+    };
+    let regressed = Outcome::Judged {
+        counts: vec![
+            count("statements", 1, 2, Verdict::Regressed),
+            count("instructions", 10_000, 10_020, Verdict::Unchanged),
+        ],
+        time: timed(Verdict::Regressed, None),
+    };
+    let layout = Outcome::Judged {
+        counts: vec![],
+        time: timed(Verdict::Undecided, Some("layout? It does exactly what it did")),
+    };
+    let better =
+        Outcome::Judged { counts: vec![count("fsyncs", 9, 1, Verdict::Improved)], time: skipped() };
+    let missing = Outcome::Judged {
+        counts: vec![],
+        time: Time::Missing { reason: "the budget was spent".to_owned() },
+    };
+    let hostile = || HOSTILE.to_owned();
+    let mut renamed = row("queries/new", quiet.clone());
+    renamed.renamed_from = Some("queries/old".to_owned());
+    let mut breached = row("queries/floor", quiet.clone());
+    breached.breaches.push(Breach { what: "floor: at most 3 statements, but 4".to_owned() });
+    GateReport {
+        schema: SCHEMA.to_owned(),
+        version: SCHEMA_VERSION,
+        base: "main (0123456789ab)".to_owned(),
+        head: "the working tree".to_owned(),
+        when: "2026-11-25T12:00:00Z".parse().unwrap(),
+        commit: "0123456789abcdef".to_owned(),
+        dirty: true,
+        machine: "some-cpu".to_owned(),
+        rustc: "rustc 1.95.0".to_owned(),
+        rule: Rule { relevant: 0.03, false_alarms: 0.01, comparisons: 4 },
+        tolerances: Tolerances::default(),
+        cases: vec![
+            row("queries/quiet", quiet),
+            row("queries/regressed", regressed),
+            row("queries/layout", layout),
+            row("queries/better", better),
+            row("queries/missing", missing),
+            row("queries/other", Outcome::NotComparable { reason: "its axis differs".to_owned() }),
+            row("queries/added", Outcome::OnlyIn { head: true }),
+            row("queries/gone", Outcome::OnlyIn { head: false }),
+            row("queries/absent", Outcome::Unavailable { reason: "no such device".to_owned() }),
+            row("queries/broken", Outcome::Broken { problem: hostile() }),
+            renamed,
+            breached,
+            row(HOSTILE, Outcome::Unavailable { reason: hostile() }),
+        ],
+        notes: vec![hostile()],
+        self_test: Some("self-test of 2026-11-25: 0 alarms".to_owned()),
+        seconds: 12.3,
+    }
+}
+
+/// A self-test in which everything went well.
+pub fn self_test() -> SelfTest {
+    let nulls = Nulls { comparisons: 528, undecided: 20, ..Nulls::default() };
+    let caught = |signal: &str, size: &str, class: &str, caught| Caught {
+        signal: signal.to_owned(),
+        size: size.to_owned(),
+        class: class.to_owned(),
+        planted: 40,
+        caught,
+        undecided: 40 - caught,
+    };
+    SelfTest {
+        machine: "some-cpu".to_owned(),
+        head: "the working tree".to_owned(),
+        nulls: [("the same build", nulls), (HOSTILE, nulls)]
+            .map(|(kind, nulls)| (kind.to_owned(), nulls))
+            .into(),
+        failed_runs: (0, 48),
+        caught: vec![
+            caught("instructions", "1 %", "CPU", 40),
+            caught("time after 3 s", "10 %", "SQLite", 39),
+            caught("time after 10 s", "5 %", HOSTILE, 30),
+        ],
+        alarms: vec![HOSTILE.to_owned()],
+        ..SelfTest::default()
+    }
+}

@@ -1,0 +1,208 @@
+//! Files: the page cache, and the device that the data folder is on.
+//!
+//! *Reads of the device* go past the page cache (`O_DIRECT`), one at a time, at random places of a file
+//! that has been flushed, as fio's `randread` at depth 1 (Axboe). What the device itself, or the host
+//! of a virtual machine, remembers of so small a file is part of it. *Flush* is an append and
+//! `fdatasync`, which is what a database does to commit.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{Effort, FSYNC, PAGE_CACHE_WRITE, Reading, Unit};
+use worthit_pair::{format, pair::Unavailable, paths};
+
+/// Bytes of one read or write of the page cache: a usual buffer.
+const BUFFER: usize = 64 * 1024;
+/// File that is read and written through the page cache, bytes.
+const CACHED_BYTES: u64 = 4 << 20;
+/// Bytes of one direct read and one append.
+const PAGE: usize = 4_096;
+
+/// A page where direct reads may put it.
+#[repr(align(4096))]
+struct Page([u8; PAGE]);
+
+pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
+    let size = format::bytes(CACHED_BYTES as f64);
+    let direct = format!(
+        "O_DIRECT, 4 KiB at random places of {}, one at a time, {}",
+        format::bytes(effort.file_bytes as f64),
+        device()
+    );
+    let (read, written) = (
+        in_scratch(paths::scratch(), |folder| cached_reads(effort, folder)),
+        in_scratch(paths::scratch(), |folder| cached_writes(effort, folder)),
+    );
+    let on_device = in_scratch(paths::durable_scratch(), |folder| direct_reads(effort, folder));
+    let on_device = on_device.map_err(|Unavailable(reason)| {
+        // Said of both numbers that need a device.
+        Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
+    });
+    let flushes = in_scratch(paths::durable_scratch(), |folder| flushes(effort, folder));
+    let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
+    [
+        Reading::of(
+            ("page_cache_read", "read from the page cache", rate),
+            format!("pread of 64 KiB each, file of {size}"),
+            read,
+        ),
+        Reading::of(
+            (PAGE_CACHE_WRITE, "written to the page cache", rate),
+            format!("pwrite of 64 KiB each, file of {size}, written anew"),
+            written,
+        ),
+        Reading::of(("device_read", "read from the device", ns), direct, on_device),
+        Reading::of(
+            (FSYNC, "durable flush", ns),
+            format!("append of 4 KiB and fdatasync, {}", device()),
+            flushes,
+        ),
+    ]
+}
+
+/// `ext4`, of the data folder.
+fn device() -> String {
+    let data = paths::data();
+    let existing = data.ancestors().find(|folder| folder.exists());
+    let kind = existing.and_then(|folder| paths::filesystem(folder).ok());
+    kind.unwrap_or_else(|| "unknown file system".to_owned())
+}
+
+/// Readings made in a folder of their own.
+fn in_scratch(
+    folder: Result<tempfile::TempDir, Unavailable>,
+    readings: impl FnOnce(&Path) -> io::Result<Vec<f64>>,
+) -> Result<Vec<f64>, Unavailable> {
+    let folder = folder?;
+    readings(folder.path()).map_err(|error| {
+        let what_to_do = "set WORTHIT_DATA to a folder on another disk";
+        Unavailable(format!("{error}; {what_to_do}"))
+    })
+}
+
+/// Bytes read from the page cache, per ns.
+fn cached_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    let file = written(&folder.join("cached"), CACHED_BYTES)?;
+    let mut buffer = vec![0; BUFFER];
+    read_whole(&file, &mut buffer)?;
+    let passes = effort.try_ns_per_operation(|count| {
+        (0..count).try_for_each(|_| read_whole(&file, &mut buffer).map(drop))
+    })?;
+    Ok(passes.into_iter().map(|ns| CACHED_BYTES as f64 / ns).collect())
+}
+
+/// Bytes written to the page cache, per ns.
+fn cached_writes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    let file = File::create(folder.join("written"))?;
+    let passes = effort.try_ns_per_operation(|count| {
+        (0..count).try_for_each(|_| {
+            file.set_len(0)?;
+            write_whole(&file, CACHED_BYTES)
+        })
+    })?;
+    Ok(passes.into_iter().map(|ns| CACHED_BYTES as f64 / ns).collect())
+}
+
+/// Times of a random read of 4 KiB from the device, ns.
+fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    let path = folder.join("direct");
+    written(&path, effort.file_bytes)?;
+    let refused = |error: io::Error| {
+        io::Error::new(error.kind(), format!("the file system refuses O_DIRECT ({error})"))
+    };
+    let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
+    let direct = direct.map_err(refused)?;
+    let pages = effort.file_bytes / PAGE as u64;
+    let mut rng = ChaCha8Rng::seed_from_u64(pages);
+    let mut page = Page([0; PAGE]);
+    direct.read_exact_at(&mut page.0, 0).map_err(refused)?;
+    effort.try_ns_per_operation(|count| {
+        (0..count).try_for_each(|_| {
+            let at = rng.random_range(0..pages) * PAGE as u64;
+            direct.read_exact_at(&mut page.0, at)
+        })
+    })
+}
+
+/// Times of an append of 4 KiB and its flush, ns.
+fn flushes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    let mut file = File::create(folder.join("flushed"))?;
+    effort.try_ns_per_operation(|count| (0..count).try_for_each(|_| append_and_flush(&mut file)))
+}
+
+fn append_and_flush(file: &mut File) -> io::Result<()> {
+    file.write_all(&[7; PAGE])?;
+    file.sync_data()
+}
+
+/// A new file of `size` bytes, flushed.
+fn written(path: &Path, size: u64) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    write_whole(&file, size)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Writes `size` bytes from the start, a buffer at a time.
+fn write_whole(file: &File, size: u64) -> io::Result<()> {
+    let buffer = [7; BUFFER];
+    let mut at = 0;
+    while at < size {
+        let length = (size - at).min(BUFFER as u64);
+        file.write_all_at(&buffer[..length as usize], at)?;
+        at += length;
+    }
+    Ok(())
+}
+
+/// Reads to the end, a buffer at a time; how many bytes.
+fn read_whole(file: &File, buffer: &mut [u8]) -> io::Result<u64> {
+    let mut at = 0;
+    loop {
+        match file.read_at(buffer, at)? {
+            0 => return Ok(at),
+            length => at += length as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_the_length_they_claim_and_are_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        for size in [0, 1, 4_096, 200_000] {
+            let path = folder.path().join(size.to_string());
+            let file = written(&path, size).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), size);
+            let mut buffer = vec![0; BUFFER];
+            assert_eq!(read_whole(&file, &mut buffer).unwrap(), size);
+            assert!(std::fs::read(&path).unwrap().iter().all(|byte| *byte == 7));
+        }
+        let mut file = File::create(folder.path().join("flushed")).unwrap();
+        (0..3).for_each(|_| append_and_flush(&mut file).unwrap());
+        assert_eq!(file.metadata().unwrap().len(), 3 * PAGE as u64);
+        assert_eq!(align_of::<Page>(), PAGE);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_said_with_what_to_do() {
+        let reason = |folder, readings: fn(&Path) -> io::Result<Vec<f64>>| {
+            in_scratch(folder, readings).unwrap_err().0
+        };
+        let gone = Err(Unavailable("no data folder".to_owned()));
+        assert_eq!(reason(gone, |_| Ok(vec![])), "no data folder");
+        let full = |_: &Path| Err(io::Error::other("the disk is full"));
+        let reason = reason(paths::scratch(), full);
+        assert!(reason.starts_with("the disk is full; set WORTHIT_DATA"), "{reason}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Readings of a number: the clock of the machine numbers, and how long it is watched.
+
+use std::{convert::Infallible, time::Duration, time::Instant};
+
+/// How much is spent on the numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Passes over all numbers.
+    pub passes: usize,
+    /// Readings of each number in a pass.
+    pub readings: usize,
+    /// The least that a reading takes: far beyond the clock's own tens of nanoseconds.
+    pub reading: Duration,
+    /// Size of the file that the device is read from.
+    pub file_bytes: u64,
+}
+
+impl Effort {
+    /// All numbers in about ten seconds.
+    pub const FULL: Effort =
+        Effort { passes: 3, readings: 7, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
+    /// All numbers in about two seconds.
+    pub const QUICK: Effort =
+        Effort { passes: 1, readings: 7, reading: Duration::from_millis(2), file_bytes: 8 << 20 };
+
+    /// Times of one operation, ns, one a reading; `run(count)` does it that often.
+    pub(crate) fn ns_per_operation(&self, run: impl FnMut(u64)) -> Vec<f64> {
+        self.ns_per_operation_after(|| (), run)
+    }
+
+    /// As [`Effort::ns_per_operation`], with `prepare` before each reading, off the clock.
+    pub(crate) fn ns_per_operation_after(
+        &self,
+        prepare: impl FnMut(),
+        mut run: impl FnMut(u64),
+    ) -> Vec<f64> {
+        let run = |count| {
+            run(count);
+            Ok::<(), Infallible>(())
+        };
+        match self.readings(prepare, run) {
+            Ok(readings) => readings,
+        }
+    }
+
+    /// As [`Effort::ns_per_operation`], of an operation that may fail.
+    pub(crate) fn try_ns_per_operation<E>(
+        &self,
+        run: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Vec<f64>, E> {
+        self.readings(|| (), run)
+    }
+
+    fn readings<E>(
+        &self,
+        mut prepare: impl FnMut(),
+        mut run: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Vec<f64>, E> {
+        let mut timed = |count| {
+            prepare();
+            let start = Instant::now();
+            run(count)?;
+            Ok(start.elapsed())
+        };
+        // Twice, so that one interruption does not make all readings too short.
+        let mut count = 1;
+        while timed(count)?.min(timed(count)?) < self.reading && count < 1 << 40 {
+            count *= 2;
+        }
+        let mut reading = || Ok(timed(count)?.as_nanos() as f64 / count as f64);
+        (0..self.readings).map(|_| reading()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::*;
+
+    #[test]
+    fn readings_are_of_one_count_that_was_found_by_doubling() {
+        let effort =
+            Effort { passes: 1, readings: 5, reading: Duration::from_micros(50), file_bytes: 0 };
+        let (mut prepared, mut counts) = (0, Vec::new());
+        let run = |count| {
+            counts.push(count);
+            (0..count).for_each(|n| drop(black_box(vec![n])));
+        };
+        let readings = effort.ns_per_operation_after(|| prepared += 1, run);
+        assert_eq!((readings.len(), prepared), (5, counts.len()));
+        let settled = counts[counts.len() - 1];
+        assert!(counts.is_sorted() && counts.iter().all(|count| count.is_power_of_two()));
+        // Two to find it, five that count.
+        assert!(counts.iter().filter(|count| **count == settled).count() >= 6, "{counts:?}");
+        assert!(readings.iter().all(|ns| *ns > 0.0), "{readings:?}");
+    }
+
+    #[test]
+    fn what_fails_ends_the_readings() {
+        let failing = |count| if count < 4 { Ok(()) } else { Err("gone") };
+        assert_eq!(Effort::FULL.try_ns_per_operation(failing), Err("gone"));
+    }
+}

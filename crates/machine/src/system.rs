@@ -1,0 +1,185 @@
+//! What the kernel, the allocator and the standard library take for their smallest services.
+//!
+//! *System call* and *context switch* are lmbench's `lat_syscall null` and `lat_ctx` (McVoy and
+//! Staelin 1996): a call that the kernel answers at once, and two threads of one CPU that hand a byte
+//! to and fro. Unlike lmbench's, a switch here includes the pipe.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    hint::black_box,
+    io::{self, PipeReader, PipeWriter},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+};
+
+use rustix::{process::getppid, thread::sched_getcpu};
+
+use crate::{Effort, Reading, Unit, echo};
+use worthit_pair::{cores, pair::Unavailable};
+
+pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
+    let number =
+        |id, what, detail, readings| Reading::of((id, what, Unit::Nanoseconds), detail, readings);
+    let switches = context_switches(effort).map_err(|error| {
+        Unavailable(format!(
+            "two threads cannot be kept on one CPU: {error}; allow sched_setaffinity"
+        ))
+    });
+    let spawns = spawns(effort).map_err(|error| {
+        Unavailable(format!("no thread can be started: {error}; raise ulimit -u"))
+    });
+    vec![
+        number(
+            "allocation",
+            "allocate and free",
+            "64 bytes, system allocator",
+            Ok(allocations(effort)),
+        ),
+        number("syscall", "system call", "getppid", Ok(calls(effort))),
+        number(
+            "context_switch",
+            "context switch",
+            "half a round trip of a byte by pipes, one CPU",
+            switches,
+        ),
+        number("thread", "thread", "spawn and join", spawns),
+        number("mutex", "lock and unlock", "std's Mutex, nobody else wants it", Ok(locks(effort))),
+        number(
+            "channel_hop",
+            "channel hop",
+            "half a round trip by std's channels, two threads",
+            Ok(hops(effort)),
+        ),
+    ]
+}
+
+/// Allocates and frees 64 bytes `count` times, past a counting allocator.
+fn allocate_and_free(count: u64) {
+    let layout = Layout::new::<[u64; 8]>();
+    for _ in 0..count {
+        // SAFETY: the layout is not empty.
+        let block = black_box(unsafe { System.alloc(layout) });
+        assert!(!block.is_null(), "out of memory");
+        // SAFETY: it was allocated just before with this layout.
+        unsafe { System.dealloc(block, layout) };
+    }
+}
+
+fn allocations(effort: &Effort) -> Vec<f64> {
+    effort.ns_per_operation(allocate_and_free)
+}
+
+fn calls(effort: &Effort) -> Vec<f64> {
+    effort.ns_per_operation(|count| {
+        for _ in 0..count {
+            black_box(getppid());
+        }
+    })
+}
+
+/// Half the round trip of a byte between two threads of one CPU, ns.
+fn context_switches(effort: &Effort) -> io::Result<Vec<f64>> {
+    let cpu = sched_getcpu();
+    let (there_end, there) = io::pipe()?;
+    let (back_end, back) = io::pipe()?;
+    let trips = thread::scope(|scope| {
+        scope.spawn(move || echo_on(cpu, there_end, back));
+        let asking = scope.spawn(move || {
+            cores::keep_on(cpu)?;
+            effort.try_ns_per_operation(|count| echo::round_trips(&there, &back_end, count))
+        });
+        asking.join().expect("it does not panic")
+    })?;
+    Ok(trips.into_iter().map(|ns| ns / 2.0).collect())
+}
+
+/// Sends bytes back from a CPU; what fails here ends the other side's reads.
+fn echo_on(cpu: usize, from: PipeReader, to: PipeWriter) -> io::Result<u64> {
+    cores::keep_on(cpu)?;
+    echo::send_back(from, to)
+}
+
+fn spawns(effort: &Effort) -> io::Result<Vec<f64>> {
+    effort.try_ns_per_operation(|count| {
+        for _ in 0..count {
+            let thread = thread::Builder::new().spawn(|| ())?;
+            thread.join().expect("it does nothing");
+        }
+        Ok(())
+    })
+}
+
+/// Adds 1 under the lock, `count` times.
+fn add_locked(sum: &Mutex<u64>, count: u64) {
+    for _ in 0..count {
+        *black_box(sum).lock().expect("nobody panics under it") += 1;
+    }
+}
+
+fn locks(effort: &Effort) -> Vec<f64> {
+    let sum = Mutex::new(0);
+    effort.ns_per_operation(|count| add_locked(&sum, count))
+}
+
+/// Half the round trip of a message between two threads, ns.
+fn hops(effort: &Effort) -> Vec<f64> {
+    let (there, there_end) = channel();
+    let (back, back_end) = channel();
+    let trips = thread::scope(|scope| {
+        scope.spawn(move || send_back(&there_end, &back));
+        let trips = effort.ns_per_operation(|count| round_trips(&there, &back_end, count));
+        // Ends the other thread.
+        drop(there);
+        trips
+    });
+    trips.into_iter().map(|ns| ns / 2.0).collect()
+}
+
+/// Sends each message back until there are no more; how many.
+fn send_back(from: &Receiver<u64>, to: &Sender<u64>) -> u64 {
+    from.iter().take_while(|message| to.send(*message).is_ok()).count() as u64
+}
+
+fn round_trips(to: &Sender<u64>, from: &Receiver<u64>, count: u64) {
+    for nth in 0..count {
+        to.send(nth).expect("the other thread listens");
+        assert_eq!(from.recv(), Ok(nth), "another message came back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lock_is_taken_and_every_message_comes_back() {
+        let sum = Mutex::new(0);
+        add_locked(&sum, 1_000);
+        assert_eq!(*sum.lock().unwrap(), 1_000);
+
+        let ((there, there_end), (back, back_end)) = (channel(), channel());
+        let echo = thread::spawn(move || send_back(&there_end, &back));
+        round_trips(&there, &back_end, 500);
+        drop(there);
+        assert_eq!(echo.join().unwrap(), 500);
+    }
+
+    #[test]
+    fn a_switching_thread_stays_on_its_cpu_and_leaves_others_alone() {
+        let cpu = sched_getcpu();
+        let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+        let on = thread::spawn(move || {
+            cores::keep_on(cpu).unwrap();
+            sched_getcpu()
+        });
+        assert_eq!(on.join().unwrap(), cpu);
+        assert_eq!(rustix::thread::sched_getaffinity(None).unwrap(), allowed);
+        assert!(
+            cores::keep_on(rustix::thread::CpuSet::MAX_CPU - 1).is_err(),
+            "there is no such CPU"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! The cores that this process may run on, keeping its threads on some of them.
+
+use std::{fs, sync::OnceLock};
+
+use rustix::{
+    io::Result,
+    process::Pid,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
+
+/// The cores that the calling thread may run on, ascending; core 0 if the system does not tell.
+pub fn allowed() -> Vec<usize> {
+    sched_getaffinity(None).map_or_else(
+        |_| vec![0],
+        |set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
+    )
+}
+
+/// The cores among which threads are spread: those that were allowed when this was first asked.
+pub fn at_first() -> &'static [usize] {
+    static CORES: OnceLock<Vec<usize>> = OnceLock::new();
+    CORES.get_or_init(allowed)
+}
+
+/// This core alone.
+fn only(core: usize) -> CpuSet {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    cores
+}
+
+/// Keeps the calling thread on this core.
+///
+/// # Errors
+/// If the system does not allow it.
+pub fn keep_on(core: usize) -> Result<()> {
+    sched_setaffinity(None, &only(core))
+}
+
+/// Keeps the calling thread on one of `cores`, the `nth` in turn.
+///
+/// # Errors
+/// If the system does not allow it.
+pub fn keep_on_one_of(cores: &[usize], nth: usize) -> Result<()> {
+    keep_on(cores[nth % cores.len()])
+}
+
+/// Keeps every thread of this process on this core, and those that they start.
+///
+/// # Errors
+/// If the system does not allow it.
+pub fn keep_all_on(core: usize) -> Result<()> {
+    keep_each(|_| core);
+    keep_on(core)
+}
+
+/// Spreads the threads of this process over its cores, in the order in which they were started.
+pub fn spread_all() {
+    let cores = at_first();
+    keep_each(|nth| cores[nth % cores.len()]);
+}
+
+/// Keeps the `nth` thread of this process on `core(nth)`, as far as that is allowed.
+fn keep_each(core: impl Fn(usize) -> usize) {
+    let mut ids: Vec<i32> = tasks().collect();
+    ids.sort_unstable();
+    for (nth, id) in ids.into_iter().enumerate() {
+        // A thread may have ended meanwhile.
+        let _ = sched_setaffinity(Pid::from_raw(id), &only(core(nth)));
+    }
+}
+
+/// Ids of the threads of this process, in no order.
+fn tasks() -> impl Iterator<Item = i32> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_string_lossy().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, sync::mpsc, thread};
+
+    use rustix::thread::gettid;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_stays_on_the_core_it_is_kept_on() {
+        let cores = allowed();
+        thread::spawn(move || {
+            for nth in 0..2 * cores.len() {
+                keep_on_one_of(&cores, nth).unwrap();
+                assert_eq!(allowed(), [cores[nth % cores.len()]]);
+                assert_eq!(rustix::thread::sched_getcpu(), cores[nth % cores.len()]);
+            }
+        })
+        .join()
+        .unwrap();
+    }
+
+    /// In a process of its own, as it moves the threads of all other tests too.
+    #[test]
+    fn the_threads_of_a_process_are_spread_and_gathered() {
+        const CHILD: &str = "WORTHIT_TEST_SPREADS";
+        if std::env::var_os(CHILD).is_none() {
+            let name = "cores::tests::the_threads_of_a_process_are_spread_and_gathered";
+            let this = std::env::current_exe().unwrap();
+            let child = Command::new(this).args(["--exact", name]).env(CHILD, "1").output();
+            let child = child.unwrap();
+            assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+            return;
+        }
+        let cores = at_first();
+        let (asks, answers): (Vec<_>, Vec<_>) = (0..3)
+            .map(|_| {
+                let (ask, asked) = mpsc::channel::<()>();
+                let (answer, answers) = mpsc::channel();
+                thread::spawn(move || {
+                    for () in asked {
+                        answer.send((gettid().as_raw_nonzero().get(), allowed())).unwrap();
+                    }
+                });
+                (ask, answers)
+            })
+            .unzip();
+        let ask = || -> Vec<(i32, Vec<usize>)> {
+            asks.iter().for_each(|ask: &mpsc::Sender<()>| ask.send(()).unwrap());
+            answers.iter().map(|answers: &mpsc::Receiver<_>| answers.recv().unwrap()).collect()
+        };
+        let mut of_process: Vec<i32> = tasks().collect();
+        of_process.sort_unstable();
+        spread_all();
+        for (id, own) in ask() {
+            let nth = of_process.iter().position(|task| *task == id).unwrap();
+            assert_eq!(own, [cores[nth % cores.len()]]);
+        }
+        let last = *cores.last().unwrap();
+        keep_all_on(last).unwrap();
+        assert!(ask().iter().all(|(_, own)| *own == [last]));
+        assert_eq!(allowed(), [last]);
+    }
+}

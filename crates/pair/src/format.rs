@@ -1,0 +1,143 @@
+//! How figures are written, on the terminal and on pages.
+
+/// Stands where there is no figure.
+pub const NONE: &str = "–";
+
+/// `38.2×`
+pub fn times(gain: f64) -> String {
+    format!("{}×", significant(gain))
+}
+
+/// Three significant digits: `0.0123`, `1.23`, `12.3`, `12,345`; with an exponent from 10¹⁵ on.
+pub fn significant(value: f64) -> String {
+    if !value.is_finite() {
+        return "?".to_owned();
+    }
+    if value.abs() >= 1e15 {
+        return format!("{value:.2e}");
+    }
+    if value.abs() >= 99.95 {
+        return whole(value.round().abs() as u64, value < 0.0);
+    }
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    let decimals = (2 - magnitude).clamp(0, 6) as usize;
+    format!("{value:.decimals$}")
+}
+
+fn whole(value: u64, negative: bool) -> String {
+    let sign = if negative { "-" } else { "" };
+    format!("{sign}{}", count(value))
+}
+
+/// `10,001`
+pub fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `8`, `4,096`, `65.5k`, `1.05M`: short enough for a tick of an axis.
+pub fn tick(value: f64) -> String {
+    let scaled = |unit: f64, suffix: &str| format!("{}{suffix}", significant(value / unit));
+    match value.abs() {
+        size if size >= 1e15 => format!("{value:.0e}"),
+        size if size >= 1e9 => scaled(1e9, "G"),
+        size if size >= 1e6 => scaled(1e6, "M"),
+        size if size >= 1e4 => scaled(1e3, "k"),
+        // What comes back from a logarithm is a hair beside the whole number it was.
+        _ if (value - value.round()).abs() < 1e-9 => whole(value.round().abs() as u64, value < 0.0),
+        _ => significant(value),
+    }
+}
+
+/// `4.00 KiB`, from bytes.
+pub fn bytes(count: f64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let step = units.iter().scan(1.0, |size, unit| {
+        let found = (*size, *unit);
+        *size *= 1024.0;
+        Some(found)
+    });
+    let fitting = step.take_while(|(size, _)| *size <= count.abs().max(1.0)).last();
+    let (size, unit) = fitting.unwrap_or((1.0, "B"));
+    format!("{} {unit}", significant(count / size))
+}
+
+/// `1.23 µs`, from nanoseconds.
+pub fn duration(ns: f64) -> String {
+    let (value, unit) = match ns.abs() {
+        ns if ns >= 1e9 => (ns / 1e9, "s"),
+        ns if ns >= 1e6 => (ns / 1e6, "ms"),
+        ns if ns >= 1e3 => (ns / 1e3, "µs"),
+        ns => (ns, "ns"),
+    };
+    format!("{} {unit}", significant(if ns < 0.0 { -value } else { value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_significant_digits() {
+        for (value, text) in [
+            (0.0, "0.00"),
+            (0.012_345, "0.0123"),
+            (1.0, "1.00"),
+            (12.345, "12.3"),
+            (99.94, "99.9"),
+            (99.96, "100"),
+            (12_345.6, "12,346"),
+            (-3.5, "-3.50"),
+            (1e300, "1.00e300"),
+            (f64::NAN, "?"),
+            (f64::INFINITY, "?"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!(
+            [0, 999, 1_000, 10_001, 1_234_567].map(count),
+            ["0", "999", "1,000", "10,001", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        for (value, text) in [
+            (8.0, "8"),
+            (10.0_f64.powf(8.0_f64.log10()), "8"),
+            (0.0, "0"),
+            (0.5, "0.500"),
+            (4_096.0, "4,096"),
+            (65_536.0, "65.5k"),
+            (1_048_576.0, "1.05M"),
+            (2e9, "2.00G"),
+            (1e300, "1e300"),
+        ] {
+            assert_eq!(tick(value), text);
+        }
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        assert_eq!([512.0, 4_096.0, 3e6].map(bytes), ["512 B", "4.00 KiB", "2.86 MiB"]);
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        assert_eq!(
+            [0.5, 999.0, 1_500.0, 2.5e6, 3e9].map(duration),
+            ["0.500 ns", "999 ns", "1.50 µs", "2.50 ms", "3.00 s"]
+        );
+    }
+}

@@ -1,0 +1,515 @@
+//! Shapes that run on one thread: by reference, under a contract, by value, resetting, asynchronous.
+
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Runtime;
+
+use super::{Answer, ErasedAnswer, Runner, Window};
+use crate::{cores, unavailable::Unavailable};
+
+/// A chunk of iterations whose answers (or inputs) are dropped together, off the clock, grows to
+/// this many…
+const MAX_CHUNK: usize = 64;
+/// …or until it lasts this long, so that two clock reads are at most half a percent of it.
+const ENOUGH_FOR_A_CLOCK: Duration = Duration::from_micros(10);
+
+/// A side that reads its input: `side(&input)`.
+///
+/// The input is hidden from the optimizer before each call. An answer that owns something is
+/// dropped off the clock, alike on all sides.
+pub fn by_ref<I: 'static, A: Answer, F: Fn(&I) -> A + 'static>(
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F> {
+    ByRef { input: Arc::clone(input), side, chunk: 1 }
+}
+
+struct ByRef<I, F> {
+    input: Arc<I>,
+    side: F,
+    chunk: usize,
+}
+
+impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        if !std::mem::needs_drop::<A>() {
+            let start = Instant::now();
+            for _ in 0..iterations {
+                black_box(side(black_box(input)));
+            }
+            return start.elapsed();
+        }
+        in_chunks(iterations, &mut self.chunk, |count| {
+            let mut answers = Vec::with_capacity(count);
+            let start = Instant::now();
+            for _ in 0..count {
+                answers.push(black_box(side(black_box(input))));
+            }
+            let elapsed = start.elapsed();
+            drop(answers);
+            elapsed
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let answer = window.around(|| (self.side)(black_box(&self.input)));
+        Box::new(answer)
+    }
+}
+
+/// As [`by_ref`], for a side whose plain answer is no contract: `contract(&input, answer)` makes the
+/// answer that is compared (a sum with its error bound), off the clock and uncounted.
+pub fn under_contract<I: 'static, A: Answer, B: Answer>(
+    input: &Arc<I>,
+    side: impl Fn(&I) -> A + 'static,
+    contract: impl Fn(&I, A) -> B + 'static,
+) -> impl Runner + 'static {
+    let inner = ByRef { input: Arc::clone(input), side, chunk: 1 };
+    UnderContract { inner, contract }
+}
+
+struct UnderContract<I, F, G> {
+    inner: ByRef<I, F>,
+    contract: G,
+}
+
+impl<I, A, B, F, G> Runner for UnderContract<I, F, G>
+where
+    A: Answer,
+    B: Answer,
+    F: Fn(&I) -> A,
+    G: Fn(&I, A) -> B,
+{
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.inner.measure(iterations)
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let ByRef { input, side, .. } = &self.inner;
+        let answer = window.around(|| side(black_box(input)));
+        Box::new((self.contract)(input, answer))
+    }
+}
+
+/// A side that consumes its input: `side(input)`. Copies of the input are made, and answers
+/// dropped, off the clock.
+pub fn by_value<I: Clone + 'static, A: Answer, F: Fn(I) -> A + 'static>(
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F> {
+    ByValue { input: Arc::clone(input), side, chunk: 1 }
+}
+
+struct ByValue<I, F> {
+    input: Arc<I>,
+    side: F,
+    chunk: usize,
+}
+
+impl<I: Clone, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        in_chunks(iterations, &mut self.chunk, |count| {
+            let inputs = vec![input.clone(); count];
+            let mut answers = Vec::with_capacity(count);
+            let start = Instant::now();
+            for input in inputs {
+                answers.push(black_box(side(black_box(input))));
+            }
+            let elapsed = start.elapsed();
+            drop(answers);
+            elapsed
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let input = (*self.input).clone();
+        Box::new(window.around(|| (self.side)(black_box(input))))
+    }
+}
+
+/// Runs `iterations` in chunks that `run` times, growing the chunk while its time is short
+/// against a clock read.
+pub(super) fn in_chunks(
+    iterations: u64,
+    chunk: &mut usize,
+    mut run: impl FnMut(usize) -> Duration,
+) -> Duration {
+    let mut total = Duration::ZERO;
+    let mut left = iterations;
+    while left > 0 {
+        let count = left.min(*chunk as u64) as usize;
+        let elapsed = run(count);
+        total += elapsed;
+        left -= count as u64;
+        if count == *chunk && elapsed < ENOUGH_FOR_A_CLOCK && *chunk < MAX_CHUNK {
+            *chunk *= 2;
+        }
+    }
+    total
+}
+
+/// A side that changes its state (a database, a file): `reset(&mut state)` before each iteration,
+/// off the clock, then `side(&mut state)`. Each iteration is timed alone, so one should last a
+/// microsecond or more.
+pub fn resetting<S: 'static, A: Answer>(
+    state: S,
+    reset: impl FnMut(&mut S) + 'static,
+    side: impl Fn(&mut S) -> A + 'static,
+) -> impl Runner + 'static {
+    Resetting { state, reset, side }
+}
+
+struct Resetting<S, R, F> {
+    state: S,
+    reset: R,
+    side: F,
+}
+
+impl<S, A: Answer, R: FnMut(&mut S), F: Fn(&mut S) -> A> Runner for Resetting<S, R, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..iterations {
+            (self.reset)(&mut self.state);
+            let start = Instant::now();
+            let answer = black_box((self.side)(black_box(&mut self.state)));
+            total += start.elapsed();
+            drop(answer);
+        }
+        total
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        (self.reset)(&mut self.state);
+        Box::new(window.around(|| (self.side)(black_box(&mut self.state))))
+    }
+}
+
+/// As [`resetting`], for a side whose answer is the state it leaves: `summary(&mut state)` reads
+/// the answer from it, off the clock and uncounted.
+pub fn changing<S: 'static, A: Answer>(
+    state: S,
+    reset: impl FnMut(&mut S) + 'static,
+    side: impl Fn(&mut S) + 'static,
+    summary: impl Fn(&mut S) -> A + 'static,
+) -> impl Runner + 'static {
+    Changing { inner: Resetting { state, reset, side }, summary }
+}
+
+struct Changing<S, R, F, G> {
+    inner: Resetting<S, R, F>,
+    summary: G,
+}
+
+impl<S, A: Answer, R, F, G> Runner for Changing<S, R, F, G>
+where
+    R: FnMut(&mut S),
+    F: Fn(&mut S),
+    G: Fn(&mut S) -> A,
+{
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.inner.measure(iterations)
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        self.inner.answer(window);
+        Box::new((self.summary)(&mut self.inner.state))
+    }
+}
+
+/// An asynchronous side: `side(&input).await`, iterations one after another inside one entry of
+/// `runtime`, which is off the clock. Answers are dropped on it: make them small.
+pub fn asynchronous<I: 'static, A: Answer, F: AsyncFn(&I) -> A + 'static>(
+    runtime: &Arc<Runtime>,
+    input: &Arc<I>,
+    side: F,
+) -> impl Runner + use<I, A, F> {
+    Asynchronous { runtime: Arc::clone(runtime), input: Arc::clone(input), side }
+}
+
+struct Asynchronous<I, F> {
+    runtime: Arc<Runtime>,
+    input: Arc<I>,
+    side: F,
+}
+
+impl<I, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let (input, side) = (&*self.input, &self.side);
+        self.runtime.block_on(async {
+            let start = Instant::now();
+            for _ in 0..iterations {
+                black_box(side(black_box(input)).await);
+            }
+            start.elapsed()
+        })
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let (input, side) = (&*self.input, &self.side);
+        Box::new(self.runtime.block_on(async {
+            window.open();
+            let answer = black_box(side(black_box(input)).await);
+            window.close();
+            answer
+        }))
+    }
+
+    fn threads(&self) -> usize {
+        self.runtime.metrics().num_workers() + 1
+    }
+
+    /// Where the thread of a server in this process runs decides what a wake-up costs, for as long as the process
+    /// lasts: a third of the time, now and then.
+    fn spread(&mut self) {
+        cores::spread_all();
+    }
+}
+
+/// A side on `threads` threads that is made when it is first used, off the clock: for what one side alone needs
+/// and is dear to make, as a process that is to run the other side does not make it then.
+pub fn on_first_use<R: Runner + 'static>(
+    threads: usize,
+    make: impl FnOnce() -> Result<R, Unavailable> + 'static,
+) -> impl Runner + 'static {
+    OnFirstUse { threads, make: Some(make), made: None }
+}
+
+struct OnFirstUse<M, R> {
+    threads: usize,
+    make: Option<M>,
+    made: Option<R>,
+}
+
+impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> OnFirstUse<M, R> {
+    fn made(&mut self) -> &mut R {
+        self.make_ready().unwrap_or_else(|Unavailable(reason)| panic!("{reason}"));
+        self.made.as_mut().expect("it has just been made")
+    }
+}
+
+impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> Runner for OnFirstUse<M, R> {
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.made().measure(iterations)
+    }
+
+    fn make_ready(&mut self) -> Result<(), Unavailable> {
+        if let Some(make) = self.make.take() {
+            self.made = Some(make()?);
+        }
+        Ok(())
+    }
+
+    fn warm_up(&mut self, iterations: u64) {
+        self.made().warm_up(iterations);
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        self.made().answer(window)
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn spread(&mut self) {
+        if let Some(made) = &mut self.made {
+            made.spread();
+        }
+    }
+}
+
+/// `x + K` in a loop with a clock around it and nothing of a [`super::Trial`]'s making: what
+/// [`by_ref`] is held against in the calibration family.
+pub fn bare_loop<const K: u64>(input: &Arc<u64>) -> impl Runner + use<K> {
+    BareLoop::<K>(Arc::clone(input))
+}
+
+struct BareLoop<const K: u64>(Arc<u64>);
+
+impl<const K: u64> Runner for BareLoop<K> {
+    #[inline(never)]
+    fn measure(&mut self, iterations: u64) -> Duration {
+        let input = &*self.0;
+        let start = Instant::now();
+        for _ in 0..iterations {
+            black_box(black_box(input).wrapping_add(K));
+        }
+        start.elapsed()
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        Box::new(window.around(|| self.0.wrapping_add(K)))
+    }
+}
+
+/// Several runners as one: an iteration is one of each. For copies of a loop so short that its place
+/// in memory decides its time: over many places that evens out.
+pub fn in_turn(runners: Vec<Box<dyn Runner>>) -> impl Runner {
+    InTurn(runners)
+}
+
+struct InTurn(Vec<Box<dyn Runner>>);
+
+impl Runner for InTurn {
+    fn measure(&mut self, iterations: u64) -> Duration {
+        self.0.iter_mut().map(|runner| runner.measure(iterations)).sum()
+    }
+
+    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+        let mut answer = |runner: &mut Box<dyn Runner>| format!("{:?}", runner.answer(window));
+        Box::new(self.0.iter_mut().map(&mut answer).collect::<Vec<String>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use super::*;
+
+    /// Counts how often it is dropped.
+    #[derive(Clone, Debug)]
+    struct Dropped(Rc<Cell<u64>>);
+    impl PartialEq for Dropped {
+        fn eq(&self, _: &Dropped) -> bool {
+            true
+        }
+    }
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn by_ref_runs_as_often_as_asked_and_drops_every_answer() {
+        let drops = Rc::new(Cell::new(0));
+        let answer = Dropped(Rc::clone(&drops));
+        let mut runner = by_ref(&Arc::new(()), move |(): &()| answer.clone());
+        for iterations in [0, 1, 7, 1_000] {
+            drops.set(0);
+            runner.measure(iterations);
+            assert_eq!(drops.get(), iterations);
+        }
+    }
+
+    #[test]
+    fn a_contract_is_made_off_the_clock() {
+        let made = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&made);
+        let mut runner = under_contract(
+            &Arc::new(3_u64),
+            |x: &u64| x + 1,
+            move |x, answer| {
+                counted.set(counted.get() + 1);
+                (*x, answer)
+            },
+        );
+        runner.measure(10);
+        assert_eq!(made.get(), 0);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&(3_u64, 4_u64)));
+        assert_eq!(made.get(), 1);
+    }
+
+    #[test]
+    fn by_value_consumes_a_fresh_copy_each_time() {
+        let input = Arc::new(vec![1_u8, 2, 3]);
+        let mut runner = by_value(&input, |mut items: Vec<u8>| {
+            items.push(4);
+            assert_eq!(items, [1, 2, 3, 4]);
+            items
+        });
+        runner.measure(300);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&vec![1_u8, 2, 3, 4]));
+        assert_eq!(*input, [1, 2, 3]);
+    }
+
+    #[test]
+    fn resetting_resets_before_every_iteration() {
+        let mut runner = resetting(Vec::new(), Vec::clear, |items: &mut Vec<u8>| {
+            items.push(1);
+            items.len()
+        });
+        runner.measure(10);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&1_usize));
+    }
+
+    #[test]
+    fn changing_answers_with_what_it_leaves() {
+        let seen = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&seen);
+        let mut runner = changing(
+            Vec::new(),
+            Vec::clear,
+            |items: &mut Vec<u8>| items.push(1),
+            move |items| {
+                counted.set(counted.get() + 1);
+                items.clone()
+            },
+        );
+        runner.measure(10);
+        assert_eq!(seen.get(), 0, "off the clock");
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&vec![1_u8]));
+        assert_eq!(seen.get(), 1);
+    }
+
+    #[test]
+    fn asynchronous_iterations_follow_one_another() {
+        let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().build().unwrap());
+        let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let mut runner = asynchronous(&runtime, &calls, async |calls| {
+            tokio::task::yield_now().await;
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        });
+        runner.measure(5);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&5_u64));
+    }
+
+    #[test]
+    fn what_is_put_off_is_made_once_and_off_the_clock() {
+        const MAKING: Duration = Duration::from_millis(40);
+        let made = Rc::new(Cell::new(0));
+        let put_off = || {
+            let made = Rc::clone(&made);
+            on_first_use(3, move || {
+                let start = Instant::now();
+                while start.elapsed() < MAKING {
+                    std::hint::spin_loop();
+                }
+                made.set(made.get() + 1);
+                Ok(by_ref(&Arc::new(7_u64), |x| *x))
+            })
+        };
+        let mut runner = put_off();
+        assert_eq!((runner.threads(), made.get()), (3, 0));
+        // Two clocks of one thread: what the first shows is part of what the second does.
+        let start = Instant::now();
+        let elapsed = runner.measure(2);
+        assert!(elapsed + MAKING <= start.elapsed());
+        runner.make_ready().unwrap();
+        runner.warm_up(1);
+        assert!(runner.answer(&Window::UNOBSERVED).equals(&7_u64));
+        assert_eq!(made.get(), 1);
+        put_off().make_ready().unwrap();
+        assert_eq!(made.get(), 2, "asked for, it is made without a use");
+    }
+
+    #[test]
+    fn what_cannot_be_made_says_why() {
+        let unavailable = || Err::<InTurn, _>(Unavailable("no room".to_owned()));
+        let Err(Unavailable(reason)) = on_first_use(1, unavailable).make_ready() else {
+            panic!("made of nothing")
+        };
+        assert_eq!(reason, "no room");
+    }
+}

@@ -1,5 +1,0 @@
-//! Preparing it panics, as with a server that died.
-
-use worthit::pair::Pair;
-
-pub const PAIR: Pair = super::planted(&[1], |_| panic!("the planted server died"));
