@@ -9,7 +9,8 @@ fn main() {
         if !family.is_dir() || !list.contains("family!") {
             continue;
         }
-        for file in fs::read_dir(&family).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        for file in fs::read_dir(&family).into_iter().flatten().flatten().map(|entry| entry.path())
+        {
             check(&file, &family, &list);
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use procfs::process::Process;
 use worthit_harness::{
-    count_causes::Tally,
+    count_causes::CountedCase,
     machine::Machine,
     numbers::Numbers,
     reference,
@@ -96,13 +96,13 @@ fn an_unknown_pair_is_refused_with_a_hint() {
 fn causes_are_counted_in_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let json = printed(folder.path(), &["causes", "--json", "--quick", "algorithms/hash_dedup"]);
-    let tallies: Vec<Tally> = serde_json::from_str(&json).unwrap();
-    assert_eq!(tallies.len(), 3);
-    for tally in &tallies {
-        assert_eq!(tally.sides.len(), 2);
-        for (role, counts) in &tally.sides {
+    let counted: Vec<CountedCase> = serde_json::from_str(&json).unwrap();
+    assert_eq!(counted.len(), 3);
+    for case in &counted {
+        assert_eq!(case.sides.len(), 2);
+        for (role, counts) in &case.sides {
             let comparisons = counts.get(worthit_pair::causes::COMPARISONS).unwrap();
-            assert_eq!(*role == Role::Naive, comparisons > tally.point, "{tally:?}");
+            assert_eq!(*role == Role::Naive, comparisons > case.point, "{case:?}");
         }
     }
     let text = printed(folder.path(), &["causes", "--quick", "hash_dedup"]);

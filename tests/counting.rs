@@ -1,4 +1,4 @@
-//! The ambient counters see what was planted, through std and through SQLite alike.
+//! The ambient counters see what was injected, through std and through SQLite alike.
 //!
 //! One test, because the counters are the process's: nothing may run beside it.
 
@@ -26,7 +26,7 @@ fn counts(side: impl Fn() + 'static) -> Counts {
 }
 
 #[test]
-fn planted_events_are_counted() {
+fn injected_events_are_counted() {
     let folder = paths::scratch().unwrap();
 
     let path = folder.path().join("file");

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use worthit::CATALOGUE;
 use worthit_harness::{
-    gate::{floors::Floors, worker},
+    gate::{budgets::Budgets, worker},
     history::{History, Recorded},
     report::{Material, pages},
     results::Run,
@@ -201,13 +201,13 @@ fn samples_of_a_result() {
 }
 
 #[test]
-fn floors_of_the_gate() {
+fn budgets_of_the_gate() {
     let valid = "# reviewed\nversion = 1\n\n[[count]]\npair = \"queries/n_plus_one\"\nlevel = \"loopback\"\n\
                  point = 256\nseed = 42\ncause = \"statements\"\nat_most = 1\n\n[[gain]]\nmachine = \"some-cpu\"\n\
                  pair = \"queries/index\"\npoint = 100000\nseed = 42\nat_least = 310.0\n";
-    let name = Path::new("floors.toml");
-    try_all("floors.toml", valid.as_bytes(), 16_000, |bytes| {
-        Floors::parse(bytes, name).map(|_| ()).map_err(|error| error.to_string())
+    let name = Path::new("budgets.toml");
+    try_all("budgets.toml", valid.as_bytes(), 16_000, |bytes| {
+        Budgets::parse(bytes, name).map(|_| ()).map_err(|error| error.to_string())
     });
 }
 
@@ -237,7 +237,7 @@ fn histories() {
 #[test]
 fn requests_to_a_worker() {
     let valid =
-        br#"{"Batch":{"role":"optimized","untimed":13,"iterations":100,"planted":{"Time":0.05}}}"#;
+        br#"{"Batch":{"role":"optimized","untimed":13,"iterations":100,"injected":{"Time":0.05}}}"#;
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut lines = Vec::new();
     for _ in 0..2_000 {

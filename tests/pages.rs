@@ -1,4 +1,4 @@
-//! The pages of the report: made from planted results, read as text and in a real browser.
+//! The pages of the report: made from injected results, read as text and in a real browser.
 
 mod lines;
 #[path = "../crates/harness/tests/verdicts/mod.rs"]
@@ -89,11 +89,11 @@ fn measured(gain: f64, mark: Option<&str>) -> Outcome {
         sides: vec![
             side(Role::Naive, "naive", 100.0 * gain, 1_000),
             side(Role::Optimized, "optimized", 100.0, 10),
-            side(Role::Reference, "peer", 120.0, 12),
+            side(Role::Peer, "peer", 120.0, 12),
         ],
         gain: interval,
         processes: vec![interval],
-        against_reference: Some(Interval { low: 1.1, estimate: 1.2, high: 1.3 }),
+        against_peer: Some(Interval { low: 1.1, estimate: 1.2, high: 1.3 }),
         needed: Some(Needed { kind: Need::WaitingNs, amount: 300, within_bytes: None }),
         load: Load::default(),
         marked_processes: u64::from(mark.is_some()),

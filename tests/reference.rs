@@ -66,11 +66,11 @@ fn sides_grow_as_they_claim_or_say_where_that_ends() {
 fn optimized_sides_are_no_worse_than_their_peers_or_the_card_names_the_peer() {
     for run in references() {
         for (entry, sweep) in sweeps(&run) {
-            let Some(found) = far_end(sweep).and_then(|found| found.against_reference) else {
+            let Some(found) = far_end(sweep).and_then(|found| found.against_peer) else {
                 continue;
             };
             let (peer, card) = (entry.peer.expect("it was measured"), card(entry));
-            let is_named = card.contains(peer) || card.contains("reference");
+            let is_named = card.contains(peer) || card.contains("peer");
             assert!(
                 found.estimate >= OF_PEER || is_named,
                 "{} {}: {found:?} of {peer}, and the card does not say why",

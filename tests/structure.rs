@@ -102,7 +102,7 @@ fn a_clock_is_read_where_the_architecture_says() {
         "crates/harness/src/load.rs",
         "crates/harness/src/gate.rs",
         "crates/harness/src/gate/comparison.rs",
-        "crates/harness/src/gate/contest.rs",
+        "crates/harness/src/gate/timing.rs",
         "crates/harness/src/gate/self_test.rs",
         "crates/harness/src/gate/timing.rs",
         "crates/harness/src/gate/worker.rs",
@@ -147,7 +147,8 @@ fn every_family_has_its_bench_and_benches_have_no_logic() {
         let entry = format!("[[bench]]\nname = \"{name}\"\nharness = false");
         assert!(manifest.contains(&entry), "Cargo.toml lacks this entry:\n{entry}");
         let path = format!("benches/{name}.rs");
-        let call = format!("worthit_harness::bench::run(&worthit::{name}::FAMILY, &worthit::CATALOGUE)");
+        let call =
+            format!("worthit_harness::bench::run(&worthit::{name}::FAMILY, &worthit::CATALOGUE)");
         let expected = format!("fn main() {{\n    {call};\n}}\n");
         let text = fs::read_to_string(root().join(&path)).unwrap_or_default();
         let code: Vec<&str> = text.lines().filter(|line| !line.starts_with("//")).collect();

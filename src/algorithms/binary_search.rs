@@ -17,7 +17,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`sorted.iter().position(|x| *x >= key)`, or `find` on a slice that is known to be sorted.",
         remedy: "`sorted.partition_point(|x| *x < key)` or `binary_search`. A copy in Eytzinger's order (the \
-                 reference here) is no better while it fits the second-level cache and a little \
+                 peer here) is no better while it fits the second-level cache and a little \
                  better beyond; with prefetches, which need `unsafe`, it is well ahead on slices far \
                  larger than the caches. Its larger gains in this sweep it owes to the sizes, powers of \
                  two, at which the middles of a sorted slice crowd into a few sets of the cache.",
@@ -157,12 +157,12 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let counted_layout = Layout::of(&counted, Counted(u64::MAX));
     let trial =
         Trial::new(input.sorted.len() as u64, by_ref(&input, naive), by_ref(&input, optimized));
-    let trial = trial.reference(by_ref(&Arc::new(Layout::of(&input, u64::MAX)), eytzinger));
+    let trial = trial.peer(by_ref(&Arc::new(Layout::of(&input, u64::MAX)), eytzinger));
     Ok(trial.units(input.keys.len() as u64).counting(move |role, counts| {
         let comparisons = causes::comparisons_during(|| match role {
             Role::Naive => naive(&counted),
             Role::Optimized => optimized(&counted),
-            Role::Reference => eytzinger(&counted_layout),
+            Role::Peer => eytzinger(&counted_layout),
         });
         counts.set(causes::COMPARISONS, comparisons);
     }))

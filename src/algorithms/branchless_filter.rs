@@ -54,7 +54,7 @@ pub const PAIR: Pair = Pair {
                   side's branch; of independent outcomes no predictor does much better. Each costs a \
                   refilled pipeline, some fifteen to twenty cycles, which is most of the naive time in \
                   the middle of the axis and none at its ends: there what is left of the gain \
-                  is that vectors test eight values at a time, with no check for room. The reference does \
+                  is that vectors test eight values at a time, with no check for room. The peer does \
                   without vectors: it takes the same time at every selectivity, and by it one reads \
                   from which predictability on a branch is the better choice. Vectors stay below \
                   its limit, a bare stream: each eight values also take a lookup in a table of 8 KiB, \
@@ -216,7 +216,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, |input| naive(input, |value| value < input.limit)),
         by_ref(&input, optimized),
     );
-    let trial = trial.reference(by_ref(&input, portable));
+    let trial = trial.peer(by_ref(&input, portable));
     Ok(trial.units(input.values.len() as u64).counting(move |role, counts| {
         let mut predictor = TwoBitPredictor::default();
         if role == Role::Naive {

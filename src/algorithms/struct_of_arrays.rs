@@ -139,7 +139,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
 mod tests {
     use super::*;
 
-    fn planted(amounts: &[i64]) -> Vec<Order> {
+    fn made(amounts: &[i64]) -> Vec<Order> {
         let mut orders = orders(&Case::realistic(amounts.len() as u64, 0, 1));
         for (order, amount) in orders.iter_mut().zip(amounts) {
             order.amount_cents = *amount;
@@ -151,7 +151,7 @@ mod tests {
     fn known_answers() {
         for amounts in [vec![], vec![7], vec![5, -20, 3], (1..=1_000).collect()] {
             let sum: i64 = amounts.iter().sum();
-            assert_eq!(naive::<i64>(&planted(&amounts)), sum);
+            assert_eq!(naive::<i64>(&made(&amounts)), sum);
             assert_eq!(optimized::<i64>(&amounts), sum);
         }
     }

@@ -21,7 +21,7 @@ pub const PAIR: Pair = Pair {
                 needle besides: std has no substring search for `[u8]`.",
         remedy: "`memchr::memmem::find(haystack, needle)`; for one needle and many haystacks a \
                  `memmem::Finder` made once. In a `&str`, `str::find` is in std and \
-                 stands beside it here as the reference.",
+                 stands beside it here as the peer.",
         keep_naive_when: "The haystack is a few dozen bytes and not searched in a loop: choosing the \
                           rare bytes of the needle costs about as much as scanning that.",
         costs: "A dependency, which nearly every Rust program has already through `regex` or others.",
@@ -145,7 +145,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, |input| naive(input, |window, needle| window == needle)),
         by_ref(&input, optimized),
     );
-    let trial = trial.reference(by_ref(&input, str_find));
+    let trial = trial.peer(by_ref(&input, str_find));
     Ok(trial.units(bytes).counting(move |role, counts| {
         let count = match role {
             Role::Naive => {

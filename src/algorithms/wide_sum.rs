@@ -56,7 +56,7 @@ pub const PAIR: Pair = Pair {
                   lanes, which are eight vectors of SSE2, each chain is a thirty-second as long, and they run side by side. \
                   Two vectors of four a cycle against one item in three cycles would be 24, so of the ratio of 32 \
                   three quarters can be had, and a little less where the items come from the third cache or \
-                  from memory. The reference has eight lanes, two vectors, and waits for them: it can gain \
+                  from memory. The peer has eight lanes, two vectors, and waits for them: it can gain \
                   eight. AVX2, tried here, gained as much again while the items lay in the first cache and little \
                   to nothing beyond, so this side does without `unsafe`.",
     limit: Limit::BytesStreamed(|case| case.point * 4),
@@ -192,13 +192,13 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         summing(&items, optimized_chain(count), optimized),
     );
     // No order of additions has a longer chain than one accumulator.
-    let trial = trial.reference(summing(&items, naive_chain(count), ndarray));
+    let trial = trial.peer(summing(&items, naive_chain(count), ndarray));
     Ok(trial.units(count).counting(move |role, counts| {
         let items = vec![Chained(0); count as usize];
         let Chained(chain) = match role {
             Role::Naive => naive(&items),
             Role::Optimized => optimized(&items),
-            Role::Reference => ndarray(&items),
+            Role::Peer => ndarray(&items),
         };
         counts.set(CHAIN, chain);
     }))
@@ -223,12 +223,12 @@ mod tests {
         input(&Case::realistic(point, 0, 1))
     }
 
-    /// Whether a planted sum agrees with the naive one.
-    fn agrees(items: &[f32], planted: f32) -> bool {
+    /// Whether an injected sum agrees with the naive one.
+    fn agrees(items: &[f32], injected: f32) -> bool {
         let (items, count) = (Arc::new(items.to_vec()), items.len() as u64);
         let naive = summing(&items, naive_chain(count), naive);
-        let planted = summing(&items, optimized_chain(count), move |_| planted);
-        Trial::new(count, naive, planted).verify().is_ok()
+        let injected = summing(&items, optimized_chain(count), move |_| injected);
+        Trial::new(count, naive, injected).verify().is_ok()
     }
 
     #[test]
@@ -277,8 +277,8 @@ mod tests {
         for sign in [1.0, -1.0] {
             let edge = (sum + sign * least) as f32;
             let around = [edge.next_down(), edge, edge.next_up()];
-            let agree = around.map(|planted| agrees(&items, planted));
-            let within = around.map(|planted| (f64::from(planted) - sum).abs() <= least);
+            let agree = around.map(|injected| agrees(&items, injected));
+            let within = around.map(|injected| (f64::from(injected) - sum).abs() <= least);
             assert_eq!(agree, within);
             assert!(within.contains(&true) && within.contains(&false), "{within:?}");
         }

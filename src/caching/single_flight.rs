@@ -201,7 +201,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         asynchronous(&runtime, &input, naive_burst),
         asynchronous(&runtime, &input, optimized_burst),
     )
-    .reference(asynchronous(&runtime, &input, quick_cache_burst));
+    .peer(asynchronous(&runtime, &input, quick_cache_burst));
     Ok(trial.units(input.requests.len() as u64).counting(move |role, counts| {
         let before = input.origin.computed();
         runtime.block_on(async {

@@ -23,7 +23,7 @@ pub const PAIR: Pair = Pair {
                 needs the answer of another.",
         remedy: "`stream::iter(requests).map(|request| client.call(request)).buffered(8).try_collect().await` \
                  (futures-util; `buffer_unordered` where the order of answers does not matter). Asynchrony \
-                 is not what gains: a pool of eight blocking threads, the reference, waits as well.",
+                 is not what gains: a pool of eight blocking threads, the peer, waits as well.",
         keep_naive_when: "There is one request, each depends on the one before, the first error must stop the \
                           rest from being sent, or the other end serves one at a time anyway.",
         costs: "As many connections as requests at once, and a burst of load on the server: never leave the \
@@ -136,7 +136,7 @@ impl Client {
 struct Input {
     keys: Vec<u64>,
     client: Client,
-    /// One for each thread of the reference.
+    /// One for each thread of the peer.
     blocking: Vec<Mutex<io::BufReader<TcpStream>>>,
     _server: KvServer,
 }
@@ -167,7 +167,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             optimized(|key| input.client.call(key), &input.keys).await.expect(ANSWERS)
         }),
     )
-    .reference(pooled(&pool, &input, |input: &Input| {
+    .peer(pooled(&pool, &input, |input: &Input| {
         blocking_threads(&input.blocking, &input.keys).expect(ANSWERS)
     }))
     .units(input.keys.len() as u64)

@@ -18,7 +18,7 @@ pub const PAIR: Pair = Pair {
                 socket or pipe. `writeln!` with arguments is worse than what is timed here: each piece \
                 of its format string is a write call of its own.",
         remedy: "`let mut out = BufWriter::with_capacity(64 * 1024, file);`, write to `out` in the loop, then \
-                 `out.flush()?`. The 8 KiB of `BufWriter::new` (the reference here) get most of it.",
+                 `out.flush()?`. The 8 KiB of `BufWriter::new` (the peer here) get most of it.",
         keep_naive_when: "Each line must be in the kernel before the next step (a log that must survive \
                           the process's crash, a prompt, a line that another process waits for), or \
                           there is a single write anyway: the buffer only adds a copy.",
@@ -55,7 +55,7 @@ pub const PAIR: Pair = Pair {
     explanation: "At the far end one write call for each line became one for each 64 KiB, some six hundred \
                   lines. The gain is far smaller than that ratio: what is saved is the fixed cost of a \
                   call, and the bytes, which are copied into the same pages of the page cache on both \
-                  sides (and into the buffer on one), set the floor that is left.",
+                  sides (and into the buffer on one), set the least that is left.",
     limit: Limit::BytesWritten(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
@@ -161,7 +161,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             Written(Rc::clone(file))
         }),
     )
-    .reference(resetting(state(file("reference")?), empty, |(file, lines, _)| {
+    .peer(resetting(state(file("peer")?), empty, |(file, lines, _)| {
         bufwriter_8k(lines, &**file).expect("the data folder takes the file");
         Written(Rc::clone(file))
     }))

@@ -19,7 +19,7 @@ pub const PAIR: Pair = Pair {
         smell: "`let bytes = fs::read(path)?;`, then one pass over `bytes` and nothing more.",
         remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over `&map[..]`. \
                  For a single pass front to back, first try what needs no `unsafe`: `read` into one \
-                 buffer of 64 KiB again and again (the reference here): it is about as good up to a MiB, \
+                 buffer of 64 KiB again and again (the peer here): it is about as good up to a MiB, \
                  and beyond, where its copy costs more than the scan, it still holds 64 KiB however \
                  large the file is. `map.advise(Advice::HugePage)` has a cold file read in pieces that \
                  are mapped 2 MiB at once, where the file system has such.",
@@ -156,7 +156,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, move |input: &Input| count(&input.file).expect("the file is there"))
     };
     let trial = Trial::new(input.size, over(naive), over(optimized));
-    Ok(trial.reference(over(read_64k)).units(input.size))
+    Ok(trial.peer(over(read_64k)).units(input.size))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub const PAIR: Pair = Pair {
                 item, depends on nothing but the item, and the other cores are idle.",
         remedy: "`items.par_iter().map(dear).collect()` with rayon: the order of the results is kept. \
                  The timed side cuts the items into four shares a worker by hand, so that the shares \
-                 are known and can be counted; the reference is the plain `par_iter`.",
+                 are known and can be counted; the peer is the plain `par_iter`.",
         keep_naive_when: "The whole loop lasts a few microseconds: handing out shares costs as much, and \
                           a pool that went to sleep must be woken first (here calls follow one another \
                           and find it awake, so put the break-even higher for a rare call). Or \
@@ -161,7 +161,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         by_ref(&input, |input: &Input| naive(&input.points, |point| input.nearest(point))),
         pooled(&pool, &input, |input| optimized(&input.points, |point| input.nearest(point))),
     )
-    .reference(pooled(&pool, &input, |input| {
+    .peer(pooled(&pool, &input, |input| {
         plain_par_iter(&input.points, |point| input.nearest(point))
     }));
     Ok(trial.units(input.points.len() as u64).counting(move |role, counts| {

@@ -271,7 +271,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             |map| map.pin().iter().map(|(key, quota)| (*key, *quota)).collect(),
         ))
     });
-    let trial = Trial::new(naive.threads() as u64, naive, optimized).reference(papaya);
+    let trial = Trial::new(naive.threads() as u64, naive, optimized).peer(papaya);
     Ok(trial.units(input.operations.len() as u64).counting(move |role, counts| {
         let busiest = match role {
             Role::Naive => input.operations.len() as u64,

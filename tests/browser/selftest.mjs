@@ -1,4 +1,4 @@
-// Checks the check: an honest site passes, and each planted fault is found, in its group and by its
+// Checks the check: an honest site passes, and each injected fault is found, in its group and by its
 // own reason. Run it after changing any of the checks: node selftest.mjs [WORD OF A FAULT]
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { checkSite } from './checks.mjs';
 import { writeFakeSite } from './fakesite.mjs';
 import { readSite } from './site.mjs';
 
-/** Edits of a page. A replacement that finds nothing would plant no fault, so it is an error. */
+/** Edits of a page. A replacement that finds nothing would inject no fault, so it is an error. */
 const on = (path, edit) => (page) => (page.path === path ? edit(page) : true);
 const add = (path, html) => on(path, (page) => void (page.body += html));
 const change = (path, part, from, to) =>

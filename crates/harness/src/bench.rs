@@ -22,7 +22,7 @@ use criterion::{
 
 use crate::{
     calibration,
-    count_causes::{self, Tally},
+    count_causes::{self, CountedCase},
     criterion_pages::CriterionPages,
     flags::{Flags, Mode, Selector},
     gate::worker,
@@ -200,7 +200,7 @@ struct Bench<'a> {
     flags: &'a Flags,
     selector: &'a Selector,
     run: &'a RunFile,
-    tallies: BTreeMap<(String, String, u64), Vec<(Role, Counts)>>,
+    counted: BTreeMap<(String, String, u64), Vec<(Role, Counts)>>,
     delay: RunDelay,
     progress: progress::Progress,
 }
@@ -309,17 +309,17 @@ fn measure_here(
 ) {
     let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
     let names: Vec<&str> = counted.map(|entry| entry.id).collect();
-    let tallies = count_causes::by_command(family, &names, extent(flags), flags.seed)
+    let counted = count_causes::by_command(family, &names, extent(flags), flags.seed)
         .unwrap_or_else(|error| {
             eprintln!("worthit: causes are not counted: {error}");
             Vec::new()
         });
-    let by_case = |tally: Tally| ((tally.id, tally.level, tally.point), tally.sides);
+    let by_case = |case: CountedCase| ((case.id, case.level, case.point), case.sides);
     let mut bench = Bench {
         flags,
         selector,
         run,
-        tallies: tallies.into_iter().map(by_case).collect(),
+        counted: counted.into_iter().map(by_case).collect(),
         delay: RunDelay::of_this_thread(),
         progress: progress::Progress::new(total_cases(family, catalogue, flags, selector), run),
     };
@@ -400,7 +400,7 @@ impl Bench<'_> {
             let mut group = criterion.benchmark_group(cases::group_id(entry, &level.label));
             for case in &selected {
                 let (outcome, samples) = self.case(&mut group, entry, case);
-                self.keep(&samples);
+                self.save_samples(&samples);
                 // A confirmation belongs to the computed case, which is added below.
                 let point = case.case.point;
                 if let (Some(rtt_us), Outcome::Measured(measured)) = (level.distance_us(), &outcome)
@@ -499,20 +499,19 @@ impl Bench<'_> {
             .into_iter()
             .filter(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)))
             .collect();
-        let last_side = roles.iter().copied().rfind(|role| *role != Role::Reference);
+        let last_side = roles.iter().copied().rfind(|role| *role != Role::Peer);
         let units = trial.units_per_iteration();
         group.throughput(Throughput::Elements(units)).sampling_mode(SamplingMode::Flat);
         let probe = LoadProbe::start();
         let mut timer = TrialTimer::new(&mut trial, &self.delay);
         let mut gain = Interleaver::new(Role::Naive, Role::Optimized, REPEAT_TIME);
-        let mut against_reference = Interleaver::new(Role::Reference, Role::Optimized, REPEAT_TIME);
+        let mut against_peer = Interleaver::new(Role::Peer, Role::Optimized, REPEAT_TIME);
         for role in roles {
-            let interleaver =
-                if role == Role::Reference { &mut against_reference } else { &mut gain };
+            let interleaver = if role == Role::Peer { &mut against_peer } else { &mut gain };
             let pace = warm(&mut timer, role);
             self.plan(group, interleaver, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
-            let fills_up = role == Role::Reference || Some(role) == last_side;
+            let fills_up = role == Role::Peer || Some(role) == last_side;
             group.bench_function(id, |bencher| {
                 bencher.iter_custom(|iterations| {
                     let mut timer = |role, n| timer.run(role, n);
@@ -528,7 +527,7 @@ impl Bench<'_> {
         let observations = std::mem::take(&mut timer.observations);
         let threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
         let key = (entry.id.to_owned(), case.level.clone(), case.case.point);
-        let counts = self.tallies.get(&key).cloned().unwrap_or_default();
+        let counts = self.counted.get(&key).cloned().unwrap_or_default();
         let findings = Findings {
             entry,
             case: &case.case,
@@ -536,7 +535,7 @@ impl Bench<'_> {
             threads,
             load,
             gain,
-            against_reference,
+            against_peer,
             observations,
             counts,
         };
@@ -545,8 +544,8 @@ impl Bench<'_> {
     }
 
     /// Keeps raw samples beside the result.
-    fn keep(&self, samples: &[Sample]) {
-        if let Err(error) = self.run.keep(samples) {
+    fn save_samples(&self, samples: &[Sample]) {
+        if let Err(error) = self.run.save_samples(samples) {
             fail(1, &error.to_string());
         }
     }

@@ -14,9 +14,9 @@ use std::{
 use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
-    count_causes::{self, TallyError},
+    count_causes::{self, CountingError},
     criterion_pages::CriterionPages,
-    gate::floors::FloorsError,
+    gate::budgets::BudgetsError,
     history::Line,
     interrupt,
     nearest::nearest_id,
@@ -88,9 +88,9 @@ enum Command {
     },
     Machine(machine::MachineArguments),
     Gate(gate::GateArguments),
-    /// Write floors at what the pairs do now: counts that hold everywhere, and gains of this machine. The gate
+    /// Write budgets at what the pairs do now: counts that hold everywhere, and gains of this machine. The gate
     /// fails where one does not hold.
-    Floors(gate::FloorsArguments),
+    Budgets(gate::BudgetsArguments),
     /// Make the pages from a result; without one from the latest run. Of two results the pages show
     /// the second, and one page compares it with the first.
     Report {
@@ -146,13 +146,13 @@ enum CliError {
     #[error(transparent)]
     Result(#[from] ResultError),
     #[error(transparent)]
-    Tally(#[from] TallyError),
+    CountedCase(#[from] CountingError),
     #[error(transparent)]
     NotCounting(#[from] causes::NotCounting),
     #[error(transparent)]
     Gate(#[from] gate::GateCommandError),
     #[error(transparent)]
-    Floors(#[from] FloorsError),
+    Budgets(#[from] BudgetsError),
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error("`{0}` cannot be injected")]
@@ -210,7 +210,7 @@ fn run(
             count(&chosen(catalogue, ids)?, extent, *seed, *json)
         }
         Command::Machine(arguments) => print(&machine::run(arguments)?),
-        Command::Floors(arguments) => print(&gate::floors(arguments, catalogue)?),
+        Command::Budgets(arguments) => print(&gate::budgets(arguments, catalogue)?),
         Command::Gate(arguments) => {
             let (text, status) = gate::gate(arguments, injections)?;
             print(&text)?;
@@ -226,7 +226,7 @@ fn run(
         #[cfg(feature = "history")]
         Command::History(asked) => print(&history::run(asked, catalogue)?),
         Command::Reference { result, file } => {
-            let kept = reference::keep(&Run::load(result)?, &file.with_file_name("reports"))?;
+            let kept = reference::save(&Run::load(result)?, &file.with_file_name("reports"))?;
             readme::update(file, catalogue)?;
             print(&format!("{}\n", kept.display()))
         }
@@ -296,19 +296,18 @@ fn injected(name: &str, injections: &[Injection]) -> Result<fn(), CliError> {
 }
 
 fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<(), CliError> {
-    let tallies = count_causes::tally(entries, extent, seed)?;
+    let counted = count_causes::count_causes(entries, extent, seed)?;
     if json {
-        return print(&serde_json::to_string(&tallies).map_err(io::Error::other)?);
+        return print(&serde_json::to_string(&counted).map_err(io::Error::other)?);
     }
     let mut text = String::new();
-    for tally in &tallies {
-        let level =
-            if tally.level.is_empty() { String::new() } else { format!("/{}", tally.level) };
-        text += &format!("{}{level} at {}\n", tally.id, format::count(tally.point));
-        if tally.sides.is_empty() {
+    for case in &counted {
+        let level = if case.level.is_empty() { String::new() } else { format!("/{}", case.level) };
+        text += &format!("{}{level} at {}\n", case.id, format::count(case.point));
+        if case.sides.is_empty() {
             text += "    cannot run here; `cargo bench` says why\n";
         }
-        for (role, counts) in &tally.sides {
+        for (role, counts) in &case.sides {
             let counts: Vec<String> =
                 counts.iter().map(|(id, count)| format!("{} {id}", format::count(count))).collect();
             text += &format!("    {role:?}: {}\n", counts.join(", "));

@@ -23,7 +23,7 @@ use worthit_pair::{
 
 /// The counts of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct CountedCase {
     /// Id of the pair.
     pub id: String,
     /// Value of the parameter; empty without one.
@@ -36,7 +36,7 @@ pub struct Tally {
 
 /// Counting failed.
 #[derive(Debug, thiserror::Error)]
-pub enum TallyError {
+pub enum CountingError {
     /// Counting in a timed binary.
     #[error(transparent)]
     NotCounting(#[from] causes::NotCounting),
@@ -64,17 +64,21 @@ pub enum TallyError {
 ///
 /// # Errors
 /// In a binary that does not count, and where a pair is not proven on its input.
-pub fn tally(entries: &[&Entry], extent: Extent, seed: u64) -> Result<Vec<Tally>, TallyError> {
+pub fn count_causes(
+    entries: &[&Entry],
+    extent: Extent,
+    seed: u64,
+) -> Result<Vec<CountedCase>, CountingError> {
     causes::require_counting()?;
-    let mut tallies = Vec::new();
+    let mut counted = Vec::new();
     for entry in entries {
         for named in cases::measured(entry, extent, seed) {
             let (id, point) = (entry.id.to_owned(), named.case.point);
             let mut sides = Vec::new();
             if let Ok(mut trial) = (entry.prepare)(&named.case) {
-                let wrong_size = |error| TallyError::WrongSize { id: id.clone(), error };
+                let wrong_size = |error| CountingError::WrongSize { id: id.clone(), error };
                 trial.check_size(point).map_err(wrong_size)?;
-                let disagree = |error| TallyError::Disagreement { id: id.clone(), point, error };
+                let disagree = |error| CountingError::Disagreement { id: id.clone(), point, error };
                 trial.verify().map_err(disagree)?;
                 for role in trial.roles() {
                     let mut counts = trial.count(role)?;
@@ -82,10 +86,10 @@ pub fn tally(entries: &[&Entry], extent: Extent, seed: u64) -> Result<Vec<Tally>
                     sides.push((role, counts));
                 }
             }
-            tallies.push(Tally { id, level: named.level, point, sides });
+            counted.push(CountedCase { id, level: named.level, point, sides });
         }
     }
-    Ok(tallies)
+    Ok(counted)
 }
 
 /// What is counted of a pair's far end, for the gate.
@@ -173,7 +177,7 @@ pub fn by_command(
     ids: &[&str],
     extent: Extent,
     seed: u64,
-) -> Result<Vec<Tally>, Uncounted> {
+) -> Result<Vec<CountedCase>, Uncounted> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }

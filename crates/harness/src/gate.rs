@@ -5,23 +5,23 @@
 //! not settle, base and head interleaved in processes that are restarted often, and confirms a suspect
 //! afresh before it fails a build. What it cannot tell is *undecided*, which fails nothing.
 
+pub mod budgets;
+mod build_under_test;
 pub mod callgrind;
 pub mod client;
 mod comparison;
-pub mod contest;
 pub mod counts;
 pub mod decision;
-pub mod floors;
 pub mod instructions;
-pub mod matching;
 pub mod output;
+pub mod paired_timing;
+pub mod pairing;
 pub mod protocol;
 pub mod realtime;
 pub mod revision;
 mod scratch;
 pub mod self_test;
 pub mod signed_rank;
-mod subject;
 pub mod summary;
 pub mod timing;
 pub mod verdict;
@@ -43,11 +43,11 @@ use crate::{
 use worthit_pair::paths;
 
 use self::{
+    budgets::{Budgets, BudgetsError},
+    build_under_test::BuildUnderTest,
     counts::CountError,
     decision::Rule,
-    floors::{Floors, FloorsError},
     revision::{Repository, RevisionError},
-    subject::Subject,
     verdict::{GateReport, SCHEMA, SCHEMA_VERSION, Tolerances},
 };
 
@@ -59,7 +59,7 @@ pub struct Settings {
     /// Pairs to judge, by their ids; all if there are none.
     pub ids: Vec<String>,
     /// Time to spend on timing.
-    pub budget: Duration,
+    pub time_limit: Duration,
     /// Growth of time above which a regression is relevant.
     pub relevant: f64,
     /// Probability that a whole run without any change alarms, at most.
@@ -71,7 +71,7 @@ pub struct Settings {
     /// Seed of all inputs.
     pub seed: u64,
     /// What must hold whatever the base was.
-    pub floors: Option<Floors>,
+    pub budgets: Option<Budgets>,
     /// What cargo is told besides when it builds.
     pub cargo_arguments: Vec<String>,
 }
@@ -85,9 +85,9 @@ pub enum GateError {
     /// Causes cannot be counted.
     #[error(transparent)]
     Count(#[from] CountError),
-    /// The file of floors cannot be used.
+    /// The file of budgets cannot be used.
     #[error(transparent)]
-    Floors(#[from] FloorsError),
+    Budgets(#[from] BudgetsError),
     /// Another run is measuring, or the home folder cannot be used.
     #[error(transparent)]
     Turn(#[from] run::JoinError),
@@ -123,13 +123,13 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
     let mut build = |revision: revision::Revision| {
         progress(&format!("building {}", revision.name));
         let build = repository.build(&revision)?;
-        let subject = Subject::new(revision, build, settings.seed);
-        match subject.silent.first() {
-            Some((_, error)) if subject.cases.is_empty() => Err(GateError::Protocol {
-                name: subject.revision.name.clone(),
+        let tested = BuildUnderTest::new(revision, build, settings.seed);
+        match tested.silent.first() {
+            Some((_, error)) if tested.cases.is_empty() => Err(GateError::Protocol {
+                name: tested.revision.name.clone(),
                 problem: error.to_string(),
             }),
-            _ => Ok(subject),
+            _ => Ok(tested),
         }
     };
     let (base, head) = (build(base)?, build(head)?);
@@ -165,7 +165,7 @@ fn path() -> PathBuf {
 }
 
 /// Keeps a report for the site's page of the gate.
-pub(crate) fn keep(report: &GateReport) {
+pub(crate) fn save(report: &GateReport) {
     // It is printed all the same.
     let _ = write_atomically(&path(), output::json::text(report).as_bytes());
 }

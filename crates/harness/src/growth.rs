@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_wrong_claims_are_caught() {
+    fn injected_wrong_claims_are_caught() {
         let of = |claim, time: fn(f64) -> f64| {
             check_points(claim, &sweep(&[1, 10, 100, 1_000, 10_000], time)).unwrap().standing()
         };

@@ -24,7 +24,7 @@ pub use change_points::{ChangePoint, change_points};
 #[cfg(feature = "history")]
 pub use store::{History, HistoryError};
 
-/// Quantity: naive ÷ optimized; beside a reference, reference ÷ optimized.
+/// Quantity: naive ÷ optimized; beside a peer, peer ÷ optimized.
 pub const GAIN: &str = "gain";
 /// Quantity: the time of a side per unit of work, ns.
 pub const TIME_NS: &str = "time_ns";
@@ -63,7 +63,7 @@ pub struct Place {
     pub level: String,
     /// Value on the axis.
     pub point: u64,
-    /// `naive`, `optimized`, or the name of the reference. The gain of a pair is its naive side's.
+    /// `naive`, `optimized`, or the name of the peer. The gain of a pair is its naive side's.
     pub side: String,
     /// [`GAIN`], [`TIME_NS`], [`INSTRUCTIONS`], or the id of a counted cause.
     pub quantity: String,
@@ -164,8 +164,8 @@ fn readings_of(found: &Measured, at: impl Fn(&str, &str) -> Place) -> Vec<(Place
     let reading = |low, value, high| Reading { value, low, high, mark: found.mark.clone() };
     let of = |gain: &Interval| reading(gain.low, gain.estimate, gain.high);
     let mut readings = vec![(at("naive", GAIN), of(&found.gain))];
-    let reference = found.side(Role::Reference);
-    if let Some((side, gain)) = reference.zip(found.against_reference) {
+    let peer = found.side(Role::Peer);
+    if let Some((side, gain)) = peer.zip(found.against_peer) {
         readings.push((at(&side.name, GAIN), of(&gain)));
     }
     for side in &found.sides {

@@ -141,8 +141,8 @@ pub struct Findings<'a> {
     pub load: Load,
     /// Paired times of the sides.
     pub gain: Interleaver,
-    /// Paired times of the reference and the optimized side.
-    pub against_reference: Interleaver,
+    /// Paired times of the peer and the optimized side.
+    pub against_peer: Interleaver,
     /// Voluntary context switches an iteration.
     pub observations: BTreeMap<Role, Vec<f64>>,
     /// What one iteration does; empty if it was not counted.
@@ -166,7 +166,7 @@ impl Findings<'_> {
             interleaver.pairs().iter().map(sample).collect()
         };
         let mut samples = of(&self.gain, Role::Naive);
-        samples.extend(of(&self.against_reference, Role::Reference));
+        samples.extend(of(&self.against_peer, Role::Peer));
         samples
     }
 
@@ -182,7 +182,7 @@ impl Findings<'_> {
             match role {
                 Role::Naive => own(&self.gain, true),
                 Role::Optimized => own(&self.gain, false),
-                Role::Reference => own(&self.against_reference, true),
+                Role::Peer => own(&self.against_peer, true),
             }
         };
         let side = |role| {
@@ -216,7 +216,7 @@ impl Findings<'_> {
             sides,
             gain: found,
             processes: vec![found],
-            against_reference: gain_in_one_process(self.against_reference.pairs()),
+            against_peer: gain_in_one_process(self.against_peer.pairs()),
             needed: self.entry.limit.needed(self.case, self.threads),
             load: self.load,
             marked_processes: u64::from(mark.is_some()),

@@ -209,7 +209,8 @@ impl Number {
 #[cfg(test)]
 pub(crate) fn made() -> Numbers {
     use worthit_machine::{
-        BANDWIDTH, FOLDHASH, FSYNC, INDEPENDENT_READ, LATENCY, LOOPBACK, PAGE_CACHE_WRITE, STATEMENT,
+        BANDWIDTH, FOLDHASH, FSYNC, INDEPENDENT_READ, LATENCY, LOOPBACK, PAGE_CACHE_WRITE,
+        STATEMENT,
     };
     let number = |id: &str, unit, value: f64| {
         let readings = Ok(vec![value * 0.9, value, value * 1.2]);

@@ -70,7 +70,7 @@ fn results_in(folder: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// If the run is no reference, or files cannot be written.
-pub fn keep(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
+pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
     let Some(commit) = run.revision.commit.as_deref().filter(|_| !run.revision.dirty) else {
         return Err(ReferenceError::NotCommitted);
     };
@@ -185,7 +185,7 @@ mod tests {
             sides: vec![],
             gain,
             processes: vec![gain; processes],
-            against_reference: None,
+            against_peer: None,
             needed: None,
             load: Load::default(),
             marked_processes: 0,
@@ -212,18 +212,18 @@ mod tests {
     fn a_reference_replaces_the_earlier_one_of_its_machine() {
         let reports = tempfile::tempdir().unwrap();
         assert_eq!(all(reports.path()).unwrap(), []);
-        let path = keep(&run(5, false), reports.path()).unwrap();
+        let path = save(&run(5, false), reports.path()).unwrap();
         assert!(path.ends_with("made-linux1/1970-01-01-0123456789ab.json"), "{path:?}");
         let mut later = run(6, false);
         later.revision.commit = Some("f".repeat(40));
-        keep(&later, reports.path()).unwrap();
+        save(&later, reports.path()).unwrap();
         assert_eq!(all(reports.path()).unwrap(), [later]);
     }
 
     #[test]
     fn what_is_no_reference_is_refused() {
         let reports = tempfile::tempdir().unwrap();
-        let refused = |run: Run| keep(&run, reports.path()).unwrap_err().to_string();
+        let refused = |run: Run| save(&run, reports.path()).unwrap_err().to_string();
         assert!(refused(run(4, false)).contains("f/p at 8 was measured in 4 process(es)"));
         assert!(refused(run(5, true)).contains("not committed"));
         assert!(refused(Run { pairs: BTreeMap::new(), ..run(5, false) }).contains("nothing"));

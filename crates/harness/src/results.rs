@@ -145,15 +145,15 @@ pub enum Outcome {
 pub struct Measured {
     /// Units of work in one iteration.
     pub units_per_iteration: u64,
-    /// The sides: naive, optimized, and the reference if there is one.
+    /// The sides: naive, optimized, and the peer if there is one.
     pub sides: Vec<SideResult>,
     /// Naive ÷ optimized.
     pub gain: Interval,
     /// Gain within each process; one unless the run was made of several rounds.
     pub processes: Vec<Interval>,
-    /// Reference ÷ optimized, interleaved likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub against_reference: Option<Interval>,
+    /// Peer ÷ optimized, interleaved likewise.
+    #[serde(alias = "against_reference", default, skip_serializing_if = "Option::is_none")]
+    pub against_peer: Option<Interval>,
     /// The least an iteration of the optimized side needs of the machine, if anything bounds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needed: Option<Needed>,
@@ -172,7 +172,7 @@ pub struct Measured {
 pub struct SideResult {
     /// Which side.
     pub role: Role,
-    /// `naive`, `optimized`, or the name of the reference.
+    /// `naive`, `optimized`, or the name of the peer.
     pub name: String,
     /// Metric per unit of work, in ns (of the last process).
     pub time_ns: Summary,
@@ -497,7 +497,7 @@ mod tests {
             sides: vec![],
             gain,
             processes: vec![gain],
-            against_reference: None,
+            against_peer: None,
             needed: None,
             load: Load::default(),
             marked_processes: u64::from(mark),

@@ -194,7 +194,7 @@ impl RunFile {
     ///
     /// # Errors
     /// If their file cannot be written; what it held stays.
-    pub fn keep(&self, samples: &[Sample]) -> Result<(), ResultError> {
+    pub fn save_samples(&self, samples: &[Sample]) -> Result<(), ResultError> {
         let _whole = interrupt::uninterrupted();
         samples::append(&samples::path_of(&self.path), samples)
     }

@@ -25,7 +25,7 @@ pub struct Sample {
     pub point: u64,
     /// Which process of the run, from 1.
     pub process: u64,
-    /// The side that the optimized one was interleaved with: `naive`, or the name of the reference.
+    /// The side that the optimized one was interleaved with: `naive`, or the name of the peer.
     pub side: String,
     /// Time of that side, ns per unit.
     pub side_ns: f64,

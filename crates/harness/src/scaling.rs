@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_speedups_give_back_what_was_planted() {
+    fn exact_speedups_give_back_what_was_injected() {
         for s in [0.0, 0.001, 0.05, 0.5, 1.0] {
             let fit = serial(&points(&COUNTS, |n| 1.0 / (s + (1.0 - s) / n)));
             near(fit.serial_fraction.estimate, s, 1e-9);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_cover_what_was_planted_as_often_as_they_say() {
+    fn intervals_cover_what_was_injected_as_often_as_they_say() {
         // 95 % of 400 is 380; ± 14 is 3.2 standard deviations. At a bound one side cannot miss.
         let count = |covers: &dyn Fn(u64) -> bool| (0..400).filter(|seed| covers(*seed)).count();
         for s in [0.01, 0.1, 0.5] {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn retrograde_scaling_peaks_where_planted() {
+    fn retrograde_scaling_peaks_where_injected() {
         for seed in 0..50 {
             let fit = universal(&noisy(seed, |n| usl(0.1, 0.01, n)));
             near(fit.peak().unwrap(), 90.0_f64.sqrt(), 1.0);

@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_cover_planted_gains_as_often_as_they_say() {
+    fn intervals_cover_injected_gains_as_often_as_they_say() {
         for true_gain in [1.0, 1.05, 40.0] {
             let covering = (0..400)
                 .filter(|seed| {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_gain_of_five_percent_is_seen_and_none_is_not() {
+    fn a_injected_gain_of_five_percent_is_seen_and_none_is_not() {
         let seen = |gain| {
             (0..200)
                 .filter(|seed| gain_in_one_process(&noisy(gain, *seed)).unwrap().low > 1.0)

@@ -1,4 +1,4 @@
-//! Bench processes from outside, over the family of planted faults in `examples/injected`.
+//! Bench processes from outside, over the family of injected faults in `examples/injected`.
 
 use std::{
     fs,
@@ -126,7 +126,7 @@ fn a_panic_names_its_case() {
     let output = Checkout::new().run("--bench --quick --noplot faults/panics");
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
-    assert!(message.contains("the planted server died"), "{message}");
+    assert!(message.contains("the injected server died"), "{message}");
     assert!(message.contains("faults/panics at 1"), "{message}");
 }
 
@@ -135,7 +135,7 @@ fn an_unavailable_case_is_a_row_with_its_reason() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).contains("no <planted> server & on PATH"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("no <injected> server & on PATH"), "{}", stdout(&output));
     let run = checkout.result();
     let outcome = &run.pairs["faults/unavailable"].sweeps[0].cases[0].outcome;
     assert!(matches!(outcome, Outcome::Unavailable { reason } if reason.contains("server")));

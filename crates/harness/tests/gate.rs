@@ -26,10 +26,10 @@ const FAMILY: &str = "src/records.rs";
 const LONG: Duration = Duration::from_secs(60);
 
 /// Two in a hundred instructions more, of the table's side.
-fn plant_instructions(repository: &Repository) {
-    let planted = "let mut crc = !0_u32;\n    \
+fn inject_instructions(repository: &Repository) {
+    let injected = "let mut crc = !0_u32;\n    \
         for n in 0..message.len() / 32 {\n        std::hint::black_box(n);\n    }\n";
-    repository.edit(CRC, "let mut crc = !0_u32;\n", planted);
+    repository.edit(CRC, "let mut crc = !0_u32;\n", injected);
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn a_tree_without_a_change_is_unchanged_and_not_timed() {
 fn one_more_allocation_fails() {
     let repository = Repository::new();
     let sized = "String::with_capacity(fields.len() * FIELD_BYTES);\n";
-    let planted = format!("{sized}    std::hint::black_box(Box::new(fields.len()));\n");
-    repository.edit(JOIN, sized, &planted);
+    let injected = format!("{sized}    std::hint::black_box(Box::new(fields.len()));\n");
+    repository.edit(JOIN, sized, &injected);
     let summary = repository.beside("summary.md");
     let output = format!("--output markdown={}", summary.display());
     let judgement = repository.judge(&format!("--against main {output}"));
@@ -77,7 +77,7 @@ fn one_more_allocation_fails() {
 #[test]
 fn two_percent_more_instructions_fail() {
     let repository = Repository::new();
-    plant_instructions(&repository);
+    inject_instructions(&repository);
     let judgement = repository.judge("--against main");
     judgement.assert(1, &["checksums/crc_table at 65,536 B", "1 regressed"]);
     let (_, change) = judgement.stdout.split_once(" instructions (+").unwrap();
@@ -166,12 +166,12 @@ fn a_change_in_the_second_of_the_commit_is_seen() {
 fn a_base_that_does_not_build_is_named_with_cargos_error() {
     let repository = Repository::new();
     let text = repository.read("src/lib.rs");
-    repository.write("src/lib.rs", &format!("{text}compile_error!(\"planted in the base\");\n"));
+    repository.write("src/lib.rs", &format!("{text}compile_error!(\"injected in the base\");\n"));
     repository.commit();
     let commit = &repository.git("rev-parse HEAD")[..12];
     repository.write("src/lib.rs", &text);
     let name = format!("main ({commit}) does not build: `cargo build --release");
-    repository.judge("--against main").assert(2, &["error: planted in the base", &name]);
+    repository.judge("--against main").assert(2, &["error: injected in the base", &name]);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn an_output_that_cannot_be_written_is_named_before_anything_is_built() {
 }
 
 #[test]
-fn floors_hold_whatever_the_base_is() {
+fn budgets_hold_whatever_the_base_is() {
     let repository = Repository::new();
     let of_allocations = |at_most: u64| {
         format!(
@@ -276,15 +276,15 @@ fn floors_hold_whatever_the_base_is() {
              cause = \"allocations\"\nat_most = {at_most}\n"
         )
     };
-    repository.write("floors.toml", &of_allocations(1));
+    repository.write("budgets.toml", &of_allocations(1));
     repository.judge("--against main").assert(0, &["3 unchanged of 3 pairs"]);
-    repository.write("floors.toml", &of_allocations(0));
-    let breach = "floor: at most 0 allocations, but 1";
+    repository.write("budgets.toml", &of_allocations(0));
+    let breach = "budget: at most 0 allocations, but 1";
     repository.judge("--against main").assert(1, &["records/join_fields at 1,024", breach]);
-    repository.write("floors.toml", &of_allocations(1).replace("1024", "64"));
-    repository.judge("--against main").assert(0, &["not the far end now", "worthit floors"]);
-    repository.write("floors.toml", "version = 1\nfloors = 3\n");
-    repository.judge("--against main").assert(2, &["floors.toml is broken", "unknown field"]);
+    repository.write("budgets.toml", &of_allocations(1).replace("1024", "64"));
+    repository.judge("--against main").assert(0, &["not the far end now", "worthit budgets"]);
+    repository.write("budgets.toml", "version = 1\nfloors = 3\n");
+    repository.judge("--against main").assert(2, &["budgets.toml is broken", "unknown field"]);
 }
 
 #[test]
@@ -382,9 +382,9 @@ fn a_signal_to_the_gate_alone_ends_a_build() {
 #[test]
 fn ctrl_c_ends_the_timing() {
     let repository = Repository::new();
-    plant_instructions(&repository);
+    inject_instructions(&repository);
     let before = repository.everything();
-    let (gate, mut lines) = start(&mut repository.gate("--against main --budget 10m"));
+    let (gate, mut lines) = start(&mut repository.gate("--against main --time-limit 10m"));
     let mut said = Vec::new();
     let is_timing =
         lines.by_ref().inspect(|line| said.push(line.clone())).any(|line| line.contains("timing "));

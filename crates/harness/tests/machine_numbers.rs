@@ -45,13 +45,13 @@ fn numbers() -> Numbers {
 }
 
 /// Makes the last case of the pair need `share` of what memory streams in its time.
-fn plant_share(run: &mut Run, share: f64) {
+fn inject_share(run: &mut Run, share: f64) {
     let amount = (share * 2_000.0 * 20.0) as u64;
-    plant(run, Needed { kind: Need::BytesStreamed, amount, within_bytes: None });
+    inject(run, Needed { kind: Need::BytesStreamed, amount, within_bytes: None });
 }
 
 /// Makes the last case of the pair take 2 µs an iteration and need this.
-fn plant(run: &mut Run, needed: Needed) {
+fn inject(run: &mut Run, needed: Needed) {
     let case = run.pairs.get_mut(PAIR).unwrap().sweeps[0].cases.last_mut().unwrap();
     let Outcome::Measured(found) = &mut case.outcome else { panic!("{case:?}") };
     found.mark = None;
@@ -115,7 +115,7 @@ fn numbers_are_shown_with_their_spread_or_said_to_be_missing() {
 fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
     let mut run = reference();
     run.numbers = None;
-    plant_share(&mut run, 0.25);
+    inject_share(&mut run, 0.25);
     let page_of = |run: &Run| site(run)[&format!("pairs/{PAIR}.html")].clone();
     let unknown = page_of(&run);
     assert!(unknown.contains("how long that takes on this machine was not measured"), "{unknown}");
@@ -123,7 +123,7 @@ fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
     let within = page_of(&run);
     let expected = "25.0 % of what 10,000 bytes streamed at 20.0 GB/s (streamed, memory) allow";
     assert!(within.contains(expected) && !within.contains("is beaten"), "{within}");
-    plant_share(&mut run, 10.0);
+    inject_share(&mut run, 10.0);
     let beyond = page_of(&run);
     assert!(beyond.contains("1,000 % of what 400,000 bytes"), "{beyond}");
     assert!(beyond.contains("the limit is beaten, so it is no bound of this work"), "{beyond}");
@@ -156,7 +156,7 @@ fn independent_reads_are_held_against_the_level_of_the_working_set() {
     ] {
         let needed =
             Needed { kind: Need::IndependentReads, amount: 500, within_bytes: Some(within_bytes) };
-        plant(&mut run, needed);
+        inject(&mut run, needed);
         let page = &site(&run)[&format!("pairs/{PAIR}.html")];
         assert!(page.contains(expected), "{expected}\n{page}");
     }

@@ -133,14 +133,14 @@ pub fn side_name(entry: &Entry, role: Role) -> &'static str {
     match role {
         Role::Naive => "naive",
         Role::Optimized => "optimized",
-        Role::Reference => entry.peer.unwrap_or("reference"),
+        Role::Peer => entry.peer.unwrap_or("peer"),
     }
 }
 
 /// The sides of a pair.
 pub fn roles(entry: &Entry) -> Vec<Role> {
-    let reference = entry.peer.map(|_| Role::Reference);
-    [Role::Naive, Role::Optimized].into_iter().chain(reference).collect()
+    let peer = entry.peer.map(|_| Role::Peer);
+    [Role::Naive, Role::Optimized].into_iter().chain(peer).collect()
 }
 
 /// Criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.

@@ -37,8 +37,9 @@ pub enum Role {
     Naive,
     /// The best we know.
     Optimized,
-    /// A peer crate doing the same job.
-    Reference,
+    /// A peer crate doing the same job. (Results before version 2 call it `reference`.)
+    #[serde(alias = "reference")]
+    Peer,
 }
 
 /// What a side returns: comparable and printable. Where two answers may differ legitimately, the
@@ -150,7 +151,7 @@ pub struct Trial {
     units: u64,
     naive: Box<dyn Runner>,
     optimized: Box<dyn Runner>,
-    reference: Option<Box<dyn Runner>>,
+    peer: Option<Box<dyn Runner>>,
     counter: Option<Counter>,
 }
 
@@ -191,7 +192,7 @@ impl Trial {
             units: 1,
             naive: Box::new(naive),
             optimized: Box::new(optimized),
-            reference: None,
+            peer: None,
             counter: None,
         }
     }
@@ -203,8 +204,8 @@ impl Trial {
     }
 
     /// Adds the peer crate that the pair names.
-    pub fn reference(mut self, runner: impl Runner + 'static) -> Trial {
-        self.reference = Some(Box::new(runner));
+    pub fn peer(mut self, runner: impl Runner + 'static) -> Trial {
+        self.peer = Some(Box::new(runner));
         self
     }
 
@@ -217,8 +218,8 @@ impl Trial {
 
     /// The roles this trial can run.
     pub fn roles(&self) -> Vec<Role> {
-        let reference = self.reference.as_ref().map(|_| Role::Reference);
-        [Role::Naive, Role::Optimized].into_iter().chain(reference).collect()
+        let peer = self.peer.as_ref().map(|_| Role::Peer);
+        [Role::Naive, Role::Optimized].into_iter().chain(peer).collect()
     }
 
     /// Units of work in one iteration.
@@ -231,7 +232,7 @@ impl Trial {
         match role {
             Role::Naive => self.naive.threads(),
             Role::Optimized => self.optimized.threads(),
-            Role::Reference => self.reference.as_ref().map_or(1, |runner| runner.threads()),
+            Role::Peer => self.peer.as_ref().map_or(1, |runner| runner.threads()),
         }
     }
 
@@ -275,7 +276,7 @@ impl Trial {
         for role in self.roles().into_iter().skip(1) {
             let other = self.runner(role).answer(&Window::UNOBSERVED);
             if !naive.equals(other.as_ref()) {
-                let role = if role == Role::Reference { "reference" } else { "optimized" };
+                let role = if role == Role::Peer { "peer" } else { "optimized" };
                 let (naive, other) = differing_parts(&format!("{naive:?}"), &format!("{other:?}"));
                 return Err(Disagreement { role, naive, other });
             }
@@ -330,9 +331,7 @@ impl Trial {
         match role {
             Role::Naive => self.naive.as_mut(),
             Role::Optimized => self.optimized.as_mut(),
-            Role::Reference => {
-                self.reference.as_mut().expect("asked for a reference that is not there").as_mut()
-            }
+            Role::Peer => self.peer.as_mut().expect("asked for a peer that is not there").as_mut(),
         }
     }
 }
@@ -360,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_planted_wrong_side_is_caught_with_both_answers() {
+    fn a_injected_wrong_side_is_caught_with_both_answers() {
         let input = Arc::new(vec![1_u64; 10_000]);
         let mut trial = Trial::new(
             10_000,
@@ -378,13 +377,13 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_wrong_reference_is_caught() {
+    fn a_injected_wrong_reference_is_caught() {
         let input = Arc::new(1_u64);
         let mut trial =
             Trial::new(1, by_ref(&input, |x: &u64| x + 1), by_ref(&input, |x: &u64| x + 1))
-                .reference(by_ref(&input, |x: &u64| x + 2));
+                .peer(by_ref(&input, |x: &u64| x + 2));
         let message = trial.verify().unwrap_err().to_string();
-        assert!(message.contains("naive and the reference side disagree"), "{message}");
+        assert!(message.contains("naive and the peer side disagree"), "{message}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 worthit_pair::family! {
-    "faults": "Plant a fault";
+    "faults": "Inject a fault";
     agrees,
     bounded,
     disagrees,
@@ -9,20 +9,17 @@ worthit_pair::family! {
 }
 
 use worthit_pair::{
-    pair::{
-        Axis, Case, Growth, Limit, Pair, Points, Proof, Resources, Review, Side,
-        Unavailable,
-    },
+    pair::{Axis, Case, Growth, Limit, Pair, Points, Proof, Resources, Review, Side, Unavailable},
     trial::Trial,
 };
 
 /// A pair whose only interest is its `prepare`.
-pub const fn planted(
+pub const fn injected(
     points: &'static [u64],
     prepare: fn(&Case) -> Result<Trial, Unavailable>,
 ) -> Pair {
     Pair {
-        title: "Plant a fault",
+        title: "Inject a fault",
         review: Review {
             smell: "None.",
             remedy: "None.",
@@ -41,7 +38,7 @@ pub const fn planted(
         unit: "sum",
         causes: &[],
         explanation: "None.",
-        limit: Limit::None("planted"),
+        limit: Limit::None("injected"),
         proof: Proof { resources: Resources::Memory, max_size: 10 },
         prepare,
         ..Pair::DEFAULTS

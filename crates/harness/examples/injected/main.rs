@@ -1,4 +1,4 @@
-//! A bench binary with planted faults: `tests/bench_process.rs` runs it.
+//! A bench binary with injected faults: `tests/bench_process.rs` runs it.
 
 mod faults;
 

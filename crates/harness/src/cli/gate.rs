@@ -14,7 +14,7 @@ use crate::{
     count_causes,
     gate::{
         self, GateError, Settings,
-        floors::{self, Floors},
+        budgets::{self, Budgets},
         output::{self, Format},
         self_test,
         verdict::{GateReport, Tolerances, Verdict},
@@ -45,20 +45,20 @@ pub struct GateArguments {
     #[arg(long, value_name = "REV", required_unless_present = "self_test")]
     against: Option<String>,
     /// Test the gate itself on the working tree, on this machine: how often it alarms where nothing has changed,
-    /// what it catches of planted slowdowns and causes.
+    /// what it catches of injected slowdowns and causes.
     #[arg(long, conflicts_with = "against")]
     self_test: bool,
     /// Null runs of the self-test over all pairs, for each kind of null.
     #[arg(long, default_value_t = 1, requires = "self_test")]
     nulls: usize,
-    /// How often the self-test plants each size in each pair.
+    /// How often the self-test injects each size into each pair.
     #[arg(long, default_value_t = 1, requires = "self_test")]
     trials: usize,
     /// Pairs to judge; all if there are none.
     ids: Vec<String>,
     /// Most time to spend on timing, after builds and counts.
-    #[arg(long, default_value = "5m", value_name = "DURATION")]
-    budget: Span,
+    #[arg(long, alias = "budget", default_value = "5m", value_name = "DURATION")]
+    time_limit: Span,
     /// Growth of time above which a regression is relevant.
     #[arg(long, default_value = "3%", value_name = "PERCENT")]
     relevant: Percent,
@@ -71,9 +71,9 @@ pub struct GateArguments {
     /// Time all pairs, also those whose code and counts have not changed.
     #[arg(long)]
     no_skip: bool,
-    /// Floors that must hold, if the file is there; `worthit floors` writes it.
-    #[arg(long, value_name = "FILE", default_value = floors::FILE)]
-    floors: PathBuf,
+    /// Budgets that must hold, if the file is there; `worthit budgets` writes it.
+    #[arg(long, value_name = "FILE", default_value = budgets::FILE)]
+    budgets: PathBuf,
     /// Seed of all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -147,13 +147,13 @@ pub fn gate(
     let settings = Settings {
         against: arguments.against.clone().unwrap_or_default(),
         ids: arguments.ids.clone(),
-        budget: arguments.budget.0,
+        time_limit: arguments.time_limit.0,
         relevant: arguments.relevant.0,
         false_alarms: arguments.false_alarms.0,
         tolerances: Tolerances { instructions: arguments.tolerance.0, ..Tolerances::default() },
         skip: !arguments.no_skip,
         seed: arguments.seed,
-        floors: Floors::load(&arguments.floors).map_err(GateError::Floors)?,
+        budgets: Budgets::load(&arguments.budgets).map_err(GateError::Budgets)?,
         cargo_arguments: arguments.cargo_arguments.clone(),
     };
     let progress = &mut |what: &str| {
@@ -171,7 +171,7 @@ pub fn gate(
     #[cfg(feature = "history")]
     let history = arguments.history.as_deref().map(History::open).transpose()?;
     let report = gate::run(&settings, progress)?;
-    gate::keep(&report);
+    gate::save(&report);
     for Output { format, path } in &arguments.output {
         let written = write_atomically(path, format.write(&report).as_bytes());
         written.map_err(|error| failed(path, error))?;
@@ -223,43 +223,43 @@ impl GateCommandError {
     }
 }
 
-/// What `worthit floors` is asked for.
+/// What `worthit budgets` is asked for.
 #[derive(Debug, Args)]
-pub struct FloorsArguments {
-    /// A result of this machine: its gains at the far ends become floors too.
+pub struct BudgetsArguments {
+    /// A result of this machine: its gains at the far ends become budgets too.
     #[arg(long, value_name = "RESULT")]
     gains: Option<PathBuf>,
-    /// How far below its measured interval the floor of a gain lies.
+    /// How far below its measured interval the budget of a gain lies.
     #[arg(long, default_value = "10%", value_name = "PERCENT")]
     margin: Percent,
     /// Seed of all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// The file.
-    #[arg(long, value_name = "FILE", default_value = floors::FILE)]
+    #[arg(long, value_name = "FILE", default_value = budgets::FILE)]
     file: PathBuf,
 }
 
-/// Counts the far ends of all pairs and writes floors at what they do; returns what to print.
+/// Counts the far ends of all pairs and writes budgets at what they do; returns what to print.
 ///
 /// # Errors
 /// If the file is broken or cannot be written, or causes cannot be counted.
-pub(super) fn floors(
-    arguments: &FloorsArguments,
+pub(super) fn budgets(
+    arguments: &BudgetsArguments,
     catalogue: &[&'static Family],
 ) -> Result<String, CliError> {
-    let known = Floors::load(&arguments.file)?;
+    let known = Budgets::load(&arguments.file)?;
     let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
     let cases = entries.iter().filter_map(|entry| gate::worker::gate_case(entry, arguments.seed));
     let cases: Vec<_> = cases.collect();
     let found = count_causes::far_ends(&entries, arguments.seed, None)?;
-    let mut floors = Floors::of_counts(known, &cases, &found);
+    let mut budgets = Budgets::of_counts(known, &cases, &found);
     if let Some(result) = &arguments.gains {
-        floors.set_gains(&Run::load(result)?, &cases, arguments.margin.0);
+        budgets.set_gains(&Run::load(result)?, &cases, arguments.margin.0);
     }
-    floors.save(&arguments.file)?;
-    let (counts, gains) = (floors.count.len(), floors.gain.len());
-    Ok(format!("{}: floors of {counts} counts and {gains} gains\n", arguments.file.display()))
+    budgets.save(&arguments.file)?;
+    let (counts, gains) = (budgets.count.len(), budgets.gain.len());
+    Ok(format!("{}: budgets of {counts} counts and {gains} gains\n", arguments.file.display()))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     callgrind,
-    protocol::{CaseKey, GateCase, Hello, Planted, Reply, Request, Times, VERSION},
+    protocol::{CaseKey, GateCase, Hello, Injected, Reply, Request, Times, VERSION},
 };
 use crate::interrupt;
 use worthit_pair::trial::Role;
@@ -91,8 +91,8 @@ impl Worker {
     /// If it cannot be started or speaks another protocol.
     pub fn start(program: &Path) -> Result<Worker, WorkerError> {
         let mut worker = Worker::spawn(program, &mut Command::new(program))?;
-        match worker.ask(&Request::GoFirst)? {
-            Reply::First(_) => Ok(worker),
+        match worker.ask(&Request::SetRealtimePriority)? {
+            Reply::HasRealtimePriority(_) => Ok(worker),
             other => Err(worker.failed(&format!("{other:?}"))),
         }
     }
@@ -200,9 +200,9 @@ impl Worker {
         role: Role,
         untimed: u64,
         iterations: u64,
-        planted: Option<Planted>,
+        injected: Option<Injected>,
     ) -> Result<Times, WorkerError> {
-        match self.ask(&Request::Batch { role, untimed, iterations, planted })? {
+        match self.ask(&Request::Batch { role, untimed, iterations, injected })? {
             Reply::Batch(times) => Ok(times),
             other => Err(self.failed(&format!("{other:?}"))),
         }
@@ -216,9 +216,9 @@ impl Worker {
         &mut self,
         role: Role,
         iterations: u64,
-        planted: Option<Planted>,
+        injected: Option<Injected>,
     ) -> Result<(), WorkerError> {
-        match self.ask(&Request::Count { role, iterations, planted })? {
+        match self.ask(&Request::Count { role, iterations, injected })? {
             Reply::Counted => Ok(()),
             other => Err(self.failed(&format!("{other:?}"))),
         }

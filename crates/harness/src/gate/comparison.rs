@@ -6,15 +6,15 @@ use rayon::prelude::*;
 
 use super::{
     GateError, Settings,
+    budgets::{self, Budgets, GainBudget},
+    build_under_test::BuildUnderTest,
     client::WorkerError,
-    contest::{self, Contest},
     counts::{BuildCounts, JUDGED},
-    floors::{self, Floors, GainFloor},
     instructions,
-    matching::{self, Matched},
+    paired_timing::{self, PairedTiming},
+    pairing::{self, Matched},
     protocol::GateCase,
     signed_rank,
-    subject::Subject,
     timing::Program,
     verdict::{
         Breach, CaseReport, CountChange, INSTRUCTIONS, Outcome, Time, judge_count, judge_time,
@@ -29,7 +29,7 @@ const RECOUNTS: usize = 5;
 /// How often instructions are that repeat so far.
 const RECOUNTS_OF_WHAT_REPEATS: usize = 2;
 
-/// Restarts in which a gain is measured for its floor: enough for the level of the rule.
+/// Restarts in which a gain is measured for its budget: enough for the level of the rule.
 const RESTARTS_OF_A_GAIN: usize = 24;
 
 /// What was found of all pairs.
@@ -48,8 +48,8 @@ pub struct Found {
 /// # Errors
 /// If causes cannot be counted, or a filter selects nothing.
 pub fn compare(
-    mut base: Subject,
-    mut head: Subject,
+    mut base: BuildUnderTest,
+    mut head: BuildUnderTest,
     prefix: &str,
     settings: &Settings,
     progress: &mut dyn FnMut(&str),
@@ -58,7 +58,7 @@ pub fn compare(
     for (name, error) in head.silent.iter().chain(&base.silent) {
         notes.push(format!("the bench `{name}` is left out: {error}"));
     }
-    let matched = select(matching::matched(&base.cases, &head.cases), &settings.ids)?;
+    let matched = select(pairing::pair_up(&base.cases, &head.cases), &settings.ids)?;
     let both: Vec<&Matched> = matched.iter().filter(|matched| is_comparable(matched)).collect();
     progress(&format!("counting {} pairs", both.len()));
     let (base_ids, head_ids) = (ids(&both, base_id), ids(&both, head_id));
@@ -89,8 +89,8 @@ pub fn compare(
         (std::mem::take(&mut base.counts), std::mem::take(&mut head.counts));
     recount((&base, &mut of_base), (&head, &mut of_head), &both, settings)?;
     (base.counts, head.counts) = (of_base, of_head);
-    base.counts.keep(&base.build, settings.seed);
-    head.counts.keep(&head.build, settings.seed);
+    base.counts.save(&base.build, settings.seed);
+    head.counts.save(&head.build, settings.seed);
 
     let others = |pair: &Matched| -> Vec<&str> {
         let ids = base.cases.iter().chain(&head.cases).map(|case| case.key.id.as_str());
@@ -102,25 +102,25 @@ pub fn compare(
             let changes = changes(pair, &base.counts, &head.counts, settings);
             changes.iter().all(CountChange::is_alike)
                 && has_valgrind
-                && matching::has_same_code(from, to, prefix, &others(pair))
+                && pairing::has_same_code(from, to, prefix, &others(pair))
         };
         can_be_judged(pair, &base.counts, &head.counts) && !(settings.skip && is_settled())
     };
     let timed: Vec<&Matched> = both.iter().filter(is_timed).copied().collect();
     let times = time(&timed, &base, &head, settings, progress);
 
-    let (mut breaches, said) = match &settings.floors {
-        Some(floors) => floors::judge(floors, &head.cases, &head.counts),
+    let (mut breaches, said) = match &settings.budgets {
+        Some(budgets) => budgets::judge(budgets, &head.cases, &head.counts),
         None => (Vec::new(), Vec::new()),
     };
     notes.extend(said);
-    if let Some(floors) = &settings.floors {
+    if let Some(budgets) = &settings.budgets {
         // What has not changed has held before.
         let changed = matched
             .iter()
             .filter(|pair| pair.base.is_none() || timed.iter().any(|of| std::ptr::eq(*of, *pair)));
         let changed: Vec<&Matched> = changed.collect();
-        breaches.extend(gain_breaches(floors, &changed, &head, settings, &mut notes, progress));
+        breaches.extend(gain_breaches(budgets, &changed, &head, settings, &mut notes, progress));
     }
     let cases = matched.iter().map(|pair| {
         let time = times.iter().find(|(of, _)| std::ptr::eq(*of, pair)).map(|(_, time)| time);
@@ -173,41 +173,48 @@ fn ids<'a>(pairs: &[&'a Matched], id: fn(&Matched) -> &str) -> Vec<&'a str> {
 /// # Errors
 /// If causes cannot be counted.
 pub(super) fn count(
-    subject: &mut Subject,
+    tested: &mut BuildUnderTest,
     settings: &Settings,
     notes: &mut Vec<String>,
 ) -> Result<(), GateError> {
-    let cases = subject.cases.clone();
+    let cases = tested.cases.clone();
     let ids: Vec<&str> = cases.iter().map(|case| case.key.id.as_str()).collect();
-    add_missing_causes(subject, &ids, settings.seed)?;
+    add_missing_causes(tested, &ids, settings.seed)?;
     if instructions::is_available() {
-        add_missing_instructions(subject, &ids, notes);
+        add_missing_instructions(tested, &ids, notes);
     }
-    subject.counts.keep(&subject.build, settings.seed);
+    tested.counts.save(&tested.build, settings.seed);
     Ok(())
 }
 
-fn add_missing_causes(subject: &mut Subject, ids: &[&str], seed: u64) -> Result<(), GateError> {
+fn add_missing_causes(
+    tested: &mut BuildUnderTest,
+    ids: &[&str],
+    seed: u64,
+) -> Result<(), GateError> {
     let missing: Vec<&str> =
-        ids.iter().filter(|id| !subject.counts.has_causes(id)).copied().collect();
-    Ok(subject.counts.add_causes(&subject.build, &missing, seed, None)?)
+        ids.iter().filter(|id| !tested.counts.has_causes(id)).copied().collect();
+    Ok(tested.counts.add_causes(&tested.build, &missing, seed, None)?)
 }
 
-fn add_missing_instructions(subject: &mut Subject, ids: &[&str], notes: &mut Vec<String>) {
+fn add_missing_instructions(tested: &mut BuildUnderTest, ids: &[&str], notes: &mut Vec<String>) {
     let missing: Vec<&str> =
-        ids.iter().filter(|id| !subject.counts.has_instructions(id)).copied().collect();
-    let (counts, said) = count_instructions(subject, &missing);
-    subject.counts.merge(counts);
+        ids.iter().filter(|id| !tested.counts.has_instructions(id)).copied().collect();
+    let (counts, said) = count_instructions(tested, &missing);
+    tested.counts.merge(counts);
     notes.extend(said);
 }
 
 /// The instructions of pairs, counted on all cores, for what is counted does not mind the company; and
 /// what could not be counted.
-pub(super) fn count_instructions(subject: &Subject, ids: &[&str]) -> (BuildCounts, Vec<String>) {
+pub(super) fn count_instructions(
+    tested: &BuildUnderTest,
+    ids: &[&str],
+) -> (BuildCounts, Vec<String>) {
     let count = |id: &&str| {
         let mut counts = BuildCounts::default();
-        let case = subject.cases.iter().find(|case| case.key.id == **id)?;
-        let counted = counts.add_instructions(subject.program(id), &case.key, &JUDGED, None);
+        let case = tested.cases.iter().find(|case| case.key.id == **id)?;
+        let counted = counts.add_instructions(tested.program(id), &case.key, &JUDGED, None);
         Some(((*id).to_owned(), counted.map(|()| counts)))
     };
     let counted: Vec<(String, Result<BuildCounts, WorkerError>)> =
@@ -230,8 +237,8 @@ pub(super) fn count_instructions(subject: &Subject, ids: &[&str]) -> (BuildCount
 /// # Errors
 /// If causes cannot be counted.
 pub(super) fn recount(
-    (base, base_counts): (&Subject, &mut BuildCounts),
-    (head, head_counts): (&Subject, &mut BuildCounts),
+    (base, base_counts): (&BuildUnderTest, &mut BuildCounts),
+    (head, head_counts): (&BuildUnderTest, &mut BuildCounts),
     both: &[&Matched],
     settings: &Settings,
 ) -> Result<(), GateError> {
@@ -249,13 +256,14 @@ pub(super) fn recount(
         };
         let suspects = of(&|pair| open(pair, false) || disagrees(pair));
         let suspects_by_instructions = of(&|pair| open(pair, true));
-        let again = |subject: &Subject, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
-            counts.add_causes(&subject.build, &ids(&suspects, id), settings.seed, None)?;
-            // What fails now has failed before, and was noted.
-            let by_instructions = ids(&suspects_by_instructions, id);
-            counts.merge(count_instructions(subject, &by_instructions).0);
-            Ok::<_, GateError>(())
-        };
+        let again =
+            |tested: &BuildUnderTest, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
+                counts.add_causes(&tested.build, &ids(&suspects, id), settings.seed, None)?;
+                // What fails now has failed before, and was noted.
+                let by_instructions = ids(&suspects_by_instructions, id);
+                counts.merge(count_instructions(tested, &by_instructions).0);
+                Ok::<_, GateError>(())
+            };
         again(base, base_counts, base_id)?;
         again(head, head_counts, head_id)?;
     }
@@ -299,35 +307,35 @@ fn can_be_judged(pair: &Matched, base: &BuildCounts, head: &BuildCounts) -> bool
         && head.agrees_on(head_id(pair), base, base_id(pair))
 }
 
-/// Times the optimized sides of pairs within the budget.
+/// Times the optimized sides of pairs within the time limit.
 fn time<'a>(
     timed: &[&'a Matched],
-    base: &'a Subject,
-    head: &'a Subject,
+    base: &'a BuildUnderTest,
+    head: &'a BuildUnderTest,
     settings: &Settings,
     progress: &mut dyn FnMut(&str),
 ) -> Vec<(&'a Matched, Time)> {
     if timed.is_empty() {
         return Vec::new();
     }
-    let (rule, deadline) = (settings.rule(timed.len()), Instant::now() + settings.budget);
-    progress(&format!("timing {} pairs, for {:?} at most", timed.len(), settings.budget));
+    let (rule, deadline) = (settings.rule(timed.len()), Instant::now() + settings.time_limit);
+    progress(&format!("timing {} pairs, for {:?} at most", timed.len(), settings.time_limit));
     let (mut running, mut times) = (Vec::new(), Vec::new());
     for pair in timed {
         let (Some(from), Some(to)) = (&pair.base, &pair.head) else { continue };
-        match Contest::new(base.optimized(from), head.optimized(to)) {
-            Ok(contest) => running.push((*pair, contest)),
+        match PairedTiming::new(base.optimized(from), head.optimized(to)) {
+            Ok(timing) => running.push((*pair, timing)),
             Err(error) => times.push((*pair, Time::Missing { reason: error.to_string() })),
         }
     }
-    let (pairs, mut contests): (Vec<_>, Vec<_>) = running.into_iter().unzip();
-    contest::decide_all(&mut contests, &rule, deadline, &mut |left| {
+    let (pairs, mut timings): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+    paired_timing::decide_all(&mut timings, &rule, deadline, &mut |left| {
         progress(&format!("{left} pairs are not decided yet"));
     });
-    for (pair, contest) in pairs.into_iter().zip(contests) {
+    for (pair, timing) in pairs.into_iter().zip(timings) {
         let (threads, cpu_share, disturbed) =
-            (contest.threads(), contest.cpu_share(), contest.disturbed);
-        let time = match contest.found {
+            (timing.threads(), timing.cpu_share(), timing.disturbed);
+        let time = match timing.found {
             Some(Ok(found)) if found.restarts > 0 => {
                 let counts = changes(pair, &base.counts, &head.counts, settings);
                 judge_time(found, &counts, threads, cpu_share, disturbed)
@@ -335,8 +343,8 @@ fn time<'a>(
             Some(Err(error)) => Time::Missing { reason: error.to_string() },
             _ => Time::Missing {
                 reason: format!(
-                    "the budget of {:?} was spent before; give more: --budget",
-                    settings.budget
+                    "the time limit of {:?} was reached before; give more: --time-limit",
+                    settings.time_limit
                 ),
             },
         };
@@ -345,12 +353,12 @@ fn time<'a>(
     times
 }
 
-/// Measures the gains that have a floor on this machine, naive and optimized sides of the head
+/// Measures the gains that have a budget on this machine, naive and optimized sides of the head
 /// interleaved as base and head are, and judges them.
 fn gain_breaches(
-    floors: &Floors,
+    budgets: &Budgets,
     changed: &[&Matched],
-    head: &Subject,
+    head: &BuildUnderTest,
     settings: &Settings,
     notes: &mut Vec<String>,
     progress: &mut dyn FnMut(&str),
@@ -358,21 +366,21 @@ fn gain_breaches(
     let machine = Machine::current().key;
     let cases = changed.iter().filter_map(|pair| pair.head.as_ref());
     let runs = |case: &&GateCase| head.counts.by_pair.contains_key(&case.key.id);
-    let asked: Vec<(&GateCase, &GainFloor)> = cases
+    let asked: Vec<(&GateCase, &GainBudget)> = cases
         .filter(runs)
-        .flat_map(|case| floors.gains_here(&machine, &case.key).map(move |floor| (case, floor)))
+        .flat_map(|case| budgets.gains_here(&machine, &case.key).map(move |budget| (case, budget)))
         .collect();
     let rule = settings.rule(asked.len());
     let mut breaches = Vec::new();
-    for (case, floor) in asked {
+    for (case, budget) in asked {
         progress(&format!("measuring the gain of {}", case.key.id));
         let path = head.program(&case.key.id);
         let naive = Program::new(path, &case.key, Role::Naive);
-        let measured = Contest::new(head.optimized(case), naive)
-            .and_then(|contest| contest.log_ratios(RESTARTS_OF_A_GAIN));
+        let measured = PairedTiming::new(head.optimized(case), naive)
+            .and_then(|timing| timing.log_ratios(RESTARTS_OF_A_GAIN));
         match measured.map(|logs| signed_rank::centre(&logs, rule.alpha())) {
             Ok(Some(logs)) => {
-                let breach = floor.judge(&crate::statistics::exp(logs));
+                let breach = budget.judge(&crate::statistics::exp(logs));
                 breaches.extend(breach.map(|breach| (case.key.id.clone(), breach)));
             }
             Ok(None) => {}
@@ -384,8 +392,8 @@ fn gain_breaches(
 
 fn report(
     pair: &Matched,
-    base: &Subject,
-    head: &Subject,
+    base: &BuildUnderTest,
+    head: &BuildUnderTest,
     time: Option<&Time>,
     settings: &Settings,
 ) -> CaseReport {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     client::WorkerError,
     instructions,
-    protocol::{CaseKey, Planted},
+    protocol::{CaseKey, Injected},
     revision::Build,
     verdict::{Counted, INSTRUCTIONS},
 };
@@ -112,9 +112,9 @@ impl BuildCounts {
         build: &Build,
         ids: &[&str],
         seed: u64,
-        planted: Option<&str>,
+        injected: Option<&str>,
     ) -> Result<(), CountError> {
-        for found in causes(&build.counter, ids, seed, planted)? {
+        for found in causes(&build.counter, ids, seed, injected)? {
             self.answers.entry(found.id.clone()).or_default().extend(found.answer);
             self.threads.insert(found.id.clone(), found.threads);
             if let Some(problem) = found.problem {
@@ -138,16 +138,16 @@ impl BuildCounts {
         program: &Path,
         case: &CaseKey,
         roles: &[Role],
-        planted: Option<Planted>,
+        injected: Option<Injected>,
     ) -> Result<(), WorkerError> {
-        for (role, count) in instructions::count(program, case, roles, planted)? {
+        for (role, count) in instructions::count(program, case, roles, injected)? {
             self.add(&case.id, role, INSTRUCTIONS, count);
         }
         Ok(())
     }
 
     /// What was counted of a build before, with this seed.
-    pub fn kept(build: &Build, seed: u64) -> BuildCounts {
+    pub fn load(build: &Build, seed: u64) -> BuildCounts {
         let text = fs::read(build.folder.join(file_name(seed))).unwrap_or_default();
         // What cannot be read is counted anew.
         let Kept { rows, answers, threads } = serde_json::from_slice(&text).unwrap_or_default();
@@ -159,7 +159,7 @@ impl BuildCounts {
     }
 
     /// Keeps what was counted of a build.
-    pub fn keep(&self, build: &Build, seed: u64) {
+    pub fn save(&self, build: &Build, seed: u64) {
         let rows = self
             .by_pair
             .iter()
@@ -203,7 +203,7 @@ fn causes(
     command: &Path,
     ids: &[&str],
     seed: u64,
-    planted: Option<&str>,
+    injected: Option<&str>,
 ) -> Result<Vec<FarEnd>, CountError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -211,7 +211,7 @@ fn causes(
     let failed = |problem: String| CountError { command: command.to_owned(), problem };
     let mut counting = Command::new(command);
     counting.args(["causes", "--far-ends", "--seed", &seed.to_string()]).args(ids);
-    counting.args(planted.iter().flat_map(|planted| ["--inject", planted]));
+    counting.args(injected.iter().flat_map(|injected| ["--inject", injected]));
     let output = interrupt::output_of_child(counting.stdin(Stdio::null()).stderr(Stdio::piped()))
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {

@@ -201,7 +201,7 @@ mod tests {
 
     const RULE: Rule = Rule { relevant: 0.03, false_alarms: 0.01, comparisons: 20 };
 
-    /// Decides on restarts of a planted change; noise is near normal, with outliers now and then.
+    /// Decides on restarts of an injected change; noise is near normal, with outliers now and then.
     fn decide(change: f64, noise: f64, seed: u64) -> TimeVerdict {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut restart = || {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_noise_never_alarms_and_is_mostly_decided() {
+    fn injected_noise_never_alarms_and_is_mostly_decided() {
         for noise in [0.001, 0.01, 0.03, 0.10] {
             assert_eq!(share(0.0, noise, Verdict::Regressed), 0.0, "noise {noise}");
         }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_regressions_are_caught() {
+    fn injected_regressions_are_caught() {
         assert_eq!(share(0.10, 0.01, Verdict::Regressed), 1.0);
         assert_eq!(share(0.10, 0.02, Verdict::Regressed), 1.0);
         assert!(share(0.10, 0.05, Verdict::Regressed) > 0.98);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_gains_are_improvements() {
+    fn injected_gains_are_improvements() {
         assert!(share(-0.10, 0.01, Verdict::Improved) > 0.99);
         assert_eq!(share(-0.10, 0.10, Verdict::Regressed), 0.0);
     }

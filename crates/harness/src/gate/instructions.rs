@@ -9,7 +9,7 @@ use std::{path::Path, process::Command};
 use super::{
     callgrind,
     client::{Worker, WorkerError},
-    protocol::{CaseKey, Planted},
+    protocol::{CaseKey, Injected},
 };
 use worthit_pair::{paths, trial::Role};
 
@@ -36,7 +36,7 @@ pub fn count(
     program: &Path,
     case: &CaseKey,
     roles: &[Role],
-    planted: Option<Planted>,
+    injected: Option<Injected>,
 ) -> Result<Vec<(Role, u64)>, WorkerError> {
     let failed = |said: String| WorkerError::Failed { program: program.to_owned(), said };
     // Gone also if this process is interrupted.
@@ -47,7 +47,7 @@ pub fn count(
     let (mut found, mut known) = (Vec::new(), 0);
     for role in roles {
         let mut counted = |iterations: u64| -> Result<Vec<u64>, WorkerError> {
-            worker.count(*role, iterations, planted)?;
+            worker.count(*role, iterations, injected)?;
             let totals = callgrind::totals(folder.path(), known)
                 .map_err(|error| failed(error.to_string()))?;
             known += totals.len();

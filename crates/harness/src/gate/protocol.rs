@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use worthit_pair::{pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 7;
+pub const VERSION: u64 = 8;
 
 /// The first line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub enum Request {
         seed: u64,
     },
     /// Go before all that others run, from now on, if the system lets you.
-    GoFirst,
+    SetRealtimePriority,
     /// Make a case ready.
     Prepare {
         /// The case.
@@ -52,7 +52,7 @@ pub enum Request {
         iterations: u64,
         /// Extra work, for the self-test.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        planted: Option<Planted>,
+        injected: Option<Injected>,
     },
     /// Run one side so often, and have the instructions of each iteration counted.
     Count {
@@ -62,7 +62,7 @@ pub enum Request {
         iterations: u64,
         /// Extra work, for the self-test.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        planted: Option<Planted>,
+        injected: Option<Injected>,
     },
 }
 
@@ -108,7 +108,7 @@ impl GateCase {
 
 /// Extra work in one side, for the self-test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Planted {
+pub enum Injected {
     /// This share of the time of a batch, spent computing.
     Time(f64),
     /// So many steps of a few instructions, in each counted iteration.
@@ -120,8 +120,8 @@ pub enum Planted {
 pub enum Reply {
     /// To [`Request::Cases`].
     Cases(Vec<GateCase>),
-    /// To [`Request::GoFirst`]: whether the system lets it.
-    First(bool),
+    /// To [`Request::SetRealtimePriority`]: whether the system lets it.
+    HasRealtimePriority(bool),
     /// The case is ready.
     Ready {
         /// Threads that each side keeps busy.

@@ -1,9 +1,9 @@
 //! The gate's test of itself, on this machine: how often it alarms where nothing has changed, and what
-//! it catches of what was planted.
+//! it catches of what was injected.
 //!
 //! *Nulls* compare the head with the same build, with one that has a scratch pair and idle functions, and
 //! with one whose functions the linker has placed otherwise; each is the full decision, counts and
-//! time, and nothing is skipped. *Planted* are: time (computing for a share of each batch), instructions, and one
+//! time, and nothing is skipped. *Injected* are: time (computing for a share of each batch), instructions, and one
 //! more allocation, write, fsync or statement an iteration.
 
 use std::{
@@ -18,17 +18,18 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GateError, Settings, comparison,
-    contest::Contest,
+    GateError, Settings,
+    build_under_test::BuildUnderTest,
+    comparison,
     counts::{BuildCounts, JUDGED},
     decision::{Rule, TimeVerdict},
     instructions,
-    matching::{self, Matched},
-    protocol::{GateCase, Planted},
+    paired_timing::PairedTiming,
+    pairing::{self, Matched},
+    protocol::{GateCase, Injected},
     realtime,
     revision::{Repository, Revision},
     scratch,
-    subject::Subject,
     timing::Program,
     verdict::{CountChange, INSTRUCTIONS, Verdict, judge_time},
 };
@@ -39,13 +40,13 @@ use worthit_pair::{
     trial::Role,
 };
 
-/// Planted shares.
+/// Injected shares.
 const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
-/// A planted share of at least this that is missed is named.
+/// An injected share of at least this that is missed is named.
 const WORTH_A_NAME: f64 = 0.10;
-/// Times after which a planted slowdown is asked about.
+/// Times after which an injected slowdown is asked about.
 const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
-/// Steps that are planted to learn how many instructions a step is, at least; more where a side does more, as what
+/// Steps that are injected to learn how many instructions a step is, at least; more where a side does more, as what
 /// its count varies by grows with it.
 const TRIAL_STEPS: u64 = 1_000;
 /// One step is tried for so many instructions of the side: a fifth more of them.
@@ -56,7 +57,7 @@ const PER_TRIAL_STEP: u64 = 20;
 pub struct Extent {
     /// Null runs, each over all pairs and every kind of null.
     pub nulls: usize,
-    /// How often each size is planted in each pair.
+    /// How often each size is injected in each pair.
     pub trials: usize,
 }
 
@@ -73,14 +74,14 @@ pub struct SelfTest {
     pub load_average: f64,
     /// Whether timed workers went before all that others run.
     #[serde(default)]
-    pub goes_first: bool,
+    pub has_realtime_priority: bool,
     /// Nulls by their kind.
     pub nulls: BTreeMap<String, Nulls>,
     /// Null runs in which any case failed, of how many.
     pub failed_runs: (usize, usize),
     /// Cases that alarmed, and by what.
     pub alarms: Vec<String>,
-    /// What was planted and caught.
+    /// What was injected and caught.
     pub caught: Vec<Caught>,
     /// Large slowdowns that were missed.
     pub missed: Vec<String>,
@@ -105,17 +106,17 @@ pub struct Nulls {
     pub undecided: usize,
 }
 
-/// What was caught of one size of one plant in one class of pairs.
+/// What was caught of one size of one injection in one class of pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caught {
     /// The signal: `time after 3 s`, `instructions`, `fsync`.
     pub signal: String,
-    /// What was planted: `5 %`, `one more`.
+    /// What was injected: `5 %`, `one more`.
     pub size: String,
     /// Class of the pairs.
     pub class: String,
-    /// How often it was planted.
-    pub planted: usize,
+    /// How often it was injected.
+    pub injected: usize,
     /// How often it was called regressed.
     pub caught: usize,
     /// How often it was called undecided.
@@ -137,26 +138,26 @@ pub fn run(
     let head = repository.working_tree()?;
     progress(&format!("building {}", head.name));
     let build = repository.build(&head)?;
-    let mut subject = Subject::new(head.clone(), build, settings.seed);
+    let mut tested = BuildUnderTest::new(head.clone(), build, settings.seed);
     // Each pair is matched with itself.
-    let pairs = matching::matched(&subject.cases, &subject.cases);
+    let pairs = pairing::pair_up(&tested.cases, &tested.cases);
     let mut pairs = comparison::select(pairs, &settings.ids)?;
     let mut notes = Vec::new();
     let variants = match extent.nulls {
         0 => Vec::new(),
-        _ => variants(&repository, &head, &subject, settings, &mut notes, progress),
+        _ => variants(&repository, &head, &tested, settings, &mut notes, progress),
     };
     let start = Instant::now();
     progress("counting");
-    comparison::count(&mut subject, settings, &mut notes)?;
-    let runs = |id: &str| subject.counts.by_pair.contains_key(id);
+    comparison::count(&mut tested, settings, &mut notes)?;
+    let runs = |id: &str| tested.counts.by_pair.contains_key(id);
     pairs.retain(|pair| pair.head.as_ref().is_some_and(|case| runs(&case.key.id)));
-    let test = Test { subject: &subject, settings, injections, pairs };
+    let test = Test { tested: &tested, settings, injections, pairs };
     let mut found = SelfTest {
         when: Timestamp::now(),
         machine: Machine::current().key,
         head: head.name,
-        goes_first: realtime::may_set_realtime_priority(),
+        has_realtime_priority: realtime::may_set_realtime_priority(),
         ..SelfTest::default()
     };
     test.causes(&mut found, progress)?;
@@ -164,12 +165,12 @@ pub fn run(
         test.instructions(&mut found, progress);
     }
     for trial in 1..=extent.trials {
-        progress(&format!("planting time, {trial} of {}", extent.trials));
+        progress(&format!("injecting time, {trial} of {}", extent.trials));
         // What is too small to be relevant is tried once.
         let from = if trial == 1 { 0.0 } else { settings.relevant };
         test.times(SIZES.into_iter().filter(|size| *size >= from), &mut found, &mut notes);
         found.seconds = start.elapsed().as_secs_f64();
-        found.keep();
+        found.save();
     }
     for nth in 1..=extent.nulls {
         progress(&format!(
@@ -182,14 +183,14 @@ pub fn run(
             found.failed_runs.0 += usize::from(failed);
             found.failed_runs.1 += 1;
             found.seconds = start.elapsed().as_secs_f64();
-            found.keep();
+            found.save();
         }
     }
     found.load_average = crate::load::LoadProbe::start().load().load_average;
     found.seconds = start.elapsed().as_secs_f64();
     found.notes.extend(notes);
     found.notes.dedup();
-    found.keep();
+    found.save();
     Ok(found)
 }
 
@@ -211,12 +212,12 @@ type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
 fn variants(
     repository: &Repository,
     head: &Revision,
-    subject: &Subject,
+    tested: &BuildUnderTest,
     settings: &Settings,
     notes: &mut Vec<String>,
     progress: &mut dyn FnMut(&str),
-) -> Vec<(String, Subject)> {
-    let first = subject.cases.first().map(|case| case.key.id.clone()).unwrap_or_default();
+) -> Vec<(String, BuildUnderTest)> {
+    let first = tested.cases.first().map(|case| case.key.id.clone()).unwrap_or_default();
     let with_pair = |package: &Path| scratch::add_pair(package, &first);
     let kinds: [(&str, Change<'_>); 3] = [
         ("the same build", &|_| Ok(())),
@@ -229,7 +230,7 @@ fn variants(
         let what = if name == "the same build" { "" } else { name };
         match repository.build_changed(head, what, change) {
             Ok(build) => {
-                let variant = Subject::new(head.clone(), build, settings.seed);
+                let variant = BuildUnderTest::new(head.clone(), build, settings.seed);
                 built.push((name.to_owned(), variant));
             }
             Err(error) => notes.push(format!("not tried: {name}: {error}")),
@@ -239,7 +240,7 @@ fn variants(
 }
 
 struct Test<'a> {
-    subject: &'a Subject,
+    tested: &'a BuildUnderTest,
     settings: &'a Settings,
     injections: &'a [Injection],
     pairs: Vec<Matched>,
@@ -253,14 +254,14 @@ impl Test<'_> {
     /// What bounds a pair, as its counts and threads tell.
     fn class(&self, case: &GateCase) -> &'static str {
         let id = &case.key.id;
-        let counts = self.subject.counts.by_pair.get(id);
+        let counts = self.tested.counts.by_pair.get(id);
         let does = |cause: causes::Cause| {
             let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
             JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
         };
         if case.is_open_loop() {
             "open loop"
-        } else if self.subject.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
+        } else if self.tested.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
             "threads"
         } else if does(causes::STATEMENTS) {
             "SQLite"
@@ -282,9 +283,9 @@ impl Test<'_> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), GateError> {
         for Injection { name, cause, .. } in self.injections {
-            progress(&format!("planting one more {name}"));
+            progress(&format!("injecting one more {name}"));
             let mut counts = BuildCounts::default();
-            let (build, seed) = (&self.subject.build, self.settings.seed);
+            let (build, seed) = (&self.tested.build, self.settings.seed);
             // As the gate does: what differs is counted again before it is judged.
             for _ in 0..3 {
                 counts.add_causes(build, &self.ids(), seed, Some(name))?;
@@ -294,7 +295,7 @@ impl Test<'_> {
                     continue;
                 };
                 let changes =
-                    comparison::changes(pair, &self.subject.counts, &counts, self.settings);
+                    comparison::changes(pair, &self.tested.counts, &counts, self.settings);
                 let verdict = changes
                     .iter()
                     .filter(|change| change.role == Role::Optimized && change.cause == cause.id)
@@ -309,18 +310,18 @@ impl Test<'_> {
 
     /// Each share of instructions, in every pair.
     fn instructions(&self, found: &mut SelfTest, progress: &mut dyn FnMut(&str)) {
-        progress("planting instructions");
-        let planted: Vec<(&String, &'static str, f64, Verdict)> = self
+        progress("injecting instructions");
+        let injected: Vec<(&String, &'static str, f64, Verdict)> = self
             .pairs
             .par_iter()
             .flat_map_iter(|pair| {
                 let Some(case) = pair.head.as_ref().filter(|case| !case.is_open_loop()) else {
                     return Vec::new();
                 };
-                let (id, program) = (&case.key.id, self.subject.program(&case.key.id));
+                let (id, program) = (&case.key.id, self.tested.program(&case.key.id));
                 let count = |steps, counts: &mut BuildCounts| {
-                    let planted = Some(Planted::Steps(steps));
-                    counts.add_instructions(program, &case.key, &[Role::Optimized], planted).ok()
+                    let injected = Some(Injected::Steps(steps));
+                    counts.add_instructions(program, &case.key, &[Role::Optimized], injected).ok()
                 };
                 let key = (Role::Optimized, INSTRUCTIONS.to_owned());
                 let least = |steps| {
@@ -335,8 +336,7 @@ impl Test<'_> {
                 let class = self.class(case);
                 let verdict = |size: f64| {
                     let steps = (none as f64 * size / per_step.max(0.1)).ceil() as u64;
-                    let (mut base, mut head) =
-                        (self.subject.counts.clone(), BuildCounts::default());
+                    let (mut base, mut head) = (self.tested.counts.clone(), BuildCounts::default());
                     let mut again = 0;
                     loop {
                         count(steps, &mut head)?;
@@ -352,7 +352,7 @@ impl Test<'_> {
                 SIZES.into_iter().filter_map(verdict).collect()
             })
             .collect();
-        for (id, class, size, verdict) in planted {
+        for (id, class, size, verdict) in injected {
             found.add("instructions", &percent(size), class, verdict);
             if verdict != Verdict::Regressed {
                 found.missed.push(format!("{id}, {}, instructions", percent(size)));
@@ -370,10 +370,10 @@ impl Test<'_> {
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
             for size in sizes.clone() {
-                let base = self.subject.optimized(case);
-                let head = Program { planted: Some(Planted::Time(size)), ..base };
-                let mut contest = match Contest::new(base, head) {
-                    Ok(contest) => contest,
+                let base = self.tested.optimized(case);
+                let head = Program { injected: Some(Injected::Time(size)), ..base };
+                let mut timing = match PairedTiming::new(base, head) {
+                    Ok(timing) => timing,
                     Err(error) => {
                         notes.push(format!("{} is not timed: {error}", case.key.id));
                         break;
@@ -382,8 +382,8 @@ impl Test<'_> {
                 let class = self.class(case);
                 let start = Instant::now();
                 for after in AFTER {
-                    contest.decide(&self.rule(), start + after);
-                    let verdict = match &contest.found {
+                    timing.decide(&self.rule(), start + after);
+                    let verdict = match &timing.found {
                         Some(Ok(TimeVerdict { verdict, .. })) => *verdict,
                         _ => Verdict::Undecided,
                     };
@@ -391,9 +391,9 @@ impl Test<'_> {
                     found.add(&signal, &percent(size), class, verdict);
                     if verdict != Verdict::Regressed && size >= WORTH_A_NAME {
                         let (id, size) = (&case.key.id, percent(size));
-                        found.missed.push(format!("{id}, {size}, {signal}: {:?}", contest.found));
+                        found.missed.push(format!("{id}, {size}, {signal}: {:?}", timing.found));
                     }
-                    contest.resume();
+                    timing.resume();
                 }
             }
         }
@@ -403,33 +403,33 @@ impl Test<'_> {
     fn null_run(
         &self,
         kind: &str,
-        variant: &Subject,
+        variant: &BuildUnderTest,
         found: &mut SelfTest,
     ) -> Result<bool, GateError> {
         let ids = self.ids();
         let (mut counts, _) = comparison::count_instructions(variant, &ids);
         counts.add_causes(&variant.build, &ids, self.settings.seed, None)?;
-        let mut base = self.subject.counts.clone();
+        let mut base = self.tested.counts.clone();
         let pairs: Vec<&Matched> = self.pairs.iter().collect();
-        let sides = ((self.subject, &mut base), (variant, &mut counts));
+        let sides = ((self.tested, &mut base), (variant, &mut counts));
         comparison::recount(sides.0, sides.1, &pairs, self.settings)?;
         let nulls = found.nulls.entry(kind.to_owned()).or_default();
         let mut failed = false;
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
             let changes = comparison::changes(pair, &base, &counts, self.settings);
-            let mut contest =
-                match Contest::new(self.subject.optimized(case), variant.optimized(case)) {
-                    Ok(contest) => contest,
+            let mut timing =
+                match PairedTiming::new(self.tested.optimized(case), variant.optimized(case)) {
+                    Ok(timing) => timing,
                     Err(error) => {
                         found.notes.push(format!("{} is not timed: {error}", case.key.id));
                         continue;
                     }
                 };
-            contest.decide(&self.rule(), Instant::now() + AFTER[1]);
+            timing.decide(&self.rule(), Instant::now() + AFTER[1]);
             let (threads, share, disturbed) =
-                (contest.threads(), contest.cpu_share(), contest.disturbed);
-            let times = match contest.found {
+                (timing.threads(), timing.cpu_share(), timing.disturbed);
+            let times = match timing.found {
                 Some(Ok(times)) => times,
                 failed => {
                     found.notes.push(format!("{} is not timed: {failed:?}", case.key.id));
@@ -472,20 +472,20 @@ impl SelfTest {
                 signal: signal.to_owned(),
                 size: size.to_owned(),
                 class: class.to_owned(),
-                planted: 0,
+                injected: 0,
                 caught: 0,
                 undecided: 0,
             });
         }
         if let Some(row) = self.caught.iter_mut().find(is_it) {
-            row.planted += 1;
+            row.injected += 1;
             row.caught += usize::from(verdict == Verdict::Regressed);
             row.undecided += usize::from(verdict == Verdict::Undecided);
         }
     }
 
     /// Keeps what is found so far.
-    fn keep(&self) {
+    fn save(&self) {
         let text = serde_json::to_vec_pretty(self).unwrap_or_default();
         // It is printed all the same.
         let _ = write_atomically(&path(), &text);
@@ -496,13 +496,13 @@ impl SelfTest {
         let alarms = self.nulls.values().map(|n| n.alarms_by_counts + n.alarms_by_time);
         let of = |signal: &str, size: &str| {
             let rows = self.caught.iter().filter(|row| row.signal == signal && row.size == size);
-            let (caught, planted) =
-                rows.fold((0, 0), |sum, row| (sum.0 + row.caught, sum.1 + row.planted));
-            format!("{caught} of {planted}")
+            let (caught, injected) =
+                rows.fold((0, 0), |sum, row| (sum.0 + row.caught, sum.1 + row.injected));
+            format!("{caught} of {injected}")
         };
         format!(
-            "self-test of {} on this machine: {} alarms in {} comparisons without a change; caught {} planted 1 % of \
-             instructions, {} planted 5 % and {} planted 10 % of time",
+            "self-test of {} on this machine: {} alarms in {} comparisons without a change; caught {} injected 1 % of \
+             instructions, {} injected 5 % and {} injected 10 % of time",
             self.when.strftime("%Y-%m-%d"),
             alarms.sum::<usize>(),
             format::count(self.null_comparisons() as u64),

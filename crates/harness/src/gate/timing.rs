@@ -21,7 +21,7 @@ use std::{
 
 use super::{
     client::{Worker, WorkerError},
-    protocol::{CaseKey, Planted, Times},
+    protocol::{CaseKey, Injected, Times},
 };
 use crate::statistics::{median, quantile};
 use worthit_pair::{cores, trial::Role};
@@ -61,19 +61,19 @@ pub struct Program<'a> {
     /// Iterations in a batch.
     pub iterations: u64,
     /// Extra work, for the self-test.
-    pub planted: Option<Planted>,
+    pub injected: Option<Injected>,
 }
 
 impl<'a> Program<'a> {
-    /// One side of a case; a contest sets the iterations.
+    /// One side of a case; a timing sets the iterations.
     pub fn new(path: &'a Path, case: &'a CaseKey, role: Role) -> Program<'a> {
-        Program { path, case, role, iterations: 1, planted: None }
+        Program { path, case, role, iterations: 1, injected: None }
     }
 }
 
 /// Two programs, and how they are timed.
 #[derive(Clone, Copy, Debug)]
-pub struct Bout<'a> {
+pub struct PairedBatches<'a> {
     /// What is compared with…
     pub base: Program<'a>,
     /// …and what is compared.
@@ -135,9 +135,9 @@ pub fn pace(path: &Path, case: &CaseKey, role: Role) -> Result<Pace, WorkerError
 ///
 /// # Errors
 /// If a worker fails.
-pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
-    let core = bout.is_pinned.then(|| core(nth));
-    let mut programs = [bout.base, bout.head];
+pub fn restart(paired: &PairedBatches<'_>, nth: usize) -> Result<Restart, WorkerError> {
+    let core = paired.is_pinned.then(|| core(nth));
+    let mut programs = [paired.base, paired.head];
     let head_first = nth % 2 == 1;
     if head_first {
         programs.reverse();
@@ -155,7 +155,7 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
         // Untimed: what is lazily made, and the CPU's guesses.
         worker.batch(program.role, 0, program.iterations, None)?;
     }
-    let enough = if bout.is_pinned { RESTART } else { RESTART_OF_THREADS };
+    let enough = if paired.is_pinned { RESTART } else { RESTART_OF_THREADS };
     let (start, mut batches) = (Instant::now(), Vec::new());
     let (mut cpu_ns, mut wall_ns) = (0, 0);
     for pair in 0..PAIRS.1 {
@@ -166,7 +166,7 @@ pub fn restart(bout: &Bout<'_>, nth: usize) -> Result<Restart, WorkerError> {
         }
         for (worker, program) in workers.iter_mut().zip(programs) {
             let (role, iterations) = (program.role, program.iterations);
-            let times = worker.batch(role, untimed(iterations), iterations, program.planted)?;
+            let times = worker.batch(role, untimed(iterations), iterations, program.injected)?;
             (cpu_ns, wall_ns) = (cpu_ns + times.cpu, wall_ns + times.wall);
             let ns = times.elapsed.max(1) as f64 / iterations as f64;
             batches.push(Batch { ns, disturbed: times.disturbed });

@@ -270,10 +270,10 @@ pub fn judge_time(
     Time::Judged { found, verdict, caveat, cpu_share, disturbed }
 }
 
-/// A floor that does not hold.
+/// A budget that does not hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breach {
-    /// What the floor says, and what was found.
+    /// What the budget says, and what was found.
     pub what: String,
 }
 
@@ -287,7 +287,7 @@ pub struct CaseReport {
     pub renamed_from: Option<String>,
     /// What came of it.
     pub outcome: Outcome,
-    /// Floors that do not hold.
+    /// Budgets that do not hold.
     #[serde(default)]
     pub breaches: Vec<Breach>,
 }
@@ -550,7 +550,7 @@ pub(crate) mod tests {
             breaches: vec![],
         };
         let skipped = || Time::Skipped { reason: "identical".to_owned() };
-        let missing = || Time::Missing { reason: "budget".to_owned() };
+        let missing = || Time::Missing { reason: "time limit".to_owned() };
         assert_eq!(report(vec![], skipped()).verdict(), Verdict::Unchanged);
         assert_eq!(report(vec![], missing()).verdict(), Verdict::Undecided);
         assert_eq!(report(vec![count("fsyncs", 1, 2)], missing()).verdict(), Verdict::Regressed);

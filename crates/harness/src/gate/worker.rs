@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     callgrind,
-    protocol::{CaseKey, GateCase, Hello, Planted, Reply, Request, Times, VERSION},
+    protocol::{CaseKey, GateCase, Hello, Injected, Reply, Request, Times, VERSION},
     realtime,
 };
 use crate::{
@@ -60,7 +60,9 @@ impl Worker<'_> {
                 let entries = self.family.pairs.iter();
                 Reply::Cases(entries.filter_map(|entry| gate_case(entry, *seed)).collect())
             }
-            Request::GoFirst => Reply::First(realtime::set_realtime_priority()),
+            Request::SetRealtimePriority => {
+                Reply::HasRealtimePriority(realtime::set_realtime_priority())
+            }
             Request::Prepare { case, roles } => self.prepare(case, roles.as_deref()),
             Request::Pin { core } => pin(*core),
             Request::Spread => match &mut self.ready {
@@ -70,17 +72,17 @@ impl Worker<'_> {
                 }
                 None => Reply::Unproven("no case is ready".to_owned()),
             },
-            Request::Batch { role, untimed, iterations, planted } => {
-                let planted = *planted;
+            Request::Batch { role, untimed, iterations, injected } => {
+                let injected = *injected;
                 self.with_trial(*role, |trial, delay| {
                     if *untimed > 0 {
                         trial.warm_up(*role, *untimed);
                     }
-                    Reply::Batch(batch(trial, delay, *role, *iterations, planted))
+                    Reply::Batch(batch(trial, delay, *role, *iterations, injected))
                 })
             }
-            Request::Count { role, iterations, planted } => self.with_trial(*role, |trial, _| {
-                count(trial, *role, *iterations, *planted);
+            Request::Count { role, iterations, injected } => self.with_trial(*role, |trial, _| {
+                count(trial, *role, *iterations, *injected);
                 Reply::Counted
             }),
         }
@@ -153,12 +155,12 @@ fn batch(
     delay: &RunDelay,
     role: Role,
     iterations: u64,
-    planted: Option<Planted>,
+    injected: Option<Injected>,
 ) -> Times {
     let cpu = cpu_time();
     let Batch { mut elapsed, mut wall, disturbed } =
         TrialTimer::new(trial, delay).run(role, iterations);
-    if let Some(Planted::Time(share)) = planted {
+    if let Some(Injected::Time(share)) = injected {
         let extra = busy_for(elapsed.mul_f64(share));
         (elapsed, wall) = (elapsed + extra, wall + extra);
     }
@@ -178,7 +180,7 @@ fn busy_for(time: Duration) -> Duration {
     }
 }
 
-/// Steps that are planted in each counted iteration.
+/// Steps that are injected in each counted iteration.
 static PLANTED_STEPS: AtomicU64 = AtomicU64::new(0);
 
 /// Instructions are counted while it is open.
@@ -188,8 +190,8 @@ const COUNTED: Window = Window::new(callgrind::zero, || {
 });
 
 /// Runs one iteration at native speed, then `iterations` whose instructions are counted.
-fn count(trial: &mut Trial, role: Role, iterations: u64, planted: Option<Planted>) {
-    let steps = if let Some(Planted::Steps(steps)) = planted { steps } else { 0 };
+fn count(trial: &mut Trial, role: Role, iterations: u64, injected: Option<Injected>) {
+    let steps = if let Some(Injected::Steps(steps)) = injected { steps } else { 0 };
     PLANTED_STEPS.store(steps, Relaxed);
     trial.run_in(role, &Window::UNOBSERVED);
     callgrind::start();

@@ -34,7 +34,7 @@ pub struct ChangePoint {
 /// - The noise is that of the differences of neighbours, by their median, which a few changes of
 ///   level do not move.
 /// - The penalty is 25 times the variance of the noise, or 6 times for each e-fold of a longer line;
-///   more in a short one, which knows its noise badly. So planted, at most one in two hundred
+///   more in a short one, which knows its noise badly. So injected, at most one in two hundred
 ///   lines of independent normal noise of 10 to 200 readings shows a change, and one in a hundred
 ///   of heavy-tailed. A step of five times the noise shows after three readings, one of
 ///   three times after seven, of two times after twenty.
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_step_is_found_where_it_is() {
+    fn a_injected_step_is_found_where_it_is() {
         for seed in 0..100 {
             let found = change_points(&line(seed, 60, |i| if i < 40 { 10.0 } else { 8.0 }));
             let [found] = found[..] else { panic!("{seed}: {found:?}") };

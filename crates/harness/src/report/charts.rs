@@ -36,8 +36,8 @@ pub enum Ink {
     Naive,
     /// The optimized side; a square.
     Optimized,
-    /// The reference; a triangle.
-    Reference,
+    /// The peer; a triangle.
+    Peer,
     /// Another level of a parameter; a diamond.
     Fourth,
     /// What nothing here can exceed; a line without markers.
@@ -46,13 +46,13 @@ pub enum Ink {
 
 impl Ink {
     /// Inks for the levels of a parameter (at most four), in their order.
-    pub const LEVELS: [Ink; 4] = [Ink::Optimized, Ink::Naive, Ink::Reference, Ink::Fourth];
+    pub const LEVELS: [Ink; 4] = [Ink::Optimized, Ink::Naive, Ink::Peer, Ink::Fourth];
 
     fn color(self) -> RGBColor {
         match self {
             Ink::Naive => RGBColor(0xB8, 0x48, 0x0B),
             Ink::Optimized => RGBColor(0x0B, 0x62, 0xA8),
-            Ink::Reference => RGBColor(0x8B, 0x3A, 0x8F),
+            Ink::Peer => RGBColor(0x8B, 0x3A, 0x8F),
             Ink::Fourth => RGBColor(0x1B, 0x7B, 0x57),
             Ink::Bound => RULE,
         }
@@ -63,7 +63,7 @@ impl Ink {
         match self {
             Ink::Naive => ("●", "naive"),
             Ink::Optimized => ("■", "optimized"),
-            Ink::Reference => ("▲", "reference"),
+            Ink::Peer => ("▲", "peer"),
             Ink::Fourth => ("◆", "fourth"),
             Ink::Bound => ("–", "bound"),
         }
@@ -214,7 +214,7 @@ fn marker(area: &Area<'_>, at: Place, ink: Ink, standing: Standing, radius: i32)
     let corners = match ink {
         Ink::Naive | Ink::Bound => vec![],
         Ink::Optimized => vec![(-1, -1), (1, -1), (1, 1), (-1, 1)],
-        Ink::Reference => vec![(0, -1), (1, 1), (-1, 1)],
+        Ink::Peer => vec![(0, -1), (1, 1), (-1, 1)],
         Ink::Fourth => vec![(0, -1), (1, 0), (0, 1), (-1, 0)],
     };
     let mut outline: Vec<Place> =

@@ -15,7 +15,7 @@ use tree_sitter_highlight::{Highlight, HighlightConfiguration, Highlighter, Html
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// What only one side uses, in the order of the roots. None if the file has no naive or no
-    /// optimized root; without that of a reference if it has none.
+    /// optimized root; without that of a peer if it has none.
     pub sides: Vec<SideCode>,
     /// What two or more sides use; the whole code of the file if there are no sides.
     pub shared: Option<Vec<Line>>,
@@ -48,7 +48,7 @@ pub enum Mark {
     Same,
     /// The naive side has it and the optimized one has not.
     Removed,
-    /// The optimized side has it and the naive one has not; or the reference, compared with the
+    /// The optimized side has it and the naive one has not; or the peer, compared with the
     /// optimized side.
     Added,
 }
@@ -93,7 +93,7 @@ static RUST: LazyLock<HighlightConfiguration> = LazyLock::new(|| {
     rust
 });
 
-/// The code that `roots` (naive, optimized and perhaps a reference) are made of: each root function
+/// The code that `roots` (naive, optimized and perhaps a peer) are made of: each root function
 /// and all items of `source` that it mentions, and that these mention.
 pub fn listing(source: &str, roots: &[&str]) -> Listing {
     let mut parser = Parser::new();
@@ -427,7 +427,7 @@ mod tests {
 
     use super::*;
 
-    const PLANTED: &str = r#"//! A pair.
+    const INJECTED: &str = r#"//! A pair.
 
 use std::fmt;
 
@@ -506,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_side_is_what_it_mentions_and_what_both_do_is_shared() {
-        let listing = listing(PLANTED, &["naive", "optimized"]);
+        let listing = listing(INJECTED, &["naive", "optimized"]);
         let signature = " /// Which one.\n fn naive(input: &Input) -> u64 {\n";
         let naive = format!("{signature}−    let order = order(input);\n−    order\n }}\n");
         assert_eq!(text(&listing.sides[0].lines), naive);
@@ -518,9 +518,9 @@ mod tests {
         let shared = text(&listing.shared.unwrap());
         // Scaling calls the naive side and so uses what that uses.
         assert!(shared.ends_with("}\n \n fn order(_: &Input) -> u64 { 0 }\n"), "{shared}");
-        let start = PLANTED.find("/// Both").unwrap();
-        let end = PLANTED.find("\n    #[cfg(test)]").unwrap();
-        let input: String = PLANTED[start..end].lines().map(|line| format!(" {line}\n")).collect();
+        let start = INJECTED.find("/// Both").unwrap();
+        let end = INJECTED.find("\n    #[cfg(test)]").unwrap();
+        let input: String = INJECTED[start..end].lines().map(|line| format!(" {line}\n")).collect();
         assert!(shared.starts_with(&format!("{} }}\n", input.trim_end_matches(" \n"))), "{shared}");
     }
 
@@ -536,7 +536,7 @@ mod tests {
 
     #[test]
     fn without_a_root_all_code_but_tests_is_listed() {
-        let without = listing(&PLANTED.replace("fn naive", "fn other"), &["naive", "optimized"]);
+        let without = listing(&INJECTED.replace("fn naive", "fn other"), &["naive", "optimized"]);
         let whole = text(&without.shared.unwrap());
         assert!(
             without.sides.is_empty() && whole.contains("fn other") && whole.contains("fn prepare")
@@ -544,8 +544,8 @@ mod tests {
         assert!(
             ["PAIR:", "mod tests", "use std", "for_tests"].iter().all(|no| !whole.contains(no))
         );
-        assert_eq!(listing(PLANTED, &["naive", "optimized", "none"]).sides.len(), 2);
-        assert!(listing(PLANTED, &[]).sides.is_empty());
+        assert_eq!(listing(INJECTED, &["naive", "optimized", "none"]).sides.len(), 2);
+        assert!(listing(INJECTED, &[]).sides.is_empty());
     }
 
     #[test]
@@ -558,8 +558,8 @@ mod tests {
             let source = source.replace('\r', "");
             assert!(!listing.sides.is_empty() || lines.iter().eq(source.lines()), "{lines:?}");
         }
-        let crlf = listing(&PLANTED.replace('\n', "\r\n"), &["naive", "optimized"]);
-        assert_eq!(crlf, listing(PLANTED, &["naive", "optimized"]));
+        let crlf = listing(&INJECTED.replace('\n', "\r\n"), &["naive", "optimized"]);
+        assert_eq!(crlf, listing(INJECTED, &["naive", "optimized"]));
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn changed(
         return Vec::new();
     };
     let mut changed = Vec::new();
-    for role in [Role::Naive, Role::Optimized, Role::Reference] {
+    for role in [Role::Naive, Role::Optimized, Role::Peer] {
         let (Some(a), Some(b)) = (a.side(role), b.side(role)) else { continue };
         for (cause, before) in a.causes.iter() {
             let Some(after) = b.causes.get_by_id(cause) else { continue };

@@ -153,7 +153,7 @@ pub fn ink_of(role: Role) -> Ink {
     match role {
         Role::Naive => Ink::Naive,
         Role::Optimized => Ink::Optimized,
-        Role::Reference => Ink::Reference,
+        Role::Peer => Ink::Peer,
     }
 }
 
@@ -167,7 +167,7 @@ pub fn metric_of(pair: &PairResult, case: &CaseResult, role: Role) -> Option<(f6
         Outcome::Computed(found) => match role {
             Role::Naive => Some((found.naive_ns, found.naive_ns, found.naive_ns)),
             Role::Optimized => Some((found.optimized_ns, found.optimized_ns, found.optimized_ns)),
-            Role::Reference => None,
+            Role::Peer => None,
         },
         Outcome::Unavailable { .. } => None,
     }
@@ -187,7 +187,7 @@ pub fn metric_figure(pair: &PairResult, sweep: &Sweep) -> Option<Figure> {
     };
     let mut keys = Vec::new();
     let mut series = Vec::new();
-    for role in [Role::Naive, Role::Optimized, Role::Reference] {
+    for role in [Role::Naive, Role::Optimized, Role::Peer] {
         let points: Vec<Point> = sweep
             .cases
             .iter()

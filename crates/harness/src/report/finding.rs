@@ -51,8 +51,8 @@ pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
 
 /// "1.02× (1.00…1.04) papaya": time of the peer ÷ time of the optimized side.
 pub fn against_peer(found: &Measured) -> Option<String> {
-    let name = &found.side(Role::Reference)?.name;
-    Some(format!("{} {name}", found.against_reference?.as_gain()))
+    let name = &found.side(Role::Peer)?.name;
+    Some(format!("{} {name}", found.against_peer?.as_gain()))
 }
 
 /// The same at the case that speaks for the sweep.

@@ -24,7 +24,7 @@ struct Front<'a> {
     shell: Shell,
     run: &'a Run,
     warnings: Vec<String>,
-    tally: String,
+    summary: String,
     criterion: Option<String>,
     families: BTreeSet<String>,
     causes: BTreeSet<(String, String)>,
@@ -85,7 +85,7 @@ pub fn page(material: &Material<'_>) -> String {
         shell: Shell::at_root("Is this optimization worth it?", "Catalogue", material),
         run,
         warnings: warnings(run),
-        tally: tally(run),
+        summary: summary(run),
         criterion: material.criterion.and_then(|pages| pages.index(material.folder)),
         families: rows.iter().map(|row| row.family.clone()).collect(),
         causes: causes.map(|row| (label(&row.cause_id), row.cause_id.clone())).collect(),
@@ -211,7 +211,7 @@ pub fn warnings(run: &Run) -> Vec<String> {
 }
 
 /// "20 pairs: at the far end 15 win, 2 lose, 3 cannot be told."
-fn tally(run: &Run) -> String {
+fn summary(run: &Run) -> String {
     let gains: Vec<_> =
         sweeps(run).filter_map(finding::headline).filter_map(finding::gain).collect();
     let wins = gains.iter().filter(|gain| gain.low > 1.0).count();

@@ -112,7 +112,7 @@ fn test(found: &SelfTest) -> Test {
             row.signal.clone(),
             row.size.clone(),
             row.class.clone(),
-            count(row.planted),
+            count(row.injected),
             count(row.caught),
             count(row.undecided),
         ]

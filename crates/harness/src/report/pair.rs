@@ -81,7 +81,7 @@ struct CaseRow {
     gain: String,
     naive: String,
     optimized: String,
-    reference: String,
+    peer: String,
     note: String,
 }
 
@@ -238,7 +238,7 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
         gain,
         naive: figure(Role::Naive),
         optimized: figure(Role::Optimized),
-        reference: figure(Role::Reference),
+        peer: figure(Role::Peer),
         note: notes.join("; "),
     }
 }
@@ -296,7 +296,7 @@ fn code_part(entry: &Entry) -> CodePart {
     let summary = |name: &str| match name {
         "naive" => entry.naive.summary.to_owned(),
         "optimized" => entry.optimized.summary.to_owned(),
-        _ => "the reference".to_owned(),
+        _ => "the peer".to_owned(),
     };
     CodePart {
         sides: sides.into_iter().map(|side| (summary(&side.name), side.name, side.lines)).collect(),

@@ -230,7 +230,7 @@ fn chart(
     let series = [
         line(Ink::Bound, true, &ideal),
         line(Ink::Fourth, true, ceiling),
-        line(Ink::Reference, true, fitted),
+        line(Ink::Peer, true, fitted),
         line(Ink::Naive, false, against_naive),
         line(Ink::Optimized, false, against_one),
     ];

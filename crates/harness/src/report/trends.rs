@@ -107,7 +107,7 @@ fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> Part {
     }
 }
 
-/// The gain of the pair itself, not the one beside a reference.
+/// The gain of the pair itself, not the one beside a peer.
 fn is_gain(place: &Place) -> bool {
     place.quantity == GAIN && place.side == "naive"
 }

@@ -147,7 +147,7 @@ impl Repository {
         self.git("commit --quiet --message change");
     }
 
-    /// `worthit gate` there, with a budget that is soon spent.
+    /// `worthit gate` there, with a time limit that is soon reached.
     pub fn gate(&self, arguments: &str) -> Command {
         self.gate_in(&self.folder(), arguments)
     }
@@ -156,8 +156,8 @@ impl Repository {
     pub fn gate_in(&self, folder: &Path, arguments: &str) -> Command {
         let mut command = Command::new(&Template::get().command);
         command.arg("gate").args(arguments.split_whitespace());
-        if !arguments.contains("--budget") {
-            command.args(["--budget", "1s"]);
+        if !arguments.contains("--time-limit") {
+            command.args(["--time-limit", "1s"]);
         }
         command.current_dir(folder).stdin(Stdio::null());
         command.env("WORTHIT_HOME", &self.home).env("CARGO_TARGET_DIR", shared().join("target"));

@@ -67,13 +67,13 @@ pub fn report() -> GateReport {
         Outcome::Judged { counts: vec![count("fsyncs", 9, 1, Verdict::Improved)], time: skipped() };
     let missing = Outcome::Judged {
         counts: vec![],
-        time: Time::Missing { reason: "the budget was spent".to_owned() },
+        time: Time::Missing { reason: "the time limit was reached".to_owned() },
     };
     let hostile = || HOSTILE.to_owned();
     let mut renamed = row("queries/new", quiet.clone());
     renamed.renamed_from = Some("queries/old".to_owned());
-    let mut breached = row("queries/floor", quiet.clone());
-    breached.breaches.push(Breach { what: "floor: at most 3 statements, but 4".to_owned() });
+    let mut breached = row("queries/over_budget", quiet.clone());
+    breached.breaches.push(Breach { what: "budget: at most 3 statements, but 4".to_owned() });
     GateReport {
         schema: SCHEMA.to_owned(),
         version: SCHEMA_VERSION,
@@ -114,7 +114,7 @@ pub fn self_test() -> SelfTest {
         signal: signal.to_owned(),
         size: size.to_owned(),
         class: class.to_owned(),
-        planted: 40,
+        injected: 40,
         caught,
         undecided: 40 - caught,
     };

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn planted_comparisons_are_counted() {
+    fn injected_comparisons_are_counted() {
         let items: Vec<Counted<u32>> = (0..100).map(Counted).collect();
         assert_eq!(comparisons_during(|| items.iter().position(|x| *x == Counted(41))), 42);
         assert_eq!(comparisons_during(|| items[0] < items[1]), 1);

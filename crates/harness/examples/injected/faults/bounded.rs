@@ -6,7 +6,7 @@ use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
     limit: Limit::Hashes(|case| case.point),
-    ..super::planted(&[1_000], |case| {
+    ..super::injected(&[1_000], |case| {
         let n = Arc::new(case.point);
         Ok(Trial::new(
             *n,

@@ -2,4 +2,4 @@
 
 use worthit_pair::prelude::*;
 
-pub const PAIR: Pair = super::planted(&[1], |_| panic!("the planted server died"));
+pub const PAIR: Pair = super::injected(&[1], |_| panic!("the injected server died"));

@@ -3,4 +3,4 @@
 use worthit_pair::prelude::*;
 
 pub const PAIR: Pair =
-    super::planted(&[1], |_| Err(Unavailable("no <planted> server & on PATH".to_owned())));
+    super::injected(&[1], |_| Err(Unavailable("no <injected> server & on PATH".to_owned())));

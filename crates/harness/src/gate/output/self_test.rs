@@ -13,7 +13,11 @@ pub fn text(found: &SelfTest) -> String {
         found.machine,
         found.seconds,
         found.load_average,
-        if found.goes_first { "in real time" } else { "not in real time (it takes CAP_SYS_NICE)" }
+        if found.has_realtime_priority {
+            "in real time"
+        } else {
+            "not in real time (it takes CAP_SYS_NICE)"
+        }
     );
     text += "| no change | comparisons | alarms by counts | alarms by time | held back (layout, load) | undecided |\n|---|---|---|---|---|---|\n";
     for (kind, nulls) in &found.nulls {
@@ -31,7 +35,7 @@ pub fn text(found: &SelfTest) -> String {
     let classes: BTreeSet<&str> = found.caught.iter().map(|row| row.class.as_str()).collect();
     let heads: String = classes.iter().map(|class| format!(" {class} |")).collect();
     text += &format!(
-        "| caught by | planted |{heads} all |\n|---|---|{}---|\n",
+        "| caught by | injected |{heads} all |\n|---|---|{}---|\n",
         "---|".repeat(classes.len())
     );
     let mut seen = BTreeSet::new();
@@ -46,13 +50,13 @@ pub fn text(found: &SelfTest) -> String {
                     && class.is_none_or(|class| other.class == class)
             });
             let sums = rows.fold((0, 0, 0), |sum, row| {
-                (sum.0 + row.caught, sum.1 + row.planted, sum.2 + row.undecided)
+                (sum.0 + row.caught, sum.1 + row.injected, sum.2 + row.undecided)
             });
             match sums {
                 (_, 0, _) => format::NONE.to_owned(),
-                (caught, planted, 0) => format!("{caught} of {planted}"),
-                (caught, planted, undecided) => {
-                    format!("{caught} of {planted} ({undecided} undecided)")
+                (caught, injected, 0) => format!("{caught} of {injected}"),
+                (caught, injected, undecided) => {
+                    format!("{caught} of {injected} ({undecided} undecided)")
                 }
             }
         };

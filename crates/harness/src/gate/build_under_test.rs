@@ -13,7 +13,7 @@ use worthit_pair::trial::Role;
 
 /// A build, and what is known of it.
 #[derive(Debug)]
-pub struct Subject {
+pub struct BuildUnderTest {
     /// The revision.
     pub revision: Revision,
     /// Its binaries.
@@ -27,10 +27,10 @@ pub struct Subject {
     pub silent: Vec<(String, WorkerError)>,
 }
 
-impl Subject {
+impl BuildUnderTest {
     /// Asks every bench binary of a build for its cases.
-    pub fn new(revision: Revision, build: Build, seed: u64) -> Subject {
-        let counts = BuildCounts::kept(&build, seed);
+    pub fn new(revision: Revision, build: Build, seed: u64) -> BuildUnderTest {
+        let counts = BuildCounts::load(&build, seed);
         let (mut cases, mut programs, mut silent) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (name, path) in &build.benches {
             match Worker::start(path).and_then(|mut worker| worker.cases(seed)) {
@@ -42,7 +42,7 @@ impl Subject {
                 Err(error) => silent.push((name.clone(), error)),
             }
         }
-        Subject { revision, build, cases, counts, programs, silent }
+        BuildUnderTest { revision, build, cases, counts, programs, silent }
     }
 
     /// The optimized side of a case, to be timed.

@@ -40,7 +40,7 @@ impl Matched {
 
 /// Matches pairs by id; those that are left over by their title, where that is unique: they were
 /// renamed. In the order of the head, then what only the base has.
-pub fn matched(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
+pub fn pair_up(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
     let mut left: BTreeMap<&str, &GateCase> =
         base.iter().map(|case| (case.key.id.as_str(), case)).collect();
     let by_id: Vec<(Option<&GateCase>, &GateCase)> =
@@ -83,7 +83,7 @@ pub fn has_same_code(
                 .iter()
                 .any(|start| inside.starts_with(start) || path.starts_with(start))
                 || path.ends_with(".md")
-                || inside == "floors.toml";
+                || inside == "budgets.toml";
         let is_of_another = others.iter().any(|id| path.ends_with(&format!("/{id}.rs")));
         !is_no_code && !is_of_another
     };
@@ -108,7 +108,7 @@ mod tests {
         let titled = |id: &str, title: &str| GateCase { title: title.to_owned(), ..case(id, &[]) };
         let base = [titled("a/one", "One"), titled("a/two", "Two"), titled("a/gone", "Gone")];
         let head = [titled("a/two", "Two"), titled("b/uno", "One"), titled("b/three", "Three")];
-        let found = matched(&base, &head);
+        let found = pair_up(&base, &head);
         assert_eq!(
             ids(&found),
             [
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(found[1].renamed_from(), Some("a/one"));
         assert_eq!(found[0].renamed_from(), None);
         let twice = [titled("b/x", "One"), titled("b/y", "One")];
-        let found = matched(&base[..1], &twice);
+        let found = pair_up(&base[..1], &twice);
         assert_eq!(ids(&found).iter().filter(|(base, _)| base.is_some()).count(), 1);
         assert!(found.iter().all(|matched| matched.renamed_from().is_none()), "{found:?}");
     }

@@ -1,6 +1,6 @@
-//! Floors: what must hold whatever the base was, in a file that is committed and reviewed like code.
+//! Budgets: what must hold whatever the base was, in a file that is committed and reviewed like code.
 //!
-//! A floor on a count holds everywhere. A floor on a gain names its machine key and is judged only
+//! A budget on a count holds everywhere. A budget on a gain names its machine key and is judged only
 //! there.
 
 use std::{
@@ -23,11 +23,11 @@ use crate::{
 use worthit_pair::{format, trial::Role};
 
 /// Name of the file, beside `Cargo.toml`.
-pub const FILE: &str = "floors.toml";
+pub const FILE: &str = "budgets.toml";
 /// Version of the file.
 const VERSION: u64 = 1;
 const HEAD: &str = "\
-# Floors of the gate: what must hold whatever a change is compared with. Written by `worthit floors`;
+# Budgets of the gate: what must hold whatever a change is compared with. Written by `worthit budgets`;
 # review a change of this file as you review code.
 
 ";
@@ -35,21 +35,21 @@ const HEAD: &str = "\
 /// The file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Floors {
+pub struct Budgets {
     /// Version of the file.
     pub version: u64,
-    /// Floors on counts.
+    /// Budgets on counts.
     #[serde(default)]
-    pub count: Vec<CountFloor>,
-    /// Floors on gains.
+    pub count: Vec<CountBudget>,
+    /// Budgets on gains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gain: Vec<GainFloor>,
+    pub gain: Vec<GainBudget>,
 }
 
 /// The optimized side does no more of something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CountFloor {
+pub struct CountBudget {
     /// Id of the pair.
     pub pair: String,
     /// Value of the parameter.
@@ -68,7 +68,7 @@ pub struct CountFloor {
 /// The gain is at least so much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GainFloor {
+pub struct GainBudget {
     /// Machine key.
     pub machine: String,
     /// Id of the pair.
@@ -86,7 +86,7 @@ pub struct GainFloor {
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum FloorsError {
+pub enum BudgetsError {
     /// It cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Read {
@@ -96,49 +96,65 @@ pub enum FloorsError {
         error: io::Error,
     },
     /// It is not what it should be.
-    #[error("{} is broken: {problem}Mend it, or write it anew: worthit floors", path.display())]
+    #[error("{} is broken: {problem}Mend it, or write it anew: worthit budgets", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
         problem: String,
     },
+    /// It has the name of an older version.
+    #[error("{} is called {} now: rename it", old.display(), path.display())]
+    OldName {
+        /// The file that is there.
+        old: PathBuf,
+        /// Its name now.
+        path: PathBuf,
+    },
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] ResultError),
 }
 
-impl Floors {
+impl Budgets {
     /// Reads the file; `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be read or is broken.
-    pub fn load(path: &Path) -> Result<Option<Floors>, FloorsError> {
+    pub fn load(path: &Path) -> Result<Option<Budgets>, BudgetsError> {
         match fs::read(path) {
-            Ok(bytes) => Floors::parse(&bytes, path).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(FloorsError::Read { path: path.to_owned(), error }),
+            Ok(bytes) => Budgets::parse(&bytes, path).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let old = path.with_file_name("floors.toml");
+                if old.exists() {
+                    Err(BudgetsError::OldName { old, path: path.to_owned() })
+                } else {
+                    Ok(None)
+                }
+            }
+            Err(error) => Err(BudgetsError::Read { path: path.to_owned(), error }),
         }
     }
 
     /// Reads the bytes of `path`.
     ///
     /// # Errors
-    /// If they are no floors.
-    pub fn parse(bytes: &[u8], path: &Path) -> Result<Floors, FloorsError> {
-        let broken = |problem: String| FloorsError::Broken { path: path.to_owned(), problem };
-        let floors: Floors = toml::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
-        if floors.version != VERSION {
+    /// If they are no budgets.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Budgets, BudgetsError> {
+        let broken = |problem: String| BudgetsError::Broken { path: path.to_owned(), problem };
+        let budgets: Budgets =
+            toml::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        if budgets.version != VERSION {
             return Err(broken(format!(
                 "it has version {}, this worthit reads version {VERSION}. ",
-                floors.version
+                budgets.version
             )));
         }
-        match floors.gain.iter().find(|gain| !(gain.at_least > 0.0 && gain.at_least.is_finite())) {
+        match budgets.gain.iter().find(|gain| !(gain.at_least > 0.0 && gain.at_least.is_finite())) {
             Some(gain) => {
                 Err(broken(format!("gain of {}: {} is no gain. ", gain.pair, gain.at_least)))
             }
-            None => Ok(floors),
+            None => Ok(budgets),
         }
     }
 
@@ -146,14 +162,14 @@ impl Floors {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), FloorsError> {
+    pub fn save(&self, path: &Path) -> Result<(), BudgetsError> {
         let text = HEAD.to_owned() + &toml::to_string(self).unwrap_or_default();
         let write = |error| ResultError::Write { path: path.to_owned(), error };
         Ok(write_atomically(path, text.as_bytes()).map_err(write)?)
     }
 
-    /// Floors at the present counts, of causes that the pairs name; the gains of `known` stay.
-    pub fn of_counts(known: Option<Floors>, cases: &[GateCase], found: &[FarEnd]) -> Floors {
+    /// Budgets at the present counts, of causes that the pairs name; the gains of `known` stay.
+    pub fn of_counts(known: Option<Budgets>, cases: &[GateCase], found: &[FarEnd]) -> Budgets {
         let count = cases.iter().flat_map(|case| {
             let end = found.iter().find(|end| end.id == case.key.id);
             let optimized =
@@ -161,14 +177,14 @@ impl Floors {
             case.causes.iter().filter_map(move |cause| {
                 let CaseKey { id, level, point, seed } = case.key.clone();
                 let at_most = optimized?.1.get_by_id(cause)?;
-                Some(CountFloor { pair: id, level, point, seed, cause: cause.clone(), at_most })
+                Some(CountBudget { pair: id, level, point, seed, cause: cause.clone(), at_most })
             })
         });
-        let gain = known.map(|floors| floors.gain).unwrap_or_default();
-        Floors { version: VERSION, count: count.collect(), gain }
+        let gain = known.map(|budgets| budgets.gain).unwrap_or_default();
+        Budgets { version: VERSION, count: count.collect(), gain }
     }
 
-    /// Sets floors on the gains of a run at the pairs' far ends: the lower end of the interval less
+    /// Sets budgets on the gains of a run at the pairs' far ends: the lower end of the interval less
     /// `margin`. Those of other machines stay.
     pub fn set_gains(&mut self, run: &Run, cases: &[GateCase], margin: f64) {
         self.gain.retain(|gain| gain.machine != run.machine.key);
@@ -179,7 +195,7 @@ impl Floors {
             let measured = at.and_then(|at| at.measured()).filter(|found| found.mark.is_none());
             let Some(measured) = measured.filter(|_| run.seed == case.key.seed) else { continue };
             let CaseKey { id, level, point, seed } = case.key.clone();
-            self.gain.push(GainFloor {
+            self.gain.push(GainBudget {
                 machine: run.machine.key.clone(),
                 pair: id,
                 level,
@@ -190,26 +206,26 @@ impl Floors {
         }
     }
 
-    /// Counts of a case that exceed their floors, and floors that are of another case.
+    /// Counts of a case that exceed their budgets, and budgets that are of another case.
     pub fn judge_counts(&self, case: &CaseKey, counts: &CaseCounts) -> (Vec<Breach>, Vec<String>) {
         let (mut breaches, mut notes) = (Vec::new(), Vec::new());
-        for floor in self.count.iter().filter(|floor| floor.pair == case.id) {
-            let of = (floor.level.as_str(), floor.point, floor.seed);
+        for budget in self.count.iter().filter(|budget| budget.pair == case.id) {
+            let of = (budget.level.as_str(), budget.point, budget.seed);
             if of != (case.level.as_str(), case.point, case.seed) {
-                let CountFloor { pair, point, .. } = floor;
+                let CountBudget { pair, point, .. } = budget;
                 notes.push(format!(
-                    "the floors of {pair} are of {}, which is not the far end now; write them anew: worthit floors",
+                    "the budgets of {pair} are of {}, which is not the far end now; write them anew: worthit budgets",
                     format::count(*point)
                 ));
                 continue;
             }
-            let counted = counts.get(&(Role::Optimized, floor.cause.clone()));
-            if let Some(counted) = counted.filter(|counted| counted.least > floor.at_most) {
+            let counted = counts.get(&(Role::Optimized, budget.cause.clone()));
+            if let Some(counted) = counted.filter(|counted| counted.least > budget.at_most) {
                 breaches.push(Breach {
                     what: format!(
-                        "floor: at most {} {}, but {}",
-                        format::count(floor.at_most),
-                        floor.cause.replace('_', " "),
+                        "budget: at most {} {}, but {}",
+                        format::count(budget.at_most),
+                        budget.cause.replace('_', " "),
                         format::count(counted.least)
                     ),
                 });
@@ -219,28 +235,28 @@ impl Floors {
         (breaches, notes)
     }
 
-    /// Floors on gains of this machine whose case is the far end of a pair.
+    /// Budgets on gains of this machine whose case is the far end of a pair.
     pub fn gains_here<'a>(
         &'a self,
         machine: &'a str,
         case: &'a CaseKey,
-    ) -> impl Iterator<Item = &'a GainFloor> {
-        self.gain.iter().filter(move |floor| {
-            floor.machine == machine
-                && floor.pair == case.id
-                && floor.level == case.level
-                && floor.point == case.point
-                && floor.seed == case.seed
+    ) -> impl Iterator<Item = &'a GainBudget> {
+        self.gain.iter().filter(move |budget| {
+            budget.machine == machine
+                && budget.pair == case.id
+                && budget.level == case.level
+                && budget.point == case.point
+                && budget.seed == case.seed
         })
     }
 }
 
-impl GainFloor {
-    /// Whether a gain lies below the floor, with the whole of its interval.
+impl GainBudget {
+    /// Whether a gain lies below the budget, with the whole of its interval.
     pub fn judge(&self, gain: &Interval) -> Option<Breach> {
         (gain.high < self.at_least).then(|| Breach {
             what: format!(
-                "floor: a gain of at least {}, but {}",
+                "budget: a gain of at least {}, but {}",
                 format::times(self.at_least),
                 gain.as_gain()
             ),
@@ -255,16 +271,16 @@ fn two_digits(value: f64) -> f64 {
     format!("{cut:.6}").parse().unwrap_or(cut)
 }
 
-/// Counts of the head that exceed floors, by pair; and what is to be noted.
+/// Counts of the head that exceed budgets, by pair; and what is to be noted.
 pub fn judge(
-    floors: &Floors,
+    budgets: &Budgets,
     cases: &[GateCase],
     counts: &BuildCounts,
 ) -> (Vec<(String, Breach)>, Vec<String>) {
     let (mut breaches, mut notes) = (Vec::new(), Vec::new());
     for case in cases {
         let Some(found) = counts.by_pair.get(&case.key.id) else { continue };
-        let (of_case, said) = floors.judge_counts(&case.key, found);
+        let (of_case, said) = budgets.judge_counts(&case.key, found);
         breaches.extend(of_case.into_iter().map(|breach| (case.key.id.clone(), breach)));
         notes.extend(said);
     }
@@ -284,23 +300,23 @@ mod tests {
         CaseCounts::from([(key, Counted::once(statements))])
     }
 
-    fn floors() -> Floors {
+    fn budgets() -> Budgets {
         let mut counts = Counts::default();
         counts.set(Cause::new("statements", "statements"), 3);
         counts.set(Cause::new("allocations", "allocations"), 9);
         let sides = vec![(Role::Optimized, counts)];
         let end = FarEnd { id: "a/b".to_owned(), sides, threads: 1, answer: None, problem: None };
-        Floors::of_counts(None, &[case("a/b", &["statements"])], &[end])
+        Budgets::of_counts(None, &[case("a/b", &["statements"])], &[end])
     }
 
     #[test]
-    fn floors_are_written_of_named_causes_and_read_again() {
+    fn budgets_are_written_of_named_causes_and_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        assert_eq!(Floors::load(&path).unwrap(), None);
-        let mut floors = floors();
-        assert_eq!((floors.count.len(), floors.count[0].at_most), (1, 3));
-        floors.gain.push(GainFloor {
+        assert_eq!(Budgets::load(&path).unwrap(), None);
+        let mut budgets = budgets();
+        assert_eq!((budgets.count.len(), budgets.count[0].at_most), (1, 3));
+        budgets.gain.push(GainBudget {
             machine: "some-cpu".to_owned(),
             pair: "a/b".to_owned(),
             level: "zipf".to_owned(),
@@ -308,26 +324,26 @@ mod tests {
             seed: 42,
             at_least: 1.5,
         });
-        floors.save(&path).unwrap();
-        assert_eq!(Floors::load(&path).unwrap(), Some(floors));
-        assert!(fs::read_to_string(&path).unwrap().starts_with("# Floors of the gate"));
+        budgets.save(&path).unwrap();
+        assert_eq!(Budgets::load(&path).unwrap(), Some(budgets));
+        assert!(fs::read_to_string(&path).unwrap().starts_with("# Budgets of the gate"));
     }
 
     #[test]
     fn a_count_above_its_floor_is_a_breach() {
-        let floors = floors();
+        let budgets = budgets();
         let key = case("a/b", &[]).key;
-        assert_eq!(floors.judge_counts(&key, &counted(3)), (vec![], vec![]));
-        let (breaches, _) = floors.judge_counts(&key, &counted(4));
-        assert_eq!(breaches[0].what, "floor: at most 3 statements, but 4");
+        assert_eq!(budgets.judge_counts(&key, &counted(3)), (vec![], vec![]));
+        let (breaches, _) = budgets.judge_counts(&key, &counted(4));
+        assert_eq!(breaches[0].what, "budget: at most 3 statements, but 4");
         let other = CaseKey { point: 200, ..key };
-        let (breaches, notes) = floors.judge_counts(&other, &counted(4));
+        let (breaches, notes) = budgets.judge_counts(&other, &counted(4));
         assert!(breaches.is_empty() && notes[0].contains("not the far end now"), "{notes:?}");
     }
 
     #[test]
     fn a_gain_below_its_floor_is_a_breach_if_all_of_its_interval_is() {
-        let floor = GainFloor {
+        let budget = GainBudget {
             machine: "here".to_owned(),
             pair: "a/b".to_owned(),
             level: String::new(),
@@ -336,22 +352,22 @@ mod tests {
             at_least: 2.0,
         };
         let gain = |high| Interval { low: 1.0, estimate: 1.5, high };
-        assert_eq!(floor.judge(&gain(2.0)), None);
-        assert!(floor.judge(&gain(1.9)).is_some());
-        let floors = Floors { version: VERSION, count: vec![], gain: vec![floor] };
+        assert_eq!(budget.judge(&gain(2.0)), None);
+        assert!(budget.judge(&gain(1.9)).is_some());
+        let budgets = Budgets { version: VERSION, count: vec![], gain: vec![budget] };
         let key = case("a/b", &[]).key;
-        assert_eq!(floors.gains_here("here", &key).count(), 1);
-        assert_eq!(floors.gains_here("elsewhere", &key).count(), 0);
+        assert_eq!(budgets.gains_here("here", &key).count(), 1);
+        assert_eq!(budgets.gains_here("elsewhere", &key).count(), 0);
     }
 
     #[test]
     fn a_broken_file_is_named_with_the_place() {
         let parse = |text: &str| {
-            Floors::parse(text.as_bytes(), Path::new("floors.toml")).unwrap_err().to_string()
+            Budgets::parse(text.as_bytes(), Path::new("budgets.toml")).unwrap_err().to_string()
         };
         let message = parse("version = 1\n[[count]]\npair = 7\n");
         assert!(
-            message.contains("floors.toml is broken") && message.contains("line 3"),
+            message.contains("budgets.toml is broken") && message.contains("line 3"),
             "{message}"
         );
         assert!(parse("version = 2\n").contains("version 2"));
@@ -362,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn floors_have_two_digits_rounded_down() {
+    fn budgets_have_two_digits_rounded_down() {
         assert_eq!([312.9, 1.999, 0.0456].map(two_digits), [310.0, 1.9, 0.045]);
     }
 }

@@ -1,4 +1,4 @@
-//! Timing many cases within one budget: all are screened before any is confirmed, and more time is
+//! Timing many cases within one time limit: all are screened before any is confirmed, and more time is
 //! spent only on what is undecided.
 
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{
     client::WorkerError,
     decision::{Next, Rule, Samples, TimeVerdict},
-    timing::{self, Bout, Program},
+    timing::{self, PairedBatches, Program},
     verdict::Verdict,
 };
 
@@ -15,8 +15,8 @@ const LONGEST: Duration = Duration::from_secs(15);
 
 /// The timing of one case.
 #[derive(Debug)]
-pub struct Contest<'a> {
-    bout: Bout<'a>,
+pub struct PairedTiming<'a> {
+    paired: PairedBatches<'a>,
     threads: usize,
     samples: Samples,
     restarts: usize,
@@ -28,14 +28,17 @@ pub struct Contest<'a> {
     pub found: Option<Result<TimeVerdict, WorkerError>>,
 }
 
-impl<'a> Contest<'a> {
-    /// A contest of two programs, on one core if neither keeps more than one thread busy. The base is
+impl<'a> PairedTiming<'a> {
+    /// A timing of two programs, on one core if neither keeps more than one thread busy. The base is
     /// tried first, to learn how many iterations make a batch; the head's batches are as many, or, of
     /// another side, as long.
     ///
     /// # Errors
     /// If a worker fails.
-    pub fn new(mut base: Program<'a>, mut head: Program<'a>) -> Result<Contest<'a>, WorkerError> {
+    pub fn new(
+        mut base: Program<'a>,
+        mut head: Program<'a>,
+    ) -> Result<PairedTiming<'a>, WorkerError> {
         let of_base = timing::pace(base.path, base.case, base.role)?;
         let of_head = match base.role == head.role {
             true => of_base,
@@ -43,8 +46,8 @@ impl<'a> Contest<'a> {
         };
         (base.iterations, head.iterations) = (of_base.iterations, of_head.iterations);
         let threads = of_base.threads.max(of_head.threads);
-        Ok(Contest {
-            bout: Bout { base, head, is_pinned: threads <= 1 },
+        Ok(PairedTiming {
+            paired: PairedBatches { base, head, is_pinned: threads <= 1 },
             threads,
             samples: Samples::default(),
             restarts: 0,
@@ -65,7 +68,7 @@ impl<'a> Contest<'a> {
         self.cpu_shares / self.restarts.max(1) as f64
     }
 
-    /// Measures what is asked for next, unless `deadline` passes or the contest is decided.
+    /// Measures what is asked for next, unless `deadline` passes or the timing is decided.
     fn advance(&mut self, rule: &Rule, deadline: Instant) {
         let wanted = match self.samples.next(rule) {
             Next::Done(found) => {
@@ -86,7 +89,7 @@ impl<'a> Contest<'a> {
             if start >= deadline {
                 return;
             }
-            match timing::restart(&self.bout, self.restarts) {
+            match timing::restart(&self.paired, self.restarts) {
                 Ok(restart) => {
                     self.restarts += 1;
                     self.disturbed += usize::from(restart.is_disturbed);
@@ -110,10 +113,10 @@ impl<'a> Contest<'a> {
     /// # Errors
     /// If a worker fails.
     pub fn log_ratios(&self, restarts: usize) -> Result<Vec<f64>, WorkerError> {
-        (0..restarts).map(|nth| Ok(timing::restart(&self.bout, nth)?.log_ratio)).collect()
+        (0..restarts).map(|nth| Ok(timing::restart(&self.paired, nth)?.log_ratio)).collect()
     }
 
-    /// Measures until this contest alone is decided or `deadline` passes.
+    /// Measures until this timing alone is decided or `deadline` passes.
     pub fn decide(&mut self, rule: &Rule, deadline: Instant) {
         decide_all(std::slice::from_mut(self), rule, deadline, &mut |_| ());
     }
@@ -133,24 +136,24 @@ impl<'a> Contest<'a> {
     }
 }
 
-/// Measures all contests until each is decided or `deadline` passes; then the rest are undecided.
+/// Measures all timings until each is decided or `deadline` passes; then the rest are undecided.
 /// Tells `progress` how many are left after each round.
 pub fn decide_all(
-    contests: &mut [Contest<'_>],
+    timings: &mut [PairedTiming<'_>],
     rule: &Rule,
     deadline: Instant,
     progress: &mut dyn FnMut(usize),
 ) {
     loop {
         let mut left = 0;
-        for contest in contests.iter_mut().filter(|contest| contest.found.is_none()) {
-            contest.advance(rule, deadline);
-            left += usize::from(contest.found.is_none());
+        for timing in timings.iter_mut().filter(|timing| timing.found.is_none()) {
+            timing.advance(rule, deadline);
+            left += usize::from(timing.found.is_none());
         }
         if left == 0 || Instant::now() >= deadline {
             break;
         }
         progress(left);
     }
-    contests.iter_mut().for_each(Contest::give_up);
+    timings.iter_mut().for_each(PairedTiming::give_up);
 }
