@@ -1,4 +1,4 @@
-//! The family of batches.
+//! The family of batching techniques.
 
 worthit_pair::family! {
     "batching": "Pay the fixed cost once";

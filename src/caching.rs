@@ -1,4 +1,4 @@
-//! The family of caches.
+//! The family of caching techniques.
 
 worthit_pair::family! {
     "caching": "Do not do it twice";

@@ -1,4 +1,4 @@
-//! The family by which the suite measures itself.
+//! The family with which the suite measures itself.
 
 worthit_pair::family! {
     "calibration": "Measure the measure";

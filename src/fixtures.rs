@@ -1,6 +1,6 @@
-//! What pairs share: seeded inputs, schemas, servers; one file per kind.
+//! Fixtures that pairs share: seeded inputs, schemas and servers, one file per kind.
 //!
-//! Fixtures measure nothing. What serves in the background leaves itself out of the causes with
+//! Fixtures measure nothing. Background servers exclude their threads from the causes with
 //! [`worthit_pair::causes::exclude_thread`].
 
 pub mod kv_server;

@@ -1,8 +1,8 @@
-//! Is this optimization worth it? Pairs of a naive and an optimized implementation, each isolating
-//! one technique, proven equal, measured on the reader's own machine.
+//! Is this optimization worth it? Pairs of a naive and an optimized implementation, each isolating one
+//! technique, proven equal and measured on the reader's own machine.
 //!
-//! This crate is the catalogue: one folder a family, one file a pair. What a pair is made of is the crate
-//! `worthit-pair`; what drives pairs is `worthit-harness`. ARCHITECTURE.md has the map.
+//! This crate is the catalogue: one folder per family, one file per pair. The crate `worthit-pair` defines
+//! pairs; `worthit-harness` runs them. ARCHITECTURE.md has the map.
 
 pub mod fixtures;
 

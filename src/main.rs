@@ -1,4 +1,4 @@
-//! The `worthit` command. It is also the binary that counts causes, and no pair is timed in it.
+//! The `worthit` command. This binary also counts causes; it never times a pair.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The family of parallel work.
+//! The family of parallelism.
 
 worthit_pair::family! {
     "parallelism": "Use all cores";

@@ -102,7 +102,7 @@ fn causes_are_counted_in_the_command() {
         assert_eq!(case.sides.len(), 2);
         for (role, counts) in &case.sides {
             let comparisons = counts.get(worthit_pair::causes::COMPARISONS).unwrap();
-            assert_eq!(*role == Role::Naive, comparisons > case.point, "{case:?}");
+            assert_eq!(*role == Role::Naive, comparisons > case.key.point, "{case:?}");
         }
     }
     let text = printed(folder.path(), &["causes", "--quick", "hash_dedup"]);
@@ -122,7 +122,7 @@ fn the_machine_is_measured_in_its_turn_as_a_table_and_as_json() {
         let first = number.what.split([' ', ',']).next().unwrap();
         assert!(table.contains(first), "{}\n{table}", number.what);
     }
-    for word in ["median", "quartiles", " ns ", "GB/s", "ceiling of threads", "meanwhile"] {
+    for word in ["median", "quartiles", " ns ", "GB/s", "ceiling of threads", "during the measurement"] {
         assert!(table.contains(word), "{word}\n{table}");
     }
     let data = fs::read_dir(folder.path().join("home/data")).unwrap();
@@ -161,8 +161,8 @@ fn results_that_cannot_be_used_are_named() {
         (Some("not JSON".to_owned()), "broken at `.`"),
         (Some("[]".to_owned()), "broken at `schema`: it is missing"),
         (Some(text.replace("worthit-run", "other")), "broken at `schema`: it is `other`"),
-        (Some(text.replace("\"version\":1", "\"version\":2")), "version 2 of its schema"),
-        (Some(text.replace("\"version\":1", "\"version\":-1")), "broken at `version`"),
+        (Some(text.replace("\"version\":2", "\"version\":3")), "version 3 of its schema"),
+        (Some(text.replace("\"version\":2", "\"version\":-1")), "broken at `version`"),
         (
             Some(text.replace("\"cpu\":\"", "\"cpu_\":\"")),
             "broken at `machine`: missing field `cpu`",
@@ -317,10 +317,10 @@ fn a_history_that_cannot_be_used_says_what_to_do() {
         let (status, message) = failure(folder.path(), &[&["history"], arguments].concat());
         (status, message)
     };
-    assert!(history(&[]).1.contains("say `--history FILE`, or set WORTHIT_HISTORY"));
-    assert!(history(&["--history", "h.sqlite"]).1.contains("there is no history in h.sqlite yet"));
+    assert!(history(&[]).1.contains("pass `--history FILE`, or set WORTHIT_HISTORY"));
+    assert!(history(&["--history", "h.sqlite"]).1.contains("there is no history at h.sqlite"));
     let (status, message) = failure(folder.path(), &["report", "x.json", "--history", "h.sqlite"]);
-    assert!(status == 1 && message.contains("there is no history in h.sqlite yet"), "{message}");
+    assert!(status == 1 && message.contains("there is no history at h.sqlite"), "{message}");
     let result = a_measured_run(folder.path(), 1);
     printed(folder.path(), &["history", "--history", "h.sqlite", "--import", &result]);
     let (status, message) = history(&["n+1", "--history", "h.sqlite"]);
@@ -331,11 +331,11 @@ fn a_history_that_cannot_be_used_says_what_to_do() {
     assert!(message.contains("free some space and run again"), "{message}");
     fs::write(folder.path().join("text"), "not a history, but a text of a hundred bytes").unwrap();
     let (status, message) = history(&["--history", "text", "--import", &result]);
-    assert!(status == 1 && message.contains("text is no history of worthit"), "{message}");
+    assert!(status == 1 && message.contains("text is not a worthit history"), "{message}");
     a_run().save(&folder.path().join("empty.json")).unwrap();
     printed(folder.path(), &["history", "--history", "e.sqlite", "--import", "empty.json"]);
     let none = printed(folder.path(), &["history", "--history", "e.sqlite"]);
-    assert!(none.contains("no pair has a reading in this history yet"), "{none}");
+    assert!(none.contains("this history has no readings yet"), "{none}");
     let (status, message) = history(&["n_plus_one", "--history", "e.sqlite"]);
     assert!(
         status == 1 && message.contains("has no reading of `queries/n_plus_one` yet"),

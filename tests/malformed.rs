@@ -252,7 +252,7 @@ fn requests_to_a_worker() {
     assert_eq!(replies.lines().count(), 1 + 2_000);
     for reply in replies.lines().skip(1) {
         assert!(
-            reply.contains("the request is not understood: ") || reply.contains("no case is ready"),
+            reply.contains("cannot parse the request: ") || reply.contains("no case is ready"),
             "{reply}"
         );
     }

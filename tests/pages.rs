@@ -188,18 +188,18 @@ fn the_finding_is_made_of_the_figures_of_the_run() {
     let site = site(&full_run());
     let page = text(&site["pairs/made/search.html"]);
     for sentence in [
-        "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.85 on (1.79…1.90; between 1 and 100); 1 marked left out; 1,000 steps became 10.",
-        "marked, as others held the CPU: 10 (others held the CPU)",
+        "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.85 on (1.79…1.90; between 1 and 100); marked points excluded: 1; 1,000 steps became 10.",
+        "marked, because other work held the CPU: 10 (others held the CPU)",
         "not measured: no \"server\" on PATH",
         "against the peer: 1.20× (1.10…1.30) peer",
-        "72.1 % of what 300 ns of waiting allows",
+        "72.1 % of the limit set by 300 ns of waiting",
         "cargo bench -- '^made/search/' --quick --seed 7",
         "The build that made this page does not know this pair.",
     ] {
         assert!(page.contains(sentence), "{sentence}\n{page}");
     }
     let distant = text(&site["pairs/made/distant.html"]);
-    assert!(distant.contains("computed from loopback and 1.00 ms of round trip"), "{distant}");
+    assert!(distant.contains("computed from loopback with a round trip of 1.00 ms"), "{distant}");
     assert!(distant.contains("wins from a round trip of 12.0 µs on"), "{distant}");
 }
 
@@ -224,7 +224,7 @@ fn losing_and_undecided_sides_are_said_plainly() {
         text(&site(&run)["pairs/made/search.html"])
     };
     assert!(finding(0.5).contains("“jump” is slower than “walk”: a gain of 0.500×"));
-    assert!(finding(1.0).contains("“jump” cannot be told from “walk”"));
+    assert!(finding(1.0).contains("“jump” is indistinguishable from “walk”"));
 }
 
 #[test]
@@ -261,11 +261,11 @@ fn laws_are_fitted_where_there_are_enough_threads() {
 fn the_front_page_warns_of_what_makes_figures_doubtful() {
     let front = text(&site(&full_run())["index.html"]);
     for part in [
-        "Loaded machine: 1 of 6 measured cases",
+        "Loaded machine: other work held the CPU during 1 of 6 measured cases",
         "Quick run",
-        "One process a family",
+        "One process per family",
         "the governor is “powersave”",
-        "changes that are not committed",
+        "uncommitted changes",
     ] {
         assert!(front.contains(part), "{part}\n{front}");
     }

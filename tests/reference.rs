@@ -113,7 +113,7 @@ fn pages_show_what_is_claimed_and_what_was_found() {
                     Ok(check) => check.in_words(),
                     Err(reason) => reason.to_string(),
                 };
-                checked += usize::from(said.contains("foretold"));
+                checked += usize::from(said.contains("predicted"));
                 assert!(page.contains(&said), "{}: {said}", entry.id);
                 let claim = side.growth.to_string().replace('\'', "&#39;");
                 assert!(page.contains(&claim), "{}: {claim}", entry.id);

@@ -33,7 +33,7 @@ fn there_is_a_page_of_trends_only_if_there_is_a_history() {
     for (name, page) in site(Some(&lines())) {
         assert!(page.contains("href=\"trends.html\""), "{name}");
     }
-    assert!(page(&[]).contains("This history has no gain yet."));
+    assert!(page(&[]).contains("This history has no gains yet."));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Look up in a sorted slice: halve, do not walk.
+//! Look up keys in a sorted slice: halve it, do not walk it.
 
 use std::{hint::select_unpredictable, sync::Arc};
 
@@ -6,21 +6,21 @@ use rand::RngExt;
 
 use worthit_pair::prelude::*;
 
-/// Lookups in one iteration, each of another key.
+/// Lookups in one iteration, each of its own key.
 const LOOKUPS: u64 = 256;
 
-/// Bytes of a cache line.
+/// Size of a cache line in bytes.
 const LINE: u64 = 64;
 
 pub const PAIR: Pair = Pair {
     title: "Search a sorted slice by halving",
     review: Review {
         smell: "`sorted.iter().position(|x| *x >= key)`, or `find` on a slice that is known to be sorted.",
-        remedy: "`sorted.partition_point(|x| *x < key)` or `binary_search`. A copy in Eytzinger's order (the \
-                 peer here) is no better while it fits the second-level cache and a little \
-                 better beyond; with prefetches, which need `unsafe`, it is well ahead on slices far \
-                 larger than the caches. Its larger gains in this sweep it owes to the sizes, powers of \
-                 two, at which the middles of a sorted slice crowd into a few sets of the cache.",
+        remedy: "`sorted.partition_point(|x| *x < key)` or `binary_search`. A copy in Eytzinger order (the peer \
+                 here) is no better while it fits the second-level cache, and a little better beyond. With \
+                 prefetches, which need `unsafe`, it is well ahead on slices far larger than the caches. Its \
+                 larger gains in this sweep come from the sizes: at powers of two, the midpoints of a sorted slice \
+                 crowd into a few sets of the cache.",
         keep_naive_when: "The slice has a few dozen elements: the scan is predictable, and the halving is not.",
         costs: "The slice must stay sorted; a forgotten sort gives wrong answers, not slow ones.",
         lint: None,
@@ -28,7 +28,7 @@ pub const PAIR: Pair = Pair {
     naive: Side { summary: "walk until an element is not less", growth: Growth::Linear },
     optimized: Side {
         summary: "partition_point",
-        growth: Growth::Until(&Growth::Logarithmic, "the slice leaves the first cache"),
+        growth: Growth::Until(&Growth::Logarithmic, "the slice outgrows the first-level cache"),
     },
     axis: Axis {
         name: "items",
@@ -40,18 +40,17 @@ pub const PAIR: Pair = Pair {
     peer: Some("eytzinger"),
     causes: &[Claim {
         cause: causes::COMPARISONS,
-        // Keys are uniform, so a walk ends half way; an eighth is far below chance.
+        // Keys are uniform, so the mean walk is half the slice; chance does not bring it down to an eighth.
         naive: Count::AtLeast(|case| LOOKUPS * case.point / 8),
         // ⌈log₂ n⌉ + 1
         optimized: Count::AtMost(|case| LOOKUPS * u64::from(case.point.ilog2() + 2)),
     }],
-    explanation: "n/2 comparisons became log₂ n + 1. A halving's comparison depends on the one \
-                  before and waits for memory, so it costs several of a walk's, which the processor \
-                  overlaps: the gain is a tenth to a half of the ratio. \
-                  What is left up to the limit takes nodes of a whole cache line (a B-tree), compared by \
-                  vectors, and several lookups side by side.",
-    // One lookup does not wait for another. All iterations look up the same keys, so that no more
-    // lines than these reads are in use.
+    explanation: "n/2 comparisons became log₂ n + 1. Each comparison of the halving depends on the one before and \
+                  waits for memory. It costs as much as several comparisons of the walk, which the processor \
+                  overlaps, so the gain is a tenth to a half of the ratio. Coming closer to the limit takes nodes \
+                  of a whole cache line (a B-tree), vector comparisons, and several lookups side by side.",
+    // Lookups do not wait for each other. All iterations look up the same keys, so the working set has no
+    // more lines than these reads.
     limit: Limit::IndependentReads {
         reads: |case| LOOKUPS * lines_read(case.point),
         within_bytes: |case| (case.point * 8).min(LOOKUPS * lines_read(case.point) * LINE),
@@ -61,8 +60,8 @@ pub const PAIR: Pair = Pair {
     ..Pair::DEFAULTS
 };
 
-/// Cache lines that a lookup among so many keys of eight bytes reads at least, ⌈log₉(n + 1)⌉: the
-/// eight keys of a line tell nine ways apart.
+/// Fewest cache lines that a lookup among `keys` keys of eight bytes can read, ⌈log₉(n + 1)⌉: the eight keys
+/// of a line split the search nine ways.
 fn lines_read(keys: u64) -> u64 {
     u64::from(keys.ilog(9) + 1)
 }
@@ -70,30 +69,30 @@ fn lines_read(keys: u64) -> u64 {
 struct Input<T> {
     /// Ascending.
     sorted: Vec<T>,
-    /// In no order, about half of them present.
+    /// Unsorted; about half of them are in the slice.
     keys: Vec<T>,
 }
 
-/// For each key the number of elements less than it.
+/// For each key, the number of elements less than it.
 fn naive<T: Ord>(input: &Input<T>) -> Vec<usize> {
     let rank = |key| input.sorted.iter().position(|x| x >= key).unwrap_or(input.sorted.len());
     input.keys.iter().map(rank).collect()
 }
 
-/// For each key the number of elements less than it.
+/// For each key, the number of elements less than it.
 fn optimized<T: Ord>(input: &Input<T>) -> Vec<usize> {
     input.keys.iter().map(|key| input.sorted.partition_point(|x| x < key)).collect()
 }
 
 /// The same elements in the order of Eytzinger's *Thesaurus principum* (1590), and the same keys.
 struct Layout<T> {
-    /// Those below element `i` are `2i` and `2i + 1`, the root is 1; 0 stands for what is not there.
+    /// The root is 1, the children of element `i` are `2i` and `2i + 1`. Element 0 stands in for missing ones.
     tree: Vec<T>,
     keys: Vec<T>,
 }
 
-/// For each key the number of elements less than it (Khuong and Morin, "Array Layouts for
-/// Comparison-Based Searching", 2017).
+/// For each key, the number of elements less than it (Khuong and Morin, "Array Layouts for Comparison-Based
+/// Searching", 2017).
 fn eytzinger<T: Copy + Ord>(layout: &Layout<T>) -> Vec<usize> {
     let tree = &layout.tree[..];
     let levels = tree.len().ilog2();
@@ -104,7 +103,7 @@ fn eytzinger<T: Copy + Ord>(layout: &Layout<T>) -> Vec<usize> {
         for _ in 0..levels {
             at = 2 * at + usize::from(tree[at] < *key);
         }
-        // The last level is full on the left only.
+        // The last level is filled only on the left.
         let element = tree[select_unpredictable(at < tree.len(), at, 0)];
         let at = 2 * at + usize::from(element < *key);
         let leaf = at - 2 * last_level;
@@ -114,20 +113,20 @@ fn eytzinger<T: Copy + Ord>(layout: &Layout<T>) -> Vec<usize> {
 }
 
 impl<T: Copy> Layout<T> {
-    /// `greatest` is less than no key.
-    fn of(input: &Input<T>, greatest: T) -> Layout<T> {
+    /// Lays out the input. `greatest` must be no less than any key.
+    fn new(input: &Input<T>, greatest: T) -> Layout<T> {
         let mut tree = vec![greatest; input.sorted.len() + 1];
         fill(&mut tree, 1, &mut input.sorted.iter().copied());
         Layout { tree, keys: input.keys.clone() }
     }
 }
 
-/// Takes what lies in the subtree of `at` from ascending elements.
-fn fill<T>(tree: &mut [T], at: usize, sorted: &mut impl Iterator<Item = T>) {
-    if at < tree.len() {
-        fill(tree, 2 * at, sorted);
-        tree[at] = sorted.next().expect("one for each place");
-        fill(tree, 2 * at + 1, sorted);
+/// Fills the subtree of `root` with the next elements, which ascend.
+fn fill<T>(tree: &mut [T], root: usize, sorted: &mut impl Iterator<Item = T>) {
+    if root < tree.len() {
+        fill(tree, 2 * root, sorted);
+        tree[root] = sorted.next().expect("an element for each place");
+        fill(tree, 2 * root + 1, sorted);
     }
 }
 
@@ -137,7 +136,7 @@ fn input(case: &Case) -> Input<u64> {
     let mut rng = case.rng("keys");
     let keys = (0..case.items(LOOKUPS))
         .map(|_| {
-            // One in two is present; without elements none can be.
+            // Half of the keys are present, unless there are no elements.
             if sorted.is_empty() || rng.random() {
                 rng.random()
             } else {
@@ -154,10 +153,10 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         sorted: input.sorted.iter().copied().map(Counted).collect(),
         keys: input.keys.iter().copied().map(Counted).collect(),
     };
-    let counted_layout = Layout::of(&counted, Counted(u64::MAX));
+    let counted_layout = Layout::new(&counted, Counted(u64::MAX));
     let trial =
         Trial::new(input.sorted.len() as u64, by_ref(&input, naive), by_ref(&input, optimized));
-    let trial = trial.peer(by_ref(&Arc::new(Layout::of(&input, u64::MAX)), eytzinger));
+    let trial = trial.peer(by_ref(&Arc::new(Layout::new(&input, u64::MAX)), eytzinger));
     Ok(trial.units(input.keys.len() as u64).counting(move |role, counts| {
         let comparisons = causes::comparisons_during(|| match role {
             Role::Naive => naive(&counted),
@@ -176,7 +175,7 @@ mod tests {
 
     fn ranks(sorted: &[u64], keys: &[u64]) -> [Vec<usize>; 3] {
         let input = Input { sorted: sorted.to_vec(), keys: keys.to_vec() };
-        [naive(&input), optimized(&input), eytzinger(&Layout::of(&input, u64::MAX))]
+        [naive(&input), optimized(&input), eytzinger(&Layout::new(&input, u64::MAX))]
     }
 
     #[test]
@@ -198,12 +197,12 @@ mod tests {
             let expected: Vec<usize> = keys.iter().map(|key| (*key / 2) as usize).collect();
             assert_eq!(ranks(&sorted, &keys)[2], expected, "{count} elements");
         }
-        let layout = Layout::of(&Input { sorted: vec![1, 2, 3, 4, 5, 6], keys: vec![] }, 7);
+        let layout = Layout::new(&Input { sorted: vec![1, 2, 3, 4, 5, 6], keys: vec![] }, 7);
         assert_eq!(layout.tree[1..], [4, 2, 6, 1, 3, 5], "by level");
     }
 
     #[test]
-    fn a_lookup_reads_as_many_lines_as_tell_all_ranks_apart() {
+    fn a_lookup_reads_enough_lines_to_tell_all_ranks_apart() {
         assert_eq!([1, 8, 9, 80, 81, 728, 729].map(lines_read), [1, 1, 2, 2, 3, 3, 4]);
     }
 

@@ -6,7 +6,7 @@ use rand::{RngExt, seq::SliceRandom};
 
 use worthit_pair::prelude::*;
 
-/// Values filtered in one iteration: more outcomes than a branch predictor remembers from the
+/// Values filtered in one iteration. These are more outcomes than a branch predictor remembers from the
 /// iteration before, and a multiple of 100, so that each percentage is exact.
 const VALUES: u64 = 100_000;
 
@@ -15,17 +15,17 @@ const MISPREDICTIONS: Cause = Cause::new("mispredictions", "mispredictions of a 
 pub const PAIR: Pair = Pair {
     title: "Filter without a branch per element",
     review: Review {
-        smell: "`if keep(x) { out.push(x) }`, or `.filter(keep)`, over many small values where `keep` \
-                is a cheap test and its outcome a coin toss.",
-        remedy: "Write every value and advance the end of the output by `keep(x) as usize`, so that \
-                 a value not kept is overwritten; or compact eight at a time with a vector shuffle, \
-                 as the optimized side does where the processor has AVX2 (AVX-512's compress, \
-                 tried here, gains little more).",
-        keep_naive_when: "Nearly no values are kept, or they come sorted or in long runs: a branch that \
-                          is predicted is free, and the portable branch-free loop, which writes \
-                          every value, gains little or loses. Or `keep` is dear: then it is the cost.",
-        costs: "Code that must be explained; the vector form is `unsafe` and per architecture. The output's \
-                space is reserved for all values.",
+        smell: "`if keep(x) { out.push(x) }`, or `.filter(keep)`, over many small values where `keep` is a cheap \
+                test and its outcome is a coin toss.",
+        remedy: "Write every value and advance the end of the output by `keep(x) as usize`, so that the next value \
+                 overwrites one that is not kept. Or compact eight values at a time with a vector shuffle, as the \
+                 optimized side does where the processor has AVX2. (AVX-512's compress, tried here, gains little \
+                 more.)",
+        keep_naive_when: "Nearly no values are kept, or they come sorted or in long runs: a predicted branch is \
+                          free, and the portable branch-free loop, which writes every value, gains little or \
+                          loses. Or `keep` is expensive: then its cost dominates.",
+        costs: "Code that needs an explanation. The vector form is `unsafe` and specific to an architecture. The \
+                output reserves space for all values.",
         lint: None,
     },
     naive: Side {
@@ -43,22 +43,22 @@ pub const PAIR: Pair = Pair {
     peer: Some("portable"),
     causes: &[Claim {
         cause: MISPREDICTIONS,
-        // Of independent outcomes of share p, such a predictor misses pq / (1 − 2pq); 1 % for chance.
+        // For independent outcomes of probability p, this predictor misses pq / (1 − 2pq); 1 % is left for
+        // chance.
         naive: Count::AtMost(|case| {
             let (p, q) = (case.point, 100 - case.point);
             VALUES * p * q / (10_000 - 2 * p * q) + VALUES / 100
         }),
         optimized: Count::Exactly(|_| 0),
     }],
-    explanation: "Counted is what Smith's two-bit saturating counter (1981) mispredicts of the naive \
-                  side's branch; of independent outcomes no predictor does much better. Each costs a \
-                  refilled pipeline, some fifteen to twenty cycles, which is most of the naive time in \
-                  the middle of the axis and none at its ends: there what is left of the gain \
-                  is that vectors test eight values at a time, with no check for room. The peer does \
-                  without vectors: it takes the same time at every selectivity, and by it one reads \
-                  from which predictability on a branch is the better choice. Vectors stay below \
-                  its limit, a bare stream: each eight values also take a lookup in a table of 8 KiB, \
-                  a permutation and a whole vector stored, at a place that waits for the count before it.",
+    explanation: "The count is what Smith's two-bit saturating counter (1981) mispredicts of the naive side's \
+                  branch; on independent outcomes no predictor does much better. Each misprediction refills the \
+                  pipeline, some fifteen to twenty cycles. That is most of the naive time in the middle of the \
+                  axis and none of it at the ends, where the remaining gain is that vectors test eight values at a \
+                  time, with no check for room. The peer does without vectors and takes the same time at every \
+                  selectivity: it shows how predictable a branch must be to be the better choice. The vectors do \
+                  not reach the limit, a bare stream: each eight values also take a lookup in a table of 8 KiB, a \
+                  permutation, and a whole vector stored at a place that waits for the count before it.",
     limit: Limit::BytesStreamed(|case| VALUES * 4 + VALUES * 4 * case.point / 100),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
     prepare,
@@ -67,11 +67,11 @@ pub const PAIR: Pair = Pair {
 
 struct Input {
     values: Vec<i32>,
-    /// Values below it are kept.
+    /// Values below the limit are kept.
     limit: i32,
 }
 
-/// The values for which `keep` says so, in their order.
+/// The values that `keep` accepts, in order.
 fn naive(input: &Input, mut keep: impl FnMut(i32) -> bool) -> Vec<i32> {
     let mut kept = Vec::with_capacity(input.values.len());
     for value in &input.values {
@@ -82,7 +82,7 @@ fn naive(input: &Input, mut keep: impl FnMut(i32) -> bool) -> Vec<i32> {
     kept
 }
 
-/// The values below the limit, in their order.
+/// The values below the limit, in order.
 fn optimized(input: &Input) -> Vec<i32> {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
@@ -92,14 +92,14 @@ fn optimized(input: &Input) -> Vec<i32> {
     portable(input)
 }
 
-/// The values below the limit, in their order.
+/// The values below the limit, in order.
 fn portable(input: &Input) -> Vec<i32> {
     let mut kept = Vec::with_capacity(input.values.len());
     let mut block = [0; 256];
     for values in input.values.chunks(block.len()) {
         let mut count = 0;
         for value in values {
-            // The index is below 256 anyway; said so, it needs no check.
+            // The index is below 256 anyway; the remainder only saves the bounds check.
             block[count % 256] = *value;
             count += usize::from(*value < input.limit);
         }
@@ -117,7 +117,7 @@ mod avx2 {
 
     const LANES: usize = 8;
 
-    /// For each mask of lanes the lanes of its ones, first to last; then zeros.
+    /// For each mask, the lanes of its set bits in ascending order, then zeros.
     static LANES_KEPT: [[i32; LANES]; 256] = {
         let mut table = [[0; LANES]; 256];
         let mut mask = 0;
@@ -135,7 +135,7 @@ mod avx2 {
         table
     };
 
-    /// The values below `limit`, in their order.
+    /// The values below `limit`, in order.
     #[target_feature(enable = "avx2,popcnt")]
     pub fn below(values: &[i32], limit: i32) -> Vec<i32> {
         // Room for the last full store.
@@ -152,7 +152,7 @@ mod avx2 {
             // SAFETY: an entry is as wide as the load.
             let lanes = unsafe { _mm256_loadu_si256(LANES_KEPT[mask].as_ptr().cast::<__m256i>()) };
             let packed = _mm256_permutevar8x32_epi32(block, lanes);
-            // SAFETY: no more were kept than read, and there is room for a store after all.
+            // SAFETY: at most as many were kept as read, and the capacity has room for one more full store.
             unsafe { _mm256_storeu_si256(out.add(count).cast::<__m256i>(), packed) };
             count += mask.count_ones() as usize;
         }
@@ -161,13 +161,13 @@ mod avx2 {
             unsafe { out.add(count).write(*value) };
             count += usize::from(*value < limit);
         }
-        // SAFETY: that many were written.
+        // SAFETY: the first `count` values were written.
         unsafe { kept.set_len(count) };
         kept
     }
 }
 
-/// Smith's two-bit saturating counter (1981), of one branch.
+/// Smith's two-bit saturating counter (1981) for one branch.
 #[derive(Default)]
 struct TwoBitPredictor {
     /// 0 and 1 predict "not taken", 2 and 3 "taken".
@@ -202,7 +202,7 @@ fn input(case: &Case) -> Input {
     Input { values, limit }
 }
 
-/// The share of values that are kept, in percent; that of no values is what was asked for.
+/// The percentage of values that are kept; `asked` if there are no values.
 fn selectivity(input: &Input, asked: u64) -> u64 {
     let kept = input.values.iter().filter(|value| **value < input.limit).count();
     (kept * 100).checked_div(input.values.len()).map_or(asked, |share| share as u64)
@@ -270,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn the_predictor_predicts_as_smith_said() {
-        assert_eq!(mispredictions([true; 100]), 2, "two until it believes it");
+    fn the_predictor_works_as_smith_describes() {
+        assert_eq!(mispredictions([true; 100]), 2, "two before it predicts taken");
         assert_eq!(mispredictions((0..100).map(|i| i >= 50)), 2);
         // One exception in a loop costs one misprediction, not two.
         assert_eq!(mispredictions((0..100).map(|i| i % 10 != 9)), 2 + 10);
@@ -283,12 +283,12 @@ mod tests {
             let input = input(&Case::realistic(point, 0, 1));
             mispredictions(input.values.iter().map(|value| *value < input.limit))
         };
-        // pq / (1 − 2pq) of all; unshuffled values have two or none.
+        // The predictor misses pq / (1 − 2pq) of all; in unshuffled values it would miss two or none.
         for (point, expected) in [(10, 10_976), (50, 50_000), (90, 10_976)] {
             assert!(missed(point).abs_diff(expected) < 1_000, "{} at {point} %", missed(point));
         }
         assert_eq!((missed(0), missed(100)), (0, 2));
-        // Nor can a predictor know them by heart: it remembers some thousands of branches.
+        // Nor can a predictor memorise the outcomes: it remembers some thousands of branches.
         const { assert!(VALUES >= 100_000) };
     }
 }

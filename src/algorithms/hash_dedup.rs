@@ -1,4 +1,4 @@
-//! Remove duplicates, keeping first occurrences: a hash set of what was seen, not a scan of it.
+//! Remove duplicates, keeping first occurrences: look items up in a hash set of those seen, do not scan them.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
@@ -15,8 +15,8 @@ pub const PAIR: Pair = Pair {
                  if the order does not matter, `sort_unstable` and `dedup` need no set at all.",
         keep_naive_when: "There are at most a few dozen *distinct* values, however long the input: \
                           a scan of two cache lines costs less than a hash.",
-        costs: "A table of up to twice the distinct values. The timed set uses foldhash with a fixed \
-                seed, so that counts repeat; where strangers choose the keys, take a randomly seeded hasher.",
+        costs: "A table of up to twice the distinct values. The timed set uses foldhash with a fixed seed, so that \
+                counts repeat; where untrusted clients choose the keys, use a randomly seeded hasher.",
         lint: None,
     },
     naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
@@ -35,16 +35,16 @@ pub const PAIR: Pair = Pair {
         // Full hashes are compared first; only equal ones lead to a comparison of items.
         optimized: Count::AtMost(|case| case.point),
     }],
-    explanation: "A scan compares about n²/2 items and a hash set about one for each duplicate. A \
-                  comparison in a scan is vectorised and costs a fraction of a hash, so the gain is \
-                  far below the ratio of comparisons: about a tenth to a hundredth of it.",
+    explanation: "A scan makes about n²/2 comparisons of items, a hash set about one for each duplicate. A \
+                  comparison in a scan is vectorised and costs a fraction of a hash, so the gain is only about a \
+                  tenth to a hundredth of the ratio of comparisons.",
     limit: Limit::Hashes(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// First occurrences in their order.
+/// The first occurrences, in order.
 fn naive<T: Copy + Eq>(items: Vec<T>) -> Vec<T> {
     let mut seen = Vec::new();
     for item in items {
@@ -55,15 +55,15 @@ fn naive<T: Copy + Eq>(items: Vec<T>) -> Vec<T> {
     seen
 }
 
-/// First occurrences in their order.
+/// The first occurrences, in order.
 fn optimized<T: Copy + Eq + Hash>(mut items: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::with_capacity_and_hasher(items.len(), FixedState::default());
     items.retain(|item| seen.insert(*item));
     items
 }
 
-/// Nine in ten items occur first, the others repeat one of them: a feed with some repeats. (Few
-/// distinct values would make the naive scan short and the sweep a lie.)
+/// Nine in ten items are distinct and the others repeat one of them, like a feed with some repeats. (With few
+/// distinct values the naive scan would be short and the sweep misleading.)
 fn input(case: &Case) -> Vec<u64> {
     let count = case.point as usize;
     let mut items = case.values(count);

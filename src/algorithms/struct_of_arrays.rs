@@ -4,7 +4,7 @@ use std::{collections::HashSet, iter::Sum, sync::Arc};
 
 use worthit_pair::prelude::*;
 
-/// Bytes of a cache line.
+/// Size of a cache line in bytes.
 const LINE: u64 = 64;
 
 pub const PAIR: Pair = Pair {
@@ -12,19 +12,17 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`records.iter().map(|r| r.amount).sum()` over structs of a cache line or more, of which \
                 the loop reads one field.",
-        remedy: "A struct of arrays, `Orders { amounts: Vec<i64>, … }`, or one array for the field \
-                 that is scanned beside the records for the rest.",
-        keep_naive_when: "Records are read whole and one at a time: then each array costs a cache miss \
-                          of its own. Or they are read a few times only: making the arrays reads \
-                          everything once.",
-        costs: "Insertions and removals touch every array, and an index in place of a reference ties \
-                the fields of a record together: nothing keeps the arrays equally long but care (or a \
-                derive such as `soa_derive`).",
+        remedy: "A struct of arrays, `Orders { amounts: Vec<i64>, … }`, or one array for the scanned field beside \
+                 records that hold the rest.",
+        keep_naive_when: "Records are read whole and one at a time: then each array costs a cache miss of its own. \
+                          Or they are read only a few times: building the arrays reads everything once.",
+        costs: "Insertions and removals touch every array. An index, not a reference, ties the fields of a record \
+                together, and only care (or a derive such as `soa_derive`) keeps the arrays equally long.",
         lint: None,
     },
     naive: Side {
         summary: "sum a field of 96-byte structs",
-        growth: Growth::Until(&Growth::Linear, "the structs leave the last cache"),
+        growth: Growth::Until(&Growth::Linear, "the structs outgrow the last-level cache"),
     },
     optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
     axis: Axis {
@@ -36,18 +34,17 @@ pub const PAIR: Pair = Pair {
     unit: "record",
     causes: &[Claim {
         cause: causes::CACHE_LINES,
-        // A struct is wider than a line, so no two of its fields share one.
+        // A struct is wider than a line, so the fields of two structs never share one.
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|case| case.point.div_ceil(8)),
     }],
-    explanation: "A line holds eight amounts, or a part of one struct: an eighth of the lines is read \
-                  (counted from addresses, as if the first of each side began a line). Where structs \
-                  and array lie in the same memory, as both do far past the last cache, that is \
-                  the gain. It is larger before: the array, a twelfth of the size, still fits \
-                  a cache nearer than the structs do, and the ratio of the two bandwidths multiplies \
-                  the eight. While everything is in the first cache, lines cost next to nothing, and \
-                  what is left is that vector instructions add an array, but not fields \
-                  96 bytes apart.",
+    explanation: "A line holds eight amounts, or part of one struct, so an eighth of the lines is read (counted \
+                  from addresses, as if the first of each side began a line). Where structs and array lie in the \
+                  same memory, as both do far beyond the last-level cache, that is the gain. Before that the gain \
+                  is larger: the array, a twelfth of the size, still fits a cache nearer than the structs do, and \
+                  the ratio of the two bandwidths multiplies the eight. While everything is in the first-level \
+                  cache, lines cost next to nothing. What is left of the gain there is that vector instructions \
+                  can add up an array, but not fields 96 bytes apart.",
     limit: Limit::BytesStreamed(|case| case.point * 8),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
@@ -68,18 +65,18 @@ struct Order {
     reference: [u8; 40],
 }
 
-/// Sum of the amounts; `S` is `i64`.
+/// The sum of the amounts; `S` is `i64` when timed.
 fn naive<S: for<'a> Sum<&'a i64>>(orders: &[Order]) -> S {
     orders.iter().map(|order| &order.amount_cents).sum()
 }
 
-/// Sum of the amounts; `S` is `i64`.
+/// The sum of the amounts; `S` is `i64` when timed.
 fn optimized<S: for<'a> Sum<&'a i64>>(amounts_cents: &[i64]) -> S {
     amounts_cents.iter().sum()
 }
 
-/// "Sums" what is read to the number of cache lines it lies in, if the first begins one (the
-/// allocator decides where it does, and counts must repeat).
+/// A "sum" that is the number of cache lines read, as if the first value began a line. (The allocator decides
+/// where it really lies, and counts must repeat.)
 struct Lines(u64);
 
 impl<'a> Sum<&'a i64> for Lines {
@@ -91,7 +88,7 @@ impl<'a> Sum<&'a i64> for Lines {
     }
 }
 
-/// Of both signs, and no sum of them overflows.
+/// Amounts have both signs, and no sum of them overflows.
 fn amount_cents(value: u64) -> i64 {
     (value as i64) >> 24
 }
@@ -111,7 +108,7 @@ fn orders(case: &Case) -> Vec<Order> {
     case.values(case.point as usize).into_iter().enumerate().map(order).collect()
 }
 
-/// Of the same orders.
+/// The amounts of the same orders.
 fn amounts_cents(case: &Case) -> Vec<i64> {
     case.values(case.point as usize).into_iter().map(amount_cents).collect()
 }
@@ -119,10 +116,10 @@ fn amounts_cents(case: &Case) -> Vec<i64> {
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let amounts_cents = Arc::new(amounts_cents(case));
     let records = amounts_cents.len() as u64;
-    let (of_naive, case) = (case.clone(), case.clone());
-    // A hundred megabytes of them at the far end.
+    let (naive_case, case) = (case.clone(), case.clone());
+    // At the far end the orders take a hundred megabytes, so they are made on first use.
     let naive_side = on_first_use(1, move || {
-        Ok(by_ref(&Arc::new(orders(&of_naive)), |orders| naive::<i64>(orders)))
+        Ok(by_ref(&Arc::new(orders(&naive_case)), |orders| naive::<i64>(orders)))
     });
     let optimized_side = by_ref(&amounts_cents, |amounts| optimized::<i64>(amounts));
     let trial = Trial::new(records, naive_side, optimized_side);
@@ -139,7 +136,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
 mod tests {
     use super::*;
 
-    fn made(amounts: &[i64]) -> Vec<Order> {
+    fn orders_of(amounts: &[i64]) -> Vec<Order> {
         let mut orders = orders(&Case::realistic(amounts.len() as u64, 0, 1));
         for (order, amount) in orders.iter_mut().zip(amounts) {
             order.amount_cents = *amount;
@@ -151,14 +148,14 @@ mod tests {
     fn known_answers() {
         for amounts in [vec![], vec![7], vec![5, -20, 3], (1..=1_000).collect()] {
             let sum: i64 = amounts.iter().sum();
-            assert_eq!(naive::<i64>(&made(&amounts)), sum);
+            assert_eq!(naive::<i64>(&orders_of(&amounts)), sum);
             assert_eq!(optimized::<i64>(&amounts), sum);
         }
     }
 
     #[test]
     fn trap_the_records_do_not_fit_in_the_second_level_cache() {
-        // 2 MiB a core is much for 2024; four times that leaves no doubt.
+        // 2 MiB per core is large as of 2024; four times that leaves no doubt.
         let last = *PAIR.axis.points.default_points().last().unwrap();
         let case = Case::realistic(last, 0, 1);
         assert!(size_of_val(&*orders(&case)) > 4 * (2 << 20));
@@ -166,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn trap_the_records_are_as_wide_as_said() {
+    fn trap_the_records_are_as_wide_as_documented() {
         assert_eq!(size_of::<Order>(), 96);
-        assert!(size_of::<Order>() as u64 > LINE, "else two fields may share a line");
+        assert!(size_of::<Order>() as u64 > LINE, "else the fields of two records may share a line");
     }
 }

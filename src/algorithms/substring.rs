@@ -1,4 +1,4 @@
-//! Find a substring: test many positions at once for its rarest bytes, not each for all of it.
+//! Find a substring: test many positions at once for its rarest bytes, do not compare all of it at each.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rand::RngExt;
 use crate::fixtures::text;
 use worthit_pair::prelude::*;
 
-/// Not among the words of the text, and all its letters are.
+/// Its words are not in the text, but all its letters are.
 const NEEDLE: &str = "missing signature";
 
 /// Positions at which a side compares the needle with the text.
@@ -17,13 +17,12 @@ const NEEDLE_COMPARISONS: Cause = Cause::new("needle_comparisons", "needle compa
 pub const PAIR: Pair = Pair {
     title: "Search bytes with memmem",
     review: Review {
-        smell: "`haystack.windows(needle.len()).position(|w| w == needle)`, which panics on an empty \
-                needle besides: std has no substring search for `[u8]`.",
-        remedy: "`memchr::memmem::find(haystack, needle)`; for one needle and many haystacks a \
-                 `memmem::Finder` made once. In a `&str`, `str::find` is in std and \
-                 stands beside it here as the peer.",
-        keep_naive_when: "The haystack is a few dozen bytes and not searched in a loop: choosing the \
-                          rare bytes of the needle costs about as much as scanning that.",
+        smell: "`haystack.windows(needle.len()).position(|w| w == needle)`: std has no substring search for \
+                `[u8]`. (This also panics on an empty needle.)",
+        remedy: "`memchr::memmem::find(haystack, needle)`; for one needle and many haystacks, a `memmem::Finder` \
+                 made once. For a `&str` std has `str::find`, the peer here.",
+        keep_naive_when: "The haystack is a few dozen bytes and not searched in a loop: choosing the rare bytes of \
+                          the needle costs about as much as that scan.",
         costs: "A dependency, which nearly every Rust program has already through `regex` or others.",
         lint: None,
     },
@@ -43,18 +42,17 @@ pub const PAIR: Pair = Pair {
     causes: &[Claim {
         cause: NEEDLE_COMPARISONS,
         naive: Count::Exactly(|case| place(case.point as usize) as u64 + 1),
-        // Two rare bytes in their places are a coincidence.
+        // Only a coincidence puts both rare bytes in their places.
         optimized: Count::AtMost(|case| 1 + case.point / 64),
     }],
-    explanation: "Counted are the positions at which the whole needle is compared: on the naive side \
-                  all up to the match; on the optimized side those at which the two bytes that memchr \
-                  takes for the needle's rarest stand in their places (found with its own choice, as \
-                  its vector code cannot be counted from outside). The comparisons all but vanish, and \
-                  what is left is the filter: two loads and compares for a block of 32 positions with \
-                  AVX2, 16 with SSE2. The gain is therefore not the ratio of comparisons but the \
-                  cost of one comparison, which is a call, against a 32nd of that of a block: several \
-                  dozen. By the same two loads of every byte it stays below half of its limit, which is one \
-                  bare stream.",
+    explanation: "The count is the number of positions at which the whole needle is compared. On the naive side \
+                  these are all positions up to the match. On the optimized side they are those where the two \
+                  bytes that memchr takes for the needle's rarest are in their places (found with memchr's own \
+                  choice, as its vector code cannot be counted from outside). The comparisons all but vanish. What \
+                  is left is the filter: two loads and compares for a block of 32 positions with AVX2, 16 with \
+                  SSE2. So the gain is not the ratio of comparisons. It is the cost of one comparison, which is a \
+                  call, divided by a 32nd of the cost of a block: several dozen. As the filter loads every byte \
+                  twice, it stays below half of its limit, which is one bare stream.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 600 },
     prepare,
@@ -68,23 +66,23 @@ struct Input {
     needle: String,
 }
 
-/// Where the needle starts first; `equal` is `==`.
+/// Position of the first match; `equal` is `==`.
 fn naive(input: &Input, equal: impl Fn(&[u8], &[u8]) -> bool) -> Option<usize> {
     let (haystack, needle) = (input.haystack.as_bytes(), input.needle.as_bytes());
     haystack.windows(needle.len()).position(|window| equal(window, needle))
 }
 
-/// Where the needle starts first.
+/// Position of the first match.
 fn optimized(input: &Input) -> Option<usize> {
     memmem::find(input.haystack.as_bytes(), input.needle.as_bytes())
 }
 
-/// Where the needle starts first.
+/// Position of the first match.
 fn str_find(input: &Input) -> Option<usize> {
     input.haystack.find(&input.needle)
 }
 
-/// Where the needle is put into `bytes` bytes of text: so that a 32nd of them follows it.
+/// Position of the needle in `bytes` bytes of text: a 32nd of them follows it.
 fn place(bytes: usize) -> usize {
     (bytes - bytes / 32).saturating_sub(NEEDLE.len())
 }
@@ -102,7 +100,7 @@ fn input(case: &Case) -> Input {
             }
             Input { haystack, needle: NEEDLE.into() }
         }
-        // Found somewhere or nowhere.
+        // The needle may or may not be found.
         Shape::Random => Input {
             haystack: few_letters(b"abcdefghijklmnopqrstuvwxyz", bytes),
             needle: few_letters(b"abcdefghijklmnopqrstuvwxyz", 2),
@@ -114,7 +112,7 @@ fn input(case: &Case) -> Input {
             let haystack = (0..bytes).map(|i| char::from(b'a' + (i * 26 / bytes) as u8)).collect();
             Input { haystack, needle: "yz".into() }
         }
-        // Each position matches but for the last byte.
+        // Each position matches except for the last byte.
         Shape::Adversarial => {
             let (length, found) = (rng.random_range(1..40), rng.random());
             let mut haystack = "a".repeat(bytes);
@@ -126,14 +124,14 @@ fn input(case: &Case) -> Input {
     }
 }
 
-/// Needle comparisons of memmem up to the match: where both rare bytes are in their places.
+/// Number of memmem's needle comparisons up to the match: positions with both rare bytes in place.
 fn candidates(input: &Input, rare: RareBytes) -> u64 {
     let (haystack, needle) = (input.haystack.as_bytes(), input.needle.as_bytes());
-    let both = |window: &[u8]| {
+    let both_in_place = |window: &[u8]| {
         [rare.index1(), rare.index2()].map(usize::from).iter().all(|i| window[*i] == needle[*i])
     };
     let end = optimized(input).map_or(haystack.len(), |place| place + needle.len());
-    haystack[..end].windows(needle.len()).filter(|window| both(window)).count() as u64
+    haystack[..end].windows(needle.len()).filter(|window| both_in_place(window)).count() as u64
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
@@ -193,8 +191,8 @@ mod tests {
     }
 
     #[test]
-    fn trap_the_text_is_not_without_the_letters_of_the_needle() {
-        // Else the first byte decides everywhere and memmem sees no candidate.
+    fn trap_the_text_has_the_letters_of_the_needle() {
+        // Otherwise the first byte decides everywhere and memmem sees no candidate.
         let input = input(&Case::realistic(65_536, 0, 1));
         let places = input.haystack.len();
         for letter in NEEDLE.chars() {

@@ -1,4 +1,4 @@
-//! Sum floats in many lanes: additions that need not wait for each other.
+//! Sum floats in many lanes, so that additions need not wait for each other.
 
 use std::{iter::Sum, ops::Add, sync::Arc};
 
@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use worthit_pair::prelude::*;
 
-/// Accumulators that are added to independently.
+/// Number of independent accumulators.
 const LANES: usize = 32;
 
 /// The largest relative error of one addition.
@@ -18,23 +18,25 @@ const CHAIN: Cause = Cause::new("longest_chain", "additions in the longest chain
 pub const PAIR: Pair = Pair {
     title: "Sum floats in many lanes",
     review: Review {
-        smell: "`values.iter().sum::<f32>()`, or `sum += x` in a loop over floats, in code that is hot.",
-        remedy: "An array of accumulators, item i added to accumulator i mod 32, and these added in pairs at the \
-                 end. The compiler makes vectors of that. Of one accumulator it must not, as another \
-                 order rounds otherwise.",
-        keep_naive_when: "There are fewer than 32 items, which fill no row. Or somebody relies on the very bits: a \
-                          recorded result, a simulation that must repeat.",
-        costs: "Another sum in its last digits, though rather a better one: its bound is a thirty-second. (Where \
-                that is not enough, an `f64` accumulator or Kahan's compensation costs time instead.) Whether \
-                the compiler fills its vectors hangs on details; look, or measure.",
+        smell: "`values.iter().sum::<f32>()`, or `sum += x` in a loop over floats, in hot code.",
+        remedy: "An array of accumulators: add item i to accumulator i mod 32, and the accumulators in pairs at \
+                 the end. The compiler vectorises that. It must not vectorise a single accumulator, because \
+                 another order rounds differently.",
+        keep_naive_when: "There are fewer than 32 items, which do not fill a row. Or somebody relies on the exact \
+                          bits: a recorded result, a simulation that must repeat.",
+        costs: "The sum differs in its last digits, though rather for the better: its error bound is a \
+                thirty-second. (Where that is not enough, an `f64` accumulator or Kahan's compensation costs time \
+                instead.) Whether the compiler fills its vectors depends on details; look at the assembly, or \
+                measure.",
         lint: None,
     },
     naive: Side { summary: "one accumulator", growth: Growth::Linear },
     optimized: Side { summary: "32 accumulators, added in pairs", growth: Growth::Linear },
     contract: Some(
-        "Each lies within Higham's bound of the exact sum, Σ|x|·hu / (1 − hu), u being 2⁻²⁴ and h the most roundings \
-         that an item meets: n − 1 with one accumulator; with 32, n/32 + 4 and one for each item that fills no row \
-         of 32. So they may differ by both bounds together. Items are finite, and no order of them overflows.",
+        "Each lies within Higham's bound of the exact sum, Σ|x|·hu / (1 − hu), where u is 2⁻²⁴ and h is the largest \
+         number of roundings that an item meets. That is n − 1 with one accumulator; with 32, it is n/32 + 4 plus \
+         one for each item that does not fill a row of 32. So two sums may differ by their two bounds together. \
+         Items are finite, and no order of adding them overflows.",
     ),
     axis: Axis {
         name: "items",
@@ -52,25 +54,26 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| naive_chain(case.point)),
         optimized: Count::Exactly(|case| optimized_chain(case.point)),
     }],
-    explanation: "An addition waits for the one before, three or four cycles, however wide the processor is. In 32 \
-                  lanes, which are eight vectors of SSE2, each chain is a thirty-second as long, and they run side by side. \
-                  Two vectors of four a cycle against one item in three cycles would be 24, so of the ratio of 32 \
-                  three quarters can be had, and a little less where the items come from the third cache or \
-                  from memory. The peer has eight lanes, two vectors, and waits for them: it can gain \
-                  eight. AVX2, tried here, gained as much again while the items lay in the first cache and little \
-                  to nothing beyond, so this side does without `unsafe`.",
+    explanation: "With one accumulator each addition waits for the one before, three or four cycles, however wide \
+                  the processor is. With 32 lanes, which are eight vectors of SSE2, each chain is a thirty-second \
+                  as long, and the chains run side by side. Two vectors of four items a cycle against one item in \
+                  three cycles would be 24. So three quarters of the ratio of 32 can be had, and a little less \
+                  where the items come from the third-level cache or from memory. The peer has eight lanes, two \
+                  vectors, and waits for them: it can gain eight. AVX2, tried here, gained as much again while the \
+                  items were in the first-level cache and little to nothing beyond, so this side does without \
+                  `unsafe`.",
     limit: Limit::BytesStreamed(|case| case.point * 4),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// The sum of the items; `N` is `f32`.
+/// The sum of the items; `N` is `f32` when timed.
 fn naive<N: Copy + Sum>(items: &[N]) -> N {
     items.iter().copied().sum()
 }
 
-/// The sum of the items; `N` is `f32`.
+/// The sum of the items; `N` is `f32` when timed.
 fn optimized<N: Copy + Default + Add<Output = N> + Sum>(items: &[N]) -> N {
     let (rows, rest) = items.as_chunks::<LANES>();
     if rows.is_empty() {
@@ -80,7 +83,7 @@ fn optimized<N: Copy + Default + Add<Output = N> + Sum>(items: &[N]) -> N {
     rest.iter().fold((a + c) + (b + d), |sum, item| sum + *item)
 }
 
-/// Each the sum of every fourth item. A function of its own, as the compiler otherwise fits the
+/// Four sums, each of every fourth item. In a function of its own, because the compiler otherwise fits the
 /// vectors of the loop to the few additions after it: half filled, and four times as slow.
 #[inline(never)]
 fn four_sums<N: Copy + Default + Add<Output = N>>(rows: &[[N; LANES]]) -> [N; 4] {
@@ -100,7 +103,7 @@ fn four_sums<N: Copy + Default + Add<Output = N>>(rows: &[[N; LANES]]) -> [N; 4]
     [lanes[0], lanes[1], lanes[2], lanes[3]]
 }
 
-/// The sum of the items; `N` is `f32`.
+/// The sum of the items; `N` is `f32` when timed.
 fn ndarray<N: Clone + Zero>(items: &[N]) -> N {
     ndarray::ArrayView1::from(items).sum()
 }
@@ -109,14 +112,14 @@ fn naive_chain(items: u64) -> u64 {
     items
 }
 
-/// Down a lane, through the pairs of lanes, and then along what fills no row.
+/// The chain runs down a lane, through the pairs of lanes, and then along the items that do not fill a row.
 fn optimized_chain(items: u64) -> u64 {
     let lanes = LANES as u64;
     let paired = if items < lanes { 0 } else { items / lanes + u64::from(lanes.ilog2()) };
     paired + items % lanes
 }
 
-/// An item that knows how many additions, each waiting for the one before, led to it.
+/// An item that counts the longest chain of additions that led to it, each waiting for the one before.
 #[derive(Clone, Copy, Default)]
 struct Chained(u64);
 
@@ -142,16 +145,16 @@ impl Sum for Chained {
     }
 }
 
-/// Higham's bound for a sum whose longest chain is `chain` additions: each rounds by at most u,
-/// but for the first, which adds to nothing. (What underflows is exact, and the rounding of the
-/// bound itself, in `f64`, is far below what γ leaves.)
+/// Higham's bound for a sum whose longest chain has `chain` additions. Each rounds by at most u, except the
+/// first, which adds to zero. (Additions that underflow are exact. The rounding of the bound itself, in
+/// `f64`, is far below the slack that γ leaves.)
 fn bound(items: &[f32], chain: u64) -> f64 {
     let magnitude: f64 = items.iter().map(|item| f64::from(item.abs())).sum();
     let roundings = chain.saturating_sub(1) as f64 * UNIT_ROUNDOFF;
     magnitude * roundings / (1.0 - roundings)
 }
 
-/// A side whose sum has a longest chain of `chain` additions at most.
+/// A runner of a side whose longest chain has at most `chain` additions.
 fn summing(
     items: &Arc<Vec<f32>>,
     chain: u64,
@@ -166,10 +169,10 @@ fn summing(
 
 fn input(case: &Case) -> Vec<f32> {
     let mut rng = case.rng("items");
-    // They cancel, absorb each other, and underflow.
+    // Values that cancel, absorb each other, and underflow.
     let extremes = [1e30, -1e30, 1.0, -1.0, 16_777_216.0, -16_777_215.0, f32::from_bits(1), 1e-38];
     let mut item = |i: usize| match case.shape {
-        // Readings of a thermometer, say.
+        // Thermometer readings, for example.
         Shape::Realistic | Shape::Sorted => rng.random_range(10.0..30.0),
         Shape::Random => rng.random_range(-1.0..1.0),
         // None of them is exact in binary.
@@ -214,7 +217,7 @@ mod tests {
         [naive(items), optimized(items), ndarray(items)]
     }
 
-    /// In `f64`: its error is 2⁻²⁹ of the bound.
+    /// The sum in `f64`: its error is 2⁻²⁹ of the bound.
     fn nearly_exact(items: &[f32]) -> f64 {
         items.iter().copied().map(f64::from).sum()
     }
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_of_a_last_row() {
+    fn every_length_of_the_last_row_is_summed() {
         for count in 0..200_u8 {
             let numbers: Vec<f32> = (1..=count).map(f32::from).collect();
             assert_eq!(
@@ -258,11 +261,11 @@ mod tests {
             for point in [2, 3, 31, 32, 33, 500, 10_000] {
                 for seed in 0..20 {
                     let items = input(&Case { shape, ..Case::realistic(point, 0, seed) });
-                    let off = |sum: f32| (f64::from(sum) - nearly_exact(&items)).abs();
+                    let error_of = |sum: f32| (f64::from(sum) - nearly_exact(&items)).abs();
                     let bounds = [naive_chain(point), optimized_chain(point), naive_chain(point)];
                     for (sum, chain) in all(&items).into_iter().zip(bounds) {
                         let bound = bound(&items, chain) * (1.0 + 1e-8);
-                        assert!(off(sum) <= bound, "{shape:?} {point}: {} > {bound}", off(sum));
+                        assert!(error_of(sum) <= bound, "{shape:?} {point}: {} > {bound}", error_of(sum));
                     }
                 }
             }
@@ -272,13 +275,13 @@ mod tests {
     #[test]
     fn the_contract_ends_at_the_sum_of_the_bounds() {
         let items = realistic(1_000);
-        let least = bound(&items, naive_chain(1_000)) + bound(&items, optimized_chain(1_000));
+        let tolerance = bound(&items, naive_chain(1_000)) + bound(&items, optimized_chain(1_000));
         let sum = f64::from(naive(&items));
         for sign in [1.0, -1.0] {
-            let edge = (sum + sign * least) as f32;
+            let edge = (sum + sign * tolerance) as f32;
             let around = [edge.next_down(), edge, edge.next_up()];
             let agree = around.map(|injected| agrees(&items, injected));
-            let within = around.map(|injected| (f64::from(injected) - sum).abs() <= least);
+            let within = around.map(|injected| (f64::from(injected) - sum).abs() <= tolerance);
             assert_eq!(agree, within);
             assert!(within.contains(&true) && within.contains(&false), "{within:?}");
         }
@@ -295,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn cancelled_items_leave_nothing_to_rely_on_and_the_contract_says_so() {
+    fn the_contract_allows_sums_that_cancellation_made_differ() {
         // The exact sum is 1: the 1 is lost in one order and kept in the other.
         let mut items = vec![0.0; 64];
         (items[0], items[1], items[32]) = (1e30, 1.0, -1e30);
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn trap_the_sides_differ_in_bits_on_what_is_timed() {
+    fn trap_the_sides_differ_in_bits_on_timed_inputs() {
         for point in PAIR.axis.points.default_points().into_iter().filter(|point| *point > 32) {
             let items = realistic(point);
             assert_ne!(naive(&items).to_bits(), optimized(&items).to_bits(), "of {point}");
@@ -313,7 +316,7 @@ mod tests {
 
     #[test]
     fn trap_the_compiler_keeps_the_one_accumulator() {
-        // In any other order the bits would be others.
+        // Any other order would give different bits.
         let items = realistic(100_000);
         let one_by_one = items.iter().fold(0.0, |sum, item| black_box(sum) + item);
         assert_eq!(naive(&items).to_bits(), one_by_one.to_bits());
@@ -321,14 +324,14 @@ mod tests {
 
     #[test]
     fn trap_no_item_slows_additions_or_makes_them_exact() {
-        // Subnormals take many times as long on some processors; whole numbers round nowhere.
+        // Subnormals take many times as long on some processors; whole numbers are never rounded.
         let items = realistic(8_192);
         assert!(items.iter().all(|item| item.is_normal()));
         assert!(items.iter().filter(|item| item.fract() == 0.0).count() < 10);
     }
 
     #[test]
-    fn many_lanes_come_nearer_to_the_exact_sum() {
+    fn many_lanes_come_closer_to_the_exact_sum() {
         let items = realistic(1_048_576);
         let [one, many, _] = all(&items).map(|sum| (f64::from(sum) - nearly_exact(&items)).abs());
         assert!(many * 10.0 < one, "{many} {one}");

@@ -1,4 +1,4 @@
-//! A counter for each thread, each on a cache line of its own.
+//! One counter per thread, each on a cache line of its own.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 
 use worthit_pair::prelude::*;
 
-/// Counters in use on the 64-byte line that holds most of them, counted from their addresses.
+/// Counters in use on the 64-byte line that holds the most, counted from their addresses.
 const SHARING_A_LINE: Cause = Cause::new("counters_on_a_line", "counters on one cache line");
 
 /// Events handled in one iteration, by all threads together.
@@ -21,17 +21,16 @@ const EVENTS: u64 = 16_384;
 pub const PAIR: Pair = Pair {
     title: "Give each thread's counter a cache line of its own",
     review: Review {
-        smell: "`Vec<AtomicU64>`, `[AtomicU64; N]` or neighbouring fields of one struct, where each \
-                element is written by another thread, for every event. No two threads write the \
-                same counter, and still they wait for each other: they share its cache line.",
-        remedy: "`Vec<CachePadded<AtomicU64>>` with `crossbeam_utils::CachePadded`. It pads to 128 \
-                 bytes on x86-64, as the prefetcher fetches lines in pairs, and to what each other \
-                 architecture needs.",
-        keep_naive_when: "The counters are written rarely, or added up in a local variable and stored \
-                          once at the end, which is better than either where nobody must read them \
-                          meanwhile. Or the threads are hyper-threads of one core, which share its \
-                          first-level cache: padding changes nothing between them.",
-        costs: "128 bytes a counter in place of 8. Whoever sums them reads one line for each.",
+        smell: "`Vec<AtomicU64>`, `[AtomicU64; N]` or neighbouring fields of one struct, where a different thread \
+                writes each element, for every event. No two threads write the same counter, yet they wait for \
+                each other, because the counters share a cache line (false sharing).",
+        remedy: "`Vec<CachePadded<AtomicU64>>` with `crossbeam_utils::CachePadded`. It pads to 128 bytes on \
+                 x86-64, because the prefetcher fetches lines in pairs, and to what each other architecture needs.",
+        keep_naive_when: "The counters are written rarely. Or each thread adds up in a local variable and stores \
+                          it once at the end, which is better than either side where nobody must read the counters \
+                          meanwhile. Or the threads are hyper-threads of one core, which share its first-level \
+                          cache: padding changes nothing between them.",
+        costs: "128 bytes per counter instead of 8. Summing the counters reads one line for each.",
         lint: None,
     },
     naive: Side {
@@ -49,37 +48,37 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| case.point.min(8)),
         optimized: Count::Exactly(|_| 1),
     }],
-    explanation: "A line is written by one core at a time. Where t counters share it, each addition \
-                  by another core than the last must first fetch the line from there, which costs \
-                  several additions in the cache at hand; and the t threads take turns where they \
-                  should run at once. So the gain is that fetch on top of the ratio of counters, \
-                  unless one thread does many additions before it loses the line. With one thread \
-                  nothing is shared and both sides are alike. Threads are not pinned: what two \
-                  threads on one core (or on its two hyper-threads) count meanwhile shows no effect.",
+    explanation: "Only one core at a time can write a line. Where t counters share it, each addition by a \
+                  different core than the last must first fetch the line from there, which costs as much as \
+                  several additions in the local cache; and the t threads take turns where they should run at \
+                  once. So the gain is that fetch on top of the ratio of counters, unless one thread does many \
+                  additions before it loses the line. With one thread nothing is shared and both sides are alike. \
+                  Threads are not pinned: while two of them run on one core (or on its two hyper-threads), their \
+                  counting shows no effect.",
     limit: Limit::None(
-        "one addition in the cache at hand for each event; no machine number has it",
+        "one addition in the local cache for each event; no machine number covers it",
     ),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Adds this worker's events (the bytes of each) to its counter, which others may read meanwhile.
+/// Adds the bytes of each of this worker's events to its counter, which others may read meanwhile.
 fn naive(counters: &[AtomicU64], worker: usize, events: &[u32]) {
     for bytes in events {
         counters[worker].fetch_add(u64::from(*bytes), Relaxed);
     }
 }
 
-/// Adds this worker's events (the bytes of each) to its counter, which others may read meanwhile.
+/// Adds the bytes of each of this worker's events to its counter, which others may read meanwhile.
 fn optimized(counters: &[CachePadded<AtomicU64>], worker: usize, events: &[u32]) {
     for bytes in events {
         counters[worker].fetch_add(u64::from(*bytes), Relaxed);
     }
 }
 
-/// Adjacent counters that start at a line's boundary. The allocator gives any multiple of 16, so
-/// that eight counters would lie on one line or on two as luck has it; here the count repeats.
+/// Adjacent counters that start at a line boundary, so that the count repeats. The allocator returns any
+/// multiple of 16, so that eight counters would lie on one line or on two by chance.
 struct Adjacent {
     memory: Vec<AtomicU64>,
     first: usize,
@@ -102,7 +101,7 @@ fn padded(threads: usize) -> Vec<CachePadded<AtomicU64>> {
     (0..threads).map(|_| CachePadded::new(AtomicU64::new(0))).collect()
 }
 
-/// How many of these counters lie on the 64-byte line that holds most of them.
+/// Number of these counters on the 64-byte line that holds the most.
 fn most_on_a_line<'a>(counters: impl Iterator<Item = &'a AtomicU64>) -> u64 {
     let mut lines = HashMap::new();
     for counter in counters {
@@ -111,7 +110,7 @@ fn most_on_a_line<'a>(counters: impl Iterator<Item = &'a AtomicU64>) -> u64 {
     lines.into_values().max().unwrap_or(0)
 }
 
-/// Sizes of responses, uniform up to 64 KiB: what is added does not change what adding costs.
+/// Sizes of responses, uniform up to 64 KiB. The value added does not change the cost of adding it.
 fn input(case: &Case) -> Vec<u32> {
     let values = case.values(case.items(EVENTS));
     match case.shape {
@@ -120,7 +119,7 @@ fn input(case: &Case) -> Vec<u32> {
     }
 }
 
-/// The events of one worker of `threads`: all workers together have each event once.
+/// The events of one worker out of `threads`. Together the workers have each event once.
 fn part(events: &[u32], worker: usize, threads: usize) -> &[u32] {
     let bound = |worker: usize| events.len() * worker / threads;
     &events[bound(worker)..bound(worker + 1)]
@@ -130,11 +129,11 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let threads = case.point as usize;
     let events = Arc::new(input(case));
     let units = events.len() as u64;
-    let theirs = Arc::clone(&events);
+    let naive_events = Arc::clone(&events);
     let naive = contended(
         threads,
         move || Adjacent::new(threads),
-        move |state, worker| naive(state.counters(), worker, part(&theirs, worker, threads)),
+        move |state, worker| naive(state.counters(), worker, part(&naive_events, worker, threads)),
         |state| state.counters().iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
     );
     let optimized = contended(
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn trap_the_naive_counters_really_share_lines() {
-        // Were each on its own line, or were the padded ones together, there would be nothing to see.
+        // If each were on its own line, or the padded ones shared one, the pair would show nothing.
         for threads in [1, 2, 3, 8, 9, 64] {
             let adjacent = Adjacent::new(threads);
             assert_eq!(most_on_a_line(adjacent.counters().iter()), threads.min(8) as u64);
@@ -191,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn trap_no_counter_is_shared_itself() {
-        // Contention for one counter is another technique's: each worker's sum is its own.
+    fn trap_no_counter_itself_is_shared() {
+        // Contention for one counter is another technique. Here each worker has its own sum.
         let mut trial = prepare(&Case::realistic(4, 0, 1)).unwrap();
         trial.verify().unwrap();
         let events = input(&Case::realistic(4, 0, 1));

@@ -1,4 +1,4 @@
-//! Map over independent items on all cores, from the size on where that pays.
+//! Map over independent items on all cores, once there are enough of them to pay.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,24 +7,24 @@ use rayon::prelude::*;
 
 use worthit_pair::prelude::*;
 
-/// Items that the busiest of the workers has to do when all of them run and take turns.
+/// Items that the busiest worker has to do when all workers run and take shares in turn.
 const LONGEST_SHARE: Cause = Cause::new("longest_share", "items one after another");
 
 pub const PAIR: Pair = Pair {
     title: "Map over independent items on all cores",
     review: Review {
-        smell: "`items.iter().map(dear).collect()` where `dear` computes for half a microsecond or more an \
-                item, depends on nothing but the item, and the other cores are idle.",
-        remedy: "`items.par_iter().map(dear).collect()` with rayon: the order of the results is kept. \
-                 The timed side cuts the items into four shares a worker by hand, so that the shares \
-                 are known and can be counted; the peer is the plain `par_iter`.",
-        keep_naive_when: "The whole loop lasts a few microseconds: handing out shares costs as much, and \
-                          a pool that went to sleep must be woken first (here calls follow one another \
-                          and find it awake, so put the break-even higher for a rare call). Or \
-                          the cores are busy already, as in a server under load; or an item costs a few \
-                          nanoseconds, and memory, not arithmetic, is what the loop waits for.",
-        costs: "A dependency; `dear` must be `Sync` and what it returns `Send`; all the cores for one \
-                caller; a panic or a lock in `dear` now concerns several threads.",
+        smell: "`items.iter().map(expensive).collect()` where `expensive` computes for half a microsecond or more \
+                per item, depends on nothing but the item, and the other cores are idle.",
+        remedy: "`items.par_iter().map(expensive).collect()` with rayon, which keeps the order of the results. The \
+                 timed side cuts the items into four shares per worker by hand, so that the shares are known and \
+                 can be counted; the peer is the plain `par_iter`.",
+        keep_naive_when: "The whole loop lasts a few microseconds: handing out shares costs as much, and a \
+                          sleeping pool must be woken first. (Here calls follow one another and find it awake, so \
+                          expect a higher break-even for a rare call.) Or the cores are busy already, as in a \
+                          server under load. Or an item costs a few nanoseconds, and the loop waits for memory, \
+                          not for arithmetic.",
+        costs: "A dependency; `expensive` must be `Sync` and its result `Send`; all the cores for one caller; a \
+                panic or a lock in `expensive` now concerns several threads.",
         lint: None,
     },
     naive: Side { summary: "one item after another", growth: Growth::Linear },
@@ -47,11 +47,10 @@ pub const PAIR: Pair = Pair {
             (items.div_ceil(share).div_ceil(threads) * share).min(items)
         }),
     }],
-    explanation: "With t workers the longest of their shares is one t-th of the items, and the gain \
-                  approaches that ratio as far as the cores are cores of their own. What it costs to \
-                  enter the work and to hand out shares does not grow with the items, which is why \
-                  small inputs lose. With one worker nothing is shared and nothing gained: those rows \
-                  show what rayon itself costs.",
+    explanation: "With t workers the busiest has a t-th of the items, and the gain approaches t as far as the \
+                  workers have cores of their own. The cost of entering the pool and of handing out shares does \
+                  not grow with the items, which is why small inputs lose. With one worker nothing is shared and \
+                  nothing gained: those rows show what rayon itself costs.",
     limit: Limit::Cores,
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
@@ -70,8 +69,8 @@ struct Input {
 }
 
 impl Input {
-    /// The work of one item: which of the centroids is nearest, the first of equals. Never inlined,
-    /// so that all sides run the same instructions for an item.
+    /// The work for one item: finds the nearest centroid, the first among equals. Never inlined, so that all
+    /// sides run the same instructions for an item.
     #[inline(never)]
     fn nearest(&self, point: &Point) -> u32 {
         let mut best = (f32::INFINITY, 0);
@@ -86,12 +85,12 @@ impl Input {
     }
 }
 
-/// `map` of each point, in order.
+/// Applies `map` to each point, in order.
 fn naive<T>(points: &[Point], map: impl Fn(&Point) -> T) -> Vec<T> {
     points.iter().map(map).collect()
 }
 
-/// `map` of each point, in order; to be called on a worker of a rayon pool.
+/// Applies `map` to each point, in order. Call it on a worker of a rayon pool.
 fn optimized<T: Default + Clone + Send>(
     points: &[Point],
     map: impl Fn(&Point) -> T + Sync,
@@ -103,7 +102,7 @@ fn optimized<T: Default + Clone + Send>(
     })
 }
 
-/// Calls `work` in parallel with each share of the points and the place of its results.
+/// Calls `work` in parallel on each share of the points, with the place for its results.
 fn in_shares<T: Default + Clone + Send>(
     points: &[Point],
     work: impl Fn(&[Point], &mut [T]) + Sync,
@@ -115,12 +114,12 @@ fn in_shares<T: Default + Clone + Send>(
     results
 }
 
-/// Items in a share: four shares a worker, so that one who is held up can be helped out.
+/// Items in a share. With four shares per worker, the others can help one that is delayed.
 fn share(items: usize, threads: usize) -> usize {
     items.div_ceil(4 * threads).max(1)
 }
 
-/// The idiom, with rayon's own way of splitting.
+/// The idiom, split by rayon itself.
 fn plain_par_iter<T: Send>(points: &[Point], map: impl Fn(&Point) -> T + Sync + Send) -> Vec<T> {
     points.par_iter().map(map).collect()
 }
@@ -129,8 +128,8 @@ fn input(case: &Case) -> Input {
     let mut rng = case.rng("coordinates");
     let centroids: Vec<Point> =
         (0..CENTROIDS).map(|_| std::array::from_fn(|_| rng.random())).collect();
-    // Timed points lie around the centroids as real clusters do; the others have the shape's values,
-    // ties included, as coordinates.
+    // Timed points lie around the centroids, as real clusters do. The others have the shape's
+    // values, ties included, as coordinates.
     let points = match case.shape {
         Shape::Realistic => (0..case.point)
             .map(|_| {
@@ -152,7 +151,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = Arc::new(pool.map_err(|error| {
         Unavailable(format!(
-            "a pool of {threads} threads cannot be made: {error}; raise `ulimit -u`"
+            "cannot start a pool of {threads} threads: {error}; raise `ulimit -u`"
         ))
     })?);
     let input = Arc::new(input(case));
@@ -173,7 +172,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     }))
 }
 
-/// The lengths of the shares that the points are really cut into, the longest first.
+/// Lengths of the shares into which the points are really cut, longest first.
 fn shares(points: &[Point]) -> Vec<usize> {
     let shares = Mutex::new(Vec::new());
     in_shares::<u32>(points, |points, _| shares.lock().unwrap().push(points.len()));
@@ -182,7 +181,7 @@ fn shares(points: &[Point]) -> Vec<usize> {
     shares
 }
 
-/// Items of the worker who gets the longest of `shares` when they are dealt to `threads` in turn.
+/// Items of the worker that gets the longest of `shares` when they are dealt to `threads` in turn.
 fn longest(shares: Vec<usize>, threads: usize) -> u64 {
     shares.into_iter().step_by(threads).map(|share| share as u64).sum()
 }
@@ -197,12 +196,12 @@ mod tests {
 
     #[test]
     fn known_answers() {
-        let at = |x: f32| [x; DIMENSIONS];
+        let point_at = |x: f32| [x; DIMENSIONS];
         let input = Input {
-            points: vec![at(9.0), at(1.0), at(5.0), at(-3.0), at(6.0)],
-            centroids: vec![at(0.0), at(10.0)],
+            points: vec![point_at(9.0), point_at(1.0), point_at(5.0), point_at(-3.0), point_at(6.0)],
+            centroids: vec![point_at(0.0), point_at(10.0)],
         };
-        // The third point is as far from both: the first centroid has it.
+        // The third point is equally far from both: the first centroid gets it.
         let nearest = [1, 0, 0, 0, 1];
         let map = |point: &Point| input.nearest(point);
         assert_eq!(naive(&input.points, map), nearest);
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_share_is_what_one_worker_gets_of_the_shares() {
+    fn the_longest_share_is_that_of_the_busiest_worker() {
         assert_eq!(longest(vec![5, 5, 5, 1], 2), 10);
         assert_eq!(longest(vec![5], 2), 5);
         assert_eq!(longest(vec![], 2), 0);
@@ -238,12 +237,12 @@ mod tests {
     #[test]
     fn trap_the_loop_is_bound_by_arithmetic_not_by_memory() {
         let input = input(&Case::realistic(4_096, 1, 1));
-        // What all items read stays in the smallest first-level caches…
+        // The data that all items read stays in the smallest first-level caches…
         assert!(size_of_val(&input.centroids[..]) <= 16 << 10);
         // …and each byte that an item brings in costs many operations.
         let operations = 3 * input.centroids.len() * DIMENSIONS;
         assert!(operations >= 32 * size_of::<Point>());
-        // The answer is not one that a compiler or a branch predictor could know.
+        // The answers are not ones that a compiler or a branch predictor could know.
         let answers: std::collections::HashSet<_> =
             naive(&input.points, |point| input.nearest(point)).into_iter().collect();
         assert!(answers.len() > CENTROIDS * 3 / 4, "{} of the centroids", answers.len());

@@ -1,4 +1,4 @@
-//! A map that threads share, behind many locks in place of one.
+//! A map that threads share, behind many locks instead of one.
 
 use std::{
     collections::HashMap,
@@ -16,14 +16,14 @@ use rand::RngExt;
 use crate::fixtures::zipf::Zipf;
 use worthit_pair::prelude::*;
 
-/// How often the lock is taken that is taken most often, by all threads together.
+/// Times that all threads together take the busiest lock.
 const BUSIEST_LOCK: Cause = Cause::new("busiest_lock", "acquisitions of the busiest lock");
 
-/// Keys in the map: more than a core's first-level cache holds, as tables of sessions are.
+/// Keys in the map: more than a core's first-level cache holds, like a table of sessions.
 const KEYS: u64 = 65_536;
 /// Operations in one iteration, by all threads together.
 const OPERATIONS: u64 = 32_768;
-/// Added to the share of reads in a level where all keys are equally likely.
+/// Added to the share of reads to mark a level where all keys are equally likely.
 const UNIFORM: u64 = 1_000;
 
 const fn level(label: &'static str, value: u64) -> Level {
@@ -35,15 +35,14 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`Arc<Mutex<HashMap<K, V>>>` that every request of every thread goes through for one \
                 short lookup or update.",
-        remedy: "`DashMap<K, V>`: the key's hash chooses one of several maps, each with a lock of \
-                 its own. Where nearly all operations are reads, `papaya`, whose readers take no lock \
-                 and write no shared line; its updates replace the value and cost more.",
-        keep_naive_when: "One thread uses the map, or the threads spend most of their time elsewhere: \
-                          an operation then costs no more under one lock, often less. Or several keys \
-                          must change together or be read at one moment: under one lock they do.",
-        costs: "A dependency. No consistent view of the whole map: iteration takes one shard after \
-                another. A guard that is kept while the same thread goes back into the map can \
-                deadlock. One hot key still has one lock.",
+        remedy: "`DashMap<K, V>`: the key's hash chooses one of several maps, each with its own lock. Where nearly \
+                 all operations are reads, `papaya`: its readers take no lock and write no shared line; its \
+                 updates replace the value and cost more.",
+        keep_naive_when: "Only one thread uses the map, or the threads spend most of their time elsewhere: an \
+                          operation then costs no more under one lock, often less. Or several keys must change \
+                          together or be read at one moment: one lock provides that.",
+        costs: "A dependency. No consistent view of the whole map: iteration takes one shard after another. A \
+                thread that keeps a guard and goes back into the map can deadlock. One hot key still has one lock.",
         lint: None,
     },
     naive: Side {
@@ -52,7 +51,7 @@ pub const PAIR: Pair = Pair {
     },
     optimized: Side {
         summary: "DashMap",
-        growth: Growth::Other("locks' lines move between cores"),
+        growth: Growth::Other("the locks' cache lines move between cores"),
     },
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: Some(Parameter {
@@ -73,21 +72,20 @@ pub const PAIR: Pair = Pair {
         // first key and one in twenty-four on the second; the others spread evenly.
         optimized: Count::AtMost(|_| OPERATIONS * 2 / 5),
     }],
-    explanation: "With more than one thread the naive ones take turns, and sleep and are woken over \
-                  it, where sharded ones meet only as often as the busiest lock's share of the \
-                  operations says. But meeting is not all: even an uncontended lock lies on a line that \
-                  another core wrote last, and fetching that costs more than the lookup. More shards \
-                  do not help against it, so the gain stays below the ratio of acquisitions; and \
-                  threads that do nothing else may do fewer operations together than one alone. \
-                  Reads write their shard's lock too. With one thread nobody waits, and one mutex \
-                  and one table are the cheaper.",
+    explanation: "With more than one thread, the threads of the naive side take turns, sleeping and being woken. \
+                  Those of the sharded side collide only as often as the busiest lock's share of the operations \
+                  says. But collisions are not all: even an uncontended lock lies on a line that another core \
+                  wrote last, and fetching that line costs more than the lookup. More shards do not help against \
+                  that, so the gain stays below the ratio of acquisitions, and threads that do nothing else may \
+                  together do fewer operations than one alone. Reads write their shard's lock too. With one thread \
+                  nobody waits, and one mutex and one table are cheaper.",
     limit: Limit::Hashes(|case| OPERATIONS / case.point),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// What is kept for a key. Updates commute, so the map ends the same in whatever order they come.
+/// The value of a key. Updates commute, so the final map does not depend on their order.
 #[derive(Clone, Copy, Debug, Hash)]
 struct Quota {
     limit: u64,
@@ -96,13 +94,13 @@ struct Quota {
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
-    /// What is this key's limit?
+    /// Reads this key's limit.
     Read(u64),
-    /// This key was used once more.
+    /// Counts one more use of this key.
     Update(u64),
 }
 
-/// Does the operations and returns the sum of the limits read.
+/// Performs the operations and returns the sum of the limits read.
 fn naive(map: &Mutex<HashMap<u64, Quota, FixedState>>, operations: &[Operation]) -> u64 {
     let mut limits = 0;
     for operation in operations {
@@ -119,7 +117,7 @@ fn naive(map: &Mutex<HashMap<u64, Quota, FixedState>>, operations: &[Operation])
     limits
 }
 
-/// Does the operations and returns the sum of the limits read.
+/// Performs the operations and returns the sum of the limits read.
 fn optimized(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> u64 {
     let mut limits = 0;
     for operation in operations {
@@ -157,11 +155,11 @@ struct Shared<M> {
     limits: AtomicU64,
 }
 
-/// What is left when all threads are done.
+/// The final state, when all threads are done.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     keys: usize,
-    /// Of keys, limits and uses, in no order.
+    /// Digest of keys, limits and uses, in any order.
     digest: u64,
     limits: u64,
 }
@@ -211,7 +209,7 @@ fn papaya_map(quotas: &HashMap<u64, Quota, FixedState>) -> papaya::HashMap<u64, 
     map
 }
 
-/// How many operations each shard's lock is taken for.
+/// Number of operations for which each shard's lock is taken.
 fn by_shard(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> Vec<u64> {
     let mut shards = vec![0; map.shards().len()];
     for operation in operations {
@@ -221,7 +219,7 @@ fn by_shard(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> 
     shards
 }
 
-/// A side whose threads share one `copy()` of the map for the whole of a batch.
+/// A side whose threads share one `copy()` of the map for a whole batch.
 fn side<M: Sync + 'static>(
     input: Arc<Input>,
     threads: usize,
@@ -243,13 +241,13 @@ fn side<M: Sync + 'static>(
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let threads = case.point as usize;
     let input = Arc::new(input(case));
-    let of_naive = Arc::clone(&input);
+    let naive_input = Arc::clone(&input);
     let dash_map = Arc::new(dash_map(&input.quotas));
     let counted = Arc::clone(&dash_map);
     let naive = side(
         Arc::clone(&input),
         threads,
-        move || Mutex::new(of_naive.quotas.clone()),
+        move || Mutex::new(naive_input.quotas.clone()),
         naive,
         |map| map.lock().expect("no side panics").iter().map(|(k, q)| (*k, *q)).collect(),
     );
@@ -260,11 +258,11 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         optimized,
         |map| map.iter().map(|entry| (*entry.key(), *entry.value())).collect(),
     );
-    let of_papaya = Arc::clone(&input);
+    let papaya_input = Arc::clone(&input);
     let papaya = on_first_use(threads, move || {
-        let map = papaya_map(&of_papaya.quotas);
+        let map = papaya_map(&papaya_input.quotas);
         Ok(side(
-            of_papaya,
+            papaya_input,
             threads,
             move || map.clone(),
             papaya,
@@ -281,7 +279,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     }))
 }
 
-/// The operations of one of `threads`: all together do each once.
+/// The operations of one thread out of `threads`. Together they do each operation once.
 fn part(operations: &[Operation], thread: usize, threads: usize) -> &[Operation] {
     let bound = |thread: usize| operations.len() * thread / threads;
     &operations[bound(thread)..bound(thread + 1)]
@@ -318,7 +316,7 @@ mod tests {
             let input = input(&Case::realistic(2, level, 1));
             let map = dash_map(&input.quotas);
             let fair = OPERATIONS / map.shards().len() as u64;
-            // A Zipf key alone has a twelfth of all operations, wherever it lies.
+            // The first Zipf key alone has a twelfth of all operations, whichever shard it lies in.
             let most = if level > UNIFORM { fair * 5 / 4 } else { fair + OPERATIONS / 4 };
             let shards = by_shard(&map, &input.operations);
             assert_eq!(shards.iter().sum::<u64>(), OPERATIONS);

@@ -1,5 +1,6 @@
-//! Shows what a history of a million readings costs: `cargo run --release --example history_size [FOLDER]`.
-//! In FOLDER, which should be on a disk (else here), a file is made and removed again.
+//! Measures the size and speed of a history of a million readings:
+//! `cargo run --release -p worthit-harness --features history --example history_size [FOLDER]`.
+//! It creates a file in FOLDER (default: the current folder), which should be on a disk, and removes it again.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -32,16 +33,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{run} runs, {readings} readings, {} MB", bytes / 1_000_000);
 
     let mut runs = (run..).map(|run| recorded(run, &mut rng));
-    let mut next = || runs.next().expect("runs without end");
-    shown("append a run", || history.append(&next()))?;
+    let mut next = || runs.next().expect("an endless iterator");
+    time_repetitions("append a run", || history.append(&next()))?;
     drop(history);
-    shown("open, append a run, close", || History::open(&path)?.append(&next()))?;
+    time_repetitions("open, append a run, close", || History::open(&path)?.append(&next()))?;
     let pair = |repetition| format!("family/pair{}", repetition as u64 % PAIRS);
     let mut repetitions = 0..;
-    shown("open, a pair's trend, close", || {
+    time_repetitions("open, read a pair's trend, close", || {
         History::open(&path)?.trend(&pair(repetitions.next().unwrap_or(0))).map(drop)
     })?;
-    shown("the same with its change points", || {
+    time_repetitions("the same with its change points", || {
         let lines = History::open(&path)?.trend(&pair(repetitions.next().unwrap_or(0)))?;
         let changes: usize = lines.iter().map(Line::changes).map(|changes| changes.len()).sum();
         std::hint::black_box(changes);
@@ -49,8 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })
 }
 
-/// Median and worst time of twenty repetitions.
-fn shown(
+/// Prints the median and the worst time of twenty repetitions of `work`.
+fn time_repetitions(
     what: &str,
     mut work: impl FnMut() -> Result<(), HistoryError>,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -66,8 +67,8 @@ fn shown(
     Ok(())
 }
 
-/// A run of all cases: a gain, two times and three counts each, with noise of 2 % and a step of
-/// 5 % now and then.
+/// Returns a run of all cases with a gain, two times and three counts each. Gains and times have noise of 2 % and an
+/// occasional step of 5 %.
 fn recorded(run: u64, rng: &mut ChaCha8Rng) -> Recorded {
     let mut readings = Vec::new();
     for pair in 0..PAIRS {
@@ -95,7 +96,7 @@ fn recorded(run: u64, rng: &mut ChaCha8Rng) -> Recorded {
     }
     let origin = Origin {
         key: format!("run-{run}"),
-        started: Timestamp::from_second(1_700_000_000 + run as i64 * 86_400).expect("a time"),
+        started: Timestamp::from_second(1_700_000_000 + run as i64 * 86_400).expect("a valid time"),
         machine_key: "made-2c-4g-linux6.1-ext4".to_owned(),
         rustc: "rustc 1.90.0 (1159e78c4 2025-09-14)".to_owned(),
         rustflags: String::new(),

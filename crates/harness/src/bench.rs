@@ -32,7 +32,7 @@ use crate::{
     measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
     nearest::nearest_id,
     numbers, progress, report,
-    results::{CaseResult, Measured, Outcome, PairResult},
+    results::{AboutPair, CaseRecord, Measured, Outcome, Record},
     run::{self, RunFile},
     samples::{self, Sample},
     scaling,
@@ -41,7 +41,7 @@ use crate::{
 };
 use worthit_machine::Effort;
 use worthit_pair::{
-    cases::{self, Extent, NamedCase},
+    cases::{self, CaseKey, Extent, NamedCase},
     causes::{self, Counts},
     family::{Entry, Family},
     paths,
@@ -171,16 +171,12 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
                     Ok(proven) => trial = Some(proven),
                     Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
                     Err(NotReady::Unavailable(reason)) => {
-                        eprintln!(
-                            "{} {}: {reason}",
-                            cases::group_id(entry, &case.level),
-                            case.case.point
-                        );
+                        eprintln!("{} {}: {reason}", case.key.group(), case.case.point);
                         continue;
                     }
                 }
             }
-            let mut group = criterion.benchmark_group(cases::group_id(entry, &case.level));
+            let mut group = criterion.benchmark_group(case.key.group());
             for role in cases::roles(entry) {
                 let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
                 group.bench_function(id, |bencher| {
@@ -199,8 +195,8 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
 struct Bench<'a> {
     flags: &'a Flags,
     selector: &'a Selector,
-    run: &'a RunFile,
-    counted: BTreeMap<(String, String, u64), Vec<(Role, Counts)>>,
+    run: &'a mut RunFile,
+    counted: BTreeMap<CaseKey, Vec<(Role, Counts)>>,
     delay: RunDelay,
     progress: progress::Progress,
 }
@@ -226,11 +222,11 @@ fn measure(
         fail(1, &format!("cannot handle interrupts: {error}"));
     }
     paths::remove_abandoned();
-    let run =
+    let mut run =
         RunFile::join(flags.quick, flags.seed).unwrap_or_else(|error| fail(1, &error.to_string()));
     match flags.rounds {
         Some(rounds) if rounds > 1 => in_rounds(rounds, flags),
-        _ => measure_here(family, catalogue, flags, selector, &selected, &run),
+        _ => measure_here(family, catalogue, flags, selector, &selected, &mut run),
     }
     if std::env::var_os("WORTHIT_ROUND").is_some() {
         return;
@@ -305,7 +301,7 @@ fn measure_here(
     flags: &Flags,
     selector: &Selector,
     selected: &[&Entry],
-    run: &RunFile,
+    run: &mut RunFile,
 ) {
     let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
     let names: Vec<&str> = counted.map(|entry| entry.id).collect();
@@ -314,22 +310,23 @@ fn measure_here(
             eprintln!("worthit: causes are not counted: {error}");
             Vec::new()
         });
-    let by_case = |case: CountedCase| ((case.id, case.level, case.point), case.sides);
-    let mut bench = Bench {
-        flags,
-        selector,
-        run,
-        counted: counted.into_iter().map(by_case).collect(),
-        delay: RunDelay::of_this_thread(),
-        progress: progress::Progress::new(total_cases(family, catalogue, flags, selector), run),
-    };
-    let mut criterion = criterion();
+    let by_case = |case: CountedCase| (case.key, case.sides);
     if selected.iter().any(|entry| entry.uses_threads()) {
         measure_ceiling(run);
     }
     if selected.iter().any(|entry| entry.limit.needs_numbers()) {
         measure_numbers(run, flags);
     }
+    let total = total_cases(family, catalogue, flags, selector);
+    let mut bench = Bench {
+        flags,
+        selector,
+        counted: counted.into_iter().map(by_case).collect(),
+        delay: RunDelay::of_this_thread(),
+        progress: progress::Progress::new(total, run),
+        run,
+    };
+    let mut criterion = criterion();
     if flags.quick {
         // Plots cost several times what a quick measurement does.
         criterion = criterion.without_plots();
@@ -341,27 +338,23 @@ fn measure_here(
 }
 
 /// Measures, once a run, what several threads of this machine are worth at once.
-fn measure_ceiling(run: &RunFile) {
-    let recorded = run.load().and_then(|found| match found.ceiling.is_empty() {
-        true => run.set_ceiling(scaling::ceiling()),
-        false => Ok(()),
-    });
-    if let Err(error) = recorded {
-        fail(1, &error.to_string());
+fn measure_ceiling(run: &mut RunFile) {
+    if run.run().ceiling.is_empty() {
+        record_of_machine(run, Record::Ceiling(scaling::ceiling()));
     }
 }
 
 /// Measures, once a run, what this machine can do.
-fn measure_numbers(run: &RunFile, flags: &Flags) {
+fn measure_numbers(run: &mut RunFile, flags: &Flags) {
     let effort = if flags.quick { Effort::QUICK } else { Effort::FULL };
-    let recorded = run.load().and_then(|found| match found.numbers {
-        None => {
-            eprintln!("worthit: measuring the machine");
-            run.set_numbers(numbers::measure(&effort))
-        }
-        Some(_) => Ok(()),
-    });
-    if let Err(error) = recorded {
+    if run.run().numbers.is_none() {
+        eprintln!("worthit: measuring the machine");
+        record_of_machine(run, Record::Numbers(numbers::measure(&effort)));
+    }
+}
+
+fn record_of_machine(run: &mut RunFile, record: Record) {
+    if let Err(error) = run.append(record) {
         fail(1, &error.to_string());
     }
 }
@@ -388,67 +381,54 @@ fn total_cases(
 }
 
 impl Bench<'_> {
+    /// Measures the selected cases of a pair, level by level.
     fn pair(&mut self, criterion: &mut Criterion, entry: &Entry) {
-        let header = PairResult::of(entry);
-        let order: Vec<String> =
-            cases::levels(entry).into_iter().map(|level| level.label).collect();
+        let about = AboutPair::of(entry);
         for level in cases::levels(entry) {
-            let all = cases::measured(entry, extent(self.flags), self.flags.seed);
-            let of_level = all.into_iter().filter(|case| case.level == level.label);
-            let selected: Vec<_> =
-                of_level.filter(|case| is_selected(entry, case, self.selector)).collect();
-            let mut group = criterion.benchmark_group(cases::group_id(entry, &level.label));
-            for case in &selected {
+            let mut cases = cases::measured(entry, extent(self.flags), self.flags.seed);
+            cases.retain(|case| {
+                case.key.level == level.label && is_selected(entry, case, self.selector)
+            });
+            let mut group = criterion.benchmark_group(cases::group_id(entry.id, &level.label));
+            for case in &cases {
                 let (outcome, samples) = self.case(&mut group, entry, case);
                 self.save_samples(&samples);
-                // A confirmation belongs to the computed case, which is added below.
-                let point = case.case.point;
-                if let (Some(rtt_us), Outcome::Measured(measured)) = (level.distance_us(), &outcome)
-                {
-                    let confirmation = Some(measured.clone());
-                    if let Some(computed) =
-                        self.computed(entry, &order, &level.label, point, rtt_us, confirmation)
-                    {
-                        self.record(entry, &header, &level.label, &order, point, computed);
-                        continue;
+                // A case measured at a real delay confirms the computed case.
+                let computed = match (level.distance_us(), &outcome) {
+                    (Some(rtt_us), Outcome::Measured(measured)) => {
+                        self.computed(&case.key, &about, rtt_us, Some(measured.clone()))
                     }
-                }
-                self.record(entry, &header, &level.label, &order, point, outcome);
+                    _ => None,
+                };
+                self.record(&case.key, &about, computed.unwrap_or(outcome));
             }
             group.finish();
-            if let Some(rtt_us) = level.distance_us() {
-                for point in cases::points(entry, extent(self.flags)) {
-                    if selected.iter().any(|case| case.case.point == point) {
-                        continue;
-                    }
-                    if let Some(computed) =
-                        self.computed(entry, &order, &level.label, point, rtt_us, None)
-                    {
-                        self.record(entry, &header, &level.label, &order, point, computed);
-                    }
+            let Some(rtt_us) = level.distance_us() else { continue };
+            for point in cases::points(entry, extent(self.flags)) {
+                let (pair, level) = (entry.id.to_owned(), level.label.clone());
+                let key = CaseKey { pair, level, point };
+                if cases.iter().any(|case| case.key == key) {
+                    continue;
+                }
+                if let Some(computed) = self.computed(&key, &about, rtt_us, None) {
+                    self.record(&key, &about, computed);
                 }
             }
         }
     }
 
-    fn record(
-        &mut self,
-        entry: &Entry,
-        header: &PairResult,
-        level: &str,
-        order: &[String],
-        point: u64,
-        outcome: Outcome,
-    ) {
-        let name = format!("{} {point}", cases::group_id(entry, level));
+    /// Adds a case to the run.
+    fn record(&mut self, key: &CaseKey, about: &AboutPair, outcome: Outcome) {
         let is_only_computed =
             matches!(&outcome, Outcome::Computed(computed) if computed.confirmation.is_none());
         let line = table::one_line(&outcome);
-        let case = CaseResult { point, outcome };
-        match self.run.add(entry.id, header, level, order, case) {
-            Ok(run) if !is_only_computed => self.progress.finished(&run, &name, &line),
-            Ok(_) => {}
-            Err(error) => fail(1, &error.to_string()),
+        let about = about.clone();
+        if let Err(error) = self.run.add(CaseRecord::now(key.clone(), about, outcome)) {
+            fail(1, &error.to_string());
+        }
+        if !is_only_computed {
+            let name = format!("{} {}", key.group(), key.point);
+            self.progress.finished(self.run.run().started, &name, &line);
         }
     }
 
@@ -456,19 +436,18 @@ impl Bench<'_> {
     /// `None` if that was not measured in this run, or round trips were not counted.
     fn computed(
         &self,
-        entry: &Entry,
-        order: &[String],
-        level: &str,
-        point: u64,
+        key: &CaseKey,
+        about: &AboutPair,
         rtt_us: u64,
         confirmation: Option<Box<Measured>>,
     ) -> Option<Outcome> {
-        let run = self.run.load().ok()?;
-        let sweeps = &run.pairs.get(entry.id)?.sweeps;
-        let before = order.iter().take_while(|label| *label != level).collect::<Vec<_>>();
-        let (from, base) = before.iter().rev().find_map(|label| {
+        let run = self.run.run();
+        let sweeps = &run.pairs.get(&key.pair)?.sweeps;
+        let nearer: Vec<&String> =
+            about.levels.iter().take_while(|label| **label != key.level).collect();
+        let (from, base) = nearer.iter().rev().find_map(|label| {
             let sweep = sweeps.iter().find(|sweep| sweep.level == **label)?;
-            let case = sweep.cases.iter().find(|case| case.point == point)?;
+            let case = sweep.cases.iter().find(|case| case.point == key.point)?;
             Some(((*label).clone(), case.measured()?))
         })?;
         let side = |role| {
@@ -526,11 +505,10 @@ impl Bench<'_> {
         let load = Load { disturbed: gain.disturbed_share(), ..probe.load() };
         let observations = std::mem::take(&mut timer.observations);
         let threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
-        let key = (entry.id.to_owned(), case.level.clone(), case.case.point);
-        let counts = self.counted.get(&key).cloned().unwrap_or_default();
+        let counts = self.counted.get(&case.key).cloned().unwrap_or_default();
         let findings = Findings {
             entry,
-            case: &case.case,
+            case,
             units,
             threads,
             load,
@@ -539,7 +517,7 @@ impl Bench<'_> {
             observations,
             counts,
         };
-        let samples = findings.samples(&case.level, round());
+        let samples = findings.samples(round());
         (findings.outcome(), samples)
     }
 

@@ -1,4 +1,4 @@
-//! The `worthit` command: what it can do beside measuring, which is `cargo bench`.
+//! The `worthit` command: everything except measuring the pairs, which is `cargo bench`.
 
 mod gate;
 #[cfg(feature = "history")]
@@ -38,12 +38,12 @@ use worthit_pair::{
     paths,
 };
 
-/// Is this optimization worth it? Pairs of naive and optimized implementations, measured here.
+/// Is this optimization worth it? Compares naive and optimized implementations on this machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "worthit",
     version,
-    after_help = "To measure: cargo bench. Its report: reports/index.html."
+    after_help = "To measure, run `cargo bench`. It writes its report to reports/index.html."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -52,93 +52,97 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the pairs, by family.
+    /// List the pairs by family.
     List,
-    /// Show the review card of a pair.
+    /// Show a pair's review card.
     Show {
-        /// Id of a pair, or the end of one: `queries/n_plus_one`, `n_plus_one`.
+        /// Pair id, in full or only its name: `queries/n_plus_one` or `n_plus_one`.
         id: String,
     },
-    /// Count the causes of pairs: what each side does in one iteration.
+    /// Count causes: how many comparisons, allocations, SQL statements, … each side needs per iteration.
     #[command(group = ArgGroup::new("extent").multiple(false))]
     Causes {
-        /// Ids of pairs; all if there are none.
+        /// Pairs to count (default: all).
         ids: Vec<String>,
-        /// Two ends and the middle of each sweep.
+        /// Count only at the two ends and the middle of each sweep.
         #[arg(long, group = "extent")]
         quick: bool,
-        /// All usual points (so it is without a flag).
+        /// Count at all regular points (the default).
         #[arg(long, group = "extent")]
         default: bool,
-        /// The larger points too.
+        /// Count at the larger points too.
         #[arg(long, group = "extent")]
         deep: bool,
-        /// Seed of all inputs.
+        /// Seed for all inputs.
         #[arg(long, default_value_t = 42)]
         seed: u64,
         /// Print JSON.
         #[arg(long)]
         json: bool,
-        /// Everything that is counted at the far ends, as JSON: what the gate compares.
+        /// Print all counts at the far ends as JSON, for the gate.
         #[arg(long, group = "extent", hide = true)]
         far_ends: bool,
-        /// One more of this in each iteration, for the gate's self-test.
+        /// Do one more of this in each iteration, for the gate's self-test.
         #[arg(long, hide = true, requires = "far_ends")]
         inject: Option<String>,
     },
     Machine(machine::MachineArguments),
     Gate(gate::GateArguments),
-    /// Write budgets at what the pairs do now: counts that hold everywhere, and gains of this machine. The gate
-    /// fails where one does not hold.
+    /// Write the current counts, and optionally gains, as budgets that the gate enforces.
+    ///
+    /// A budget on a count holds on every machine. A budget on a gain (`--gains`) holds only on this machine.
+    /// The gate fails if one is violated.
     Budgets(gate::BudgetsArguments),
-    /// Make the pages from a result; without one from the latest run. Of two results the pages show
-    /// the second, and one page compares it with the first.
+    /// Write the HTML report of a result, or compare two results.
+    ///
+    /// Without a result, reports the latest run. With two results, the pages show the second, and one page
+    /// compares it with the first.
     Report {
-        /// Results, as `cargo bench` names them.
+        /// Result files; `cargo bench` prints their paths.
         #[arg(num_args = 0..=2)]
         results: Vec<PathBuf>,
-        /// Folder of the pages.
+        /// Folder for the pages.
         #[arg(long, default_value = "reports")]
         into: PathBuf,
-        /// A history, for a page of its trends.
+        /// History file; adds a page with its trends.
         #[cfg(feature = "history")]
         #[arg(long, value_name = "FILE")]
         history: Option<PathBuf>,
     },
-    /// Runs over time: add results to a history, see its trends and where levels changed.
+    /// Track runs over time: add results to a history, show trends and where levels changed.
     #[cfg(feature = "history")]
     History(history::HistoryArguments),
-    /// Make a result the committed reference of its machine key, and write the Markdown files anew.
+    /// Make a result the committed reference of its machine key, and update the Markdown files.
     Reference {
-        /// A result of `cargo bench -- --rounds 5`.
+        /// Result of `cargo bench -- --rounds 5`.
         result: PathBuf,
-        /// README.md; the references lie in reports/ beside it.
+        /// Path of README.md; references are kept in reports/ next to it.
         #[arg(long, default_value = "README.md")]
         file: PathBuf,
     },
-    /// Write the generated parts of README.md and reports/README.md anew.
+    /// Update the generated parts of README.md and reports/README.md.
     Readme {
-        /// Only tell whether they are fresh.
+        /// Fail if they are out of date, and write nothing.
         #[arg(long)]
         check: bool,
-        /// The file.
+        /// Path of README.md.
         #[arg(long, default_value = "README.md")]
         file: PathBuf,
     },
 }
 
-/// What a command failed with.
+/// Failure of a command.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    #[error("no pair is called `{asked}`{hint}; `worthit list` names all")]
+    #[error("no pair is named `{asked}`{hint} (`worthit list` lists all pairs)")]
     UnknownPair { asked: String, hint: String },
-    #[error("there is no run in {} yet: run `cargo bench`, or name a result", _0.display())]
+    #[error("no run found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
     #[cfg(feature = "history")]
-    #[error("no history is named: say `--history FILE`, or set WORTHIT_HISTORY to the file")]
+    #[error("no history given: pass `--history FILE`, or set WORTHIT_HISTORY to the file")]
     NoHistoryNamed,
     #[cfg(feature = "history")]
-    #[error("the history {} has no reading of `{id}` yet: add a run that measured it with `--import RESULT`", path.display())]
+    #[error("the history {} has no reading of `{id}` yet: import a run that measured it (`--import RESULT`)", path.display())]
     NotInHistory { id: String, path: PathBuf },
     #[cfg(feature = "history")]
     #[error(transparent)]
@@ -155,7 +159,7 @@ enum CliError {
     Budgets(#[from] BudgetsError),
     #[error(transparent)]
     Join(#[from] JoinError),
-    #[error("`{0}` cannot be injected")]
+    #[error("there is no injection named `{0}`")]
     NotInjectable(String),
     #[error(transparent)]
     Readme(#[from] readme::ReadmeError),
@@ -165,9 +169,10 @@ enum CliError {
     Io(#[from] io::Error),
 }
 
-/// Runs the command with the process's arguments over a catalogue: the `main` of a command, which
-/// should also say [`counting_binary!`](worthit_pair::counting_binary). `injections` are
-/// what its fixtures add to those of every command, for the gate's self-test.
+/// Runs the command with the process's arguments: the `main` of a `worthit` binary over `catalogue`.
+///
+/// The binary must also invoke [`counting_binary!`](worthit_pair::counting_binary). `injections` are the catalogue's
+/// own, in addition to the built-in ones, for the gate's self-test.
 pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode {
     let injections = injected::all(injections);
     let arguments = Arguments::parse();
@@ -265,7 +270,7 @@ fn report(
     print(&format!("{} from {}\n", page.display(), path.display()))
 }
 
-/// Prints; a reader that has gone away (`| head`) is no error.
+/// Prints to standard output; a closed pipe (`| head`) is not an error.
 fn print(text: &str) -> Result<(), CliError> {
     match io::Write::write_all(&mut io::stdout().lock(), text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -279,7 +284,7 @@ fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, Cl
         return Ok(entry);
     }
     let hint = nearest_id(asked, catalogue);
-    let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+    let hint = hint.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
     Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
 }
 
@@ -302,10 +307,9 @@ fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<()
     }
     let mut text = String::new();
     for case in &counted {
-        let level = if case.level.is_empty() { String::new() } else { format!("/{}", case.level) };
-        text += &format!("{}{level} at {}\n", case.id, format::count(case.point));
+        text += &format!("{} at {}\n", case.key.group(), format::count(case.key.point));
         if case.sides.is_empty() {
-            text += "    cannot run here; `cargo bench` says why\n";
+            text += "    cannot run here; `cargo bench` reports why\n";
         }
         for (role, counts) in &case.sides {
             let counts: Vec<String> =
@@ -316,20 +320,20 @@ fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<()
     print(&text)
 }
 
-/// The review card of a pair.
+/// Review card of a pair, as text.
 fn card(entry: &Entry) -> String {
     let review = &entry.review;
-    let claim = |count: &Count| match count {
+    let kind = |count: &Count| match count {
         Count::Exactly(_) => "exact",
-        Count::AtMost(_) => "at most a bound",
-        Count::AtLeast(_) => "at least a bound",
+        Count::AtMost(_) => "an upper bound",
+        Count::AtLeast(_) => "a lower bound",
     };
     let causes: Vec<String> = entry
         .causes
         .iter()
-        .map(|found| {
-            let (naive, optimized) = (claim(&found.naive), claim(&found.optimized));
-            format!("{} (claims: naive {naive}, optimized {optimized})", found.cause.label)
+        .map(|claimed| {
+            let (naive, optimized) = (kind(&claimed.naive), kind(&claimed.optimized));
+            format!("{} (claims: naive {naive}, optimized {optimized})", claimed.cause.label)
         })
         .collect();
     let lines = [
@@ -350,11 +354,11 @@ fn card(entry: &Entry) -> String {
     format!("{}: {}\n{body}\nreproduce: cargo bench -- {}\n", entry.id, entry.title, entry.id)
 }
 
-/// The run that began last; their names sort by time.
+/// The result of the latest run: file names sort by start time.
 fn latest_run(folder: &Path) -> Result<PathBuf, CliError> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
     let results =
-        files.filter(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.filter(|file| file.extension().is_some_and(|end| end == "jsonl" || end == "json"));
     results.max().ok_or_else(|| CliError::NoRun(folder.to_owned()))
 }
 

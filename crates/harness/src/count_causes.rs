@@ -13,7 +13,7 @@ use crate::{
     measuring::{NotReady, proven},
 };
 use worthit_pair::{
-    cases::{self, Extent},
+    cases::{self, CaseKey, Extent},
     causes::{self, Counts, NotCounting},
     family::{Entry, Family},
     pair::{Metric, fnv1a},
@@ -24,12 +24,9 @@ use worthit_pair::{
 /// The counts of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountedCase {
-    /// Id of the pair.
-    pub id: String,
-    /// Value of the parameter; empty without one.
-    pub level: String,
-    /// Value on the axis.
-    pub point: u64,
+    /// The case.
+    #[serde(flatten)]
+    pub key: CaseKey,
     /// Counts of each side for the causes that the pair names; empty if the case cannot run here.
     pub sides: Vec<(Role, Counts)>,
 }
@@ -41,20 +38,18 @@ pub enum CountingError {
     #[error(transparent)]
     NotCounting(#[from] causes::NotCounting),
     /// The sides disagree.
-    #[error("{id} at {point}: {error}")]
+    #[error("{key}: {error}")]
     Disagreement {
-        /// Id of the pair.
-        id: String,
-        /// Value on the axis.
-        point: u64,
+        /// The case.
+        key: CaseKey,
         /// Both answers.
         error: Disagreement,
     },
     /// The input is not of the size it claims.
-    #[error("{id}: {error}")]
+    #[error("{key}: {error}")]
     WrongSize {
-        /// Id of the pair.
-        id: String,
+        /// The case.
+        key: CaseKey,
         /// Both sizes.
         error: WrongSize,
     },
@@ -73,12 +68,12 @@ pub fn count_causes(
     let mut counted = Vec::new();
     for entry in entries {
         for named in cases::measured(entry, extent, seed) {
-            let (id, point) = (entry.id.to_owned(), named.case.point);
+            let key = named.key;
             let mut sides = Vec::new();
             if let Ok(mut trial) = (entry.prepare)(&named.case) {
-                let wrong_size = |error| CountingError::WrongSize { id: id.clone(), error };
-                trial.check_size(point).map_err(wrong_size)?;
-                let disagree = |error| CountingError::Disagreement { id: id.clone(), point, error };
+                let wrong_size = |error| CountingError::WrongSize { key: key.clone(), error };
+                trial.check_size(key.point).map_err(wrong_size)?;
+                let disagree = |error| CountingError::Disagreement { key: key.clone(), error };
                 trial.verify().map_err(disagree)?;
                 for role in trial.roles() {
                     let mut counts = trial.count(role)?;
@@ -86,7 +81,7 @@ pub fn count_causes(
                     sides.push((role, counts));
                 }
             }
-            counted.push(CountedCase { id, level: named.level, point, sides });
+            counted.push(CountedCase { key, sides });
         }
     }
     Ok(counted)

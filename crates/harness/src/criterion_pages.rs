@@ -1,11 +1,11 @@
-//! Where criterion keeps its own pages: the only file that knows the layout of `target/criterion`, which
+//! Locates criterion's own pages. Only this file knows the layout of `target/criterion`, which
 //! criterion does not document.
 
 use std::path::{Path, PathBuf, absolute};
 
 use worthit_pair::paths;
 
-/// Longest name of a folder that criterion makes, in bytes.
+/// Length in bytes at which criterion cuts the names of its folders.
 const LONGEST: usize = 64;
 
 /// Criterion's pages of this checkout.
@@ -15,20 +15,20 @@ pub struct CriterionPages {
 }
 
 impl CriterionPages {
-    /// Those in `$CRITERION_HOME`, else in `criterion/` in cargo's target folder.
+    /// Pages in `$CRITERION_HOME`, or else in `criterion/` in cargo's target folder.
     pub fn here() -> CriterionPages {
         let home = std::env::var_os("CRITERION_HOME")
             .map_or_else(|| paths::target().join("criterion"), PathBuf::from);
         CriterionPages { home }
     }
 
-    /// Those in a folder.
+    /// Pages in a folder.
     pub fn in_folder(home: &Path) -> CriterionPages {
         CriterionPages { home: home.to_owned() }
     }
 
-    /// Address of the page over all benchmarks as seen from a file in `folder`; `None` if criterion
-    /// has not made it.
+    /// Relative address of the page over all benchmarks, from a file in `folder`; `None` if criterion
+    /// has not made the page.
     pub fn index(&self, folder: &Path) -> Option<String> {
         self.address("", folder)
     }
@@ -40,10 +40,10 @@ impl CriterionPages {
 
     fn address(&self, name: &str, folder: &Path) -> Option<String> {
         let page = absolute(self.home.join(name).join("report/index.html")).ok()?;
-        // The folder of a page may not be there yet.
+        // `folder` need not exist yet, so it cannot be canonicalized.
         let folder = absolute(folder).ok()?;
         page.is_file().then_some(())?;
-        // Up to the folder that holds both, then down.
+        // Up to the common ancestor, then down.
         let shared = folder.ancestors().find(|above| page.starts_with(above))?;
         let ups = folder.strip_prefix(shared).ok()?.components().count();
         let down = page.strip_prefix(shared).ok()?.to_str()?;
@@ -51,12 +51,12 @@ impl CriterionPages {
     }
 }
 
-/// A path as an address: only what has a meaning in addresses is escaped.
+/// Escapes a path for an address: only the characters that have a meaning there.
 fn escaped(path: &str) -> String {
     path.replace('%', "%25").replace('#', "%23").replace('?', "%3F")
 }
 
-/// The folder of a group: what file systems forbid becomes `_`, and it is cut.
+/// Folder of a group, named as criterion names it: forbidden characters become `_`, and the name is cut.
 fn folder_name(group: &str) -> String {
     let forbidden = ['?', '"', '/', '\\', '*', '<', '>', ':', '|', '^'];
     let mut name = group.replace(forbidden, "_");
@@ -72,13 +72,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_lie_in_folders_of_safe_names() {
+    fn folders_of_groups_have_safe_names() {
         assert_eq!(folder_name("queries/n_plus_one/rtt=1ms"), "queries_n_plus_one_rtt=1ms");
         assert_eq!(folder_name(&"é".repeat(40)).len(), 64);
     }
 
     #[test]
-    fn pages_that_are_there_have_an_address_and_others_none() {
+    fn only_existing_pages_have_an_address() {
         let root = tempfile::tempdir().unwrap();
         let pages = CriterionPages::in_folder(&root.path().join("target/criterion"));
         let site = root.path().join("reports/pairs/f");

@@ -1,8 +1,8 @@
-//! The flags of a bench binary: criterion's, as everyone knows them, and the suite's own.
+//! The flags of a bench binary: criterion's flags and the suite's own.
 //!
-//! One parser knows both, so that an unknown flag is refused with one list of all. Criterion reads
-//! the process's arguments itself and would refuse ours; they travel in environment variables
-//! through one re-execution of the binary without them (see [`Flags::strip_own`]).
+//! One parser knows both, so that an unknown flag is refused with a list of all flags. Criterion reads
+//! the process's arguments itself and would refuse ours. Hence the binary re-executes itself once
+//! without them, and passes them in environment variables (see [`Flags::strip_own`]).
 
 use clap::Parser;
 use regex::Regex;
@@ -11,29 +11,29 @@ use regex::Regex;
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cargo bench --",
-    about = "Benchmarks of naive and optimized pairs, with criterion's flags.",
+    about = "Benchmarks pairs of a naive and an optimized implementation; accepts criterion's flags too.",
     disable_version_flag = true,
-    after_help = "The report is reports/index.html. `cargo run --release -- list` lists the pairs."
+    after_help = "The report is written to reports/index.html. `cargo run --release -- list` lists the pairs."
 )]
 pub struct Flags {
     /// Run only benchmarks whose id matches this regular expression.
     pub filter: Option<String>,
-    /// Repeat the whole in this many processes, one after the other (5 or more for an interval that
-    /// means something).
+    /// Repeat the run in R processes, one after another; use 5 or more, so that the intervals include the
+    /// variance between processes.
     #[arg(long, value_name = "R", env = "WORTHIT_ROUNDS", help_heading = "worthit", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
-    /// Measure the larger points too, that take long.
+    /// Also measure the larger points, which take long.
     #[arg(long, env = "WORTHIT_DEEP", help_heading = "worthit")]
     pub deep: bool,
-    /// Seed of all inputs.
+    /// Seed of all generated inputs.
     #[arg(long, env = "WORTHIT_SEED", help_heading = "worthit", default_value_t = 42)]
     pub seed: u64,
-    /// The two ends and the middle of each sweep only, measured shortly.
+    /// Measure only the two ends and the middle of each sweep, briefly.
     ///
-    /// Not criterion's --quick, which takes two samples of at least 100 ms in all.
+    /// This is not criterion's --quick, which takes two samples of at least 100 ms in total.
     #[arg(long, env = "WORTHIT_QUICK", help_heading = "worthit")]
     pub quick: bool,
-    /// Run each benchmark once, at the two ends of its sweep, to see that it works.
+    /// Run each benchmark once, at the two ends of its sweep, to check that it works.
     #[arg(long)]
     test: bool,
     #[arg(long, hide = true)]
@@ -44,7 +44,7 @@ pub struct Flags {
     /// List the benchmarks.
     #[arg(long)]
     pub list: bool,
-    /// Format of the list: pretty, terse.
+    /// Format of the list: pretty or terse.
     #[arg(long)]
     format: Option<String>,
     /// Run only the benchmark whose id is the filter.
@@ -58,43 +58,43 @@ pub struct Flags {
     nocapture: bool,
     #[arg(long, hide = true)]
     show_output: bool,
-    /// auto, always, never.
+    /// Color the output: auto, always or never.
     #[arg(short, long, alias = "colour")]
     color: Option<String>,
     /// Print more of criterion's statistics.
     #[arg(short, long)]
     verbose: bool,
-    /// Print criterion's results only.
+    /// Print only criterion's results.
     #[arg(long)]
     quiet: bool,
-    /// Criterion makes no plots and pages.
+    /// Skip criterion's plots and pages.
     #[arg(short, long)]
     noplot: bool,
     /// Save criterion's results under a name.
     #[arg(short, long)]
     save_baseline: Option<String>,
-    /// Throw criterion's results away.
+    /// Discard criterion's results.
     #[arg(long)]
     discard_baseline: bool,
-    /// Compare criterion's results to named ones.
+    /// Compare criterion's results with a saved baseline.
     #[arg(short, long)]
     baseline: Option<String>,
-    /// As --baseline, but benchmarks may lack it.
+    /// Like --baseline, but benchmarks may lack the baseline.
     #[arg(long)]
     baseline_lenient: Option<String>,
-    /// Load criterion's results rather than measure.
+    /// Load criterion's results from a saved baseline instead of measuring.
     #[arg(long)]
     pub load_baseline: Option<String>,
-    /// Run each benchmark for so many seconds, for a profiler; only the side asked for.
+    /// Run each benchmark for SECONDS, for a profiler; runs only the selected side.
     #[arg(long, value_name = "SECONDS")]
     pub profile_time: Option<f64>,
-    /// Criterion's number of samples (10 or more); else chosen by the duration of an iteration.
+    /// Criterion's number of samples, 10 or more; by default it depends on the duration of an iteration.
     #[arg(long)]
     pub sample_size: Option<usize>,
-    /// Seconds to warm up.
+    /// Duration of the warm-up, in seconds.
     #[arg(long)]
     pub warm_up_time: Option<f64>,
-    /// Seconds to measure each benchmark; else chosen by the precision reached.
+    /// Measurement time of each benchmark, in seconds; by default it depends on the precision reached.
     #[arg(long)]
     pub measurement_time: Option<f64>,
     /// Criterion's number of resamples.
@@ -109,33 +109,33 @@ pub struct Flags {
     /// Criterion's significance level.
     #[arg(long)]
     significance_level: Option<f64>,
-    /// gnuplot or plotters.
+    /// Criterion's plotting backend: gnuplot or plotters.
     #[arg(long)]
     plotting_backend: Option<String>,
-    /// criterion or bencher.
+    /// Criterion's output format: criterion or bencher.
     #[arg(long)]
     output_format: Option<String>,
 }
 
-/// What the process was started for.
+/// Purpose of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Measure.
     Measure,
     /// Run each side once.
     Test,
-    /// Name the benchmarks.
+    /// List the benchmarks.
     List,
-    /// Run the asked side for a profiler, or load earlier results: nothing is measured.
+    /// Run the selected side for a profiler, or load earlier results; measure nothing.
     Unmeasured,
 }
 
-/// The suite's own flags, and whether a value follows.
+/// The suite's own flags, and whether each takes a value.
 const OWN: [(&str, bool); 4] =
     [("--rounds", true), ("--deep", false), ("--seed", true), ("--quick", false)];
 
 impl Flags {
-    /// What the process was started for, as criterion decides it.
+    /// Purpose of the process, by criterion's rules.
     pub fn mode(&self) -> Mode {
         if self.list {
             Mode::List
@@ -148,10 +148,10 @@ impl Flags {
         }
     }
 
-    /// Whether the id of a benchmark matches the filter, as criterion decides it.
+    /// Returns which benchmarks the filter selects, by criterion's rules.
     ///
     /// # Errors
-    /// If the filter is no regular expression.
+    /// If the filter is not a regular expression.
     pub fn selector(&self) -> Result<Selector, regex::Error> {
         Ok(match &self.filter {
             _ if self.ignored => Selector::Nothing,
@@ -161,7 +161,7 @@ impl Flags {
         })
     }
 
-    /// `arguments` (without the program) free of the suite's own flags; `None` if there were none.
+    /// Removes the suite's own flags from `arguments` (without the program); `None` if there are none.
     pub fn strip_own(arguments: &[String]) -> Option<Vec<String>> {
         let mut kept = Vec::new();
         let mut arguments_left = arguments.iter();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn own_flags_are_taken_out_and_criterions_kept() {
+    fn own_flags_are_removed_and_criterions_kept() {
         let strip = |text: &str| {
             let arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
             Flags::strip_own(&arguments).map(|kept| kept.join(" "))

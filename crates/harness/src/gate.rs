@@ -10,28 +10,29 @@ mod build_under_test;
 pub mod callgrind;
 pub mod client;
 mod comparison;
+mod counting;
 pub mod counts;
 pub mod decision;
+mod error;
+mod gains;
 pub mod instructions;
 pub mod output;
 pub mod paired_timing;
 pub mod pairing;
 pub mod protocol;
 pub mod realtime;
+pub mod report;
 pub mod revision;
 mod scratch;
 pub mod self_test;
+mod settings;
 pub mod signed_rank;
 pub mod summary;
 pub mod timing;
 pub mod verdict;
 pub mod worker;
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, path::PathBuf, time::Instant};
 
 use jiff::Timestamp;
 
@@ -42,74 +43,13 @@ use crate::{
 };
 use worthit_pair::paths;
 
+pub use self::{error::GateError, settings::Settings};
+
 use self::{
-    budgets::{Budgets, BudgetsError},
     build_under_test::BuildUnderTest,
-    counts::CountError,
-    decision::Rule,
-    revision::{Repository, RevisionError},
-    verdict::{GateReport, SCHEMA, SCHEMA_VERSION, Tolerances},
+    report::{GateReport, SCHEMA, SCHEMA_VERSION},
+    revision::Repository,
 };
-
-/// What the gate is asked for.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Revision that the working tree is compared with.
-    pub against: String,
-    /// Pairs to judge, by their ids; all if there are none.
-    pub ids: Vec<String>,
-    /// Time to spend on timing.
-    pub time_limit: Duration,
-    /// Growth of time above which a regression is relevant.
-    pub relevant: f64,
-    /// Probability that a whole run without any change alarms, at most.
-    pub false_alarms: f64,
-    /// By how much counts may grow.
-    pub tolerances: Tolerances,
-    /// Whether pairs whose code and counts are the same are not timed.
-    pub skip: bool,
-    /// Seed of all inputs.
-    pub seed: u64,
-    /// What must hold whatever the base was.
-    pub budgets: Option<Budgets>,
-    /// What cargo is told besides when it builds.
-    pub cargo_arguments: Vec<String>,
-}
-
-/// Why the gate cannot judge.
-#[derive(Debug, thiserror::Error)]
-pub enum GateError {
-    /// A revision cannot be had or built.
-    #[error(transparent)]
-    Revision(#[from] RevisionError),
-    /// Causes cannot be counted.
-    #[error(transparent)]
-    Count(#[from] CountError),
-    /// The file of budgets cannot be used.
-    #[error(transparent)]
-    Budgets(#[from] BudgetsError),
-    /// Another run is measuring, or the home folder cannot be used.
-    #[error(transparent)]
-    Turn(#[from] run::JoinError),
-    /// No bench binary of a build serves a gate of this version.
-    #[error(
-        "no bench of {name} can be compared: {problem}. If it was built with an older worthit, compare with a revision that has this one"
-    )]
-    Protocol {
-        /// The revision.
-        name: String,
-        /// What the first of them said.
-        problem: String,
-    },
-    /// A filter selects nothing.
-    #[error("neither revision has a pair called `{asked}`{hint}; `worthit list` names all")]
-    UnknownPair {
-        /// What was asked for.
-        asked: String,
-        /// What may have been meant.
-        hint: String,
-    },
-}
 
 /// Compares the working tree with the revision, and tells `progress` what is being done.
 ///
@@ -137,7 +77,7 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
     let prefix = repository.prefix();
     let (commit, dirty) = (head.revision.commit.clone(), head.revision.dirty);
     let names = [base.revision.name.clone(), head.revision.name.clone()];
-    let found = comparison::compare(base, head, &prefix, settings, progress)?;
+    let found = comparison::compare(&base, &head, &prefix, settings, progress)?;
     let [base, head] = names;
     let machine = Machine::current().key;
     Ok(GateReport {
@@ -174,11 +114,4 @@ pub(crate) fn save(report: &GateReport) {
 pub fn last(machine: &str) -> Option<GateReport> {
     let report: GateReport = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
     (report.machine == machine && report.version == SCHEMA_VERSION).then_some(report)
-}
-
-impl Settings {
-    /// What counts as a regression of time where so many pairs are timed.
-    fn rule(&self, comparisons: usize) -> Rule {
-        Rule { relevant: self.relevant, false_alarms: self.false_alarms, comparisons }
-    }
 }

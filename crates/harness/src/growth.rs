@@ -1,8 +1,8 @@
-//! Whether a side grows along its axis as it claims to: pure functions of a sweep.
+//! Checks whether the time of a side grows along its axis as claimed: pure functions of a sweep.
 //!
-//! A claim of growth is a prediction. Fitted to all points but the last, it foretells the last; what was
-//! measured there is held against that. (Fitted to all points a claim would be
-//! flattered by its two parameters, and a bare exponent misled by a fixed cost.)
+//! A claim of growth is a prediction: fitted to all points but the last, it predicts the last, and
+//! the check compares the prediction with the measurement. (A fit to all points would flatter the
+//! claim by its two parameters, and a bare exponent would be misled by a fixed cost.)
 
 use crate::{
     results::{CaseResult, Sweep},
@@ -10,72 +10,72 @@ use crate::{
 };
 use worthit_pair::{format, pair::Growth, trial::Role};
 
-/// Points below which nothing is said: two parameters, one degree of freedom, and one to foretell.
+/// Minimum number of points: two parameters, one degree of freedom, and one point to predict.
 const LEAST_POINTS: usize = 4;
-/// What was measured may differ from what was foretold by this power of the step between the last
-/// two points: a quarter of what tells O(1) from O(n), and more than a memory level usually adds.
+/// Tolerated difference between measurement and prediction, as a power of the step between the last two
+/// points: a quarter of the difference between O(1) and O(n), and more than a memory level usually adds.
 const EXPONENT: f64 = 0.25;
-/// Or by this share, where the step is too short for a power to say anything.
+/// Tolerated relative difference, for steps too short for a power to be meaningful.
 const SHARE: f64 = 0.25;
-/// Ratios of fixed time to growing time that are tried: 1 % apart, over twelve powers of ten.
+/// Grid of ratios of fixed time to time per step: 1 % apart, over twelve powers of ten.
 const GRID: u32 = 2_800;
 
-/// A claim, fitted: time = fixed + per step × growth(n).
+/// A fitted claim: time = fixed + step × growth(n).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
-    /// Time that does not grow, ns.
+    /// Fixed time, ns.
     pub fixed_ns: f64,
-    /// Time of a step of the growth, ns.
+    /// Time per step of the growth, ns.
     pub step_ns: f64,
-    /// Weighted root mean square of the errors of ln t at the points that it was fitted to: 0.03 is 3 %.
+    /// Weighted root mean square error of ln t at the fitted points: 0.03 is 3 %.
     pub error: f64,
 }
 
-/// What a sweep says of a claim.
+/// Result of checking a claim against a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What is claimed.
+    /// The claim.
     pub claim: Growth,
     /// The claim, fitted to all points but the last.
     pub fit: Fit,
     /// The last point.
     pub point: u64,
-    /// Time of an iteration that the fit foretells there, ns.
-    pub foretold_ns: f64,
-    /// Time of an iteration that was measured there, ns; its quartiles.
+    /// Predicted time of an iteration at the last point, ns.
+    pub predicted_ns: f64,
+    /// Measured time of an iteration at the last point, ns: median and quartiles.
     pub measured_ns: Interval,
-    /// Power of the last step by which they differ: 0 is as foretold, 1 is O(n²) where O(n) is claimed.
+    /// Measured ÷ predicted, as a power of the last step: 0 is as predicted, 1 is O(n²) if O(n) is claimed.
     pub departure: f64,
 }
 
-/// How a claim stands.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The last point is as the claim foretells.
+    /// The last point takes as long as predicted.
     AsClaimed,
     /// It takes longer.
     Steeper,
-    /// It takes less long.
+    /// It takes less time.
     Flatter,
 }
 
 /// Why a claim is not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unchecked {
-    /// It is in words.
+    /// The claim is in words.
     #[error("a claim in words is not checked")]
     InWords,
-    /// There are too few points.
-    #[error("{0} unmarked points are too few to check it: that takes {LEAST_POINTS}")]
+    /// The sweep has too few points.
+    #[error("{0} unmarked points are too few to check the claim; it needs {LEAST_POINTS}")]
     TooFew(usize),
 }
 
-/// Least squares of ln(fixed + step·g) − ln t, neither parameter below 0; the weights double from point
-/// to point, as a claim of growth is about large n.
+/// Fits a claim by least squares of ln(fixed + step·g) − ln t, with neither parameter below 0. The weights
+/// double from point to point, because a claim of growth is about large n.
 ///
-/// `points` are (g, t) with t > 0, ascending. For a given fixed ÷ step the best step is a weighted
-/// mean of logarithms; the ratio is searched for on a logarithmic grid, and at its two ends: nothing
-/// fixed, and nothing that grows.
+/// `points` are (g, t) with t > 0, ascending. For a given fixed ÷ step, the best step is a weighted
+/// mean of logarithms. The best ratio is searched on a logarithmic grid and at its two ends: no fixed
+/// time, and no growth.
 fn fitted(points: &[(f64, f64)]) -> Fit {
     let weights = || (0..points.len()).map(|nth| f64::from(1_u32 << nth.min(30)));
     let total: f64 = weights().sum();
@@ -93,24 +93,24 @@ fn fitted(points: &[(f64, f64)]) -> Fit {
     let error =
         |(fixed, step): (f64, f64)| mean(&|g, t| ((fixed + step * g) / t).ln().powi(2)).sqrt();
     let candidates = [flat].into_iter().chain(growing).map(|fit| (fit, error(fit)));
-    // What cannot be taken a logarithm of (a point at 0 and nothing fixed) is no candidate.
+    // Skip candidates without a finite logarithm: a point at 0 without a fixed time.
     let usable = candidates.filter(|(_, error)| error.is_finite());
     let best = usable.min_by(|left, right| left.1.total_cmp(&right.1));
     let ((fixed_ns, step_ns), error) = best.unwrap_or((flat, 0.0));
     Fit { fixed_ns, step_ns, error }
 }
 
-/// Holds the claim of a side against a sweep.
+/// Checks the claim of a side against a sweep.
 ///
 /// # Errors
-/// If the claim is in words, or there are too few points that were measured and are not marked.
+/// If the claim is in words, or there are too few measured, unmarked points.
 pub fn check(claim: Growth, sweep: &Sweep, role: Role) -> Result<Check, Unchecked> {
     let points: Vec<(u64, Interval)> =
         sweep.cases.iter().filter_map(|case| iteration(case, role)).collect();
     check_points(claim, &points)
 }
 
-/// Time of an iteration with its quartiles, ns.
+/// Median and quartiles of the time of an iteration, ns; `None` if the case is unmeasured or marked.
 fn iteration(case: &CaseResult, role: Role) -> Option<(u64, Interval)> {
     let found = case.measured().filter(|found| found.mark.is_none())?;
     let time = found.side(role)?.time_ns;
@@ -131,22 +131,22 @@ fn check_points(claim: Growth, points: &[(u64, Interval)]) -> Result<Check, Unch
     let known: Result<Vec<_>, _> =
         known.iter().map(|(n, time)| Ok((grown(*n)?, time.estimate))).collect();
     let fit = fitted(&known?);
-    let foretold_ns = fit.fixed_ns + fit.step_ns * grown(*point)?;
+    let predicted_ns = fit.fixed_ns + fit.step_ns * grown(*point)?;
     let step = (*point as f64 / before.max(1) as f64).ln();
     Ok(Check {
         claim,
         fit,
         point: *point,
-        foretold_ns,
+        predicted_ns,
         measured_ns: *measured_ns,
-        departure: (measured_ns.estimate / foretold_ns).ln() / step,
+        departure: (measured_ns.estimate / predicted_ns).ln() / step,
     })
 }
 
 impl Check {
-    /// How the claim stands.
+    /// Compares the measurement with the prediction.
     pub fn standing(&self) -> Standing {
-        let ratio = self.measured_ns.estimate / self.foretold_ns;
+        let ratio = self.measured_ns.estimate / self.predicted_ns;
         let is_near = (1.0 / (1.0 + SHARE)..=1.0 + SHARE).contains(&ratio);
         if is_near || self.departure.abs() <= EXPONENT {
             Standing::AsClaimed
@@ -157,23 +157,24 @@ impl Check {
         }
     }
 
-    /// Whether the claim holds, or is said to end before the last point.
+    /// Whether the claim holds, or states that it ends before the last point.
     pub fn is_explained(&self) -> bool {
         self.standing() == Standing::AsClaimed || matches!(self.claim, Growth::Until(..))
     }
 
-    /// "4.32 ms foretold, 4.18 ms measured: as claimed"; "steeper than claimed by n^0.73".
+    /// "4.32 ms predicted, 4.18 ms measured: as claimed"; "steeper by n^0.73 than claimed".
     pub fn in_words(&self) -> String {
-        let [foretold, measured] =
-            [self.foretold_ns, self.measured_ns.estimate].map(format::duration);
-        let than = if self.is_explained() { "beyond the claim" } else { "than claimed" };
-        let by = || format!("{than} by n^{:.2}", self.departure.abs());
+        let [predicted, measured] =
+            [self.predicted_ns, self.measured_ns.estimate].map(format::duration);
+        let than =
+            if self.is_explained() { ", beyond the range of the claim" } else { " than claimed" };
+        let by = || format!("by n^{:.2}{than}", self.departure.abs());
         let verdict = match self.standing() {
             Standing::AsClaimed => "as claimed".to_owned(),
             Standing::Steeper => format!("steeper {}", by()),
             Standing::Flatter => format!("flatter {}", by()),
         };
-        format!("{foretold} foretold, {measured} measured: {verdict}")
+        format!("{predicted} predicted, {measured} measured: {verdict}")
     }
 }
 
@@ -204,7 +205,7 @@ mod tests {
     const POINTS: [u64; 5] = [8, 64, 512, 4_096, 8_192];
 
     #[test]
-    fn a_fit_finds_what_made_its_points() {
+    fn a_fit_recovers_the_parameters_of_its_points() {
         let made: Vec<(f64, f64)> = [1.0, 10.0, 1_000.0].map(|g| (g, 70.0 + 0.5 * g)).to_vec();
         let Fit { fixed_ns, step_ns, error } = fitted(&made);
         assert!((fixed_ns / 70.0 - 1.0).abs() < 0.01, "{fixed_ns}");
@@ -214,19 +215,20 @@ mod tests {
         assert_eq!(fitted(&falling).step_ns, 0.0);
         let convex: Vec<(f64, f64)> = [1.0, 10.0, 100.0].map(|g| (g, g * g)).to_vec();
         assert_eq!(fitted(&convex).fixed_ns, 0.0);
-        // Without growth it is the mean of the logarithms, the last point counting twice.
+        // Without growth, the fit is the mean of the logarithms; the last point counts twice.
         let flat = fitted(&[(0.0, 1.0), (0.0, 8.0)]);
         assert!((flat.fixed_ns - 4.0).abs() < 1e-9 && flat.step_ns == 0.0, "{flat:?}");
     }
 
     #[test]
-    fn claims_that_hold_foretell_the_last_point() {
-        let of = |claim, time: fn(f64) -> f64| check_points(claim, &sweep(&POINTS, time)).unwrap();
+    fn claims_that_hold_predict_the_last_point() {
+        let check_of =
+            |claim, time: fn(f64) -> f64| check_points(claim, &sweep(&POINTS, time)).unwrap();
         for found in [
-            of(Growth::Constant, |_| 30.0),
-            of(Growth::Logarithmic, |n| 5.0 + 2.0 * (n + 1.0).log2()),
-            of(Growth::Linear, |n| 1_000.0 + n),
-            of(Growth::Quadratic, |n| 65.0 + 0.08 * n * n),
+            check_of(Growth::Constant, |_| 30.0),
+            check_of(Growth::Logarithmic, |n| 5.0 + 2.0 * (n + 1.0).log2()),
+            check_of(Growth::Linear, |n| 1_000.0 + n),
+            check_of(Growth::Quadratic, |n| 65.0 + 0.08 * n * n),
         ] {
             assert_eq!(found.standing(), Standing::AsClaimed, "{found:?}");
             assert!(found.departure.abs() < 0.01, "{found:?}");
@@ -236,20 +238,20 @@ mod tests {
 
     #[test]
     fn injected_wrong_claims_are_caught() {
-        let of = |claim, time: fn(f64) -> f64| {
+        let standing = |claim, time: fn(f64) -> f64| {
             check_points(claim, &sweep(&[1, 10, 100, 1_000, 10_000], time)).unwrap().standing()
         };
-        assert_eq!(of(Growth::Constant, |n| 10.0 + n), Standing::Steeper);
-        assert_eq!(of(Growth::Logarithmic, |n| 10.0 + n), Standing::Steeper);
-        assert_eq!(of(Growth::Linear, |n| 10.0 + n * n), Standing::Steeper);
-        assert_eq!(of(Growth::Quadratic, |n| 10.0 + n), Standing::Flatter);
-        assert_eq!(of(Growth::Linear, |n| n.sqrt()), Standing::Flatter);
-        assert_eq!(of(Growth::Linear, |n| (n + 1.0).log2()), Standing::Flatter);
+        assert_eq!(standing(Growth::Constant, |n| 10.0 + n), Standing::Steeper);
+        assert_eq!(standing(Growth::Logarithmic, |n| 10.0 + n), Standing::Steeper);
+        assert_eq!(standing(Growth::Linear, |n| 10.0 + n * n), Standing::Steeper);
+        assert_eq!(standing(Growth::Quadratic, |n| 10.0 + n), Standing::Flatter);
+        assert_eq!(standing(Growth::Linear, |n| n.sqrt()), Standing::Flatter);
+        assert_eq!(standing(Growth::Linear, |n| (n + 1.0).log2()), Standing::Flatter);
     }
 
     #[test]
     fn a_fixed_cost_or_a_memory_level_is_no_departure() {
-        // Two parameters know the fixed cost, even where it is all that is seen.
+        // The fit has a parameter for the fixed cost, even if that dominates all points.
         let found = check_points(Growth::Linear, &sweep(&POINTS, |n| 1e6 + n)).unwrap();
         assert_eq!(found.standing(), Standing::AsClaimed);
         let slower_beyond_a_cache = |n: f64| if n > 5_000.0 { 1.2 * n } else { n };
@@ -258,24 +260,24 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_may_say_where_it_ends() {
+    fn a_claim_may_state_where_it_ends() {
         let claim = Growth::Until(&Growth::Linear, "the array leaves the cache");
         let steep = |n: f64| if n > 5_000.0 { 9.0 * n } else { n };
         let found = check_points(claim, &sweep(&POINTS, steep)).unwrap();
         assert_eq!((found.standing(), found.is_explained()), (Standing::Steeper, true));
         assert_eq!(claim.to_string(), "O(n) until the array leaves the cache");
         assert_eq!(found.fit.in_words(claim), "1.00 ns × n");
-        assert!(found.in_words().ends_with("steeper beyond the claim by n^3.17"));
+        assert!(found.in_words().ends_with("steeper by n^3.17, beyond the range of the claim"));
         let bare = check_points(Growth::Linear, &sweep(&POINTS, steep)).unwrap();
         assert!(!bare.is_explained());
         assert_eq!(
             bare.in_words(),
-            "8.19 µs foretold, 73.7 µs measured: steeper than claimed by n^3.17"
+            "8.19 µs predicted, 73.7 µs measured: steeper by n^3.17 than claimed"
         );
     }
 
     #[test]
-    fn too_few_points_and_words_are_not_checked() {
+    fn too_few_points_and_claims_in_words_are_not_checked() {
         let three = sweep(&[1, 2, 4], |n| n);
         assert_eq!(check_points(Growth::Linear, &three), Err(Unchecked::TooFew(3)));
         assert_eq!(check_points(Growth::Linear, &[]), Err(Unchecked::TooFew(0)));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::{
-    gate::{self, verdict::GateReport},
+    gate::{self, report::GateReport},
     machine::Toolchain,
     results::{CaseResult, Measured, Run},
     statistics::Interval,
@@ -128,7 +128,7 @@ impl Recorded {
     pub fn of_gate(report: &GateReport) -> Recorded {
         let mut readings = Vec::new();
         for found in &report.cases {
-            let gate::verdict::Outcome::Judged { counts, .. } = &found.outcome else { continue };
+            let gate::report::Outcome::Judged { counts, .. } = &found.outcome else { continue };
             let is_kept = |count: &&gate::verdict::CountChange| {
                 count.cause == INSTRUCTIONS || found.case.causes.contains(&count.cause)
             };
@@ -136,7 +136,7 @@ impl Recorded {
                 let side = if count.role == Role::Naive { "naive" } else { "optimized" };
                 let key = &found.case.key;
                 let place = Place {
-                    pair: key.id.clone(),
+                    pair: key.pair.clone(),
                     level: key.level.clone(),
                     point: key.point,
                     side: side.to_owned(),
@@ -206,7 +206,7 @@ impl Origin {
             rustflags: Toolchain::current().rustflags,
             commit: Some(report.commit.clone()),
             dirty: report.dirty,
-            seed: report.cases.first().map_or(0, |found| found.case.key.seed),
+            seed: report.cases.first().map_or(0, |found| found.case.seed),
             source: "gate".to_owned(),
         }
     }

@@ -1,26 +1,26 @@
-//! The gain of a case, from batches of both sides interleaved inside criterion's own calls.
+//! Measures the gain of a case: interleaves batches of both sides inside criterion's own calls.
 //!
-//! Results taken one after the other do not share a machine; batches a few milliseconds apart
-//! nearly do. Whenever criterion asks for n iterations of one side, they are run in pieces of about
-//! [`PIECE`], each paired with a piece of the other side of about the same wall time, in the order
-//! A B B A. Criterion gets the time of its side alone.
+//! Two long measurements, one after the other, do not meet the same machine state; batches a few
+//! milliseconds apart nearly do. When criterion asks for n iterations of one side, they run in pieces
+//! of about [`PIECE`]. Each is paired with a piece of the other side of about the same wall time, in
+//! the order A B B A. Criterion gets the time of its own side only.
 
 use std::time::Duration;
 
 use crate::statistics::PairedTimes;
 use worthit_pair::trial::Role;
 
-/// A piece lasts about this long, or one iteration of the slower side.
+/// Target duration of a piece; longer if one iteration of the slower side takes longer.
 pub const PIECE: Duration = Duration::from_millis(2);
 
 /// A timed batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch {
-    /// Time spent in the side; of a load, its 99th percentile of latency.
+    /// Time spent in the side; for a load, its 99th percentile latency.
     pub elapsed: Duration,
-    /// Time that the batch took, with what is off the clock.
+    /// Wall time of the batch, including work that is off the clock.
     pub wall: Duration,
-    /// Whether others held the CPU meanwhile.
+    /// Whether other work held the CPU during the batch.
     pub disturbed: bool,
 }
 
@@ -36,14 +36,14 @@ impl<F: FnMut(Role, u64) -> Batch> Timer for F {
     }
 }
 
-/// What is known of one side.
+/// Speed of one side.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// Wall time of one iteration as of the last batch, ns; 0 before the first.
+    /// Wall time of one iteration in the last batch, ns; 0 before the first.
     iteration_ns: f64,
 }
 
-/// An accumulated batch of one side.
+/// Accumulated batches of one side.
 #[derive(Clone, Copy, Debug, Default)]
 struct Piece {
     elapsed: Duration,
@@ -57,7 +57,7 @@ impl Piece {
     }
 }
 
-/// Interleaves two sides and gathers their paired times.
+/// Interleaves two sides and collects their paired times.
 #[derive(Debug)]
 pub struct Interleaver {
     /// The sides, in the order of [`PairedTimes`].
@@ -72,7 +72,7 @@ pub struct Interleaver {
     pairs: Vec<PairedTimes>,
 }
 
-/// A pair of pieces that is being filled, for the side that is asked for.
+/// A pair of pieces that is still filling up; `asked` is the side that criterion asks for.
 #[derive(Debug)]
 struct Open {
     asked: usize,
@@ -81,7 +81,7 @@ struct Open {
 }
 
 impl Interleaver {
-    /// Interleaves `first` and `second`. Disturbed batches are repeated, for `repeat_time` in all.
+    /// Interleaves `first` and `second`; repeats disturbed batches for up to `repeat_time` in total.
     pub fn new(first: Role, second: Role, repeat_time: Duration) -> Interleaver {
         Interleaver {
             sides: [first, second],
@@ -101,29 +101,29 @@ impl Interleaver {
         &self.pairs
     }
 
-    /// Share of the kept batches during which others held the CPU, 0 to 1.
+    /// Share of the kept batches during which other work held the CPU, 0 to 1.
     pub fn disturbed_share(&self) -> f64 {
         f64::from(self.disturbed) / f64::from(self.batches.max(1))
     }
 
-    /// Forgets the paired times (a warm-up) but not the pace of the sides.
+    /// Discards the paired times of a warm-up, but keeps the pace of the sides.
     pub fn forget(&mut self) {
         self.open = None;
         self.pairs.clear();
         (self.disturbed, self.batches) = (0, 0);
     }
 
-    /// Whether the other side is run in between from now on. Off once the gain is known.
+    /// Switches interleaving on or off. The caller switches it off once the gain is precise enough.
     pub fn pair_up(&mut self, pairs_up: bool) {
         self.pairs_up = pairs_up;
         self.open = None;
     }
 
     /// Runs `iterations` of `role`, interleaved with the other side, and returns the time of `role`
-    /// alone.
+    /// only.
     ///
     /// # Panics
-    /// If `role` is neither of the sides.
+    /// If `role` is neither side.
     pub fn run(&mut self, role: Role, iterations: u64, timer: &mut dyn Timer) -> Duration {
         let asked = self.sides.iter().position(|side| *side == role).expect("one of the two sides");
         if !self.pairs_up {
@@ -164,7 +164,7 @@ impl Interleaver {
             self.other_first = !self.other_first;
             let (own, other) = (open.piece.per_iteration_ns(), other.per_iteration_ns());
             let (naive, optimized) = if asked == 0 { (own, other) } else { (other, own) };
-            // A side that the clock does not see makes no ratio.
+            // A side too fast for the clock gives no ratio.
             if naive > 0.0 && optimized > 0.0 {
                 self.pairs.push(PairedTimes { naive, optimized });
             }
@@ -172,29 +172,29 @@ impl Interleaver {
         total
     }
 
-    /// Runs pairs of pieces until there are `count`, for a case whose iterations are so long that
-    /// criterion asks for few.
+    /// Runs pairs of pieces until there are `count`: criterion asks for too few iterations if they are
+    /// long.
     pub fn top_up(&mut self, count: usize, timer: &mut dyn Timer) {
         self.pair_up(true);
         while self.pairs.len() < count {
             let before = self.pairs.len();
             let iterations = self.iterations_in(0, self.target());
             self.run(self.sides[0], iterations, timer);
-            // A side that the clock does not see never makes a pair.
+            // A side too fast for the clock never makes a pair: give up.
             if self.pairs.len() == before && self.open.is_none() {
                 return;
             }
         }
     }
 
-    /// How long a piece should last: at least one iteration of the slower side, so that both get
+    /// Target duration of a piece: at least one iteration of the slower side, so that both sides get
     /// about half of the time.
     fn target(&self) -> Duration {
         let slower = self.pace[0].iteration_ns.max(self.pace[1].iteration_ns);
         PIECE.max(Duration::from_nanos(slower as u64))
     }
 
-    /// How many iterations of `side` take about `time`, at least 1.
+    /// Number of iterations of `side` that take about `time`, at least 1.
     fn iterations_in(&self, side: usize, time: Duration) -> u64 {
         let iteration_ns = self.pace[side].iteration_ns;
         if iteration_ns == 0.0 {
@@ -228,8 +228,8 @@ mod tests {
     use super::*;
     use crate::statistics::gain_in_one_process;
 
-    /// A machine on which the naive side takes `naive_us` an iteration, the optimized one 100 µs,
-    /// and everything becomes slower by a millionth with each microsecond that passes.
+    /// A machine on which an iteration takes `naive_us` on the naive side and 100 µs on the optimized
+    /// side; everything slows down by a millionth per microsecond.
     struct FakeMachine {
         naive_us: f64,
         now_us: f64,
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_asked_side_alone_is_returned() {
+    fn only_the_time_of_the_asked_side_is_returned() {
         for role in [Role::Naive, Role::Optimized] {
             let mut machine = FakeMachine::new(300.0);
             let mut interleaver = Interleaver::new(Role::Naive, Role::Optimized, Duration::ZERO);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn disturbed_batches_are_repeated_then_kept_and_told() {
+    fn disturbed_batches_are_repeated_then_kept_and_reported() {
         let mut calls = 0;
         let mut timer = |_: Role, n: u64| {
             calls += 1;
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_is_that_of_the_wall_clock_whatever_the_metric() {
+    fn the_pace_follows_the_wall_clock_whatever_the_metric() {
         // Windows of 60 ms with a 99th percentile of 15 µs.
         let mut windows = 0;
         let mut timer = |_: Role, n: u64| {

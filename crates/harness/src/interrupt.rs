@@ -1,7 +1,7 @@
-//! Ctrl-C: end own children, remove temporary files, exit 130 at once.
+//! Handles Ctrl-C: ends our children, removes temporary files and exits with status 130 at once.
 //!
-//! Nothing has to be saved then: every finished case is already on disk, and a file that is being
-//! written is finished first.
+//! An interrupt has nothing to save: every finished case is already on disk, and a file that is being
+//! written is completed first.
 
 use std::{
     io,
@@ -27,7 +27,7 @@ const INTERRUPTED: i32 = 130;
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// Handles interrupts from now on.
+/// Starts to handle interrupts.
 ///
 /// # Errors
 /// If the handlers cannot be installed.
@@ -36,10 +36,10 @@ pub fn handle() -> io::Result<()> {
     let (started, has_started) = mpsc::channel();
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         causes::exclude_thread();
-        // Nobody to tell is nobody who waits.
+        // Sending fails only if nobody waits for it.
         let _ = started.send(());
         if signals.forever().next().is_some() {
-            // Held until the process is gone: no file is left half written, no child is started.
+            // Hold both locks until exit, so that no file is half written and no child starts.
             let _writing = uninterrupted();
             let children = lock(&CHILDREN);
             let pids = children.iter().filter_map(|id| Pid::from_raw(i32::try_from(*id).ok()?));
@@ -50,15 +50,15 @@ pub fn handle() -> io::Result<()> {
             low_level::exit(INTERRUPTED);
         }
     })?;
-    // What a thread allocates as it starts would be counted in whatever window is open by then.
+    // Wait: allocations of a starting thread would be counted in whatever window is open by then.
     let _ = has_started.recv();
     Ok(())
 }
 
-/// Ends a child; if it leads a process group, as a cargo does here, then all that it has started.
+/// Ends a child, or its whole process group if it leads one (as our cargo children do).
 fn end(child: Pid) {
     let leads = getpgid(Some(child)).is_ok_and(|group| group == child);
-    // It may have ended by itself.
+    // Ignore the error: the child may have ended already.
     let _ = if leads {
         kill_process_group(child, Signal::TERM)
     } else {
@@ -66,14 +66,14 @@ fn end(child: Pid) {
     };
 }
 
-/// Waits until a child no longer writes where something is to be removed; its status is left to
-/// whoever else waits for it.
+/// Waits for a child to end, so that it no longer writes into folders that we remove. Leaves its exit
+/// status to the thread that waits for it.
 fn await_end(child: Pid) {
-    // An error says that it is gone.
+    // An error means that it is gone.
     let _ = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
 }
 
-/// While the guard lives, an interrupt waits.
+/// Delays interrupts while the guard lives.
 pub fn uninterrupted() -> MutexGuard<'static, ()> {
     lock(&WRITING)
 }
@@ -81,7 +81,7 @@ pub fn uninterrupted() -> MutexGuard<'static, ()> {
 /// Runs `command` to its end, and ends it if this process is interrupted.
 ///
 /// # Errors
-/// If it cannot be started or waited for.
+/// If the command cannot be started or waited for.
 pub fn run_child(command: &mut Command) -> io::Result<ExitStatus> {
     let mut child = spawn(command)?;
     let status = child.wait();
@@ -89,10 +89,10 @@ pub fn run_child(command: &mut Command) -> io::Result<ExitStatus> {
     status
 }
 
-/// As [`run_child`], and returns what it prints to standard output.
+/// Like [`run_child`], and captures standard output.
 ///
 /// # Errors
-/// If it cannot be started or waited for.
+/// If the command cannot be started or waited for.
 pub fn output_of_child(command: &mut Command) -> io::Result<std::process::Output> {
     let child = spawn(command.stdout(std::process::Stdio::piped()))?;
     let id = child.id();
@@ -101,7 +101,7 @@ pub fn output_of_child(command: &mut Command) -> io::Result<std::process::Output
     output
 }
 
-/// Starts `command`, and ends it if this process is interrupted before it is forgotten.
+/// Starts `command`, and ends it on an interrupt unless [`forget`] is called first.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut children = lock(&CHILDREN);
     let child = command.spawn()?;
@@ -109,12 +109,12 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// The child has ended.
+/// Removes a child that has ended from the list.
 pub(crate) fn forget(id: u32) {
     lock(&CHILDREN).retain(|child| *child != id);
 }
 
-/// A panic while a lock is held leaves nothing broken behind it here.
+/// Ignores poisoning: a panic cannot leave the data of these locks inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

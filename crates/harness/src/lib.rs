@@ -14,6 +14,7 @@ pub mod history;
 pub mod interleave;
 pub mod interrupt;
 pub mod limit;
+pub mod lines;
 pub mod load;
 pub mod machine;
 pub mod measuring;

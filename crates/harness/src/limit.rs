@@ -1,24 +1,24 @@
-//! The least a machine needs for the work of an optimized side, and how close the side comes.
+//! The least time that a machine needs for the work of an optimized side, and how close the side comes.
 
 use crate::numbers::{Number, Numbers};
 use worthit_pair::limit::{Need, Needed};
 
-/// How close an optimized side comes to its limit.
+/// Share of its limit that an optimized side reaches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Share {
-    /// Least time ÷ time of the optimized side: 1 is all that the machine allows. Above 1 the side
-    /// has beaten its limit, which then is no model of its work; it is shown as it is.
+    /// Least time ÷ time of the optimized side: 1 is the most that the machine allows. Above 1 the side
+    /// beats its limit, which then does not model its work; such a share is shown unchanged.
     Known(f64),
-    /// The machine number that it is held against was not measured in this run.
+    /// The machine number that sets the limit was not measured in this run.
     Unmeasured(Need),
     /// No machine number bounds the work.
     Unbounded,
 }
 
-/// The machine number that a need is held against, if it is held against one and that was measured.
+/// Returns the machine number that sets the limit of a need, if there is one and it was measured.
 ///
-/// Streams and reads are those of one core, at the nearest level that holds the working set; hashes
-/// are foldhash's, the quicker of the two that are measured.
+/// Streams and reads use the numbers of one core, at the nearest level that holds the working set.
+/// Hashes use foldhash, the faster of the two measured hashes.
 pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
     match needed.kind {
         Need::BytesStreamed => numbers.at_level_of(worthit_machine::BANDWIDTH, needed.amount),
@@ -35,8 +35,8 @@ pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
     }
 }
 
-/// How close an optimized side comes to its limit, from the times of an iteration of both sides and
-/// the machine numbers, all of the same run; times in ns.
+/// Computes how close an optimized side comes to its limit, from the machine numbers and the times of
+/// an iteration of both sides, in ns, all of the same run.
 pub fn share(
     needed: Option<Needed>,
     numbers: Option<&Numbers>,
@@ -69,7 +69,7 @@ mod tests {
         Some(Needed { kind, amount, within_bytes: Some(within_bytes) })
     }
 
-    /// Share of a side that takes 1 µs, on the made machine.
+    /// Share of a side that takes 1 µs, on the machine of [`numbers::made`].
     fn share_of_1_us(needed: Option<Needed>) -> f64 {
         match share(needed, Some(&numbers::made()), 9_000.0, 1_000.0) {
             Share::Known(share) => (share * 1e6).round() / 1e6,
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_held_against_the_time_of_an_iteration() {
+    fn waiting_is_compared_with_the_time_of_an_iteration() {
         assert_eq!(share(needed(Need::WaitingNs, 500), None, 9_000.0, 1_000.0), Share::Known(0.5));
     }
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_held_against_the_level_that_holds_them() {
+    fn streams_are_compared_with_the_level_that_holds_them() {
         // 100, 50 and 10 bytes per ns.
         let streamed = |bytes| share_of_1_us(needed(Need::BytesStreamed, bytes));
         assert_eq!([1_000, 10_000].map(streamed), [0.01, 0.2]);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn random_reads_are_held_against_the_level_of_the_working_set() {
+    fn random_reads_are_compared_with_the_level_of_the_working_set() {
         for (kind, expected) in [
             (Need::RandomReads, [0.005, 0.02, 0.5]),
             (Need::IndependentReads, [0.0025, 0.005, 0.05]),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_a_time_each_is_held_against_that_time() {
+    fn operations_are_compared_with_the_time_of_each() {
         for (kind, amount, expected) in [
             (Need::Hashes, 100, 0.2),
             (Need::Statements, 1, 0.5),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_machine_number_says_so_and_what_is_unbounded_too() {
+    fn missing_machine_numbers_and_unbounded_work_are_reported() {
         let empty = Numbers { numbers: vec![], ..numbers::made() };
         for kind in [
             Need::BytesStreamed,

@@ -1,4 +1,4 @@
-//! Whether others held the CPU while a case was measured.
+//! Detects other work that held the CPU while a case was measured.
 
 use std::{
     fs::File,
@@ -11,17 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use worthit_pair::pair::logical_cores;
 
-/// A case with a larger share of any kind of [`Load`] is marked.
+/// Share of steal or of disturbed batches above which a case is marked; see [`Load::mark`].
 pub const MARK_ABOVE: f64 = 0.05;
-/// A pair that uses every core suffers from less visible company, so the mark is higher.
+/// Share of other processes above which a case on several threads is marked. It is higher, because other
+/// processes disturb a pair that uses every core less visibly.
 pub const MARK_OTHERS_ABOVE: f64 = 0.10;
 
-/// What else the machine did during a case. Shares are of the time of the whole machine, 0 to 1.
+/// Other load on the machine during a case. Shares are of the CPU time of the whole machine, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// Taken by the hypervisor for others.
+    /// Share that the hypervisor gave to other virtual machines.
     pub steal: f64,
-    /// Used by other processes.
+    /// Share that other processes used.
     pub others: f64,
     /// Share of the measured batches during which the measuring thread waited for a CPU.
     pub disturbed: f64,
@@ -30,13 +31,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// Why the case is marked, if it is. `threads` is how many the busiest side uses.
+    /// Returns why the case is marked, if it is. `threads` is the thread count of the busiest side.
     pub fn mark(&self, threads: usize) -> Option<String> {
         let percent = |share: f64| (share * 100.0).round();
         if self.steal > MARK_ABOVE {
             Some(format!("{} % of the CPU time was stolen by the hypervisor", percent(self.steal)))
         } else if self.disturbed > MARK_ABOVE {
-            Some(format!("others held the CPU during {} % of the batches", percent(self.disturbed)))
+            Some(format!(
+                "other work held the CPU during {} % of the batches",
+                percent(self.disturbed)
+            ))
         } else if threads > 1 && self.others > MARK_OTHERS_ABOVE {
             Some(format!("other processes used {} % of the machine", percent(self.others)))
         } else {
@@ -44,7 +48,7 @@ impl Load {
         }
     }
 
-    /// The worse of both, kind by kind.
+    /// The worse value of each kind.
     pub fn worse(self, other: Load) -> Load {
         Load {
             steal: self.steal.max(other.steal),
@@ -55,8 +59,8 @@ impl Load {
     }
 }
 
-/// CPU time spent so far, in seconds: busy on the whole machine, stolen, by this process and the
-/// children it has waited for.
+/// CPU time so far, in seconds: busy on the whole machine, stolen by the hypervisor, and used by this
+/// process and the children that it has waited for.
 #[derive(Clone, Copy, Debug)]
 struct Spent {
     busy: f64,
@@ -80,7 +84,7 @@ impl Spent {
     }
 }
 
-/// Watches the machine from its making to [`LoadProbe::load`].
+/// Watches the load of the machine, from [`LoadProbe::start`] to [`LoadProbe::load`].
 #[derive(Debug)]
 pub struct LoadProbe {
     start: Instant,
@@ -93,7 +97,7 @@ impl LoadProbe {
         LoadProbe { start: Instant::now(), spent: Spent::so_far() }
     }
 
-    /// The load since the start, `disturbed` left 0. What the system does not tell is 0.
+    /// Load since the start; `disturbed` stays 0, as do values that the system does not report.
     pub fn load(&self) -> Load {
         let load_average = LoadAverage::current().map_or(0.0, |load| f64::from(load.one));
         let capacity = self.start.elapsed().as_secs_f64() * logical_cores() as f64;
@@ -110,19 +114,19 @@ impl LoadProbe {
     }
 }
 
-/// Tells how long the calling thread has waited for a CPU, from `/proc/thread-self/schedstat`.
+/// Reads from `/proc/thread-self/schedstat` how long the calling thread has waited for a CPU.
 #[derive(Debug)]
 pub struct RunDelay {
     schedstat: Option<File>,
 }
 
 impl RunDelay {
-    /// For the calling thread, which must also be the one that reads it.
+    /// Opens the file of the calling thread.
     pub fn of_this_thread() -> RunDelay {
         RunDelay { schedstat: File::open("/proc/thread-self/schedstat").ok() }
     }
 
-    /// The wait since the thread began; zero where the system does not tell.
+    /// Time that the thread has waited since it started; zero if the system does not report it.
     pub fn so_far(&self) -> Duration {
         let mut text = [0; 96];
         let length = self.schedstat.as_ref().and_then(|file| file.read_at(&mut text, 0).ok());
@@ -130,7 +134,7 @@ impl RunDelay {
     }
 }
 
-/// The second of the numbers "time on CPU, time waiting, time slices".
+/// Parses the waiting time: schedstat is "time on CPU, time waiting, time slices".
 fn second_number(schedstat: &[u8]) -> Option<u64> {
     std::str::from_utf8(schedstat).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_name_what_happened() {
+    fn marks_name_the_kind_of_load() {
         assert_eq!(Load::default().mark(8), None);
         let steal = Load { steal: 0.2, ..Load::default() };
         assert!(steal.mark(1).unwrap().starts_with("20 % of the CPU time was stolen"));
@@ -160,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn own_work_is_not_others() {
-        let spent = Spent::so_far().expect("procfs is there");
+    fn own_work_is_not_counted_as_others() {
+        let spent = Spent::so_far().expect("procfs is mounted");
         assert!(spent.own <= spent.busy + 1.0, "{spent:?}");
         let load = LoadProbe::start().load();
         assert!((0.0..=1.0).contains(&load.others) && load.disturbed == 0.0, "{load:?}");

@@ -1,4 +1,4 @@
-//! What machine this is, and the key under which results of equal machines are compared.
+//! Identifies the machine, and the machine key under which results are comparable.
 
 use std::{fs, path::Path};
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use worthit_pair::{build, pair::logical_cores, paths};
 
-/// A machine, as results name it. Never the host's name.
+/// The machine, as results describe it. Never contains the host name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// CPU model, logical cores, memory, kernel major.minor and file system of the data folder.
-    /// Results of different keys are never compared as if they were one machine's.
+    /// Results with different keys are never treated as results of one machine.
     pub key: String,
     /// CPU model.
     pub cpu: String,
     /// Logical cores that this process may use.
     pub logical_cores: u64,
-    /// Sockets, cores and hardware threads, as the system tells them.
+    /// Sockets, cores and hardware threads, as the system reports them.
     pub topology: String,
     /// Caches of core 0: "L1d 48K, L2 2048K, L3 105M".
     pub caches: String,
@@ -27,9 +27,9 @@ pub struct Machine {
     pub kernel: String,
     /// File system of the data folder.
     pub filesystem: String,
-    /// Frequency governor of core 0; `None` where the system tells none (most virtual machines).
+    /// Frequency governor of core 0; `None` if the system reports none (most virtual machines).
     pub governor: Option<String>,
-    /// Whether the CPU says that it is virtual.
+    /// Whether the CPU reports a hypervisor.
     pub virtual_machine: bool,
 }
 
@@ -59,7 +59,7 @@ impl Toolchain {
 }
 
 impl Machine {
-    /// This machine. What the system does not tell is "unknown".
+    /// Describes this machine; values that the system does not report are "unknown".
     pub fn current() -> Machine {
         let unknown = || "unknown".to_owned();
         let cpu_info = procfs::CpuInfo::current().ok();
@@ -166,7 +166,7 @@ mod tests {
     fn this_machine_is_known() {
         let machine = Machine::current();
         assert!(machine.logical_cores >= 1 && machine.memory_bytes > 1 << 20, "{machine:?}");
-        // Arm's /proc/cpuinfo names no model.
+        // On Arm, /proc/cpuinfo has no model name.
         assert!(
             cfg!(not(target_arch = "x86_64")) || !machine.key.contains("unknown"),
             "{machine:?}"
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_does_not_tell_is_unknown() {
+    fn values_that_the_system_does_not_report_are_unknown() {
         assert_eq!(topology(Path::new("/no/such/folder")), "unknown");
         assert_eq!(caches(Path::new("/no/such/folder")), "unknown");
     }

@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     interleave::{Batch, Interleaver},
     load::{Load, MARK_ABOVE, RunDelay},
-    results::{Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
+    results::{AboutPair, Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
     samples::Sample,
     statistics::{Interval, PairedTimes, Summary, gain_in_one_process},
 };
@@ -21,7 +21,7 @@ use worthit_pair::{
     cases::{self, NamedCase},
     causes::{self, Cause, Counts},
     family::Entry,
-    pair::{Case, Metric, Unavailable},
+    pair::{Metric, Unavailable},
     trial::{Role, Trial},
 };
 
@@ -52,8 +52,7 @@ pub fn prepared(entry: &Entry, case: &NamedCase, roles: &[Role]) -> Result<Trial
 
 /// Makes all sides ready and proves them, if it is not said which.
 fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Trial, NotReady> {
-    let level = if case.level.is_empty() { String::new() } else { format!(" {}", case.level) };
-    let place = format!("{} at {}{level}", entry.id, case.case.point);
+    let place = &case.key;
     let unproven = |problem: String| NotReady::Unproven(format!("{place}: {problem}"));
     let made = catch_unwind(AssertUnwindSafe(|| {
         let unavailable = |Unavailable(reason)| NotReady::Unavailable(reason);
@@ -132,7 +131,7 @@ pub struct Findings<'a> {
     /// The pair.
     pub entry: &'a Entry,
     /// The case.
-    pub case: &'a Case,
+    pub case: &'a NamedCase,
     /// Units of work in one iteration.
     pub units: u64,
     /// Threads of the busiest side.
@@ -151,13 +150,13 @@ pub struct Findings<'a> {
 
 impl Findings<'_> {
     /// The paired times, as they are kept beside the result.
-    pub fn samples(&self, level: &str, process: u64) -> Vec<Sample> {
+    pub fn samples(&self, process: u64) -> Vec<Sample> {
         let units = self.units as f64;
         let of = |interleaver: &Interleaver, role| -> Vec<Sample> {
             let sample = |times: &PairedTimes| Sample {
                 pair: self.entry.id.to_owned(),
-                level: level.to_owned(),
-                point: self.case.point,
+                level: self.case.key.level.clone(),
+                point: self.case.key.point,
                 process,
                 side: cases::side_name(self.entry, role).to_owned(),
                 side_ns: rounded(times.naive / units),
@@ -217,7 +216,7 @@ impl Findings<'_> {
             gain: found,
             processes: vec![found],
             against_peer: gain_in_one_process(self.against_peer.pairs()),
-            needed: self.entry.limit.needed(self.case, self.threads),
+            needed: self.entry.limit.needed(&self.case.case, self.threads),
             load: self.load,
             marked_processes: u64::from(mark.is_some()),
             mark,
@@ -308,6 +307,14 @@ impl PairResult {
             causes: entry.named_causes().iter().map(NamedCause::from).collect(),
             sweeps: Vec::new(),
         }
+    }
+}
+
+impl AboutPair {
+    /// What the cases of a pair have in common.
+    pub fn of(entry: &Entry) -> AboutPair {
+        let levels = cases::levels(entry).into_iter().map(|level| level.label).collect();
+        AboutPair { pair: PairResult::of(entry), levels }
     }
 }
 

@@ -1,15 +1,15 @@
-//! "Did you mean": the id that is most like what was asked for.
+//! "Did you mean …?": finds the id most similar to the one asked for.
 
 use worthit_pair::family::Family;
 
-/// The id among `families` that is most like what was asked for, in whole or by its name.
+/// Returns the id in `families` most similar to `asked`, as a whole or by its name.
 pub fn nearest_id(asked: &str, families: &[&'static Family]) -> Option<&'static str> {
     nearest(asked, families.iter().flat_map(|family| family.pairs).map(|entry| entry.id))
 }
 
-/// The id among `ids` that is most like what was asked for, in whole or by its second half.
+/// Returns the id in `ids` most similar to `asked`, as a whole or by the part after its slash.
 pub fn nearest<'a>(asked: &str, ids: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // "N+1" is how people say it.
+    // People write "N+1".
     let asked = &asked.to_lowercase().replace('+', "_plus_");
     let likeness = |id: &str| {
         let name = id.split_once('/').map_or(id, |(_, name)| name);

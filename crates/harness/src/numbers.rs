@@ -1,9 +1,9 @@
-//! Machine numbers: what this machine can do, as everyone should know of theirs.
+//! Machine numbers: the basic capabilities of this machine.
 //!
-//! A number is the median of several readings, in passes apart, with its spread, never a lone one. Pairs state their
-//! limits in these terms; [`crate::limit`] holds them against each other. Each kind of number has a
-//! file of its own in the crate `worthit-machine`, which reads them. What cannot be measured here is a row that says
-//! why.
+//! A number is the median of several readings from separate passes, with its spread; never a single
+//! reading. Pairs state their limits in these terms; [`crate::limit`] compares the two. The crate
+//! `worthit-machine` takes the readings, with one file per kind of number. A number that cannot be
+//! measured here gets a row with the reason.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,10 @@ use crate::{
 use worthit_machine::{ALL_CORES, Effort, Reading, Unit};
 use worthit_pair::{format, pair::Unavailable};
 
-/// What a machine was found to do.
+/// All machine numbers of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {
-    /// What else the machine did meanwhile.
+    /// Other load on the machine during the measurement.
     pub load: Load,
     /// The numbers, in the order of the table.
     pub numbers: Vec<Number>,
@@ -28,49 +28,48 @@ pub struct Numbers {
 pub struct Number {
     /// Stable name: `latency_l1`.
     pub id: String,
-    /// What was measured, in a few words.
+    /// Short description of what was measured.
     pub what: String,
     /// Unit of the readings.
     pub unit: Unit,
-    /// How: sizes, instructions, devices.
+    /// Details of the method: sizes, instructions, devices.
     pub detail: String,
-    /// The largest working set that this level of memory holds, bytes; `None` where no size bounds
-    /// it.
+    /// The largest working set that this level of memory holds, bytes; `None` if it has no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds_bytes: Option<u64>,
-    /// What came of it.
+    /// Readings, or the reason why there are none.
     pub found: Found,
 }
 
-/// What came of measuring a number.
+/// Outcome of measuring a number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
     /// The distribution of its readings.
     Readings(Summary),
-    /// It cannot be measured here; why, and what to do about it.
+    /// Reason why it cannot be measured here, and what to do about it.
     Unavailable(String),
 }
 
-/// A number in words, as tables and pages show it.
+/// A number in words, for tables and pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// What was measured.
+pub struct NumberRow {
+    /// Description of what was measured.
     pub what: String,
     /// The median with its unit.
     pub median: String,
-    /// First and third quartile.
+    /// First and third quartiles.
     pub quartiles: String,
-    /// Least and greatest reading.
+    /// Minimum and maximum.
     pub range: String,
-    /// How many readings.
+    /// Number of readings.
     pub readings: String,
-    /// How, or why not.
+    /// Details of the method, or why it was not measured.
     pub remark: String,
 }
 
-/// Measures all numbers, each in several passes: within a tenth of a second a machine hardly varies, and
-/// memory that is got once lies where it lies, so that the readings of one pass agree better than two runs do.
+/// Measures all numbers in several passes. Readings within one pass agree better than two runs do: a
+/// machine hardly varies within a tenth of a second, and memory stays where it was allocated.
 pub fn measure(effort: &Effort) -> Numbers {
     let probe = LoadProbe::start();
     let mut all = worthit_machine::pass(effort);
@@ -87,7 +86,7 @@ impl From<Reading> for Number {
         let Reading { id, what, unit, detail, holds_bytes, readings } = reading;
         let found = match readings.map(|readings| Summary::of(&readings)) {
             Ok(Some(summary)) => Found::Readings(summary),
-            Ok(None) => Found::Unavailable("no reading came out finite".to_owned()),
+            Ok(None) => Found::Unavailable("no reading is finite".to_owned()),
             Err(Unavailable(reason)) => Found::Unavailable(reason),
         };
         Number { id, what, unit, detail, holds_bytes, found }
@@ -95,12 +94,12 @@ impl From<Reading> for Number {
 }
 
 impl Numbers {
-    /// The number of an id, if it was measured.
+    /// The number with this id, if it was measured.
     pub fn get(&self, id: &str) -> Option<&Number> {
         self.measured().find(|number| number.id == id)
     }
 
-    /// The number of the nearest level of memory that holds a working set: of `LATENCY`,
+    /// The number for the nearest level of memory that holds a working set; `kind` is `LATENCY`,
     /// `INDEPENDENT_READ` or `BANDWIDTH`.
     pub fn at_level_of(&self, kind: &str, set_bytes: u64) -> Option<&Number> {
         let is_of_kind = |number: &&Number| {
@@ -109,38 +108,40 @@ impl Numbers {
         };
         let levels = self.numbers.iter().filter(is_of_kind);
         let holding = levels.filter(|number| number.holds_bytes.is_none_or(|n| set_bytes <= n));
-        // The nearest one or none: a farther level would make the limit too easy to reach.
+        // The nearest level or none: a slower level would make the limit too easy to reach.
         let nearest = holding.min_by_key(|number| number.holds_bytes.unwrap_or(u64::MAX));
         nearest.filter(|number| number.median().is_some())
     }
 
-    /// Each number in words.
-    pub fn rows(&self) -> Vec<Row> {
+    /// All numbers in words.
+    pub fn rows(&self) -> Vec<NumberRow> {
         self.numbers.iter().map(Number::in_words).collect()
     }
 
-    /// What to hold against the numbers.
+    /// Describes other load during the measurement, a reason to doubt the numbers.
     pub fn load_in_words(&self) -> String {
-        // Some of them are of several threads.
+        // Some numbers use several threads.
         if let Some(mark) = self.load.mark(2) {
-            return format!("Marked: {mark} meanwhile, so that it can do more than this.");
+            return format!(
+                "Marked: {mark} during the measurement, so the machine can do better than this."
+            );
         }
         let percent = |share: f64| format!("{} %", (share * 100.0).round());
         let Load { steal, others, .. } = self.load;
         format!(
-            "Other processes used {} of the machine meanwhile, and the hypervisor took {}.",
+            "Other processes used {} of the machine during the measurement, and the hypervisor took {}.",
             percent(others),
             percent(steal)
         )
     }
 
-    /// What types cannot say: readings are positive, finite and in order.
+    /// Checks what the types cannot express: readings are positive, finite and in order.
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
         for number in self.measured() {
             let Found::Readings(s) = number.found else { continue };
             let values = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
             if !(values.is_sorted() && s.min > 0.0 && s.max.is_finite()) {
-                let problem = format!("{values:?} are no quartiles of readings");
+                let problem = format!("{values:?} are not quartiles of readings");
                 return Err((format!("numbers.{}", number.id), problem));
             }
         }
@@ -153,7 +154,7 @@ impl Numbers {
 }
 
 impl Number {
-    /// The median of the readings, if it was measured.
+    /// Median of the readings, if the number was measured.
     pub fn median(&self) -> Option<f64> {
         match &self.found {
             Found::Readings(summary) => Some(summary.median),
@@ -161,7 +162,7 @@ impl Number {
         }
     }
 
-    /// What so many operations, bytes or multiply-adds take at least, ns.
+    /// Least time for `amount` operations, bytes or multiply-adds, ns.
     pub fn ns_for(&self, amount: f64) -> Option<f64> {
         let median = self.median()?;
         Some(match self.unit {
@@ -170,7 +171,7 @@ impl Number {
         })
     }
 
-    /// `81.3 ns`, `24.0 GB/s`
+    /// Formats a value with its unit: `81.3 ns`, `24.0 GB/s`.
     pub fn written(&self, value: f64) -> String {
         match self.unit {
             Unit::Nanoseconds => format::duration(value),
@@ -181,11 +182,11 @@ impl Number {
         }
     }
 
-    fn in_words(&self) -> Row {
+    fn in_words(&self) -> NumberRow {
         let what = self.what.clone();
         let between = |low, high| format!("{} … {}", self.written(low), self.written(high));
         match &self.found {
-            Found::Readings(s) => Row {
+            Found::Readings(s) => NumberRow {
                 what,
                 median: self.written(s.median),
                 quartiles: between(s.lower_quartile, s.upper_quartile),
@@ -193,7 +194,7 @@ impl Number {
                 readings: format::count(s.count),
                 remark: self.detail.clone(),
             },
-            Found::Unavailable(reason) => Row {
+            Found::Unavailable(reason) => NumberRow {
                 what,
                 median: format::NONE.to_owned(),
                 quartiles: format::NONE.to_owned(),
@@ -205,7 +206,7 @@ impl Number {
     }
 }
 
-/// Numbers for tests: each level of memory, and one of each other kind that limits are held against.
+/// Numbers for tests: each level of memory, and one of each other kind that sets a limit.
 #[cfg(test)]
 pub(crate) fn made() -> Numbers {
     use worthit_machine::{
@@ -247,19 +248,19 @@ mod tests {
     use worthit_machine::{BANDWIDTH, FOLDHASH, FSYNC, INDEPENDENT_READ, LATENCY};
 
     #[test]
-    fn a_working_set_is_looked_for_in_the_nearest_level_that_holds_it() {
+    fn a_working_set_gets_the_number_of_the_nearest_level_that_holds_it() {
         let numbers = made();
         let at = |kind, bytes| numbers.at_level_of(kind, bytes).unwrap().id.as_str();
         assert_eq!([1_000, 1_001].map(|bytes| at(LATENCY, bytes)), ["latency_l1", "latency_l2"]);
         assert_eq!(at(INDEPENDENT_READ, 10_000), "independent_read_l2");
         assert_eq!(at(BANDWIDTH, 10_001), "bandwidth_memory", "of one core, not of all");
         let mut unknown = numbers.clone();
-        unknown.numbers[1].found = Found::Unavailable("no L2 is told".to_owned());
+        unknown.numbers[1].found = Found::Unavailable("no L2 is reported".to_owned());
         assert_eq!(unknown.at_level_of(LATENCY, 5_000), None, "memory would be too easy a limit");
     }
 
     #[test]
-    fn every_number_of_this_machine_is_a_row_with_its_spread_or_its_reason() {
+    fn every_number_of_this_machine_has_a_row_with_its_spread_or_a_reason() {
         let effort = Effort { passes: 2, readings: 2, file_bytes: 1 << 20, ..Effort::QUICK };
         let numbers = measure(&effort);
         let mut ids: Vec<&str> = numbers.numbers.iter().map(|number| number.id.as_str()).collect();
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_are_one_number_and_what_fails_in_one_of_them_has_none() {
+    fn passes_join_into_one_number_unless_one_of_them_fails() {
         let made = |readings| Reading::of(("id", "what", Unit::Nanoseconds), "", readings);
         let joined = |first, second| {
             let mut number = made(first);
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_says_why_once() {
+    fn a_number_that_cannot_be_measured_says_why_once() {
         let gone = Unavailable("not measured: fsync is free here".to_owned());
         let number = Number::from(Reading::of((FSYNC, "flush", Unit::Nanoseconds), "", Err(gone)));
         assert_eq!(number.median(), None);
@@ -318,6 +319,6 @@ mod tests {
         summary.median = -1.0;
         let (field, problem) = numbers.check().unwrap_err();
         assert_eq!(field, "numbers.foldhash");
-        assert!(problem.contains("are no quartiles"), "{problem}");
+        assert!(problem.contains("are not quartiles"), "{problem}");
     }
 }

@@ -1,4 +1,4 @@
-//! Progress over the suite, one line a finished case.
+//! Progress of a run: prints one line per finished case.
 
 use std::time::Duration;
 
@@ -6,32 +6,31 @@ use jiff::Timestamp;
 
 use crate::{results::Run, run::RunFile};
 
-/// Counts finished cases of a run.
+/// Counts the finished cases of a run.
 #[derive(Debug)]
 pub struct Progress {
     total: usize,
-    /// Finished before this process began, by earlier processes of the run.
+    /// Number of cases that earlier processes of the run have finished.
     before: usize,
     finished: usize,
     began: Timestamp,
 }
 
 impl Progress {
-    /// Progress towards `total` cases of the whole run.
+    /// Starts counting towards the `total` cases of the whole run.
     pub fn new(total: usize, run: &RunFile) -> Progress {
-        // A round measures the cases of earlier rounds again.
+        // A round measures all cases again, including those that earlier rounds have finished.
         let is_round = std::env::var_os("WORTHIT_ROUND").is_some();
-        let found = run.load().ok().filter(|_| !is_round);
-        let before = found.map_or(0, |run| finished_cases(&run));
+        let before = if is_round { 0 } else { finished_cases(run.run()) };
         Progress { total, before, finished: 0, began: Timestamp::now() }
     }
 
-    /// Tells on standard error that a case is finished.
-    pub fn finished(&mut self, run: &Run, name: &str, what: &str) {
+    /// Reports on standard error that a case is finished.
+    pub fn finished(&mut self, run_started: Timestamp, name: &str, what: &str) {
         self.finished += 1;
         let done = self.before + self.finished;
-        // The pace of the run, or of this round.
-        let began = if self.before > 0 { run.started } else { self.began };
+        // Start of the run, or of this round.
+        let began = if self.before > 0 { run_started } else { self.began };
         let elapsed = Timestamp::now().duration_since(began).unsigned_abs();
         let left = time_left(elapsed, done, self.total)
             .map_or(String::new(), |left| format!(", {} left", in_words(left)));
@@ -39,14 +38,14 @@ impl Progress {
     }
 }
 
-/// Measured and unavailable cases of a run.
+/// Number of cases of a run that have been measured.
 fn finished_cases(run: &Run) -> usize {
     let sweeps = run.pairs.values().flat_map(|pair| &pair.sweeps);
-    let computed = |case: &&crate::results::CaseResult| case.measured().is_some();
-    sweeps.map(|sweep| sweep.cases.iter().filter(computed).count()).sum()
+    let is_measured = |case: &&crate::results::CaseResult| case.measured().is_some();
+    sweeps.map(|sweep| sweep.cases.iter().filter(is_measured).count()).sum()
 }
 
-/// The time left if the rest goes as what is done.
+/// Time left, estimated from the rate so far.
 fn time_left(elapsed: Duration, done: usize, total: usize) -> Option<Duration> {
     let left = total.checked_sub(done).filter(|left| *left > 0)?;
     Some(elapsed.mul_f64(left as f64 / done.max(1) as f64))
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_left_is_what_the_rest_takes_at_this_pace() {
+    fn the_time_left_is_estimated_from_the_rate_so_far() {
         let minute = Duration::from_secs(60);
         assert_eq!(time_left(minute, 10, 30), Some(2 * minute));
         assert_eq!(time_left(minute, 30, 30), None);

@@ -1,5 +1,5 @@
-//! Reference results: one committed run a machine key, from which the figures in the Markdown files
-//! are made.
+//! Reference results: one committed run per machine key, the source of the figures in the Markdown
+//! files.
 
 use std::{
     fs, io,
@@ -13,27 +13,27 @@ use crate::{
 };
 use worthit_pair::format;
 
-/// Processes below which a run is no reference.
+/// Minimum number of processes of a reference.
 const LEAST_PROCESSES: usize = 5;
 
 /// Why a run cannot be a reference.
 #[derive(Debug, thiserror::Error)]
 pub enum ReferenceError {
-    /// It was made of too few processes.
+    /// A case was measured in too few processes.
     #[error(
-        "{id} at {point} was measured in {found} process(es): a reference needs {LEAST_PROCESSES}, so that its intervals know of other processes; run `cargo bench -- --rounds {LEAST_PROCESSES}`"
+        "{id} at {point} was measured in {found} process(es): a reference needs {LEAST_PROCESSES}, so that its intervals include the variance between processes; run `cargo bench -- --rounds {LEAST_PROCESSES}`"
     )]
     TooFewProcesses {
         /// Id of the pair.
         id: String,
-        /// Value on the axis.
+        /// Point on the axis.
         point: u64,
-        /// How many there are.
+        /// Number of processes.
         found: usize,
     },
-    /// Its revision does not say what was measured.
+    /// Its revision does not identify the measured code.
     #[error(
-        "the tree was not committed when this was measured, so nobody could measure it again: commit, then run `cargo bench -- --rounds {LEAST_PROCESSES}`"
+        "the working tree had uncommitted changes when this was measured, so nobody could measure it again: commit, then run `cargo bench -- --rounds {LEAST_PROCESSES}`"
     )]
     NotCommitted,
     /// Nothing was measured.
@@ -44,7 +44,7 @@ pub enum ReferenceError {
     File(#[from] ResultError),
 }
 
-/// The committed references below `reports`, sorted by machine key.
+/// Loads the committed references below `reports`, sorted by machine key.
 ///
 /// # Errors
 /// If one cannot be read.
@@ -66,10 +66,10 @@ fn results_in(folder: &Path) -> Vec<PathBuf> {
     entries(folder).into_iter().filter(is_json).collect()
 }
 
-/// Makes `run` the reference of its machine key, in place of an earlier one, and returns its file.
+/// Saves `run` as the reference of its machine key, replaces an earlier one, and returns its file.
 ///
 /// # Errors
-/// If the run is no reference, or files cannot be written.
+/// If the run does not qualify as a reference, or files cannot be written.
 pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
     let Some(commit) = run.revision.commit.as_deref().filter(|_| !run.revision.dirty) else {
         return Err(ReferenceError::NotCommitted);
@@ -94,7 +94,7 @@ pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
     Ok(path)
 }
 
-/// The references as Markdown: a chapter each, a row a sweep.
+/// Formats the references as Markdown: a section each, with one row per sweep.
 pub fn summary(references: &[Run]) -> String {
     let mut text = String::new();
     for run in references {
@@ -103,7 +103,7 @@ pub fn summary(references: &[Run]) -> String {
         let measured: Vec<_> = cases.filter_map(CaseResult::measured).collect();
         let marked = measured.iter().filter(|found| found.mark.is_some()).count();
         text += &format!(
-            "\n### {}\n\n{}, {} logical cores, {}, revision `{}`, {}. {}; {marked} of {} measured cases are marked, as others held the CPU, and make no headline.\n\n",
+            "\n### {}\n\n{}, {} logical cores, {}, revision `{}`, {}. {}; {marked} of {} measured cases are marked, because other work held the CPU, and excluded from headlines.\n\n",
             run.machine.key,
             run.machine.cpu,
             run.machine.logical_cores,
@@ -138,8 +138,8 @@ pub fn summary(references: &[Run]) -> String {
     text
 }
 
-/// The gain of a pair in a reference, for a table that has a row a pair: that of its first sweep
-/// that has a headline.
+/// Returns the gain of a pair in a reference, for a table with one row per pair: the gain of its
+/// first sweep with a headline.
 pub fn gain_of(run: &Run, id: &str) -> String {
     let Some(pair) = run.pairs.get(id) else { return format::NONE.to_owned() };
     let with_headline = pair.sweeps.iter().find(|sweep| !sweep.headline_gains().is_empty());
@@ -154,7 +154,7 @@ fn capitalized(text: &str) -> String {
         .map_or(String::new(), |first| first.to_uppercase().collect::<String>() + chars.as_str())
 }
 
-/// Text of a cell: a bar would end it.
+/// Escapes the text of a cell: bars and newlines would end it.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -221,17 +221,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference_is_refused() {
+    fn runs_that_do_not_qualify_are_refused() {
         let reports = tempfile::tempdir().unwrap();
         let refused = |run: Run| save(&run, reports.path()).unwrap_err().to_string();
         assert!(refused(run(4, false)).contains("f/p at 8 was measured in 4 process(es)"));
-        assert!(refused(run(5, true)).contains("not committed"));
+        assert!(refused(run(5, true)).contains("uncommitted"));
         assert!(refused(Run { pairs: BTreeMap::new(), ..run(5, false) }).contains("nothing"));
         assert_eq!(all(reports.path()).unwrap(), []);
     }
 
     #[test]
-    fn the_summary_has_a_row_a_sweep_and_bars_do_not_end_its_cells() {
+    fn the_summary_has_one_row_per_sweep_and_escapes_bars() {
         let text = summary(&[run(5, false)]);
         assert!(text.contains("### made-linux1"), "{text}");
         assert!(text.contains("Quick run; intervals (95 %) over 5 processes; 0 of 1"), "{text}");

@@ -1,8 +1,8 @@
-//! The report: a static site made from a run, that opens from disk and can be published as it is.
+//! The report: a static site of one run, which opens from disk and can be published unchanged.
 //!
-//! [`pages`] is a pure function of its material (but for the question whether criterion has made a
-//! page); [`write()`] puts the pages into a folder, and removes those of an earlier site that are no
-//! longer made.
+//! [`pages`] is a pure function of its material, except that it looks up which pages criterion has
+//! made. [`write()`] writes the pages into a folder and removes those of an earlier site that no
+//! longer exist.
 
 mod charts;
 mod code;
@@ -36,32 +36,32 @@ use worthit_pair::family::{Entry, Family};
 pub use finding::{against_peer_at_headline, gain_at_headline, share_of_limit};
 pub use gate::Last;
 
-/// Names the files of a site, so that the next one knows which of them are a site's.
+/// File that lists the files of a site, so that the next write knows which files it may remove.
 const MANIFEST: &str = "site.txt";
 
-/// What a site is made from.
+/// Input of a site.
 #[derive(Clone, Copy, Debug)]
 pub struct Material<'a> {
     /// The run.
     pub run: &'a Run,
-    /// Its raw samples, as far as they were kept.
+    /// The raw samples that were kept.
     pub samples: &'a [Sample],
     /// Another run to compare it with.
     pub other: Option<&'a Run>,
-    /// The last verdicts of the gate, if there are any.
+    /// The gate's last verdicts and self-test, if there are any.
     pub gate: Option<&'a Last>,
-    /// The lines of a history, if their trends shall be shown.
+    /// The lines of a history, if the site shows trends.
     pub trends: Option<&'a [Line]>,
-    /// The pairs that this build knows; each is a row, measured or not.
+    /// The pairs of this build; each gets a row, measured or not.
     pub families: &'a [&'a Family],
-    /// Criterion's own pages, if they shall be linked.
+    /// Criterion's own pages, if the site links to them.
     pub criterion: Option<&'a CriterionPages>,
-    /// Where the site will lie.
+    /// Folder of the site.
     pub folder: &'a Path,
 }
 
 impl<'a> Material<'a> {
-    /// A run, to be shown with nothing beside it.
+    /// Material of a run alone.
     pub fn of(run: &'a Run, folder: &'a Path) -> Material<'a> {
         Material {
             run,
@@ -77,7 +77,7 @@ impl<'a> Material<'a> {
 }
 
 impl Material<'_> {
-    /// Ids and titles of all pairs: those of this build in its order, then others of the run.
+    /// Ids and titles of all pairs: those of this build in its order, then the others in the run.
     fn pairs(&self) -> Vec<(String, String)> {
         let known = self.families.iter().flat_map(|family| family.pairs);
         let known: Vec<_> =
@@ -87,19 +87,19 @@ impl Material<'_> {
         known.into_iter().chain(others).collect()
     }
 
-    /// The pair of this build that has an id.
+    /// The pair of this build with this id.
     fn entry(&self, id: &str) -> Option<&Entry> {
         self.families.iter().flat_map(|family| family.pairs).find(|entry| entry.id == id)
     }
 }
 
-/// The files of a site by their paths.
+/// Returns the files of a site by path.
 pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
     let pairs = material.pairs();
-    let page_of_pair = |place: usize| {
-        let (id, _) = &pairs[place];
-        let id_at = |place: usize| pairs.get(place).map(|(id, _)| id.as_str());
-        let neighbours = [place.checked_sub(1).and_then(id_at), id_at(place + 1)];
+    let page_of_pair = |index: usize| {
+        let (id, _) = &pairs[index];
+        let id_at = |index: usize| pairs.get(index).map(|(id, _)| id.as_str());
+        let neighbours = [index.checked_sub(1).and_then(id_at), id_at(index + 1)];
         (shell::page_of(id), pair::page(material, id, neighbours).into_bytes())
     };
     let mut files: BTreeMap<String, Vec<u8>> =
@@ -139,7 +139,7 @@ pub fn write(material: &Material<'_>) -> Result<PathBuf, ResultError> {
     fs::create_dir_all(folder).map_err(failed(folder))?;
     let files = pages(material);
     let earlier = fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
-    // The manifest first: whatever is written afterwards is then known as a site's.
+    // Write the manifest first: if we stop halfway, the next write still knows which files are ours.
     let mut names: BTreeSet<&str> = earlier.lines().collect();
     names.extend(files.keys().map(String::as_str));
     let manifest = folder.join(MANIFEST);
@@ -165,15 +165,14 @@ fn lines(names: &BTreeSet<&str>) -> String {
     names.iter().map(|name| format!("{name}\n")).collect()
 }
 
-/// Whether a name of a manifest is one that a site may have.
+/// Whether a site may have a file of this name: a relative path to a page or CSV file.
 fn is_inside(name: &str) -> bool {
     let is_page = name.ends_with(".html") || name.ends_with(".csv");
     let is_plain = |part: &str| !part.is_empty() && part != ".." && part != ".";
     is_page && name.split('/').all(is_plain)
 }
 
-/// Replaces a file by another whole. It need not survive a crash of the machine, as it can be
-/// made again.
+/// Replaces a file atomically. It skips fsync: the site can be generated again after a crash.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
@@ -182,7 +181,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut temp = tempfile::NamedTempFile::new_in(folder)?;
     io::Write::write_all(&mut temp, bytes)?;
-    // A temp file is the owner's alone; a report is everybody's.
+    // Temporary files are private to their owner; everybody may read a report.
     fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     temp.persist(path)?;
     Ok(())

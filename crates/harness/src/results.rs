@@ -1,4 +1,8 @@
-//! Results: what one run found, as one schema-versioned JSON document.
+//! Results: what one run found, in a file of JSON lines with a versioned schema.
+//!
+//! The first line says what was run where; each further one is a [`Record`], most of them a case. So a run adds
+//! a line per case and a committed result shows a line per case in a diff. Version 1 was one JSON document, which is
+//! still read.
 
 use std::{
     collections::BTreeMap,
@@ -8,22 +12,24 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
-    limit,
+    limit, lines,
     load::Load,
     machine::{Machine, Toolchain},
     numbers::Numbers,
     scaling,
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
 };
-use worthit_pair::{causes::Counts, format, limit::Needed, pair::Metric, trial::Role};
+use worthit_pair::{
+    cases::CaseKey, causes::Counts, format, limit::Needed, pair::Metric, trial::Role,
+};
 
 /// Name of the schema in every document.
 const SCHEMA: &str = "worthit-run";
 /// Its version: raised when a reader of the old one would misread the new one.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// One run: all bench processes of one `cargo bench`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +61,7 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
     /// What was found, by the ids of pairs. A pair that is not here was not in this run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pairs: BTreeMap<String, PairResult>,
 }
 
@@ -65,6 +72,56 @@ pub struct Revision {
     pub commit: Option<String>,
     /// Whether the tree had changes that are not committed.
     pub dirty: bool,
+}
+
+/// A line of a result after the first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// See [`Run::ceiling`].
+    Ceiling(Vec<scaling::Point>),
+    /// See [`Run::numbers`].
+    Numbers(Numbers),
+    /// A case.
+    Case(Box<CaseRecord>),
+}
+
+impl Record {
+    /// The record as a line, with its end.
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).expect("it holds nothing that JSON lacks");
+        line.push(b'\n');
+        line
+    }
+}
+
+/// What one process found of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseRecord {
+    /// When it was found.
+    pub when: Timestamp,
+    /// The case.
+    pub key: CaseKey,
+    /// Its pair.
+    pub about: AboutPair,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl CaseRecord {
+    /// A case that has just been measured.
+    pub fn now(key: CaseKey, about: AboutPair, outcome: Outcome) -> CaseRecord {
+        CaseRecord { when: Timestamp::now(), key, about, outcome }
+    }
+}
+
+/// What every case of a pair has in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AboutPair {
+    /// The pair, without sweeps.
+    pub pair: PairResult,
+    /// Labels of its levels, in the order of its sweeps.
+    pub levels: Vec<String>,
 }
 
 /// What was found of one pair.
@@ -91,6 +148,7 @@ pub struct PairResult {
     /// What is counted; the first one explains the gain.
     pub causes: Vec<NamedCause>,
     /// Sweeps, one a value of the parameter; one without a label if there is no parameter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<Sweep>,
 }
 
@@ -370,33 +428,67 @@ impl Run {
             field: if field.is_empty() { ".".to_owned() } else { field },
             problem,
         };
-        let document: serde_json::Value = serde_json::from_slice(bytes)
+        let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+        // A document over several lines is of version 1; its first line alone is none.
+        let (head, records) = match serde_json::from_slice::<IgnoredAny>(&bytes[..first]) {
+            Ok(_) => bytes.split_at(first),
+            Err(_) => (bytes, &[][..]),
+        };
+        let document: serde_json::Value = serde_json::from_slice(head)
             .map_err(|error| broken(String::new(), error.to_string()))?;
-        match document.get("schema").and_then(|schema| schema.as_str()) {
-            Some(SCHEMA) => {}
-            other => {
-                let problem = match other {
-                    Some(other) => format!("it is `{other}`, not `{SCHEMA}`"),
-                    None => "it is missing: this is no result of worthit".to_owned(),
-                };
-                return Err(broken("schema".to_owned(), problem));
-            }
-        }
-        match document.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version > VERSION => {
-                return Err(ResultError::Newer { path: path.to_owned(), version });
-            }
-            Some(_) => {}
-            None => {
-                return Err(broken("version".to_owned(), "it is not a whole number".to_owned()));
-            }
-        }
+        check_schema(&document, path)?;
         let mut run: Run = serde_path_to_error::deserialize(document)
             .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
+        for (nth, line) in lines::whole(records).split_inclusive(|byte| *byte == b'\n').enumerate()
+        {
+            let document = &mut serde_json::Deserializer::from_slice(line);
+            let record = serde_path_to_error::deserialize(document).map_err(|error| {
+                let field = format!("line {}, {}", nth + 2, error.path());
+                broken(field, error.inner().to_string())
+            })?;
+            run.apply(record);
+        }
         run.check().map_err(|(field, problem)| broken(field, problem))?;
         let sweeps = run.pairs.values_mut().flat_map(|pair| &mut pair.sweeps);
         sweeps.for_each(Sweep::find_break_even);
         Ok(run)
+    }
+
+    /// Takes over a record.
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::Ceiling(ceiling) => self.ceiling = ceiling,
+            Record::Numbers(numbers) => self.numbers = Some(numbers),
+            Record::Case(found) => {
+                let CaseRecord { when, key, about, outcome } = *found;
+                self.updated = when;
+                let case = CaseResult { point: key.point, outcome };
+                self.add(&key.pair, &about.pair, &key.level, &about.levels, case);
+            }
+        }
+    }
+
+    /// The records that this run is made of.
+    fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        if !self.ceiling.is_empty() {
+            records.push(Record::Ceiling(self.ceiling.clone()));
+        }
+        records.extend(self.numbers.clone().map(Record::Numbers));
+        for (id, found) in &self.pairs {
+            let levels = found.sweeps.iter().map(|sweep| sweep.level.clone()).collect();
+            let pair = PairResult { sweeps: Vec::new(), ..found.clone() };
+            let about = AboutPair { pair, levels };
+            for (sweep, case) in
+                found.sweeps.iter().flat_map(|s| s.cases.iter().map(move |c| (s, c)))
+            {
+                let (pair, level) = (id.clone(), sweep.level.clone());
+                let key = CaseKey { pair, level, point: case.point };
+                let (when, about, outcome) = (self.updated, about.clone(), case.outcome.clone());
+                records.push(Record::Case(Box::new(CaseRecord { when, key, about, outcome })));
+            }
+        }
+        records
     }
 
     /// What types cannot say: gains are positive and in order, times are finite and in order.
@@ -438,8 +530,12 @@ impl Run {
     /// Writes the result to `path` whole or not at all: to a temporary file beside it, flushed to
     /// the device, then renamed.
     pub fn save(&self, path: &Path) -> Result<(), ResultError> {
-        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other);
-        text.and_then(|text| write_atomically(path, &text))
+        let (ceiling, numbers, pairs) = (Vec::new(), None, BTreeMap::new());
+        let head = Run { version: VERSION, ceiling, numbers, pairs, ..self.clone() };
+        let mut text = serde_json::to_vec(&head).expect("it holds nothing that JSON lacks");
+        text.push(b'\n');
+        text.extend(self.records().iter().flat_map(Record::line));
+        write_atomically(path, &text)
             .map_err(|error| ResultError::Write { path: path.to_owned(), error })
     }
 
@@ -484,6 +580,30 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     temp.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Refuses a document that is no result, or one of a newer version.
+fn check_schema(document: &serde_json::Value, path: &Path) -> Result<(), ResultError> {
+    let broken = |field: &str, problem: String| ResultError::Broken {
+        path: path.to_owned(),
+        field: field.to_owned(),
+        problem,
+    };
+    match document.get("schema").and_then(|schema| schema.as_str()) {
+        Some(SCHEMA) => {}
+        Some(other) => return Err(broken("schema", format!("it is `{other}`, not `{SCHEMA}`"))),
+        None => {
+            let problem = "it is missing: this is no result of worthit".to_owned();
+            return Err(broken("schema", problem));
+        }
+    }
+    match document.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version > VERSION => {
+            Err(ResultError::Newer { path: path.to_owned(), version })
+        }
+        Some(_) => Ok(()),
+        None => Err(broken("version", "it is not a whole number".to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -567,7 +687,7 @@ mod tests {
         ]);
         assert_eq!(found.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1, 2, 4]);
         assert_eq!(found.break_even.crossings, []);
-        assert_eq!(found.break_even.summary, "wins from 4 on; 1 marked left out");
+        assert_eq!(found.break_even.summary, "wins from 4 on; marked points excluded: 1");
         assert_eq!(
             sweep(vec![case(1, 0.5, false), case(4, 3.0, false)]).break_even.crossings.len(),
             1
@@ -599,5 +719,27 @@ mod tests {
             assert_ne!(broken, text);
             assert!(Run::parse(broken.as_bytes(), &path).is_err(), "{gain}");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_anywhere_keeps_its_whole_cases() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.jsonl");
+        let mut whole = run();
+        for (level, point) in [("a", 1), ("a", 2), ("b", 1)] {
+            let levels = ["a".to_owned(), "b".to_owned()];
+            whole.add("f/p", &pair(), level, &levels, case(point, 2.0 / 3.0, false));
+        }
+        whole.save(&path).unwrap();
+        let text = fs::read(&path).unwrap();
+        let head = text.iter().position(|byte| *byte == b'\n').unwrap();
+        for cut in head..=text.len() {
+            let found = Run::parse(&text[..cut], &path).unwrap();
+            let sweeps = found.pairs.values().flat_map(|pair| &pair.sweeps);
+            let cases = sweeps.map(|sweep| sweep.cases.len()).sum::<usize>();
+            let lines = text[..cut].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(cases, lines.saturating_sub(1), "{cut}");
+        }
+        assert_eq!(Run::parse(&text, &path).unwrap(), whole);
     }
 }

@@ -14,12 +14,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    interrupt,
+    interrupt, lines,
     machine::Machine,
-    numbers::Numbers,
-    results::{CaseResult, PairResult, ResultError, Revision, Run},
+    results::{CaseRecord, Record, ResultError, Revision, Run},
     samples::{self, Sample},
-    scaling,
 };
 use worthit_pair::paths;
 
@@ -27,6 +25,7 @@ use worthit_pair::paths;
 #[derive(Debug)]
 pub struct RunFile {
     path: PathBuf,
+    run: Run,
 }
 
 /// The process that a run is keyed by.
@@ -146,15 +145,17 @@ impl RunFile {
         let home = paths::home();
         let leader = Leader::of_this_run();
         take_turn(&home, &leader)?;
-        let path = home.join("runs").join(format!("{}.json", leader.key()));
-        let run = RunFile { path };
-        run.change(|found| {
-            found.unwrap_or_else(|| {
-                let (machine, revision) = (Machine::current(), revision());
-                Run::new(&leader.key(), Timestamp::now(), quick, seed, machine, revision)
-            })
-        })?;
-        Ok(run)
+        let path = home.join("runs").join(format!("{}.jsonl", leader.key()));
+        if path.exists() {
+            let run = Run::load(&path)?;
+            return Ok(RunFile { path, run });
+        }
+        let (machine, revision) = (Machine::current(), revision());
+        let run = Run::new(&leader.key(), Timestamp::now(), quick, seed, machine, revision);
+        let failed = |error| ResultError::Write { path: path.clone(), error };
+        fs::create_dir_all(home.join("runs")).map_err(failed)?;
+        run.save(&path)?;
+        Ok(RunFile { path, run })
     }
 
     /// The file of this run.
@@ -162,7 +163,12 @@ impl RunFile {
         &self.path
     }
 
-    /// The run as it stands.
+    /// The run as this process found it, with what it has added since.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Reads the run again, with what other processes have added.
     ///
     /// # Errors
     /// If its file cannot be read.
@@ -173,62 +179,29 @@ impl RunFile {
     /// Adds a case; when this returns it is on the device.
     ///
     /// # Errors
-    /// If the file cannot be read or written; what it held stays.
-    pub fn add(
-        &self,
-        id: &str,
-        pair: &PairResult,
-        level: &str,
-        levels: &[String],
-        case: CaseResult,
-    ) -> Result<Run, ResultError> {
-        self.change(|run| {
-            let mut run = run.expect("joined before");
-            run.updated = Timestamp::now();
-            run.add(id, pair, level, levels, case);
-            run
-        })
+    /// If the file cannot be written; what it held stays.
+    pub fn add(&mut self, case: CaseRecord) -> Result<(), ResultError> {
+        self.append(Record::Case(Box::new(case)))
     }
 
-    /// Keeps raw samples beside the result; when this returns they are on the device.
+    /// Adds a record; when this returns it is on the device.
+    ///
+    /// # Errors
+    /// If the file cannot be written; what it held stays.
+    pub fn append(&mut self, record: Record) -> Result<(), ResultError> {
+        let _whole = interrupt::uninterrupted();
+        lines::append(&self.path, &record.line())?;
+        self.run.apply(record);
+        Ok(())
+    }
+
+    /// Saves raw samples beside the result; when this returns they are on the device.
     ///
     /// # Errors
     /// If their file cannot be written; what it held stays.
     pub fn save_samples(&self, samples: &[Sample]) -> Result<(), ResultError> {
         let _whole = interrupt::uninterrupted();
         samples::append(&samples::path_of(&self.path), samples)
-    }
-
-    /// Records what several threads of this machine are worth at once.
-    ///
-    /// # Errors
-    /// If the file cannot be read or written; what it held stays.
-    pub fn set_ceiling(&self, ceiling: Vec<scaling::Point>) -> Result<(), ResultError> {
-        let set = |run: Option<Run>| Run { ceiling, ..run.expect("joined before") };
-        self.change(set).map(|_| ())
-    }
-
-    /// Records what this machine can do.
-    ///
-    /// # Errors
-    /// If the file cannot be read or written; what it held stays.
-    pub fn set_numbers(&self, numbers: Numbers) -> Result<(), ResultError> {
-        let set = |run: Option<Run>| Run { numbers: Some(numbers), ..run.expect("joined before") };
-        self.change(set).map(|_| ())
-    }
-
-    /// Reads, changes and writes the file while no other process does.
-    fn change(&self, change: impl FnOnce(Option<Run>) -> Run) -> Result<Run, ResultError> {
-        let _whole = interrupt::uninterrupted();
-        let failed = |error: io::Error| ResultError::Write { path: self.path.clone(), error };
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let lock = File::create(self.path.with_file_name("lock")).map_err(failed)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-        let run = change(if self.path.exists() { Some(self.load()?) } else { None });
-        run.save(&self.path)?;
-        Ok(run)
     }
 }
 

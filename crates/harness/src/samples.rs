@@ -5,14 +5,14 @@
 //! in place of single samples.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::ResultError;
+use crate::{lines, results::ResultError};
 
 /// Two batches that ran one after the other, in metric per unit of work, ns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,11 +43,7 @@ pub fn path_of(result: &Path) -> PathBuf {
 /// # Errors
 /// If the file cannot be written; what it held stays.
 pub fn append(path: &Path, samples: &[Sample]) -> Result<(), ResultError> {
-    let failed = |error: io::Error| ResultError::Write { path: path.to_owned(), error };
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-    let is_new = file.metadata().map_err(failed)?.len() == 0;
-    let text = to_csv(samples, is_new);
-    file.write_all(&text).and_then(|()| file.sync_data()).map_err(failed)
+    lines::append(path, &to_csv(samples, !lines::has_one(path)))
 }
 
 /// The samples as CSV, one row each, with a row of names if `header`.
@@ -78,13 +74,12 @@ pub fn load(path: &Path) -> Result<Vec<Sample>, ResultError> {
 /// # Errors
 /// If a whole line is no sample.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Sample>, ResultError> {
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let broken = |problem: String, line: u64| ResultError::Broken {
         path: path.to_owned(),
         field: format!("line {line}"),
         problem,
     };
-    let mut rows = csv::Reader::from_reader(&bytes[..whole]);
+    let mut rows = csv::Reader::from_reader(lines::whole(bytes));
     let samples = rows.deserialize().enumerate().map(|(i, row)| {
         let sample: Sample = row.map_err(|error| broken(error.to_string(), i as u64 + 2))?;
         if !(sample.side_ns.is_finite() && sample.optimized_ns.is_finite()) {

@@ -1,6 +1,6 @@
-//! How a speedup grows with threads: Amdahl's law and the Universal Scalability Law, fitted to
-//! measured speedups. Pure functions of numbers; what a thread count costs is measured elsewhere,
-//! and a law says how speedups run, never why.
+//! Growth of speedups with the number of threads: fits Amdahl's law and the Universal Scalability Law
+//! to measured speedups. Pure functions of numbers, except [`ceiling`]. A law describes how speedups
+//! grow, never why.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use crate::statistics::{CONFIDENCE, Interval, Summary, geometric_mean_interval};
 use worthit_pair::format;
 
-/// The speedup that was measured with one thread count.
+/// Measured speedup on one thread count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// How many threads, at least 1.
+    /// Number of threads, at least 1.
     pub threads: u64,
     /// Time on one thread ÷ time on `threads`.
     pub speedup: Interval,
 }
 
 impl Point {
-    /// The efficiency, speedup ÷ threads: 1 is linear scaling.
+    /// Efficiency, speedup ÷ threads: 1 is linear scaling.
     pub fn efficiency(&self) -> Interval {
         let Interval { low, estimate, high } = self.speedup;
         let threads = self.threads as f64;
@@ -28,12 +28,12 @@ impl Point {
     }
 }
 
-/// The speedup of `many` threads over `one`, from the times of each: the ratio of the medians,
-/// between the ratios of the opposite quartiles.
+/// Speedup of `many` threads over `one`: the ratio of the median times, between the ratios of opposite
+/// quartiles.
 ///
-/// The two were measured one after the other, so the interval is of the quartiles: it is no 95 %
-/// interval, and knows nothing of how the machine wandered in between. `None` if a lower quartile
-/// is not positive or a ratio not finite.
+/// The two were measured one after the other, so the interval comes from the quartiles. It is not a
+/// 95 % interval, and does not include how the machine drifted in between. `None` if a lower quartile
+/// is not positive or a ratio is not finite.
 pub fn relative_speedup(one: &Summary, many: &Summary) -> Option<Interval> {
     if one.lower_quartile <= 0.0 || many.lower_quartile <= 0.0 {
         return None;
@@ -49,7 +49,7 @@ pub fn relative_speedup(one: &Summary, many: &Summary) -> Option<Interval> {
 /// Why there is no fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoFit {
-    /// Too few thread counts within the cores.
+    /// There are too few thread counts that do not exceed the logical cores.
     #[error(
         "no fit: {law} needs at least {needed} thread counts that are not oversubscribed, and \
          there {} {found} (this machine has {cores} logical core{})",
@@ -57,19 +57,19 @@ pub enum NoFit {
         if *cores == 1 { "" } else { "s" }
     )]
     TooFew {
-        /// What was to be fitted.
+        /// Name of the law.
         law: &'static str,
-        /// The fewest thread counts that do.
+        /// Minimum number of thread counts.
         needed: usize,
-        /// How many there are.
+        /// Number of usable thread counts.
         found: usize,
         /// Logical cores.
         cores: u64,
     },
-    /// A thread count twice: which of the two holds is not for a fit to say.
+    /// A thread count occurs twice; a fit cannot decide between the two.
     #[error("no fit: {0} threads were measured more than once")]
     Repeated(u64),
-    /// No threads, or a speedup that is not a finite positive number.
+    /// A point has no threads, or its speedup is not a finite positive number.
     #[error("no fit: the speedup of {0} threads is not a finite positive number")]
     Unusable(u64),
     /// The sums overflow.
@@ -77,8 +77,8 @@ pub enum NoFit {
     NotFinite(&'static str),
 }
 
-/// Threads and speedup of the points that `law` may be fitted to and that tell of it: those within
-/// `cores`, less that of one thread, whose speedup of 1 every law foretells.
+/// Returns threads and speedup of the points that inform a fit of `law`: those within `cores`, except
+/// one thread, for which every law predicts a speedup of 1.
 fn usable(
     (law, needed): (&'static str, usize),
     points: &[Point],
@@ -96,11 +96,11 @@ fn usable(
     if within.len() < needed {
         return Err(NoFit::TooFew { law, needed, found: within.len(), cores });
     }
-    let telling = within.iter().filter(|point| point.threads > 1);
-    Ok(telling.map(|point| (point.threads as f64, point.speedup.estimate)).collect())
+    let informative = within.iter().filter(|point| point.threads > 1);
+    Ok(informative.map(|point| (point.threads as f64, point.speedup.estimate)).collect())
 }
 
-/// `estimate` ± `error` times Student's quantile, within `least` and `most`; `None` if not finite.
+/// `estimate` ± `error` times Student's quantile, clamped to `least` and `most`; `None` if not finite.
 fn interval(estimate: f64, error: f64, freedom: usize, least: f64, most: f64) -> Option<Interval> {
     let student = StudentsT::new(0.0, 1.0, freedom as f64).ok()?;
     let half = student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)) * error;
@@ -108,11 +108,11 @@ fn interval(estimate: f64, error: f64, freedom: usize, least: f64, most: f64) ->
     (estimate.is_finite() && half.is_finite()).then_some(Interval { low, estimate, high })
 }
 
-/// The coefficient of determination of speedups against their mean. `None` if they are all equal.
+/// Coefficient of determination of speedups relative to their mean. `None` if all are equal.
 fn r_squared(points: &[(f64, f64)], predict: impl Fn(f64) -> f64) -> Option<f64> {
     let mean = points.iter().map(|(_, speedup)| speedup).sum::<f64>() / points.len() as f64;
-    let squares = |of: &dyn Fn(f64) -> f64| -> f64 {
-        points.iter().map(|(threads, speedup)| (speedup - of(*threads)).powi(2)).sum()
+    let squares = |model: &dyn Fn(f64) -> f64| -> f64 {
+        points.iter().map(|(threads, speedup)| (speedup - model(*threads)).powi(2)).sum()
     };
     let r_squared = 1.0 - squares(&predict) / squares(&|_| mean);
     let all_equal = points.iter().all(|(_, speedup)| *speedup == points[0].1);
@@ -135,7 +135,7 @@ fn parameter(value: &Interval) -> String {
 pub struct Amdahl {
     /// The serial fraction s, 0…1, with its 95 % interval.
     pub serial_fraction: Interval,
-    /// R² of the speedups beyond one thread; below 0 the law is worse than their mean. `None` if
+    /// R² of the speedups beyond one thread; below 0 the law fits worse than their mean. `None` if
     /// they are all equal.
     pub r_squared: Option<f64>,
 }
@@ -143,10 +143,13 @@ pub struct Amdahl {
 impl Amdahl {
     const RULE: (&str, usize) = ("Amdahl's law", 4);
 
-    /// Least squares of 1/S − 1/N = s·(1 − 1/N), a line through the origin, at the thread counts
-    /// within `cores`. Each equation is weighted by S, so that what is squared is the relative
-    /// error of a speedup, 1 − S/S(N), which noise makes alike at every count. Student's interval
-    /// has one degree of freedom less than there are counts beyond one thread.
+    /// Fits 1/S − 1/N = s·(1 − 1/N), a line through the origin, by least squares at the thread counts
+    /// within `cores`. Each equation is weighted by S, so that the squared error is the relative error
+    /// of a speedup, 1 − S/S(N): noise affects it equally at every count. Student's interval has one
+    /// degree of freedom less than there are counts beyond one thread.
+    ///
+    /// # Errors
+    /// If points are too few, repeated or unusable, or the solution is not finite.
     pub fn fit(points: &[Point], cores: u64) -> Result<Amdahl, NoFit> {
         let usable = usable(Amdahl::RULE, points, cores)?;
         let xy =
@@ -161,12 +164,12 @@ impl Amdahl {
         Ok(Amdahl { serial_fraction, r_squared })
     }
 
-    /// The speedup that the law foretells, from one thread on.
+    /// Predicts the speedup over one thread.
     pub fn predict(&self, threads: u64) -> f64 {
         amdahl(self.serial_fraction.estimate, threads as f64)
     }
 
-    /// 1/s, which no number of threads exceeds. `None` if s is 0: there is no limit.
+    /// Maximum speedup for any number of threads, 1/s. `None` if s is 0: there is no limit.
     pub fn max_speedup(&self) -> Option<f64> {
         Some(1.0 / self.serial_fraction.estimate).filter(|speedup| speedup.is_finite())
     }
@@ -177,7 +180,7 @@ fn amdahl(s: f64, n: f64) -> f64 {
 }
 
 impl fmt::Display for Amdahl {
-    /// The limit is told only where the interval of s excludes 0.
+    /// States the limit only if the interval of s excludes 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "serial fraction {}", parameter(&self.serial_fraction))?;
         if let (true, Some(most)) = (self.serial_fraction.low > 0.0, self.max_speedup()) {
@@ -191,11 +194,11 @@ impl fmt::Display for Amdahl {
 /// (Gunther, *Guerrilla Capacity Planning*, 2007).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usl {
-    /// Contention σ, at least 0, with its 95 % interval: waiting for what is shared.
+    /// Contention σ, at least 0, with its 95 % interval: waiting for shared resources.
     pub contention: Interval,
-    /// Coherency κ, at least 0, with its 95 % interval: keeping what is shared consistent.
+    /// Coherency κ, at least 0, with its 95 % interval: keeping shared data consistent.
     pub coherency: Interval,
-    /// R² of the speedups beyond one thread; below 0 the law is worse than their mean. `None` if
+    /// R² of the speedups beyond one thread; below 0 the law fits worse than their mean. `None` if
     /// they are all equal.
     pub r_squared: Option<f64>,
 }
@@ -203,10 +206,13 @@ pub struct Usl {
 impl Usl {
     const RULE: (&str, usize) = ("the Universal Scalability Law", 6);
 
-    /// Nonnegative least squares of N/S − 1 = σ(N − 1) + κN(N − 1) at the thread counts within
-    /// `cores`, each weighted by S/N to the end that [`Amdahl::fit`] has. Student's intervals take
-    /// their errors from the normal equations of both parameters, also where one is held at 0, and
-    /// have two degrees of freedom less than there are counts beyond one thread.
+    /// Fits N/S − 1 = σ(N − 1) + κN(N − 1) by nonnegative least squares at the thread counts within
+    /// `cores`. Each equation is weighted by S/N, for the same reason as in [`Amdahl::fit`]. Student's
+    /// intervals take their errors from the normal equations of both parameters, even if one is held
+    /// at 0, and have two degrees of freedom less than there are counts beyond one thread.
+    ///
+    /// # Errors
+    /// If points are too few, repeated or unusable, or the solution is not finite.
     pub fn fit(points: &[Point], cores: u64) -> Result<Usl, NoFit> {
         let usable = usable(Usl::RULE, points, cores)?;
         let rows = || {
@@ -215,7 +221,8 @@ impl Usl {
                 ((n - 1.0) * efficiency, (n - 1.0) * speedup, 1.0 - efficiency)
             })
         };
-        let sum = |of: fn(f64, f64, f64) -> f64| rows().map(|(a, b, y)| of(a, b, y)).sum::<f64>();
+        let sum =
+            |term: fn(f64, f64, f64) -> f64| rows().map(|(a, b, y)| term(a, b, y)).sum::<f64>();
         let (aa, ab, bb) = (sum(|a, _, _| a * a), sum(|a, b, _| a * b), sum(|_, b, _| b * b));
         let (ay, by) = (sum(|a, _, y| a * y), sum(|_, b, y| b * y));
         let determinant = aa * bb - ab * ab;
@@ -239,13 +246,13 @@ impl Usl {
         Ok(Usl { contention, coherency, r_squared })
     }
 
-    /// The speedup that the law foretells, from one thread on.
+    /// Predicts the speedup over one thread.
     pub fn predict(&self, threads: u64) -> f64 {
         usl(self.contention.estimate, self.coherency.estimate, threads as f64)
     }
 
-    /// The thread count √((1 − σ)/κ) beyond which more threads are slower; below 1 they are from
-    /// the first. `None` if κ is 0 or σ is 1 or more.
+    /// Thread count √((1 − σ)/κ) beyond which more threads are slower; below 1, every additional thread
+    /// slows down. `None` if κ is 0 or σ is 1 or more.
     pub fn peak(&self) -> Option<f64> {
         let (sigma, kappa) = (self.contention.estimate, self.coherency.estimate);
         Some(((1.0 - sigma) / kappa).sqrt()).filter(|peak| peak.is_finite() && *peak > 0.0)
@@ -257,7 +264,7 @@ fn usl(sigma: f64, kappa: f64, n: f64) -> f64 {
 }
 
 impl fmt::Display for Usl {
-    /// The peak is told only where the interval of κ excludes 0.
+    /// States the peak only if the interval of κ excludes 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (contention, coherency) = (parameter(&self.contention), parameter(&self.coherency));
         write!(f, "contention σ {contention}, coherency κ {coherency}")?;
@@ -268,8 +275,8 @@ impl fmt::Display for Usl {
     }
 }
 
-/// Measures, at 1, 2, 4, … threads up to the logical cores, how many cores' worth of work this machine does on so
-/// many threads at once.
+/// Measures how many cores' worth of work this machine does on 1, 2, 4, … threads at once, up to the
+/// logical cores.
 pub fn ceiling() -> Vec<Point> {
     let point = |(threads, readings): (u64, Vec<f64>)| {
         let speedup = geometric_mean_interval(&readings)?;
@@ -292,7 +299,7 @@ mod tests {
         counts.iter().map(point).collect()
     }
 
-    /// The same law with each speedup beyond one thread off by up to 2 %.
+    /// Speedups of a law, each beyond one thread off by up to 2 %.
     fn noisy(seed: u64, law: impl Fn(f64) -> f64) -> Vec<Point> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         points(&COUNTS, |n| match n {
@@ -328,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_speedups_give_back_what_was_injected() {
+    fn exact_speedups_give_back_the_injected_parameters() {
         for s in [0.0, 0.001, 0.05, 0.5, 1.0] {
             let fit = serial(&points(&COUNTS, |n| 1.0 / (s + (1.0 - s) / n)));
             near(fit.serial_fraction.estimate, s, 1e-9);
@@ -351,8 +358,8 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_worked_out_apart() {
-        // s and R² by the closed forms in Python; t(0.975, 2) = 4.3027.
+    fn a_fit_agrees_with_an_independent_computation() {
+        // s and R² by the closed forms, in Python; t(0.975, 2) = 4.3027.
         let speedup = |n| [1.0, 1.8, 3.2, 4.5][f64::log2(n) as usize];
         let fit = serial(&points(&[1, 2, 4, 8], speedup));
         near(fit.serial_fraction.estimate, 0.103863, 1e-6);
@@ -362,8 +369,8 @@ mod tests {
     }
 
     #[test]
-    fn intervals_cover_what_was_injected_as_often_as_they_say() {
-        // 95 % of 400 is 380; ± 14 is 3.2 standard deviations. At a bound one side cannot miss.
+    fn intervals_cover_injected_parameters_at_their_confidence_level() {
+        // 95 % of 400 is 380; ± 14 is 3.2 standard deviations. At a bound, one side cannot miss.
         let count = |covers: &dyn Fn(u64) -> bool| (0..400).filter(|seed| covers(*seed)).count();
         for s in [0.01, 0.1, 0.5] {
             let fit = |seed| serial(&noisy(seed, |n| amdahl(s, n))).serial_fraction;
@@ -439,7 +446,7 @@ mod tests {
             let speedups = points(&COUNTS, |n| if n == 16.0 { broken } else { n });
             let reason = "no fit: the speedup of 16 threads is not a finite positive number";
             assert_eq!(reasons(&speedups, 32), (reason.to_owned(), reason.to_owned()));
-            assert!(Amdahl::fit(&speedups, 12).is_ok(), "oversubscribed points are not looked at");
+            assert!(Amdahl::fit(&speedups, 12).is_ok(), "oversubscribed points are ignored");
         }
         let none = points(&[0, 1, 2, 3, 4, 5, 6], |n| n + 1.0);
         assert_eq!(Usl::fit(&none, 8), Err(NoFit::Unusable(0)));
@@ -449,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_told_where_they_are_certain() {
+    fn limits_are_stated_only_where_they_are_certain() {
         let words = |estimate, low: f64| {
             let parameter = Interval { low, estimate, high: estimate };
             let amdahl = Amdahl { serial_fraction: parameter, r_squared: None };

@@ -1,14 +1,14 @@
-//! Estimates, intervals and break-evens: pure functions of numbers.
+//! Estimates, confidence intervals and break-evens: pure functions of numbers.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF, StudentsT};
 
 use worthit_pair::format;
 
-/// Confidence of every interval.
+/// Confidence level of every interval.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// Pairs of batches are gathered into this many blocks; see [`gain_in_one_process`].
+/// Maximum number of blocks of paired batches; see [`gain_in_one_process`].
 const BLOCKS: usize = 12;
 
 /// An estimate with its confidence interval. All three are finite and `low ≤ estimate ≤ high`.
@@ -23,18 +23,18 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// An exact value: a count.
+    /// Interval of an exact value, such as a count.
     pub fn exact(value: f64) -> Interval {
         Interval { low: value, estimate: value, high: value }
     }
 
-    /// `38.2× (37.1…39.0)`: a gain with its interval.
+    /// Formats a gain with its interval: `38.2× (37.1…39.0)`.
     pub fn as_gain(&self) -> String {
         let [low, high] = [self.low, self.high].map(format::significant);
         format!("{} ({low}…{high})", format::times(self.estimate))
     }
 
-    /// Half the width relative to the estimate; 0.03 means ± 3 %.
+    /// Half-width relative to the estimate; 0.03 means ± 3 %.
     pub fn relative_half_width(&self) -> f64 {
         (self.high - self.low) / 2.0 / self.estimate
     }
@@ -44,7 +44,7 @@ impl Interval {
         self.low.is_finite() && self.high.is_finite()
     }
 
-    /// Whether `value` lies inside.
+    /// Whether the interval contains `value`.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
@@ -53,7 +53,7 @@ impl Interval {
 /// The distribution of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Least value.
+    /// Minimum.
     pub min: f64,
     /// First quartile.
     pub lower_quartile: f64,
@@ -61,14 +61,14 @@ pub struct Summary {
     pub median: f64,
     /// Third quartile.
     pub upper_quartile: f64,
-    /// Greatest value.
+    /// Maximum.
     pub max: f64,
-    /// How many values.
+    /// Number of values.
     pub count: u64,
 }
 
 impl Summary {
-    /// The distribution of `values`; `None` if there are none or one is not finite.
+    /// Summarizes `values`; `None` if there are none or one is not finite.
     pub fn of(values: &[f64]) -> Option<Summary> {
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
             return None;
@@ -86,14 +86,14 @@ impl Summary {
     }
 }
 
-/// The quantile of ascending values, one at least, by linear interpolation (Hyndman and Fan's type 7).
+/// Quantile of ascending, nonempty values by linear interpolation (Hyndman and Fan's type 7).
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     below + (above - below) * place.fract()
 }
 
-/// Wall time of one iteration of either side, in ns, from two batches run one after the other.
+/// Wall times of one iteration of both sides, from two consecutive batches.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedTimes {
     /// Time per iteration of the naive (or first) side, ns.
@@ -102,7 +102,7 @@ pub struct PairedTimes {
     pub optimized: f64,
 }
 
-/// The median; the mean of the two middle values of an even number. `None` if there are none.
+/// Median: for an even number of values, the mean of the middle two. `None` if there are none.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -114,7 +114,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// Student's t interval of the mean of independent, roughly normal `values`: mean ± t·s/√n with
+/// Student's t interval for the mean of independent, roughly normal `values`: mean ± t·s/√n with
 /// n − 1 degrees of freedom. `None` for fewer than two values or if one is not finite.
 pub fn mean_interval(values: &[f64]) -> Option<Interval> {
     let n = values.len() as f64;
@@ -128,14 +128,14 @@ pub fn mean_interval(values: &[f64]) -> Option<Interval> {
     Some(Interval { low: mean - half, estimate: mean, high: mean + half })
 }
 
-/// The gain (naive ÷ optimized) with the interval that describes *this process*, from batches
-/// interleaved in the order A B B A.
+/// Gain (naive ÷ optimized) from batches interleaved in the order A B B A, with an interval for
+/// *this process*.
 ///
-/// Each A B B A is one log ratio, in which linear drift cancels. Successive ones are correlated, so
-/// they are gathered into at most twelve blocks, of which the medians are nearly independent
-/// and deaf to single disturbed batches; the interval is Student's over the blocks (the method of
-/// batch means, Law and Kelton, *Simulation Modeling and Analysis*, ch. 9). `None` for fewer than
-/// four pairs.
+/// Each A B B A gives one log ratio, in which linear drift cancels. Successive log ratios are
+/// correlated, so they are grouped into at most twelve blocks. The medians of the blocks are nearly
+/// independent and robust against single disturbed batches. The interval is Student's over the blocks
+/// (the method of batch means, Law and Kelton, *Simulation Modeling and Analysis*, ch. 9). `None` for
+/// fewer than four pairs.
 pub fn gain_in_one_process(pairs: &[PairedTimes]) -> Option<Interval> {
     let log_ratio = |pair: &PairedTimes| (pair.naive / pair.optimized).ln();
     let ratios: Vec<f64> = if pairs.len() >= 8 {
@@ -156,49 +156,49 @@ pub fn gain_in_one_process(pairs: &[PairedTimes]) -> Option<Interval> {
     mean_interval(&medians).map(exp)
 }
 
-/// Student's interval of the geometric mean of positive ratios (the gains of several processes, the
-/// readings of a ceiling): that of the mean of their
-/// logarithms. `None` for fewer than two, or if one is not positive and finite.
+/// Student's interval for the geometric mean of positive ratios (the gains of several processes, the
+/// readings of a ceiling), computed for the mean of their logarithms. `None` for fewer than two
+/// ratios, or if one is not positive and finite.
 pub fn geometric_mean_interval(ratios: &[f64]) -> Option<Interval> {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
     mean_interval(&logs).map(exp)
 }
 
-/// The interval of a ratio from that of its logarithm.
+/// Converts the interval of a logarithm into the interval of the ratio.
 pub fn exp(logs: Interval) -> Interval {
     Interval { low: logs.low.exp(), estimate: logs.estimate.exp(), high: logs.high.exp() }
 }
 
-/// Upper end of the one-sided 95 % interval of a share of which `hits` of `of` were seen: Clopper and
-/// Pearson 1934, by the quantile of the beta distribution. 1 for none.
-pub fn upper_bound_of_share(hits: u64, of: u64) -> f64 {
-    let misses = of.saturating_sub(hits);
+/// One-sided 95 % upper bound of a proportion after `hits` in `trials`: Clopper and Pearson 1934, by the
+/// quantile of the beta distribution. 1 without trials.
+pub fn upper_bound_of_share(hits: u64, trials: u64) -> f64 {
+    let misses = trials.saturating_sub(hits);
     Beta::new(hits as f64 + 1.0, misses as f64).map_or(1.0, |shares| shares.inverse_cdf(CONFIDENCE))
 }
 
-/// Where along an axis the optimized side begins or ceases to win.
+/// The points on an axis where the optimized side begins or ceases to win.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct BreakEven {
-    /// Each change between neighbouring decided points, in the order of the axis.
+    /// One crossing for each change between neighbouring decided points, in the order of the axis.
     pub crossings: Vec<Crossing>,
-    /// The whole in words, with the axis values: "wins from about 23 on (21…26; between 16 and 32)".
+    /// Summary in words: "wins from about 23 on (21…26; between 16 and 32)".
     pub summary: String,
 }
 
-/// The gain crosses 1 between two points whose intervals lie on opposite sides of it.
+/// A crossing of 1 by the gain, between two points whose intervals lie on opposite sides of 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Crossing {
-    /// The last decided point before.
+    /// The last decided point before the crossing.
     pub after: u64,
-    /// The first decided point behind.
+    /// The first decided point beyond the crossing.
     pub before: u64,
-    /// Where the gain crosses 1, with its uncertainty: the line through the gains does so at the
-    /// estimate, those through the ends of their intervals at the ends (as of a calibration curve read
-    /// backwards, by its confidence band). Lines are straight over logarithms of gain and axis; over the
-    /// axis itself from a point that is 0. How the gain runs between two points is not known, so no
-    /// interval is wider than they are apart.
+    /// Axis value where the gain crosses 1, with its uncertainty. The line through the gains crosses at
+    /// the estimate; the lines through the ends of their intervals cross at the ends, as when a
+    /// calibration curve is inverted by its confidence band. The lines are straight on logarithmic
+    /// scales of gain and axis; from a point at 0, on a linear axis. The gain between two points is
+    /// unknown, so the interval never extends beyond them.
     pub at: Interval,
-    /// Whether the optimized side wins behind it.
+    /// Whether the optimized side wins beyond the crossing.
     pub wins: bool,
 }
 
@@ -219,7 +219,7 @@ fn sign(gain: &Interval) -> Sign {
     }
 }
 
-/// The break-evens of a sweep: `gains` ascending in the axis, `left_out` marked cases left out.
+/// Finds the break-evens of a sweep: `gains` ascend along the axis and exclude `left_out` marked cases.
 pub fn break_even(gains: &[(u64, Interval)], left_out: usize) -> BreakEven {
     let is_decided = |place: &usize| sign(&gains[*place].1) != Sign::Undecided;
     let decided: Vec<usize> = (0..gains.len()).filter(is_decided).collect();
@@ -233,14 +233,14 @@ pub fn break_even(gains: &[(u64, Interval)], left_out: usize) -> BreakEven {
     BreakEven { crossings, summary }
 }
 
-/// The crossing between the first and the last of these points, which are decided; those between
-/// are not.
+/// Locates the crossing between the first and the last of these points, which are decided; the points
+/// between them are undecided.
 fn crossing(points: &[(u64, Interval)]) -> Crossing {
     let (first, last) = (points[0], points[points.len() - 1]);
     let wins = sign(&last.1) == Sign::Wins;
     let line = |end: fn(&Interval) -> f64| points.iter().map(move |(x, gain)| (*x, end(gain)));
     let (high, low) = (line(|gain| gain.high).collect(), line(|gain| gain.low).collect());
-    // The end of the intervals that crosses first, and the one that crosses last.
+    // One end of the intervals crosses early, the other late.
     let (early, late): (Vec<_>, Vec<_>) = if wins { (high, low) } else { (low, high) };
     let [early, late] =
         [crossings_of(&early).next(), crossings_of(&late).last()].map(|at| at.unwrap_or(f64::NAN));
@@ -250,7 +250,7 @@ fn crossing(points: &[(u64, Interval)]) -> Crossing {
     Crossing { after: first.0, before: last.0, at, wins }
 }
 
-/// Where the lines from point to point cross 1, ascending.
+/// Returns where the lines from point to point cross 1, ascending.
 fn crossings_of(points: &[(u64, f64)]) -> impl Iterator<Item = f64> {
     points.windows(2).filter(|two| (two[0].1 < 1.0) != (two[1].1 < 1.0)).map(|two| {
         let (y0, y1) = (two[0].1.ln(), two[1].1.ln());
@@ -271,7 +271,7 @@ fn summarize(
             (true, 0) => "not measured".to_owned(),
             (true, _) => "all points are marked".to_owned(),
             (false, 0) => "indistinguishable".to_owned(),
-            (false, _) => format!("indistinguishable; {left_out} marked left out"),
+            (false, _) => format!("indistinguishable; marked points excluded: {left_out}"),
         };
     };
     let mut parts = Vec::new();
@@ -300,7 +300,7 @@ fn summarize(
         parts.push(format!("indistinguishable above {}", format::count(last.0)));
     }
     let marked =
-        if left_out == 0 { String::new() } else { format!("; {left_out} marked left out") };
+        if left_out == 0 { String::new() } else { format!("; marked points excluded: {left_out}") };
     parts.join(", ") + &marked
 }
 
@@ -395,7 +395,7 @@ mod tests {
         assert!((gain.estimate / 3.0 - 1.0).abs() < 1e-5, "{gain:?}");
     }
 
-    /// Times with slow wander common to both sides, noise of each batch, and rare outliers.
+    /// Times with slow drift common to both sides, independent noise per batch, and rare outliers.
     fn noisy(true_gain: f64, seed: u64) -> Vec<PairedTimes> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut wander = 1.0;
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_cover_injected_gains_as_often_as_they_say() {
+    fn intervals_cover_injected_gains_at_their_confidence_level() {
         for true_gain in [1.0, 1.05, 40.0] {
             let covering = (0..400)
                 .filter(|seed| {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_injected_gain_of_five_percent_is_seen_and_none_is_not() {
+    fn an_injected_gain_of_five_percent_is_seen_and_no_gain_is_not() {
         let seen = |gain| {
             (0..200)
                 .filter(|seed| gain_in_one_process(&noisy(gain, *seed)).unwrap().low > 1.0)
@@ -465,8 +465,8 @@ mod tests {
         let summary =
             |values: &[(u64, f64, f64)], left_out| break_even(&gains(values), left_out).summary;
         assert_eq!(summary(&[], 3), "all points are marked");
-        assert_eq!(summary(&[(1, 0.5, 0.6)], 3), "loses up to 1; 3 marked left out");
-        assert_eq!(summary(&[(1, 2.0, 2.1)], 1), "wins from 1 on; 1 marked left out");
+        assert_eq!(summary(&[(1, 0.5, 0.6)], 3), "loses up to 1; marked points excluded: 3");
+        assert_eq!(summary(&[(1, 2.0, 2.1)], 1), "wins from 1 on; marked points excluded: 1");
         assert_eq!(
             summary(&[(1, 0.5, 0.6), (2, 0.9, 1.1)], 0),
             "loses up to 1, indistinguishable above 1"
@@ -483,18 +483,21 @@ mod tests {
 
     #[test]
     fn a_crossing_is_as_uncertain_as_the_gains_beside_it() {
-        let at = |values: &[(u64, f64, f64)]| {
-            let at = break_even(&gains(values), 0).crossings[0].at;
-            [at.low, at.estimate, at.high].map(|x| (x * 100.0).round() / 100.0)
+        let crossing_of = |values: &[(u64, f64, f64)]| {
+            let Interval { low, estimate, high } = break_even(&gains(values), 0).crossings[0].at;
+            [low, estimate, high].map(|x| (x * 100.0).round() / 100.0)
         };
-        // The upper ends reach 1 after a quarter of the way from 1 to 16, the lower after three.
-        assert_eq!(at(&[(1, 0.125, 0.5), (16, 2.0, 8.0)]), [2.0, 4.0, 8.0]);
-        assert_eq!(at(&[(1, 2.0, 8.0), (16, 0.125, 0.5)]), [2.0, 4.0, 8.0], "and back");
-        // A point that is not decided lies within the uncertainty.
-        assert_eq!(at(&[(1, 0.25, 0.25), (4, 0.5, 2.0), (16, 4.0, 4.0)]), [2.52, 4.0, 6.35]);
-        // Noise makes the line cross more than once: all of it is uncertain.
+        // The upper ends reach 1 after one quarter of the way from 1 to 16, the lower ends after three.
+        assert_eq!(crossing_of(&[(1, 0.125, 0.5), (16, 2.0, 8.0)]), [2.0, 4.0, 8.0]);
+        assert_eq!(crossing_of(&[(1, 2.0, 8.0), (16, 0.125, 0.5)]), [2.0, 4.0, 8.0], "and back");
+        // An undecided point lies within the uncertainty.
+        assert_eq!(
+            crossing_of(&[(1, 0.25, 0.25), (4, 0.5, 2.0), (16, 4.0, 4.0)]),
+            [2.52, 4.0, 6.35]
+        );
+        // Noise makes the line cross more than once: the interval covers all crossings.
         let wander = [(1, 0.5, 0.5), (2, 0.9, 1.5), (4, 0.5, 1.2), (8, 2.0, 2.0)];
-        let [low, estimate, high] = at(&wander);
+        let [low, estimate, high] = crossing_of(&wander);
         assert!(1.0 < low && low < estimate && estimate < 2.0 && 4.0 < high && high < 8.0);
     }
 }

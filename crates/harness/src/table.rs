@@ -1,5 +1,5 @@
-//! Tables for the terminal: of a family (gain at both ends of each sweep, break-even, cause), and of the
-//! machine numbers.
+//! Tables for the terminal: one per family (gain at both ends of each sweep, break-even, cause) and one
+//! of the machine numbers.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -9,15 +9,15 @@ use crate::{
 };
 use worthit_pair::{family::Family, format, trial::Role};
 
-/// Width of a table that goes to no terminal.
+/// Width of a table whose output is not a terminal.
 const WIDTH: u16 = 140;
 
-/// One sweep, summed up in words.
+/// Summary of one sweep in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct SweepRow {
     /// Id of the pair.
     pub id: String,
-    /// Value of the parameter; empty without one.
+    /// Level of the parameter; empty without one.
     pub level: String,
     /// Gain at the first point of the sweep.
     pub near: String,
@@ -25,14 +25,14 @@ pub struct Row {
     pub far: String,
     /// Where the optimized side begins to win.
     pub break_even: String,
-    /// The cause that explains the gain, at the last measured point.
+    /// Counts of the cause that explains the gain, at the last measured point.
     pub cause: String,
 }
 
-/// The rows of one pair; one that says so if it is not in this run.
-pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
+/// Returns the rows of a pair, one per sweep; a single row that says so if the pair is not in this run.
+pub fn rows_of(run: &Run, id: &str) -> Vec<SweepRow> {
     let Some(result) = run.pairs.get(id) else {
-        return vec![Row {
+        return vec![SweepRow {
             id: id.to_owned(),
             level: String::new(),
             near: "not in this run".to_owned(),
@@ -44,8 +44,8 @@ pub fn rows_of(run: &Run, id: &str) -> Vec<Row> {
     result.sweeps.iter().map(|sweep| row_of(id, result, sweep)).collect()
 }
 
-/// One sweep of a pair.
-pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> Row {
+/// Returns the row of one sweep of a pair.
+pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> SweepRow {
     let end = |case: Option<&CaseResult>| {
         case.map_or(String::new(), |case| {
             format!("{}: {}", result.place(case.point), one_line(&case.outcome))
@@ -56,7 +56,7 @@ pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> Row {
         Outcome::Computed(computed) => Some(computed_break_even(computed)),
         _ => None,
     });
-    Row {
+    SweepRow {
         id: id.to_owned(),
         level: sweep.level.clone(),
         near: end(sweep.cases.first()),
@@ -66,7 +66,7 @@ pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> Row {
     }
 }
 
-/// Where a computed sweep begins to win, in words.
+/// Describes where a computed sweep begins to win.
 pub fn computed_break_even(computed: &Computed) -> String {
     let from = &computed.from;
     match computed.break_even_rtt_us {
@@ -84,7 +84,7 @@ pub fn computed_break_even(computed: &Computed) -> String {
 /// "10,001 → 1 SQL statements", at the last measured point.
 fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(cause) = pair.causes.first() else { return String::new() };
-    // A computed sweep has the counts of the one that it rests on.
+    // A computed sweep has the counts of the measured sweep that it is based on.
     let sweeps = [sweep].into_iter().chain(&pair.sweeps);
     let measured = sweeps.flat_map(|sweep| sweep.cases.iter().rev()).find_map(CaseResult::measured);
     let Some(measured) = measured else { return String::new() };
@@ -97,7 +97,7 @@ fn counts_in_words(measured: &Measured, cause: &NamedCause) -> Option<String> {
     Some(format!("{} → {} {}", count(Role::Naive)?, count(Role::Optimized)?, cause.label))
 }
 
-/// What came of a case, on one line.
+/// Describes the outcome of a case on one line.
 pub fn one_line(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Measured(measured) => {
@@ -117,7 +117,7 @@ pub fn one_line(outcome: &Outcome) -> String {
     }
 }
 
-/// How the intervals of a run were got.
+/// Describes what the intervals of a run include.
 pub fn provenance(run: &Run) -> String {
     let processes = run
         .pairs
@@ -130,13 +130,13 @@ pub fn provenance(run: &Run) -> String {
     match processes {
         None => format!("{quick}nothing was measured"),
         Some(1) => format!(
-            "{quick}one process a family: the intervals (95 %) do not know what another process would find; see --rounds"
+            "{quick}one process per family: the intervals (95 %) do not include the variance between processes; see --rounds"
         ),
         Some(count) => format!("{quick}intervals (95 %) over {count} processes"),
     }
 }
 
-/// A table without rows, for the terminal.
+/// Returns a table without rows.
 fn with_header(header: [&str; 5]) -> Table {
     let mut table = Table::new();
     *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
@@ -148,16 +148,16 @@ fn with_header(header: [&str; 5]) -> Table {
     table
 }
 
-/// The table of machine numbers, for the terminal.
+/// Formats the table of machine numbers.
 pub fn of_numbers(numbers: &Numbers) -> String {
-    let mut table = with_header(["number", "median", "quartiles", "least and greatest", "how"]);
+    let mut table = with_header(["number", "median", "quartiles", "minimum and maximum", "how"]);
     for row in numbers.rows() {
         table.add_row([row.what, row.median, row.quartiles, row.range, row.remark]);
     }
     table.to_string()
 }
 
-/// The table of a family, for the terminal.
+/// Formats the table of a family.
 pub fn of_family(run: &Run, family: &Family) -> String {
     let mut table = with_header([
         "pair",

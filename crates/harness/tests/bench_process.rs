@@ -51,7 +51,7 @@ impl Checkout {
     fn results(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.path("worthit/runs")).into_iter().flatten().flatten();
         let paths = files.map(|file| file.path());
-        paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
+        paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect()
     }
 
     fn result(&self) -> Run {
@@ -249,9 +249,10 @@ fn a_broken_result_is_named_with_its_field_and_left_as_it_is() {
     let path = checkout.results().remove(0);
     let text = fs::read_to_string(&path).unwrap();
     for (broken, field) in [
-        (text[..text.len() / 2].to_owned(), "."),
-        (text.replace("\"seed\": 42", "\"seed\": \"x\""), "seed"),
-        (text.replace("\"version\": 1", "\"version\": 99"), "version 99"),
+        (text[..text.find('\n').unwrap() / 2].to_owned(), "."),
+        (text.replace("\"seed\":42", "\"seed\":\"x\""), "seed"),
+        (text.replace("\"version\":2", "\"version\":99"), "version 99"),
+        (text.replace("\"reason\"", "\"raisin\""), "line 2, case"),
         ("{}".to_owned(), "schema"),
     ] {
         assert_ne!(broken, text);
@@ -262,6 +263,20 @@ fn a_broken_result_is_named_with_its_field_and_left_as_it_is() {
         assert!(message.contains(path.to_str().unwrap()) && message.contains(field), "{message}");
         assert_eq!(fs::read_to_string(&path).unwrap(), broken);
     }
+}
+
+#[test]
+fn a_case_that_was_cut_off_by_a_crash_is_measured_again_and_the_others_stay() {
+    let checkout = Checkout::new();
+    checkout.run("--bench --quick --noplot faults/unavailable");
+    let path = checkout.results().remove(0);
+    let whole = fs::read_to_string(&path).unwrap();
+    let cut = whole.replace("faults/unavailable", "faults/elsewhere") + "{\"case\":{\"when\":\"2026";
+    fs::write(&path, cut).unwrap();
+    let output = checkout.run("--bench --quick --noplot faults/unavailable");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let pairs: Vec<String> = checkout.result().pairs.into_keys().collect();
+    assert_eq!(pairs, ["faults/elsewhere", "faults/unavailable"]);
 }
 
 #[test]

@@ -43,11 +43,11 @@ fn the_templates_own_tests_pass() {
 fn a_tree_without_a_change_is_unchanged_and_not_timed() {
     let repository = Repository::new();
     let judgement = repository.judge("--against main");
-    judgement.assert(0, &["unchanged: 3 unchanged of 3 pairs", "(0 timed)", "the working tree ("]);
+    judgement.assert(0, &["unchanged: 3 unchanged of 3 pairs", "(0 pairs timed)", "the working tree ("]);
     assert!(!judgement.stderr.contains("timing"), "{judgement}");
     // Neither is it if what is no code has changed.
     repository.edit("README.md", "# Pairs of your own", "# Ours");
-    repository.judge("--against main").assert(0, &["3 unchanged", "(0 timed)", "changed since"]);
+    repository.judge("--against main").assert(0, &["3 unchanged", "(0 pairs timed)", "changed since"]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn pairs_that_are_gone_new_and_renamed_are_said_and_fail_nothing() {
     )
     .unwrap();
     let judgement = repository.judge("--against main");
-    judgement.assert(0, &["records/write_fields", "renamed: it was records/join_fields"]);
+    judgement.assert(0, &["records/write_fields", "renamed from records/join_fields"]);
     judgement.assert(0, &["records/joined_anew", "new: the base does not have it"]);
     judgement.assert(0, &["records/distinct_ids", "gone: only the base has it"]);
 }
@@ -223,7 +223,7 @@ fn the_unit_tests_of_the_command_are_not_taken_for_it() {
 fn outside_of_a_repository_nothing_is_judged() {
     let repository = Repository::outside_git();
     let judgement = repository.judge("--against main");
-    judgement.assert(2, &["this folder is in no git repository", "run it in a clone"]);
+    judgement.assert(2, &["this folder is not in a git repository", "run it in a clone"]);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn without_valgrind_it_is_said_what_goes_unseen() {
     let mut gate = repository.gate("--against main");
     let judgement = repository.judge_by(gate.env("PATH", programs.path()));
     judgement.assert(0, &["instructions are not counted, as valgrind is not here", "go unseen"]);
-    judgement.assert(0, &["apt-get install valgrind", "(3 timed)"]);
+    judgement.assert(0, &["apt-get install valgrind", "(3 pairs timed)"]);
     assert!(!judgement.stdout.contains("regressed,"), "{judgement}");
 }
 

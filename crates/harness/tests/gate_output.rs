@@ -9,7 +9,7 @@ use verdicts::report;
 use worthit_harness::{
     gate::{
         output::{Format, json},
-        verdict::GateReport,
+        report::GateReport,
     },
     machine::Machine,
     report::{Last, Material, pages},
@@ -29,7 +29,7 @@ fn what_changed_is_said_in_words_the_worst_first() {
         "layout? It does exactly what it did",
         "time not measured: the time limit was reached",
         "not comparable: its axis differs",
-        "renamed: it was queries/old",
+        "renamed from queries/old",
         "budget: at most 3 statements, but 4",
         "new: the base does not have it",
         "gone: only the base has it",
@@ -147,7 +147,7 @@ fn on_the_site_the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
         "3 regressed, 3 undecided, 1 improved, 6 unchanged of 13 pairs",
         "optimized: 1 → 2 statements (+100.0 %)",
         "0 alarms in 1,056 comparisons without a change",
-        "0 of 48 runs without a change failed",
+        "0 of 48 null runs failed",
     ] {
         assert!(page.contains(words), "`{words}` in {page}");
     }

@@ -121,12 +121,12 @@ fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
     assert!(unknown.contains("how long that takes on this machine was not measured"), "{unknown}");
     run.numbers = Some(numbers());
     let within = page_of(&run);
-    let expected = "25.0 % of what 10,000 bytes streamed at 20.0 GB/s (streamed, memory) allow";
+    let expected = "25.0 % of the limit set by 10,000 bytes streamed at 20.0 GB/s (streamed, memory)";
     assert!(within.contains(expected) && !within.contains("is beaten"), "{within}");
     inject_share(&mut run, 10.0);
     let beyond = page_of(&run);
-    assert!(beyond.contains("1,000 % of what 400,000 bytes"), "{beyond}");
-    assert!(beyond.contains("the limit is beaten, so it is no bound of this work"), "{beyond}");
+    assert!(beyond.contains("1,000 % of the limit set by 400,000 bytes"), "{beyond}");
+    assert!(beyond.contains("The limit is beaten, so it does not bound this work"), "{beyond}");
     let front = &site(&run)["index.html"];
     assert!(front.contains("1,000 % (beaten)"), "{front}");
 }
@@ -147,11 +147,11 @@ fn independent_reads_are_held_against_the_level_of_the_working_set() {
     for (within_bytes, expected) in [
         (
             1 << 20,
-            "50.0 % of what 500 independent reads at random places at 2.00 ns (independent read, L2) allow",
+            "50.0 % of the limit set by 500 independent reads at random places at 2.00 ns (independent read, L2)",
         ),
         (
             2 << 20,
-            "250 % of what 500 independent reads at random places at 10.0 ns (independent read, memory) allow",
+            "250 % of the limit set by 500 independent reads at random places at 10.0 ns (independent read, memory)",
         ),
     ] {
         let needed =

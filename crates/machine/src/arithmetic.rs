@@ -1,10 +1,10 @@
-//! What one core computes: multiply-adds and hashes.
+//! The arithmetic throughput of one core: multiply-adds and hashes.
 //!
-//! *Peak multiply-adds* are those of independent chains in registers, more of them than the latency of
-//! an instruction times the instructions a cycle (2 × 4 on today's cores), as in Agner Fog's
-//! "Instruction tables" of throughput. A multiply-add is two floating-point operations.
+//! *Multiply-adds* are the peak rate of independent chains in registers, which is the throughput of Agner Fog's
+//! "Instruction tables". There are more chains than the latency of an instruction times the instructions per cycle
+//! (2 × 4 on today's cores). A multiply-add is two floating-point operations.
 //!
-//! *Hashes* of a word are independent of each other, as those of a table that is filled are.
+//! *Hashes* of a word are independent of each other, as when a table is filled.
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
@@ -13,11 +13,11 @@ use std::{
 
 use crate::{Effort, FOLDHASH, Reading, Unit};
 
-/// Chains that run at once: twelve of the widest registers.
+/// Chains that run at once: they fill twelve of the widest registers.
 const LANES: usize = 96;
 /// Steps of all chains in one operation.
 const STEPS: u64 = 1_000;
-/// Words that are hashed, 8 KiB of them.
+/// Words to hash, 8 KiB in total.
 const WORDS: u64 = 1_024;
 
 /// Replaces each lane `steps` times by lane × factor + summand.
@@ -36,7 +36,7 @@ pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
     ]
 }
 
-/// Multiply-adds of doubles on one core, per ns.
+/// Measures multiply-adds of doubles on one core, per ns.
 fn multiply_adds(effort: &Effort) -> Reading {
     let (name, kernel) = kernels().remove(0);
     let mut lanes = start();
@@ -55,17 +55,17 @@ fn start() -> [f64; LANES] {
     std::array::from_fn(|lane| lane as f64)
 }
 
-/// The kernels that run here with their names, the widest first.
+/// Returns the kernels that this processor can run, with their names, the widest first.
 fn kernels() -> Vec<(&'static str, Kernel)> {
     let mut kernels: Vec<(&'static str, Kernel)> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has it.
+            // SAFETY: the processor has AVX-512F.
             kernels.push(("AVX-512", |l, f, s, n| unsafe { x86::avx512(l, f, s, n) }));
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has both.
+            // SAFETY: the processor has AVX2 and FMA.
             kernels.push(("AVX2 and FMA", |l, f, s, n| unsafe { x86::avx2(l, f, s, n) }));
         }
     }
@@ -74,7 +74,7 @@ fn kernels() -> Vec<(&'static str, Kernel)> {
 }
 
 fn portable(lanes: &mut [f64; LANES], factor: f64, summand: f64, steps: u64) {
-    // So many that they stay in sixteen registers of 16 bytes.
+    // 24 lanes stay in sixteen registers of 16 bytes.
     for lanes in lanes.as_chunks_mut::<24>().0 {
         for _ in 0..steps {
             for lane in &mut *lanes {
@@ -114,7 +114,7 @@ mod x86 {
         }
     }
 
-    /// In assembly, as the intrinsics need Rust 1.89.
+    /// Written in assembly, as the intrinsics need Rust 1.89.
     ///
     /// # Safety
     /// The processor must have AVX-512F.
@@ -122,9 +122,8 @@ mod x86 {
         if steps == 0 {
             return;
         }
-        // SAFETY: it reads and writes the 12 × 8 lanes at `lanes` and nothing else; the registers that
-        // it changes are named (a name stands for all widths of a register), and the caller has
-        // made sure of the instructions.
+        // SAFETY: the code reads and writes only the 12 × 8 lanes at `lanes`. The registers that it changes are
+        // declared (a name covers all widths of a register). The caller guarantees AVX-512F.
         unsafe {
             asm!(
                 "vbroadcastsd zmm14, xmm14",
@@ -155,7 +154,7 @@ mod x86 {
     }
 }
 
-/// Times of one hash, ns.
+/// Returns times of one hash, ns.
 fn hashes(effort: &Effort, hasher: &impl BuildHasher) -> Vec<f64> {
     let words: Vec<u64> = (0..WORDS).collect();
     let pass = |count| {
@@ -166,7 +165,7 @@ fn hashes(effort: &Effort, hasher: &impl BuildHasher) -> Vec<f64> {
     effort.ns_per_operation(pass).into_iter().map(|ns| ns / WORDS as f64).collect()
 }
 
-/// The hashes of all words, combined.
+/// Returns the hashes of all words, combined.
 fn hash_all(hasher: &impl BuildHasher, words: &[u64]) -> u64 {
     words.iter().fold(0, |combined, word| combined ^ hasher.hash_one(word))
 }
@@ -175,7 +174,7 @@ fn hash_all(hasher: &impl BuildHasher, words: &[u64]) -> u64 {
 mod tests {
     use super::*;
 
-    /// What each kernel must come to: whole numbers, which are exact fused or not.
+    /// Returns the expected result of each kernel: whole numbers, which are exact whether fused or not.
     fn reference(factor: f64, summand: f64, steps: u64) -> [f64; LANES] {
         start().map(|lane| (0..steps).fold(lane, |value, _| value * factor + summand))
     }
@@ -192,7 +191,7 @@ mod tests {
                 assert_eq!(lanes, reference(factor, summand, steps), "{name}, {steps} steps");
             }
         }
-        // As it is measured: the count of steps can be read off.
+        // With the measured factor and summand, a lane grows by the number of steps.
         assert_eq!(reference(1.0, 1.0, STEPS)[5], 5.0 + STEPS as f64);
     }
 

@@ -1,28 +1,28 @@
-//! The caches of this machine, as the kernel tells them under `/sys`.
+//! The caches of this machine, as the kernel reports them under `/sys`.
 
 use std::{fs, path::Path};
 
 use worthit_pair::pair::Unavailable;
 
-/// Where the kernel tells of CPUs.
+/// Folder in which the kernel describes CPUs.
 pub(crate) const CPUS: &str = "/sys/devices/system/cpu";
 
-/// Data caches, from the point of view of CPU 0.
+/// Data caches, as seen from CPU 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caches {
     /// Level and size in bytes, nearest first.
     sizes: Vec<(u64, u64)>,
-    /// How many caches of the last level there are in the machine.
+    /// Number of last-level caches in the machine.
     last_level_count: u64,
 }
 
 impl Caches {
-    /// Read below `cpus`; none where nothing is told.
+    /// Reads the caches below `cpus`; there are none if the kernel reports none.
     pub(crate) fn read(cpus: &Path) -> Caches {
         let mut sizes: Vec<(u64, u64)> = indexes(&cpus.join("cpu0")).filter_map(sized).collect();
         sizes.sort_unstable();
         let last = sizes.last().map(|(level, _)| *level);
-        // CPUs that share a cache name the same list.
+        // CPUs that share a cache have the same list.
         let mut shared: Vec<String> = numbered(cpus)
             .flat_map(|cpu| indexes(&cpu).collect::<Vec<_>>())
             .filter(|index| sized(index.clone()).map(|(level, _)| level) == last)
@@ -33,22 +33,23 @@ impl Caches {
         Caches { sizes, last_level_count: shared.len().max(1) as u64 }
     }
 
-    /// Size of the cache of a level, bytes.
+    /// Returns the size of the cache of a level, bytes.
+    ///
+    /// # Errors
+    /// If the kernel reports no such cache.
     pub(crate) fn size(&self, level: u64) -> Result<u64, Unavailable> {
-        let found = self.sizes.iter().find(|(of, _)| *of == level);
-        found.map(|(_, bytes)| *bytes).ok_or_else(|| {
-            Unavailable(format!(
-                "the kernel tells of no cache of level {level} ({CPUS}/cpu0/cache)"
-            ))
+        let cache = self.sizes.iter().find(|(cache_level, _)| *cache_level == level);
+        cache.map(|(_, bytes)| *bytes).ok_or_else(|| {
+            Unavailable(format!("the kernel reports no cache of level {level} ({CPUS}/cpu0/cache)"))
         })
     }
 
-    /// Size of the last level, bytes; 0 if none is told.
+    /// Returns the size of a last-level cache, bytes; 0 if there is none.
     pub(crate) fn last_level(&self) -> u64 {
         self.sizes.last().map_or(0, |(_, bytes)| *bytes)
     }
 
-    /// Bytes in all caches of the last level together.
+    /// Returns the total size of all last-level caches, bytes.
     pub(crate) fn all_last_levels(&self) -> u64 {
         self.last_level() * self.last_level_count
     }
@@ -66,7 +67,7 @@ fn indexes(cpu: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     fs::read_dir(cpu.join("cache")).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Level and size of the cache at `index`, if it holds data.
+/// Returns level and size of the cache at `index`, if it holds data.
 fn sized(index: std::path::PathBuf) -> Option<(u64, u64)> {
     let holds_data = text(&index.join("type"))? != "Instruction";
     let level = text(&index.join("level"))?.parse().ok()?;
@@ -78,7 +79,7 @@ fn text(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-/// `32K`, `2M`, `512` in bytes.
+/// Parses a size such as `32K`, `2M` or `512` into bytes.
 fn bytes(size: &str) -> Option<u64> {
     let (digits, unit) = match size.as_bytes().last()? {
         b'K' => (&size[..size.len() - 1], 1 << 10),
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn data_caches_are_read_and_those_of_the_last_level_counted() {
+    fn data_caches_are_read_and_last_level_caches_are_counted() {
         let cpus = tempfile::tempdir().unwrap();
         for (cpu, shared) in [(0, "0-1"), (1, "0-1"), (2, "2-3"), (3, "2-3")] {
             let own = cpu.to_string();
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_told_there_is_no_cache() {
+    fn there_is_no_cache_if_the_kernel_reports_none() {
         let caches = Caches::read(Path::new("/no/such/folder"));
         assert!(caches.size(1).is_err());
         assert_eq!(caches.all_last_levels(), 0);

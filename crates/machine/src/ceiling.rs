@@ -1,9 +1,8 @@
-//! The ceiling of N threads: how many cores' worth of work this machine does on N threads at once.
+//! The thread ceiling: how many cores' worth of work this machine does with N threads at once.
 //!
-//! Each thread runs the same kernel, which stays in registers: it touches no memory and shares
-//! nothing, so that what is lost against N is the machine's own (a hypervisor that gives less than
-//! whole cores, hardware threads that share one, a clock that falls under load). No pair on this
-//! machine can scale better than that, but for effects of caches.
+//! Each thread runs the same kernel, which stays in registers: it touches no memory and shares nothing. Any shortfall
+//! from N is therefore the machine's own: a hypervisor that gives less than whole cores, hardware threads that share
+//! a core, a clock that slows under load. Apart from cache effects, no pair on this machine can scale better.
 
 use std::{hint::black_box, sync::Barrier, thread, time::Instant};
 
@@ -11,10 +10,11 @@ use worthit_pair::pair::{logical_cores, thread_counts};
 
 /// Steps of the kernel in one reading, about 5 ms.
 const STEPS: u64 = 4_000_000;
-/// Readings of each thread count, in turn, so that all meet the same machine.
+/// Readings of each thread count. The counts take turns, so that all of them run under the same conditions.
 const READINGS: usize = 9;
 
-/// Speedups at 1, 2, 4, … threads up to the logical cores, nine readings each. About 50 ms a thread count.
+/// Returns the speedups at 1, 2, 4, … threads up to the logical cores, nine readings each. Takes about 50 ms per
+/// thread count.
 pub fn speedups() -> Vec<(u64, Vec<f64>)> {
     let counts = thread_counts(logical_cores());
     let mut readings = vec![Vec::with_capacity(READINGS); counts.len()];
@@ -32,8 +32,8 @@ pub fn speedups() -> Vec<(u64, Vec<f64>)> {
     counts.into_iter().zip(readings).collect()
 }
 
-/// Runs `work` on `threads` threads at once, each given its number; the time of each by its own
-/// clock, read after a barrier.
+/// Runs `work` on `threads` threads at once and passes each its number. Returns the time of each thread by its own
+/// clock, which starts after a barrier.
 pub(crate) fn seconds_of_each(threads: usize, work: impl Fn(usize) + Sync) -> Vec<f64> {
     let barrier = Barrier::new(threads);
     let timed = |thread| {
@@ -50,8 +50,8 @@ pub(crate) fn seconds_of_each(threads: usize, work: impl Fn(usize) + Sync) -> Ve
     })
 }
 
-/// One multiplication and one addition a step, each waiting for the last (Knuth's MMIX generator):
-/// nothing to vectorise and nothing to fold away.
+/// One multiplication and one addition per step, each of which depends on the last (Knuth's MMIX generator). The
+/// compiler can neither vectorise nor fold it.
 fn kernel(steps: u64) -> u64 {
     (0..black_box(steps)).fold(black_box(1), |state: u64, _| {
         state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_thread_does_the_whole_kernel() {
-        // The generator's first numbers from 1, computed with Python's whole numbers.
+        // The generator's first numbers from 1, computed with Python's integers.
         assert_eq!([0, 1, 3].map(kernel), [1, FIRST, THIRD]);
         let done = Mutex::new(Vec::new());
         assert_eq!(seconds_of_each(3, |thread| done.lock().unwrap().push(thread)).len(), 3);

@@ -1,9 +1,8 @@
-//! Files: the page cache, and the device that the data folder is on.
+//! Files: the page cache, and the device that holds the data folder.
 //!
-//! *Reads of the device* go past the page cache (`O_DIRECT`), one at a time, at random places of a file
-//! that has been flushed, as fio's `randread` at depth 1 (Axboe). What the device itself, or the host
-//! of a virtual machine, remembers of so small a file is part of it. *Flush* is an append and
-//! `fdatasync`, which is what a database does to commit.
+//! *Device reads* bypass the page cache (`O_DIRECT`). They are random reads of a flushed file, one at a time, as
+//! fio's `randread` at depth 1 (Axboe). The device itself, or the host of a virtual machine, may cache so small a
+//! file; the number includes that. A *flush* is an append and `fdatasync`, which is what a database does to commit.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,21 +17,21 @@ use rand_chacha::ChaCha8Rng;
 use crate::{Effort, FSYNC, PAGE_CACHE_WRITE, Reading, Unit};
 use worthit_pair::{format, pair::Unavailable, paths};
 
-/// Bytes of one read or write of the page cache: a usual buffer.
+/// Bytes of one read or write of the page cache: a common buffer size.
 const BUFFER: usize = 64 * 1024;
-/// File that is read and written through the page cache, bytes.
+/// Size of the file that is read and written through the page cache, bytes.
 const CACHED_BYTES: u64 = 4 << 20;
 /// Bytes of one direct read and one append.
 const PAGE: usize = 4_096;
 
-/// A page where direct reads may put it.
+/// A buffer with the alignment that direct reads need.
 #[repr(align(4096))]
 struct Page([u8; PAGE]);
 
 pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
     let size = format::bytes(CACHED_BYTES as f64);
     let direct = format!(
-        "O_DIRECT, 4 KiB at random places of {}, one at a time, {}",
+        "O_DIRECT, random reads of 4 KiB in {}, one at a time, {}",
         format::bytes(effort.file_bytes as f64),
         device()
     );
@@ -42,23 +41,23 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
     );
     let on_device = in_scratch(paths::durable_scratch(), |folder| direct_reads(effort, folder));
     let on_device = on_device.map_err(|Unavailable(reason)| {
-        // Said of both numbers that need a device.
+        // The reason is worded for the flush; this is the other number that needs a device.
         Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
     });
     let flushes = in_scratch(paths::durable_scratch(), |folder| flushes(effort, folder));
     let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
     [
         Reading::of(
-            ("page_cache_read", "read from the page cache", rate),
-            format!("pread of 64 KiB each, file of {size}"),
+            ("page_cache_read", "page cache read", rate),
+            format!("pread of 64 KiB at a time, file of {size}"),
             read,
         ),
         Reading::of(
-            (PAGE_CACHE_WRITE, "written to the page cache", rate),
-            format!("pwrite of 64 KiB each, file of {size}, written anew"),
+            (PAGE_CACHE_WRITE, "page cache write", rate),
+            format!("pwrite of 64 KiB at a time, file of {size}, emptied first"),
             written,
         ),
-        Reading::of(("device_read", "read from the device", ns), direct, on_device),
+        Reading::of(("device_read", "device read", ns), direct, on_device),
         Reading::of(
             (FSYNC, "durable flush", ns),
             format!("append of 4 KiB and fdatasync, {}", device()),
@@ -67,7 +66,7 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
     ]
 }
 
-/// `ext4`, of the data folder.
+/// Returns the type of the file system that holds the data folder: `ext4`.
 fn device() -> String {
     let data = paths::data();
     let existing = data.ancestors().find(|folder| folder.exists());
@@ -75,7 +74,7 @@ fn device() -> String {
     kind.unwrap_or_else(|| "unknown file system".to_owned())
 }
 
-/// Readings made in a folder of their own.
+/// Takes readings in a scratch folder.
 fn in_scratch(
     folder: Result<tempfile::TempDir, Unavailable>,
     readings: impl FnOnce(&Path) -> io::Result<Vec<f64>>,
@@ -87,7 +86,7 @@ fn in_scratch(
     })
 }
 
-/// Bytes read from the page cache, per ns.
+/// Returns rates of reading from the page cache, bytes per ns.
 fn cached_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     let file = written(&folder.join("cached"), CACHED_BYTES)?;
     let mut buffer = vec![0; BUFFER];
@@ -98,7 +97,7 @@ fn cached_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     Ok(passes.into_iter().map(|ns| CACHED_BYTES as f64 / ns).collect())
 }
 
-/// Bytes written to the page cache, per ns.
+/// Returns rates of writing to the page cache, bytes per ns.
 fn cached_writes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     let file = File::create(folder.join("written"))?;
     let passes = effort.try_ns_per_operation(|count| {
@@ -110,7 +109,7 @@ fn cached_writes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     Ok(passes.into_iter().map(|ns| CACHED_BYTES as f64 / ns).collect())
 }
 
-/// Times of a random read of 4 KiB from the device, ns.
+/// Returns times of a random read of 4 KiB from the device, ns.
 fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     let path = folder.join("direct");
     written(&path, effort.file_bytes)?;
@@ -125,13 +124,13 @@ fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     direct.read_exact_at(&mut page.0, 0).map_err(refused)?;
     effort.try_ns_per_operation(|count| {
         (0..count).try_for_each(|_| {
-            let at = rng.random_range(0..pages) * PAGE as u64;
-            direct.read_exact_at(&mut page.0, at)
+            let offset = rng.random_range(0..pages) * PAGE as u64;
+            direct.read_exact_at(&mut page.0, offset)
         })
     })
 }
 
-/// Times of an append of 4 KiB and its flush, ns.
+/// Returns times of an append of 4 KiB and its flush, ns.
 fn flushes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     let mut file = File::create(folder.join("flushed"))?;
     effort.try_ns_per_operation(|count| (0..count).try_for_each(|_| append_and_flush(&mut file)))
@@ -142,7 +141,7 @@ fn append_and_flush(file: &mut File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// A new file of `size` bytes, flushed.
+/// Makes a file of `size` bytes and flushes it.
 fn written(path: &Path, size: u64) -> io::Result<File> {
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     write_whole(&file, size)?;
@@ -153,22 +152,22 @@ fn written(path: &Path, size: u64) -> io::Result<File> {
 /// Writes `size` bytes from the start, a buffer at a time.
 fn write_whole(file: &File, size: u64) -> io::Result<()> {
     let buffer = [7; BUFFER];
-    let mut at = 0;
-    while at < size {
-        let length = (size - at).min(BUFFER as u64);
-        file.write_all_at(&buffer[..length as usize], at)?;
-        at += length;
+    let mut offset = 0;
+    while offset < size {
+        let length = (size - offset).min(BUFFER as u64);
+        file.write_all_at(&buffer[..length as usize], offset)?;
+        offset += length;
     }
     Ok(())
 }
 
-/// Reads to the end, a buffer at a time; how many bytes.
+/// Reads the file to its end, a buffer at a time. Returns the number of bytes read.
 fn read_whole(file: &File, buffer: &mut [u8]) -> io::Result<u64> {
-    let mut at = 0;
+    let mut offset = 0;
     loop {
-        match file.read_at(buffer, at)? {
-            0 => return Ok(at),
-            length => at += length as u64,
+        match file.read_at(buffer, offset)? {
+            0 => return Ok(offset),
+            length => offset += length as u64,
         }
     }
 }
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_used_is_said_with_what_to_do() {
+    fn an_unusable_folder_is_reported_with_what_to_do() {
         let reason = |folder, readings: fn(&Path) -> io::Result<Vec<f64>>| {
             in_scratch(folder, readings).unwrap_err().0
         };

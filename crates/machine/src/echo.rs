@@ -1,8 +1,8 @@
-//! One byte there and back between two threads: what pipes and sockets are measured by.
+//! The round trip of a byte between two threads, with which pipes and sockets are measured.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// Sends each byte back until the other end is closed; how many.
+/// Sends each byte back until the other end is closed. Returns the number of bytes.
 pub(crate) fn send_back(mut from: impl Read, mut to: impl Write) -> io::Result<u64> {
     let mut byte = [0];
     let mut count = 0;
@@ -16,7 +16,7 @@ pub(crate) fn send_back(mut from: impl Read, mut to: impl Write) -> io::Result<u
     }
 }
 
-/// Sends a byte and awaits it back, `count` times.
+/// Sends a byte and waits for it to come back, `count` times.
 pub(crate) fn round_trips(mut to: impl Write, mut from: impl Read, count: u64) -> io::Result<()> {
     let mut back = [0];
     for nth in 0..count {
@@ -24,7 +24,7 @@ pub(crate) fn round_trips(mut to: impl Write, mut from: impl Read, count: u64) -
         to.write_all(&byte)?;
         from.read_exact(&mut back)?;
         if back != byte {
-            return Err(io::Error::other("another byte came back"));
+            return Err(io::Error::other("a different byte came back"));
         }
     }
     Ok(())
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn another_byte_or_none_is_an_error() {
+    fn a_different_byte_or_none_is_an_error() {
         assert!(round_trips(io::sink(), &[7_u8][..], 1).is_err());
         assert!(round_trips(io::sink(), io::empty(), 1).is_err());
     }

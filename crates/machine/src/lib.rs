@@ -1,8 +1,10 @@
-//! What a machine can do, as everyone should know of theirs: raw readings, without judgement.
+//! Machine numbers: raw readings of what this machine can do, such as memory latency and the cost of a system call.
 //!
-//! Each kind of number has a file of its own, which says how it is measured; only `readings.rs` reads the
-//! clock. What cannot be measured here says why. The harness makes medians, tables and limits of the readings.
-//! A crate of its own, as it is timed: it is built as pairs are, and the harness need not be.
+//! Each kind of number has its own file, which says how it is measured. Only `readings.rs` and `ceiling.rs` read the
+//! clock. A number that cannot be measured on this machine states why. The harness turns readings into medians,
+//! tables and limits.
+//!
+//! This is a separate crate because its code is timed: it is optimized as pairs are, and the harness need not be.
 
 mod arithmetic;
 mod caches;
@@ -21,48 +23,48 @@ use worthit_pair::unavailable::Unavailable;
 pub use memory::ALL_CORES;
 pub use readings::Effort;
 
-/// Begins the ids of dependent reads, one a level.
+/// Id prefix of dependent reads, one number per memory level.
 pub const LATENCY: &str = "latency";
-/// Begins the ids of independent reads, one a level.
+/// Id prefix of independent reads, one number per memory level.
 pub const INDEPENDENT_READ: &str = "independent_read";
-/// Begins the ids of streams on one core, one a level.
+/// Id prefix of streams on one core, one number per memory level.
 pub const BANDWIDTH: &str = "bandwidth";
-/// Hash of a word by foldhash.
+/// Id of the hash of a word by foldhash.
 pub const FOLDHASH: &str = "foldhash";
-/// Bytes written to the page cache.
+/// Id of writes to the page cache.
 pub const PAGE_CACHE_WRITE: &str = "page_cache_write";
-/// Append and flush.
+/// Id of an append and its flush.
 pub const FSYNC: &str = "fsync";
-/// A byte to a thread and back by TCP.
+/// Id of the round trip of a byte to another thread over TCP.
 pub const LOOPBACK: &str = "loopback_round_trip";
-/// A prepared statement.
+/// Id of a prepared statement.
 pub const STATEMENT: &str = "sqlite_statement";
 
-/// Unit of a number.
+/// Unit of a machine number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Time of one operation, ns.
     Nanoseconds,
-    /// Bytes per nanosecond, which is GB/s.
+    /// Bytes per nanosecond, equal to GB/s.
     BytesPerNanosecond,
-    /// Multiply-adds per nanosecond, which is 10⁹ a second.
+    /// Multiply-adds per nanosecond, equal to 10⁹ per second.
     MultiplyAddsPerNanosecond,
 }
 
-/// One pass over all numbers, in the order of the table.
+/// Measures each number once, in the order of the table.
 pub fn pass(effort: &Effort) -> Vec<Reading> {
     let mut numbers = memory::numbers(effort);
     numbers.extend(arithmetic::numbers(effort));
     numbers.extend(system::numbers(effort));
     numbers.push(network::number(effort));
     numbers.push(sqlite::number(effort));
-    // Last, as what the device still does afterwards would disturb the others.
+    // Last, as the device stays busy afterwards and would disturb the other numbers.
     numbers.extend(disk::numbers(effort));
     numbers
 }
 
-/// A number as it was read, pass by pass.
+/// A machine number with its raw readings, from one or more passes.
 #[derive(Clone, Debug)]
 pub struct Reading {
     /// Stable name: `latency_l1`.
@@ -71,16 +73,16 @@ pub struct Reading {
     pub what: String,
     /// Unit of the readings.
     pub unit: Unit,
-    /// How: sizes, instructions, devices.
+    /// How it is measured: sizes, instructions, devices.
     pub detail: String,
-    /// The largest working set that this level of memory holds, bytes; `None` where no size bounds it.
+    /// The largest working set that this memory level holds, bytes; `None` if no size bounds it.
     pub holds_bytes: Option<u64>,
-    /// The readings, or why there are none and what to do about it.
+    /// The readings, or the reason why there are none and what to do about it.
     pub readings: Result<Vec<f64>, Unavailable>,
 }
 
 impl Reading {
-    /// A number of its readings, or of the reason why there are none.
+    /// Makes a number from its readings, or from the reason why there are none.
     pub fn of(
         (id, what, unit): (impl Into<String>, impl Into<String>, Unit),
         detail: impl Into<String>,
@@ -90,7 +92,7 @@ impl Reading {
         Reading { id, what, unit, detail, holds_bytes: None, readings }
     }
 
-    /// Adds the readings of another pass; what cannot be measured in one has none.
+    /// Adds the readings of another pass. If either pass could not measure the number, it has no readings.
     pub fn join(&mut self, again: Reading) {
         match (&mut self.readings, again.readings) {
             (Ok(readings), Ok(more)) => readings.extend(more),

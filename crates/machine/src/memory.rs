@@ -1,23 +1,22 @@
-//! Latency and bandwidth of each level of memory.
+//! Latency and bandwidth of each memory level.
 //!
-//! *Latency* is lmbench's `lat_mem_rd` (McVoy and Staelin, "lmbench: Portable Tools for Performance
-//! Analysis", USENIX 1996): each read says where the next one is, so that none begins before the last
-//! has ended. The lines are linked in one random cycle (Sattolo, "An algorithm to generate a random
-//! cyclic permutation", 1986), so that no prefetcher knows the next and every line is read before one
-//! is read again. Misses of the translation buffer are part of it, as they are of a program's.
+//! *Latency* is measured as by lmbench's `lat_mem_rd` (McVoy and Staelin, "lmbench: Portable Tools for Performance
+//! Analysis", USENIX 1996): each read yields the address of the next, so none begins before the last has ended. The
+//! cache lines are linked in one random cycle (Sattolo, "An algorithm to generate a random cyclic permutation", 1986).
+//! No prefetcher can predict the next line, and every line is read before one is read again. TLB misses are included,
+//! as they are in a program.
 //!
-//! *Independent reads* are of lines in an order that is known beforehand, so that as many are under
-//! way as the core allows, which is memory-level parallelism (Glew, "MLP yes! ILP no!", ASPLOS
-//! 1998): the read half of RandomAccess (Luszczek et al., "The HPC Challenge Benchmark Suite",
-//! SC 2006). The order is a shuffle, read front to back and a sixteenth of the lines' size: every
-//! line is read before one is read again.
+//! *Independent reads* follow an order that is known beforehand. The core has as many of them in flight as it can,
+//! which is memory-level parallelism (Glew, "MLP yes! ILP no!", ASPLOS 1998). They are the read half of RandomAccess
+//! (Luszczek et al., "The HPC Challenge Benchmark Suite", SC 2006). The order is a shuffle: every line is read before
+//! one is read again. The order itself is read front to back and has a sixteenth of the size of the lines.
 //!
-//! *Bandwidth* is a sum over an array, as the read half of STREAM (McCalpin, "Memory Bandwidth and
-//! Machine Balance in Current High Performance Computers", 1995), in arrays that fit the level.
+//! *Bandwidth* is that of a sum over an array that fits the level, the read half of STREAM (McCalpin, "Memory Bandwidth
+//! and Machine Balance in Current High Performance Computers", 1995).
 //!
-//! The working set is a quarter of a cache, read through just before each reading (what cores or
-//! virtual machines share, nobody has all of: a neighbour evicts what one comes back to late), and
-//! beyond the caches four times the last one and at least 64 MiB, as STREAM asks for.
+//! The working set is a quarter of a cache and is read through just before each reading. (A cache that cores or virtual
+//! machines share is never all one's own: a neighbour evicts lines that are not reused soon.) Beyond the caches, the
+//! working set is four times the last-level cache and at least 64 MiB, as STREAM requires.
 
 use std::{cell::Cell, hint::black_box, path::Path};
 
@@ -35,18 +34,18 @@ use worthit_pair::{
     pair::{Unavailable, logical_cores},
 };
 
-/// Ends the id of a number of all cores at once.
+/// Id suffix of a number of all cores at once.
 pub const ALL_CORES: &str = "_all_cores";
-/// The least working set that counts as memory, bytes.
+/// Smallest working set that counts as memory, bytes.
 const LEAST_MEMORY: u64 = 64 << 20;
-/// Words of a cache line.
+/// Words per cache line.
 const LINE_WORDS: usize = 8;
-/// Words that the stream adds at a time: eight vectors of 32 bytes.
+/// Words that the stream adds at once: eight vectors of 32 bytes.
 const LANES: usize = 32;
-/// Sums that independent reads are added to in turn, so that none waits for the addition before it.
+/// Accumulators that take turns in independent reads, so that no read waits for the previous addition.
 const SUMS: usize = 8;
 
-/// A level of memory and the working set that it is measured with.
+/// A memory level and the working set with which it is measured.
 #[derive(Debug)]
 struct Level {
     id: &'static str,
@@ -85,32 +84,34 @@ fn levels(caches: &Caches) -> [Level; 4] {
     ]
 }
 
-/// A working set that fits a cache of so many bytes and not the nearer one, in bytes.
+/// Returns the size of a working set that fits a cache of `cache_bytes` but not the nearer one, bytes.
 fn within(cache_bytes: u64, nearer_bytes: u64) -> u64 {
     (cache_bytes / 4).max(2 * nearer_bytes).min(cache_bytes / 2)
 }
 
-/// A working set that lies beyond caches of so many bytes and leaves three quarters of the memory
-/// that is available alone, in bytes.
+/// Returns the size of a working set that exceeds caches of `cache_bytes`, bytes.
+///
+/// # Errors
+/// If that is more than a quarter of the available memory.
 fn beyond(cache_bytes: u64, available_bytes: u64) -> Result<u64, Unavailable> {
     let set_bytes = (4 * cache_bytes).max(LEAST_MEMORY);
     if set_bytes <= available_bytes / 4 {
         return Ok(set_bytes);
     }
     Err(Unavailable(format!(
-        "four times the last cache, {}, is more than a quarter of the memory available, {}; end what else holds memory",
+        "four times the last-level cache, {}, is more than a quarter of the memory available, {}; end other programs that hold memory",
         format::bytes(set_bytes as f64),
         format::bytes(available_bytes as f64)
     )))
 }
 
-/// Memory that can be had without swapping, bytes; 0 where the kernel does not tell.
+/// Returns the memory that is available without swapping, bytes; 0 if the kernel does not report it.
 fn available() -> u64 {
     procfs::Meminfo::current().ok().and_then(|memory| memory.mem_available).unwrap_or(0)
 }
 
 impl Level {
-    /// A number of this level, of a kind, in so many words; `how` it was got, `32.0 MiB in L3`.
+    /// Makes a number of this level. Its detail is `how` and the working set: `32.0 MiB in L3`.
     fn number(
         &self,
         (kind, what, unit): (&str, &str, Unit),
@@ -124,25 +125,25 @@ impl Level {
     }
 }
 
-/// Dependent reads, ns each.
+/// Measures dependent reads, ns each.
 fn latency(effort: &Effort, level: &Level) -> Reading {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let lines = lines(set_bytes);
         in_one_cycle(&lines);
-        // Beyond the caches that would leave the last lines in them.
+        // Not beyond the caches: that would leave the last lines in them.
         let prepare = || {
             if level.holds_bytes.is_some() {
                 black_box(linked(&lines));
             }
         };
-        let mut at = &lines[0];
-        effort.ns_per_operation_after(prepare, |count| at = walk(at, count))
+        let mut line = &lines[0];
+        effort.ns_per_operation_after(prepare, |count| line = walk(line, count))
     });
     let about = (LATENCY, "dependent read", Unit::Nanoseconds);
     level.number(about, "one random cycle of 64-byte lines", readings)
 }
 
-/// Independent reads, ns each.
+/// Measures independent reads, ns each.
 fn independent_read(effort: &Effort, level: &Level) -> Reading {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let words = words(set_bytes);
@@ -153,7 +154,7 @@ fn independent_read(effort: &Effort, level: &Level) -> Reading {
                 black_box(gather(lines, black_box(&order)));
             }
         };
-        // As of dependent reads.
+        // As for dependent reads.
         let prepare = || {
             if level.holds_bytes.is_some() {
                 pass(1);
@@ -167,7 +168,7 @@ fn independent_read(effort: &Effort, level: &Level) -> Reading {
     level.number(about, "64-byte lines in a shuffled order", readings)
 }
 
-/// Bytes streamed on one core, per ns.
+/// Measures the stream on one core, bytes per ns.
 fn bandwidth(effort: &Effort, level: &Level) -> Reading {
     let readings = level.set_bytes.clone().map(|set_bytes| {
         let words = words(set_bytes);
@@ -185,10 +186,10 @@ fn bandwidth(effort: &Effort, level: &Level) -> Reading {
     level.number(about, &format!("sum of 64-bit words ({})", instructions()), readings)
 }
 
-/// Bytes streamed on all cores at once, per ns: the sum of what each streams by its own clock.
+/// Measures the streams on all cores at once, bytes per ns: the sum of their rates, each by its own clock.
 fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Reading {
     let threads = logical_cores();
-    // Each core may have a last level of its own.
+    // Each core may have its own last-level cache.
     let set_bytes = beyond(caches.all_last_levels(), available());
     let size = set_bytes.as_ref().map_or(0, |bytes| *bytes);
     let readings =
@@ -200,7 +201,7 @@ fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Reading {
     Reading::of((id, what, Unit::BytesPerNanosecond), detail, readings)
 }
 
-/// Bytes per ns that threads stream together, each its part of `words`.
+/// Returns the total rates of threads that each stream their part of `words`, bytes per ns.
 fn rates_together(effort: &Effort, words: &[u64], threads: u64) -> Vec<f64> {
     let parts: Vec<&[u64]> =
         words.chunks(words.len().div_ceil(threads as usize).next_multiple_of(LANES)).collect();
@@ -216,21 +217,21 @@ fn rates_together(effort: &Effort, words: &[u64], threads: u64) -> Vec<f64> {
     (0..effort.readings).map(reading).collect()
 }
 
-/// A cache line that says which one is read next.
+/// A cache line that holds the address of the next one to read.
 #[derive(Default)]
 #[repr(align(64))]
-struct Line<'a> {
-    next: Cell<Option<&'a Line<'a>>>,
+struct CacheLine<'a> {
+    next: Cell<Option<&'a CacheLine<'a>>>,
 }
 
-/// Lines of `set_bytes` together, at least two, not yet linked.
-fn lines<'a>(set_bytes: u64) -> Vec<Line<'a>> {
-    let count = (set_bytes as usize / size_of::<Line<'_>>()).max(2);
-    (0..count).map(|_| Line::default()).collect()
+/// Returns lines of `set_bytes` in total, at least two, not yet linked.
+fn lines<'a>(set_bytes: u64) -> Vec<CacheLine<'a>> {
+    let count = (set_bytes as usize / size_of::<CacheLine<'_>>()).max(2);
+    (0..count).map(|_| CacheLine::default()).collect()
 }
 
-/// Links all lines in one random cycle, by Sattolo's shuffle.
-fn in_one_cycle<'a>(lines: &'a [Line<'a>]) {
+/// Links all lines into one random cycle by Sattolo's shuffle.
+fn in_one_cycle<'a>(lines: &'a [CacheLine<'a>]) {
     let mut rng = ChaCha8Rng::seed_from_u64(1986);
     let mut next: Vec<u32> = (0..lines.len() as u32).collect();
     for last in (1..next.len()).rev() {
@@ -241,27 +242,27 @@ fn in_one_cycle<'a>(lines: &'a [Line<'a>]) {
     }
 }
 
-/// How many lines are linked; each is read, one after another in memory.
-fn linked(lines: &[Line<'_>]) -> usize {
+/// Returns how many lines are linked. Reads each line once, in the order of addresses.
+fn linked(lines: &[CacheLine<'_>]) -> usize {
     lines.iter().filter(|line| line.next.get().is_some()).count()
 }
 
-/// The line that is reached after so many reads.
-fn walk<'a>(mut at: &'a Line<'a>, reads: u64) -> &'a Line<'a> {
+/// Returns the line that is reached after `reads` reads.
+fn walk<'a>(mut line: &'a CacheLine<'a>, reads: u64) -> &'a CacheLine<'a> {
     for _ in 0..reads {
-        at = at.next.get().expect("every line is linked");
+        line = line.next.get().expect("every line is linked");
     }
-    black_box(at)
+    black_box(line)
 }
 
-/// The places of `count` lines in random order.
+/// Returns the indices of `count` lines in random order.
 fn shuffled(count: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(1998));
     order
 }
 
-/// The sum of the first word of each line of `order`, modulo 2⁶⁴.
+/// Returns the sum of the first words of the lines in `order`, modulo 2⁶⁴.
 fn gather(lines: &[[u64; LINE_WORDS]], order: &[u32]) -> u64 {
     let (blocks, rest) = order.as_chunks::<SUMS>();
     let mut sums = [0_u64; SUMS];
@@ -274,21 +275,21 @@ fn gather(lines: &[[u64; LINE_WORDS]], order: &[u32]) -> u64 {
     sums.into_iter().chain(rest).fold(0, u64::wrapping_add)
 }
 
-/// Words of `set_bytes` together, and room to begin them with a cache line. Each is written: pages that are only read would all be the kernel's
-/// one page of zeros, which lies in the first cache.
+/// Returns words of `set_bytes` in total, plus room to align them to a cache line. Each word is written: pages that
+/// are only read would all map to the kernel's one zero page, which stays in the first cache.
 fn words(set_bytes: u64) -> Vec<u64> {
     (1..=set_bytes / 8 + LINE_WORDS as u64).collect()
 }
 
-/// The words from where a cache line begins, without the room for that: vectors that straddle lines
-/// take two reads.
+/// Returns the words from the start of a cache line on, without the room for alignment. A vector that straddles two
+/// lines would take two reads.
 fn from_a_line_on(words: &[u64]) -> &[u64] {
-    let skipped = words.as_ptr().align_offset(size_of::<Line<'_>>());
+    let skipped = words.as_ptr().align_offset(size_of::<CacheLine<'_>>());
     let count = words.len() - LINE_WORDS;
     &words[skipped.min(LINE_WORDS)..][..count]
 }
 
-/// The instructions that [`sum`] uses.
+/// Returns the name of the instructions that [`sum`] uses.
 fn instructions() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
@@ -297,24 +298,24 @@ fn instructions() -> &'static str {
     "portable"
 }
 
-/// The sum of all words, modulo 2⁶⁴.
+/// Returns the sum of all words, modulo 2⁶⁴.
 fn sum(words: &[u64]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has it.
+        // SAFETY: the processor has AVX2.
         return unsafe { sum_avx2(words) };
     }
     sum_in_lanes(words)
 }
 
-/// As [`sum`].
+/// [`sum`] in AVX2 vectors.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn sum_avx2(words: &[u64]) -> u64 {
     sum_in_lanes(words)
 }
 
-/// As [`sum`], in vectors as wide as the caller's instructions allow.
+/// [`sum`] in vectors as wide as the caller's instructions allow.
 #[inline(always)]
 fn sum_in_lanes(words: &[u64]) -> u64 {
     let (blocks, rest) = words.as_chunks::<LANES>();
@@ -339,23 +340,23 @@ mod tests {
             in_one_cycle(&lines);
             assert_eq!(linked(&lines), lines.len());
             let mut seen = vec![false; count as usize];
-            let mut at = &lines[0];
+            let mut line = &lines[0];
             for _ in 0..count {
-                let place = lines.iter().position(|line| std::ptr::eq(line, at)).unwrap();
+                let place = lines.iter().position(|other| std::ptr::eq(other, line)).unwrap();
                 assert!(!seen[place], "line {place} of {count} is read twice");
                 seen[place] = true;
-                at = walk(at, 1);
+                line = walk(line, 1);
             }
-            assert!(std::ptr::eq(at, &lines[0]) && seen.iter().all(|seen| *seen));
+            assert!(std::ptr::eq(line, &lines[0]) && seen.iter().all(|seen| *seen));
         }
     }
 
     #[test]
-    fn a_line_is_a_cache_line_and_a_walk_as_long_as_asked() {
-        assert_eq!((size_of::<Line<'_>>(), align_of::<Line<'_>>()), (64, 64));
+    fn a_line_is_a_cache_line_and_a_walk_has_the_length_asked_for() {
+        assert_eq!((size_of::<CacheLine<'_>>(), align_of::<CacheLine<'_>>()), (64, 64));
         let lines = lines(64 * 10);
         in_one_cycle(&lines);
-        let step_by_step = (0..7).fold(&lines[0], |at, _| walk(at, 1));
+        let step_by_step = (0..7).fold(&lines[0], |line, _| walk(line, 1));
         assert!(std::ptr::eq(walk(&lines[0], 7), step_by_step));
     }
 
@@ -363,15 +364,15 @@ mod tests {
     fn neighbours_in_the_cycle_are_not_neighbours_in_memory() {
         let lines = lines(64 * 4_096);
         in_one_cycle(&lines);
-        let is_near = |line: &Line<'_>| {
-            let next: *const Line<'_> = line.next.get().unwrap();
+        let is_near = |line: &CacheLine<'_>| {
+            let next: *const CacheLine<'_> = line.next.get().unwrap();
             next.addr().abs_diff(std::ptr::from_ref(line).addr()) <= 2 * 64
         };
         assert!(lines.iter().filter(|line| is_near(line)).count() < 40);
     }
 
     #[test]
-    fn independent_reads_are_of_every_line_exactly_once_and_in_no_order() {
+    fn independent_reads_read_every_line_exactly_once_in_random_order() {
         for count in [0, 1, 7, 8, 9, 1_000] {
             let order = shuffled(count);
             let mut places = order.clone();
@@ -388,16 +389,16 @@ mod tests {
             }
         }
         let near = shuffled(4_096).windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 2).count();
-        assert!(near < 40, "{near} reads are of a neighbour of the one before");
+        assert!(near < 40, "{near} reads are next to the one before");
     }
 
     #[test]
-    fn the_stream_reads_every_byte_in_any_instructions() {
+    fn the_stream_reads_every_byte_with_any_instructions() {
         for count in [0, 1, 31, 32, 33, 1_000] {
             let mut words = words(8 * count)[LINE_WORDS..].to_vec();
             words.iter_mut().for_each(|word| *word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            // By the byte: the first of each word counts 1, the next 256, …
+            // Byte by byte: the first byte of each word counts 1, the next 256, …
             let expected = bytes
                 .iter()
                 .enumerate()
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_fit_their_level_and_memory_is_beyond_all_caches() {
+    fn working_sets_fit_their_level_and_that_of_memory_exceeds_all_caches() {
         let caches = Caches::read(Path::new(CPUS));
         for level in levels(&caches) {
             match (level.set_bytes, level.holds_bytes) {
@@ -438,7 +439,7 @@ mod tests {
             [8, 256, 8, 8]
         );
         let words = words(800);
-        assert!(words.iter().all(|word| *word != 0), "no page of zeros");
+        assert!(words.iter().all(|word| *word != 0), "every word is written");
         let aligned = from_a_line_on(&words);
         assert_eq!((aligned.len(), aligned.as_ptr().addr() % 64), (100, 0));
     }

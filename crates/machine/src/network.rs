@@ -1,5 +1,5 @@
-//! The loopback round trip: a byte to another thread and back by TCP, as lmbench's `lat_tcp`
-//! (McVoy and Staelin 1996), without waiting for more to send (`TCP_NODELAY`).
+//! The loopback round trip: a byte to another thread and back over TCP, as in lmbench's `lat_tcp` (McVoy and
+//! Staelin 1996). `TCP_NODELAY` keeps the kernel from waiting for more to send.
 
 use std::{
     io,
@@ -12,23 +12,23 @@ use worthit_pair::pair::Unavailable;
 
 pub(crate) fn number(effort: &Effort) -> Reading {
     let trips = round_trips(effort).map_err(|error| {
-        Unavailable(format!("no connection over loopback: {error}; allow TCP to 127.0.0.1"))
+        Unavailable(format!("cannot connect over loopback: {error}; allow TCP to 127.0.0.1"))
     });
     let about = (LOOPBACK, "loopback round trip", Unit::Nanoseconds);
-    Reading::of(about, "a byte by TCP to a thread and back, TCP_NODELAY", trips)
+    Reading::of(about, "a byte over TCP to a thread and back, TCP_NODELAY", trips)
 }
 
 fn round_trips(effort: &Effort) -> io::Result<Vec<f64>> {
     let (asking, answering) = connected()?;
     thread::scope(|scope| {
         scope.spawn(move || echo::send_back(&answering, &answering));
-        // Owned, so that the connection ends with it and the other thread too.
+        // Moved into this scope, so that the connection, and with it the other thread, ends here.
         let asking = asking;
         effort.try_ns_per_operation(|count| echo::round_trips(&asking, &asking, count))
     })
 }
 
-/// Both ends of a connection over loopback.
+/// Returns both ends of a connection over loopback.
 fn connected() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let asking = TcpStream::connect(listener.local_addr()?)?;

@@ -1,34 +1,34 @@
-//! Readings of a number: the clock of the machine numbers, and how long it is watched.
+//! The clock of the machine numbers, and how long each reading takes.
 
 use std::{convert::Infallible, time::Duration, time::Instant};
 
-/// How much is spent on the numbers.
+/// How much time to spend on the numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Passes over all numbers.
     pub passes: usize,
     /// Readings of each number in a pass.
     pub readings: usize,
-    /// The least that a reading takes: far beyond the clock's own tens of nanoseconds.
+    /// Least duration of a reading: far above the clock's own tens of nanoseconds.
     pub reading: Duration,
-    /// Size of the file that the device is read from.
+    /// Size of the file that device reads use.
     pub file_bytes: u64,
 }
 
 impl Effort {
-    /// All numbers in about ten seconds.
+    /// Measures all numbers in about ten seconds.
     pub const FULL: Effort =
         Effort { passes: 3, readings: 7, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
-    /// All numbers in about two seconds.
+    /// Measures all numbers in about two seconds.
     pub const QUICK: Effort =
         Effort { passes: 1, readings: 7, reading: Duration::from_millis(2), file_bytes: 8 << 20 };
 
-    /// Times of one operation, ns, one a reading; `run(count)` does it that often.
+    /// Returns the time of one operation in each reading, ns. `run(count)` performs the operation `count` times.
     pub(crate) fn ns_per_operation(&self, run: impl FnMut(u64)) -> Vec<f64> {
         self.ns_per_operation_after(|| (), run)
     }
 
-    /// As [`Effort::ns_per_operation`], with `prepare` before each reading, off the clock.
+    /// Like [`Effort::ns_per_operation`], with `prepare` before each reading, off the clock.
     pub(crate) fn ns_per_operation_after(
         &self,
         prepare: impl FnMut(),
@@ -43,7 +43,7 @@ impl Effort {
         }
     }
 
-    /// As [`Effort::ns_per_operation`], of an operation that may fail.
+    /// Like [`Effort::ns_per_operation`], for an operation that may fail.
     pub(crate) fn try_ns_per_operation<E>(
         &self,
         run: impl FnMut(u64) -> Result<(), E>,
@@ -62,7 +62,7 @@ impl Effort {
             run(count)?;
             Ok(start.elapsed())
         };
-        // Twice, so that one interruption does not make all readings too short.
+        // The shorter of two runs decides, so that one interruption does not make all readings too short.
         let mut count = 1;
         while timed(count)?.min(timed(count)?) < self.reading && count < 1 << 40 {
             count *= 2;
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readings_are_of_one_count_that_was_found_by_doubling() {
+    fn all_readings_have_the_count_that_was_found_by_doubling() {
         let effort =
             Effort { passes: 1, readings: 5, reading: Duration::from_micros(50), file_bytes: 0 };
         let (mut prepared, mut counts) = (0, Vec::new());
@@ -91,13 +91,13 @@ mod tests {
         assert_eq!((readings.len(), prepared), (5, counts.len()));
         let settled = counts[counts.len() - 1];
         assert!(counts.is_sorted() && counts.iter().all(|count| count.is_power_of_two()));
-        // Two to find it, five that count.
+        // Two runs to find the count, then five readings.
         assert!(counts.iter().filter(|count| **count == settled).count() >= 6, "{counts:?}");
         assert!(readings.iter().all(|ns| *ns > 0.0), "{readings:?}");
     }
 
     #[test]
-    fn what_fails_ends_the_readings() {
+    fn a_failing_operation_ends_the_readings() {
         let failing = |count| if count < 4 { Ok(()) } else { Err("gone") };
         assert_eq!(Effort::FULL.try_ns_per_operation(failing), Err("gone"));
     }

@@ -1,16 +1,20 @@
-//! A statement of SQLite: what it costs to run one that finds nothing to do.
+//! The cost of an SQLite statement that does next to nothing.
 
 use crate::{Effort, Reading, STATEMENT, Unit};
 use worthit_pair::pair::Unavailable;
 
 pub(crate) fn number(effort: &Effort) -> Reading {
     let about = (STATEMENT, "SQLite statement", Unit::Nanoseconds);
-    Reading::of(about, "prepared SELECT 1, stepped to its end, in memory", statements(effort))
+    Reading::of(
+        about,
+        "prepared SELECT 1, stepped to its end, in-memory database",
+        statements(effort),
+    )
 }
 
 #[cfg(feature = "sqlite")]
 fn statements(effort: &Effort) -> Result<Vec<f64>, Unavailable> {
-    let failed = |error: rusqlite::Error| Unavailable(format!("SQLite fails: {error}"));
+    let failed = |error: rusqlite::Error| Unavailable(format!("SQLite failed: {error}"));
     let database = rusqlite::Connection::open_in_memory().map_err(failed)?;
     let mut select = database.prepare("SELECT 1").map_err(failed)?;
     effort.try_ns_per_operation(|count| sum_of_rows(&mut select, count).map(drop)).map_err(failed)
@@ -21,7 +25,7 @@ fn statements(_: &Effort) -> Result<Vec<f64>, Unavailable> {
     Err(Unavailable("this build has no SQLite: build it with the feature `sqlite`".to_owned()))
 }
 
-/// Runs the statement `count` times; the sum of what it selects.
+/// Runs the statement `count` times. Returns the sum of the values that it selects.
 #[cfg(feature = "sqlite")]
 fn sum_of_rows(select: &mut rusqlite::Statement<'_>, count: u64) -> rusqlite::Result<i64> {
     let mut sum = 0;

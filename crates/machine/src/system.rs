@@ -1,8 +1,8 @@
-//! What the kernel, the allocator and the standard library take for their smallest services.
+//! The cost of the smallest services of the kernel, the allocator and the standard library.
 //!
-//! *System call* and *context switch* are lmbench's `lat_syscall null` and `lat_ctx` (McVoy and
-//! Staelin 1996): a call that the kernel answers at once, and two threads of one CPU that hand a byte
-//! to and fro. Unlike lmbench's, a switch here includes the pipe.
+//! *System call* and *context switch* follow lmbench's `lat_syscall null` and `lat_ctx` (McVoy and Staelin 1996): a
+//! call that the kernel answers at once, and two threads on one CPU that pass a byte back and forth. Unlike in
+//! lmbench, a context switch includes the cost of the pipe.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -24,13 +24,10 @@ pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
     let number =
         |id, what, detail, readings| Reading::of((id, what, Unit::Nanoseconds), detail, readings);
     let switches = context_switches(effort).map_err(|error| {
-        Unavailable(format!(
-            "two threads cannot be kept on one CPU: {error}; allow sched_setaffinity"
-        ))
+        Unavailable(format!("cannot pin two threads to one CPU: {error}; allow sched_setaffinity"))
     });
-    let spawns = spawns(effort).map_err(|error| {
-        Unavailable(format!("no thread can be started: {error}; raise ulimit -u"))
-    });
+    let spawns = spawns(effort)
+        .map_err(|error| Unavailable(format!("cannot start a thread: {error}; raise ulimit -u")));
     vec![
         number(
             "allocation",
@@ -42,21 +39,21 @@ pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
         number(
             "context_switch",
             "context switch",
-            "half a round trip of a byte by pipes, one CPU",
+            "half a round trip of a byte through pipes, one CPU",
             switches,
         ),
         number("thread", "thread", "spawn and join", spawns),
-        number("mutex", "lock and unlock", "std's Mutex, nobody else wants it", Ok(locks(effort))),
+        number("mutex", "lock and unlock", "std's Mutex, uncontended", Ok(locks(effort))),
         number(
             "channel_hop",
             "channel hop",
-            "half a round trip by std's channels, two threads",
+            "half a round trip through std's channels, two threads",
             Ok(hops(effort)),
         ),
     ]
 }
 
-/// Allocates and frees 64 bytes `count` times, past a counting allocator.
+/// Allocates and frees 64 bytes `count` times, bypassing a counting allocator.
 fn allocate_and_free(count: u64) {
     let layout = Layout::new::<[u64; 8]>();
     for _ in 0..count {
@@ -80,7 +77,7 @@ fn calls(effort: &Effort) -> Vec<f64> {
     })
 }
 
-/// Half the round trip of a byte between two threads of one CPU, ns.
+/// Returns half the round-trip time of a byte between two threads on one CPU, ns.
 fn context_switches(effort: &Effort) -> io::Result<Vec<f64>> {
     let cpu = sched_getcpu();
     let (there_end, there) = io::pipe()?;
@@ -96,7 +93,7 @@ fn context_switches(effort: &Effort) -> io::Result<Vec<f64>> {
     Ok(trips.into_iter().map(|ns| ns / 2.0).collect())
 }
 
-/// Sends bytes back from a CPU; what fails here ends the other side's reads.
+/// Sends bytes back from a CPU. An error here closes the pipes, so that the other thread's reads fail too.
 fn echo_on(cpu: usize, from: PipeReader, to: PipeWriter) -> io::Result<u64> {
     cores::keep_on(cpu)?;
     echo::send_back(from, to)
@@ -112,10 +109,10 @@ fn spawns(effort: &Effort) -> io::Result<Vec<f64>> {
     })
 }
 
-/// Adds 1 under the lock, `count` times.
+/// Adds 1 under the lock `count` times.
 fn add_locked(sum: &Mutex<u64>, count: u64) {
     for _ in 0..count {
-        *black_box(sum).lock().expect("nobody panics under it") += 1;
+        *black_box(sum).lock().expect("no thread panics while it holds the lock") += 1;
     }
 }
 
@@ -124,7 +121,7 @@ fn locks(effort: &Effort) -> Vec<f64> {
     effort.ns_per_operation(|count| add_locked(&sum, count))
 }
 
-/// Half the round trip of a message between two threads, ns.
+/// Returns half the round-trip time of a message between two threads, ns.
 fn hops(effort: &Effort) -> Vec<f64> {
     let (there, there_end) = channel();
     let (back, back_end) = channel();
@@ -138,7 +135,7 @@ fn hops(effort: &Effort) -> Vec<f64> {
     trips.into_iter().map(|ns| ns / 2.0).collect()
 }
 
-/// Sends each message back until there are no more; how many.
+/// Sends each message back until the other end is closed. Returns the number of messages.
 fn send_back(from: &Receiver<u64>, to: &Sender<u64>) -> u64 {
     from.iter().take_while(|message| to.send(*message).is_ok()).count() as u64
 }
@@ -146,7 +143,7 @@ fn send_back(from: &Receiver<u64>, to: &Sender<u64>) -> u64 {
 fn round_trips(to: &Sender<u64>, from: &Receiver<u64>, count: u64) {
     for nth in 0..count {
         to.send(nth).expect("the other thread listens");
-        assert_eq!(from.recv(), Ok(nth), "another message came back");
+        assert_eq!(from.recv(), Ok(nth), "a different message came back");
     }
 }
 
@@ -168,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn a_switching_thread_stays_on_its_cpu_and_leaves_others_alone() {
+    fn a_pinned_thread_stays_on_its_cpu_and_other_threads_are_not_pinned() {
         let cpu = sched_getcpu();
         let allowed = rustix::thread::sched_getaffinity(None).unwrap();
-        let on = thread::spawn(move || {
+        let pinned = thread::spawn(move || {
             cores::keep_on(cpu).unwrap();
             sched_getcpu()
         });
-        assert_eq!(on.join().unwrap(), cpu);
+        assert_eq!(pinned.join().unwrap(), cpu);
         assert_eq!(rustix::thread::sched_getaffinity(None).unwrap(), allowed);
         assert!(
             cores::keep_on(rustix::thread::CpuSet::MAX_CPU - 1).is_err(),

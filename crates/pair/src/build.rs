@@ -1,8 +1,8 @@
-//! What built the timing loops, and with them the pairs: results name it.
+//! The compiler and the flags that built the timing loops and the pairs, as results record them.
 
-/// `rustc --version`.
+/// Output of `rustc --version`.
 pub const RUSTC: &str = env!("WORTHIT_RUSTC");
-/// The flags that the compiler was given beside the profile's.
+/// Compiler flags in addition to those of the profile.
 pub const RUSTFLAGS: &str = env!("WORTHIT_RUSTFLAGS");
 /// The optimization level: 0 to 3, `s` or `z`.
 pub const OPT_LEVEL: &str = env!("WORTHIT_OPT_LEVEL");

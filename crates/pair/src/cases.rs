@@ -1,5 +1,9 @@
 //! Which cases of a pair a run measures, and what they are called.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
     family::Entry,
     pair::{Case, Level, Levels, Origin, Pair, Parameter, logical_cores, thread_counts},
@@ -19,13 +23,48 @@ pub enum Extent {
     Deep,
 }
 
-/// A case with the names it goes by.
+/// The name of a case, in results, protocols and files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CaseKey {
+    /// Id of the pair.
+    pub pair: String,
+    /// Label of the parameter's value; empty if the pair has no parameter.
+    #[serde(default)]
+    pub level: String,
+    /// Value on the axis.
+    pub point: u64,
+}
+
+impl CaseKey {
+    /// Criterion's group of the case: `queries/n_plus_one/loopback`.
+    pub fn group(&self) -> String {
+        group_id(&self.pair, &self.level)
+    }
+}
+
+/// `queries/n_plus_one/loopback at 256`.
+impl fmt::Display for CaseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.group(), self.point)
+    }
+}
+
+/// A case with its name.
 #[derive(Clone, Debug)]
 pub struct NamedCase {
     /// What `prepare` gets.
     pub case: Case,
-    /// Value of the parameter as written in ids; empty without one.
-    pub level: String,
+    /// Its name.
+    pub key: CaseKey,
+}
+
+impl NamedCase {
+    /// The case of `entry` that is timed at `point` of a level.
+    fn new(entry: &Entry, level: &LevelOf, point: u64, seed: u64) -> NamedCase {
+        let case = Case::realistic(point, level.value, seed);
+        let key = CaseKey { pair: entry.id.to_owned(), level: level.label.clone(), point };
+        NamedCase { case, key }
+    }
 }
 
 /// Points of the axis within `extent`, ascending.
@@ -107,8 +146,7 @@ pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     let mut cases = Vec::new();
     for level in levels(entry) {
         for point in points.iter().filter(|point| level.is_measured_at(**point)) {
-            let case = Case::realistic(*point, level.value, seed);
-            cases.push(NamedCase { case, level: level.label.clone() });
+            cases.push(NamedCase::new(entry, &level, *point, seed));
         }
     }
     cases
@@ -119,13 +157,12 @@ pub fn far_end(entry: &Entry, seed: u64) -> Option<NamedCase> {
     let levels = levels(entry);
     let level = levels.iter().rfind(|level| level.distance_us().is_none())?;
     let point = *points(entry, Extent::Default).last()?;
-    let case = Case::realistic(point, level.value, seed);
-    Some(NamedCase { case, level: level.label.clone() })
+    Some(NamedCase::new(entry, level, point, seed))
 }
 
 /// Criterion's group of a level: `queries/n_plus_one/loopback`.
-pub fn group_id(entry: &Entry, level: &str) -> String {
-    if level.is_empty() { entry.id.to_owned() } else { format!("{}/{level}", entry.id) }
+pub fn group_id(pair: &str, level: &str) -> String {
+    if level.is_empty() { pair.to_owned() } else { format!("{pair}/{level}") }
 }
 
 /// What a side is called in ids: `naive`, `optimized`, or the name of the peer crate.
@@ -145,6 +182,5 @@ pub fn roles(entry: &Entry) -> Vec<Role> {
 
 /// Criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.
 pub fn benchmark_id(entry: &Entry, case: &NamedCase, role: Role) -> String {
-    let (group, side) = (group_id(entry, &case.level), side_name(entry, role));
-    format!("{group}/{side}/{}", case.case.point)
+    format!("{}/{}/{}", case.key.group(), side_name(entry, role), case.key.point)
 }

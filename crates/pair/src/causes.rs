@@ -1,16 +1,16 @@
-//! Causes: what the sides do, counted exactly, in a run of their own.
+//! Causes: exact counts of what the sides do, taken in a separate run.
 //!
-//! A cause explains a gain: "10,001 statements became 1". The same seed gives the same number, so
-//! causes are asserted in tests and gate builds. They are counted only in a binary that says
-//! [`counting_binary!`](crate::counting_binary) — for this suite the `worthit` command — and never
-//! in a timed one: the timed binaries have neither the counting allocator nor the interposed calls.
+//! A cause explains a gain: "10,001 statements became 1". The same seed gives the same count, so tests assert
+//! causes and the gate judges builds by them. They are counted only in a binary that contains
+//! [`counting_binary!`](crate::counting_binary), which for this suite is the `worthit` command. A timed binary never
+//! counts: it has neither the counting allocator nor the interposed calls.
 //!
-//! Two ways to count:
-//! - *ambient*: while a window is open, the allocator, the interposed libc calls and the SQLite
-//!   trace of [`crate::fixtures::sqlite`] add to process-wide counters ([`Event`]). Threads that
-//!   serve (a loopback server) leave themselves out with [`exclude_thread`].
-//! - *by the pair*: what only the pair can see (comparisons, computations) is counted by running a
-//!   side with counting types, see [`crate::trial::Trial::counting`] and [`Counted`].
+//! There are two ways to count:
+//! - *Ambient*: while a window is open, the allocator, the interposed libc calls and the SQLite trace of the
+//!   fixtures add to process-wide counters ([`Event`]). Server threads (of a loopback server) exclude themselves
+//!   with [`exclude_thread`].
+//! - *By the pair*: only the pair can see comparisons and computations. It counts them by running a side with
+//!   counting types; see [`crate::trial::Trial::counting`] and [`Counted`].
 
 mod allocator;
 mod counted;
@@ -29,18 +29,17 @@ use std::{
 pub use allocator::CountingAllocator;
 pub use counted::{Counted, comparisons_during};
 
-/// Something that is counted. Pairs use the constants here where one fits, and define their own
-/// where none does.
+/// Something to count. A pair uses a constant of this module if one fits, and defines its own if none does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// Stable name in results: `write_calls`.
     pub id: &'static str,
-    /// What stands behind a number in tables, plural: "write calls".
+    /// The noun after the number in tables, plural: "write calls".
     pub label: &'static str,
 }
 
 impl Cause {
-    /// A cause of a pair's own.
+    /// Makes a pair's own cause.
     pub const fn new(id: &'static str, label: &'static str) -> Cause {
         Cause { id, label }
     }
@@ -48,16 +47,16 @@ impl Cause {
 
 /// Comparisons of two elements, counted with [`Counted`].
 pub const COMPARISONS: Cause = Cause::new("comparisons", "comparisons");
-/// Results computed anew rather than remembered.
+/// Results that are computed rather than taken from a cache.
 pub const COMPUTATIONS: Cause = Cause::new("computations", "computations");
-/// Messages sent after which an answer was awaited before the next.
+/// Messages whose answer was awaited before the next was sent.
 pub const ROUND_TRIPS: Cause = Cause::new("round_trips", "round trips");
-/// Distinct 64-byte lines of memory that the side reads, counted from addresses.
+/// Distinct 64-byte cache lines that the side reads, counted from addresses.
 pub const CACHE_LINES: Cause = Cause::new("cache_lines", "cache lines read");
 
 macro_rules! events {
     ($($variant:ident $constant:ident $id:literal $label:literal;)*) => {
-        /// What the ambient counters see.
+        /// An event that an ambient counter counts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Event { $(#[doc = concat!("See [`", stringify!($constant), "`].")] $variant),* }
         $(#[doc = concat!("Ambient: ", $label, ".")]
@@ -69,7 +68,7 @@ macro_rules! events {
 events! {
     Allocation     ALLOCATIONS     "allocations"     "allocations";
     AllocatedBytes ALLOCATED_BYTES "allocated_bytes" "bytes allocated";
-    PeakBytes      PEAK_BYTES      "peak_bytes"      "bytes held at most";
+    PeakBytes      PEAK_BYTES      "peak_bytes"      "peak bytes held";
     Read           READ_CALLS      "read_calls"      "read calls";
     BytesRead      BYTES_READ      "bytes_read"      "bytes read";
     Write          WRITE_CALLS     "write_calls"     "write calls";
@@ -82,18 +81,18 @@ events! {
     RowReturned    ROWS_RETURNED   "rows_returned"   "rows returned";
 }
 
-/// Counts by the id of their cause.
+/// Counts, by the id of their cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
-    /// The count of `cause`; `None` if it was not counted.
+    /// Returns the count of `cause`; `None` if it was not counted.
     pub fn get(&self, cause: Cause) -> Option<u64> {
         self.0.get(cause.id).copied()
     }
 
-    /// The count of the cause with this id.
+    /// Returns the count of the cause with this id; `None` if it was not counted.
     pub fn get_by_id(&self, id: &str) -> Option<u64> {
         self.0.get(id).copied()
     }
@@ -108,23 +107,23 @@ impl Counts {
         self.0.retain(|id, _| causes.iter().any(|cause| cause.id == id));
     }
 
-    /// Lowers each count to that of `other`, where it is less there.
+    /// Lowers each count to the one in `other` if that is smaller.
     pub fn lower_to(&mut self, other: &Counts) {
         for (id, count) in &mut self.0 {
-            *count = other.get_by_id(id).map_or(*count, |of_other| of_other.min(*count));
+            *count = other.get_by_id(id).map_or(*count, |other| other.min(*count));
         }
     }
 
-    /// Ids and counts, sorted by id.
+    /// Returns the ids and counts, sorted by id.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(id, count)| (id.as_str(), *count))
     }
 }
 
-/// This binary cannot count.
+/// The error that this binary cannot count causes.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this binary does not count causes; run the `worthit` command, or say `worthit::counting_binary!();` in a binary of your own"
+    "this binary does not count causes; run the `worthit` command, or add `worthit_pair::counting_binary!();` to a binary of your own"
 )]
 pub struct NotCounting;
 
@@ -136,31 +135,33 @@ thread_local! {
     static EXCLUDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this process as one that counts; [`counting_binary!`](crate::counting_binary) makes sure
-/// of it by the first allocation.
+/// Marks this process as one that counts. The counting allocator does so at the first allocation.
 pub(crate) fn mark_counting_binary() {
     if !COUNTING_BINARY.load(Relaxed) {
         COUNTING_BINARY.store(true, Relaxed);
     }
 }
 
-/// Whether causes are counted in this process.
+/// Returns whether this process counts causes.
 pub fn is_counting_binary() -> bool {
     COUNTING_BINARY.load(Relaxed)
 }
 
-/// An error unless this process counts.
+/// Checks that this process counts causes.
+///
+/// # Errors
+/// If it does not.
 pub fn require_counting() -> Result<(), NotCounting> {
     if is_counting_binary() { Ok(()) } else { Err(NotCounting) }
 }
 
-/// Leaves everything that this thread does out of the ambient counters, for good. For threads of
-/// fixtures that serve; a side's own threads are never left out.
+/// Permanently excludes what this thread does from the ambient counters. For server threads of fixtures, never for
+/// threads of a side.
 pub fn exclude_thread() {
     EXCLUDED.set(true);
 }
 
-/// Adds to an ambient counter, if a window is open and this thread is not left out.
+/// Adds `amount` to an ambient counter if a window is open and this thread is not excluded.
 pub fn count(event: Event, amount: u64) {
     if is_counted_here() {
         COUNTERS[event as usize].fetch_add(amount, Relaxed);
@@ -168,11 +169,11 @@ pub fn count(event: Event, amount: u64) {
 }
 
 fn is_counted_here() -> bool {
-    // `try_with`: the allocator may be called while the thread's locals are torn down.
+    // `try_with`: the allocator may be called while the thread-local variables are being destroyed.
     WINDOW_OPEN.load(Relaxed) && !EXCLUDED.try_with(Cell::get).unwrap_or(true)
 }
 
-/// Starts counting from zero.
+/// Resets the ambient counters and starts counting.
 pub(crate) fn open_window() {
     for counter in &COUNTERS {
         counter.store(0, Relaxed);
@@ -186,7 +187,7 @@ pub(crate) fn close_window() {
     WINDOW_OPEN.store(false, SeqCst);
 }
 
-/// What the last window saw.
+/// Returns the ambient counts of the last window.
 pub(crate) fn take_window() -> Counts {
     COUNTERS[Event::PeakBytes as usize].store(allocator::peak_bytes(), Relaxed);
     let mut counts = Counts::default();
@@ -196,9 +197,11 @@ pub(crate) fn take_window() -> Counts {
     counts
 }
 
-/// Makes the binary it stands in one that counts causes: sets the counting allocator as the global
-/// one, and defines the libc calls that read, write and flush, which then also serve std and
-/// the bundled SQLite, so that they are counted alike. A library must not do this, hence a macro.
+/// Makes the binary that contains it count causes.
+///
+/// It sets the counting allocator as the global allocator and defines the libc calls that read, write and flush. Std
+/// and the bundled SQLite then use these definitions too, so their calls are counted alike. A library must not do
+/// this, so this is a macro.
 #[macro_export]
 macro_rules! counting_binary {
     () => {

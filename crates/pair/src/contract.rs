@@ -1,26 +1,26 @@
-//! Contracts: types of answers that may legitimately differ, and say by how much.
+//! Contracts: types for answers that may legitimately differ. Each type defines by how much.
 //!
-//! The equality of each type *is* its contract, so that a [`crate::trial::Trial`] proves it as it proves that
-//! answers are equal. A pair whose sides answer with one of them says so in words in
-//! [`crate::pair::Pair::contract`]; a proof holds the words against the type.
+//! The equality of each type *is* its contract, so a [`crate::trial::Trial`] proves it in the same way as plain
+//! equality. A pair whose sides return one of these types states the contract in words in
+//! [`crate::pair::Pair::contract`]. A proof checks that a pair has either both or neither.
 
 use std::{any::type_name, fmt};
 
-/// What a card says of a pair without a contract.
+/// The contract line on the card of a pair that has no contract.
 pub const EQUAL: &str = "must be equal";
 
-/// A number that is known up to an error: the exact one lies within `value` ± `error`.
+/// A number known up to an error: the exact number lies within `value` ± `error`.
 ///
-/// Two are equal if both may stand for the same exact number: |a − b| ≤ a.error + b.error. A NaN, or an error that
-/// is no bound (negative, infinite or NaN), equals nothing; an infinite value equals itself alone.
+/// Two are equal if one exact number fits both: |a − b| ≤ a.error + b.error. A NaN equals nothing, and neither does
+/// a number whose error is not a bound (negative, infinite or NaN). An infinite value equals only itself.
 ///
-/// This equality is not transitive (0 ± 1 equals 2 ± 1, and that equals 4 ± 1, which 0 ± 1 does not), so the
-/// type has no `Eq`, and only a comparison of two answers should rest on it.
+/// This equality is not transitive: 0 ± 1 equals 2 ± 1, and 2 ± 1 equals 4 ± 1, but 0 ± 1 does not equal 4 ± 1. The
+/// type therefore has no `Eq`. Use its equality only to compare two answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Approximate {
-    /// What was computed.
+    /// The computed number.
     pub value: f64,
-    /// How far from it the exact number is at most.
+    /// The largest distance between `value` and the exact number.
     pub error: f64,
 }
 
@@ -37,10 +37,10 @@ impl PartialEq for Approximate {
     }
 }
 
-/// Elements in any order, each as often as it occurs.
+/// Elements whose order does not matter, but whose number of occurrences does.
 ///
-/// Two are equal if, sorted, they are the same. Printed sorted, so that a disagreement shows the
-/// elements that differ and not the order that may.
+/// Two are equal if they are the same after sorting. `Debug` prints the elements sorted, so that a disagreement
+/// shows the elements that differ and not their order.
 pub struct Unordered<T>(pub Vec<T>);
 
 impl<T: Ord> Unordered<T> {
@@ -66,8 +66,8 @@ impl<T: Ord + fmt::Debug> fmt::Debug for Unordered<T> {
     }
 }
 
-/// Whether a type of this module stands in the name of `T`: `Approximate`, `Vec<Approximate>`. A
-/// struct's name does not tell of its fields.
+/// Returns whether the name of `T` contains a type of this module: `Approximate`, `Vec<Approximate>`. A contract in
+/// a field of a struct is not found, as the name of the struct does not show it.
 pub(crate) fn is_named_by<T>() -> bool {
     type_name::<T>().contains(concat!(module_path!(), "::"))
 }
@@ -80,7 +80,7 @@ mod tests {
         Approximate { value, error }
     }
 
-    /// Whether two are equal, asked from both sides.
+    /// Returns whether two are equal. Asserts that the equality is symmetric.
     fn agree(a: Approximate, b: Approximate) -> bool {
         let [forth, back] = [(a, b), (b, a)].map(|(left, right)| left == right);
         assert_eq!(forth, back, "{a:?} {b:?}");
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn approximate_numbers_agree_up_to_the_sum_of_their_errors_and_not_beyond() {
-        // All of these are exact in binary.
+        // All of these numbers are exact in binary.
         let a = approximate(1.0, 0.25);
         assert!(agree(a, a));
         assert!(agree(a, approximate(1.375, 0.125)) && agree(a, approximate(0.625, 0.125)));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_error_only_the_same_number_agrees() {
+    fn with_no_error_only_the_same_number_agrees() {
         assert!(agree(approximate(0.1, 0.0), approximate(0.1, 0.0)));
         assert!(agree(approximate(0.0, 0.0), approximate(-0.0, 0.0)));
         assert!(!agree(approximate(0.1, 0.0), approximate(0.1_f64.next_up(), 0.0)));
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_agrees_with_nothing() {
+    fn nan_agrees_with_nothing() {
         let nan = approximate(f64::NAN, 1.0);
         assert!(!agree(nan, nan) && !agree(nan, approximate(0.0, f64::MAX)));
     }
 
     #[test]
-    fn an_infinite_value_agrees_with_itself_alone() {
+    fn an_infinite_value_agrees_only_with_itself() {
         let infinite = approximate(f64::INFINITY, 1.0);
         assert!(agree(infinite, approximate(f64::INFINITY, 0.0)));
         assert!(!agree(infinite, approximate(f64::NEG_INFINITY, 1.0)));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_bounds_nothing_agrees_with_nothing() {
+    fn an_error_that_is_no_bound_agrees_with_nothing() {
         for error in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(!agree(approximate(1.0, error), approximate(1.0, 2.0)), "{error}");
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn order_does_not_matter_and_how_often_an_element_occurs_does() {
+    fn order_does_not_matter_but_the_number_of_occurrences_does() {
         let unordered = |elements: &[u8]| Unordered(elements.to_vec());
         assert_eq!(unordered(&[]), unordered(&[]));
         assert_eq!(unordered(&[3, 1, 1, 2]), unordered(&[1, 2, 1, 3]));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_is_seen_in_a_type_by_its_name() {
+    fn a_contract_is_recognised_by_the_name_of_the_type() {
         assert!(is_named_by::<Approximate>() && is_named_by::<Unordered<u8>>());
         assert!(is_named_by::<Vec<Approximate>>() && is_named_by::<Option<Unordered<u8>>>());
         assert!(!is_named_by::<f64>() && !is_named_by::<crate::causes::Cause>());

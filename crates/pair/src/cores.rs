@@ -1,4 +1,4 @@
-//! The cores that this process may run on, keeping its threads on some of them.
+//! The cores that this process may run on, and pinning its threads to some of them.
 
 use std::{fs, sync::OnceLock};
 
@@ -8,7 +8,7 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-/// The cores that the calling thread may run on, ascending; core 0 if the system does not tell.
+/// Returns the cores that the calling thread may run on, ascending; core 0 if the system does not report them.
 pub fn allowed() -> Vec<usize> {
     sched_getaffinity(None).map_or_else(
         |_| vec![0],
@@ -16,20 +16,20 @@ pub fn allowed() -> Vec<usize> {
     )
 }
 
-/// The cores among which threads are spread: those that were allowed when this was first asked.
+/// Returns the cores over which threads are spread: those that were allowed at the first call.
 pub fn at_first() -> &'static [usize] {
     static CORES: OnceLock<Vec<usize>> = OnceLock::new();
     CORES.get_or_init(allowed)
 }
 
-/// This core alone.
+/// Returns the set of this core alone.
 fn only(core: usize) -> CpuSet {
     let mut cores = CpuSet::new();
     cores.set(core);
     cores
 }
 
-/// Keeps the calling thread on this core.
+/// Pins the calling thread to this core.
 ///
 /// # Errors
 /// If the system does not allow it.
@@ -37,7 +37,7 @@ pub fn keep_on(core: usize) -> Result<()> {
     sched_setaffinity(None, &only(core))
 }
 
-/// Keeps the calling thread on one of `cores`, the `nth` in turn.
+/// Pins the calling thread to the `nth` of `cores`, counted round-robin.
 ///
 /// # Errors
 /// If the system does not allow it.
@@ -45,7 +45,7 @@ pub fn keep_on_one_of(cores: &[usize], nth: usize) -> Result<()> {
     keep_on(cores[nth % cores.len()])
 }
 
-/// Keeps every thread of this process on this core, and those that they start.
+/// Pins every thread of this process to this core, and with them the threads that they start.
 ///
 /// # Errors
 /// If the system does not allow it.
@@ -54,23 +54,23 @@ pub fn keep_all_on(core: usize) -> Result<()> {
     keep_on(core)
 }
 
-/// Spreads the threads of this process over its cores, in the order in which they were started.
+/// Pins the threads of this process to its cores round-robin, in the order in which they were started.
 pub fn spread_all() {
     let cores = at_first();
     keep_each(|nth| cores[nth % cores.len()]);
 }
 
-/// Keeps the `nth` thread of this process on `core(nth)`, as far as that is allowed.
+/// Pins the `nth` thread of this process to `core(nth)`, as far as the system allows it.
 fn keep_each(core: impl Fn(usize) -> usize) {
     let mut ids: Vec<i32> = tasks().collect();
     ids.sort_unstable();
     for (nth, id) in ids.into_iter().enumerate() {
-        // A thread may have ended meanwhile.
+        // This fails if the thread has ended in the meantime.
         let _ = sched_setaffinity(Pid::from_raw(id), &only(core(nth)));
     }
 }
 
-/// Ids of the threads of this process, in no order.
+/// Returns the ids of the threads of this process, in no particular order.
 fn tasks() -> impl Iterator<Item = i32> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     tasks.filter_map(|task| task.file_name().to_string_lossy().parse().ok())
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_stays_on_the_core_it_is_kept_on() {
+    fn a_thread_stays_on_the_core_it_is_pinned_to() {
         let cores = allowed();
         thread::spawn(move || {
             for nth in 0..2 * cores.len() {
@@ -98,12 +98,13 @@ mod tests {
         .unwrap();
     }
 
-    /// In a process of its own, as it moves the threads of all other tests too.
+    /// Runs in a separate process, as it would move the threads of all other tests too.
     #[test]
-    fn the_threads_of_a_process_are_spread_and_gathered() {
+    fn the_threads_of_a_process_are_spread_and_then_pinned_to_one_core() {
         const CHILD: &str = "WORTHIT_TEST_SPREADS";
         if std::env::var_os(CHILD).is_none() {
-            let name = "cores::tests::the_threads_of_a_process_are_spread_and_gathered";
+            let name =
+                "cores::tests::the_threads_of_a_process_are_spread_and_then_pinned_to_one_core";
             let this = std::env::current_exe().unwrap();
             let child = Command::new(this).args(["--exact", name]).env(CHILD, "1").output();
             let child = child.unwrap();
@@ -127,11 +128,11 @@ mod tests {
             asks.iter().for_each(|ask: &mpsc::Sender<()>| ask.send(()).unwrap());
             answers.iter().map(|answers: &mpsc::Receiver<_>| answers.recv().unwrap()).collect()
         };
-        let mut of_process: Vec<i32> = tasks().collect();
-        of_process.sort_unstable();
+        let mut thread_ids: Vec<i32> = tasks().collect();
+        thread_ids.sort_unstable();
         spread_all();
         for (id, own) in ask() {
-            let nth = of_process.iter().position(|task| *task == id).unwrap();
+            let nth = thread_ids.iter().position(|task| *task == id).unwrap();
             assert_eq!(own, [cores[nth % cores.len()]]);
         }
         let last = *cores.last().unwrap();

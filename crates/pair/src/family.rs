@@ -1,4 +1,4 @@
-//! Families of pairs, and the macro that lists one.
+//! Families of pairs, and the macros that list pairs and families.
 
 use std::ops::Deref;
 
@@ -7,7 +7,7 @@ use crate::{causes::Cause, pair::Pair};
 /// A family of pairs: one bench binary, one chapter of the report.
 #[derive(Debug)]
 pub struct Family {
-    /// Name, the first half of the ids: `queries`.
+    /// Its name, the first half of its pairs' ids: `queries`.
     pub name: &'static str,
     /// What its techniques have in common, in the imperative: "Let the database find it".
     pub title: &'static str,
@@ -15,12 +15,12 @@ pub struct Family {
     pub pairs: &'static [Entry],
 }
 
-/// A pair in its family.
+/// A pair in its family, with its id and its source.
 #[derive(Debug)]
 pub struct Entry {
-    /// The pair's id, `family/name`: stable, a link in reviews.
+    /// The pair's id, `family/name`. It stays the same, as reviews link to it.
     pub id: &'static str,
-    /// The text of the pair's file.
+    /// Source text of the pair's file.
     pub source: &'static str,
     pair: &'static Pair,
 }
@@ -31,12 +31,12 @@ impl Entry {
         Entry { id, source, pair }
     }
 
-    /// The second half of the id: `n_plus_one`.
+    /// Returns the second half of the id: `n_plus_one`.
     pub fn name(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(_, name)| name)
     }
 
-    /// The causes that the pair names.
+    /// Returns the causes that the pair makes claims about.
     pub fn named_causes(&self) -> Vec<Cause> {
         self.causes.iter().map(|claim| claim.cause).collect()
     }
@@ -49,11 +49,11 @@ impl Deref for Entry {
     }
 }
 
-/// Lists a family, in `src/<family>.rs`: one line a pair, the name of its file in `src/<family>/`. Each file
-/// has a `pub const PAIR: Pair`; the id is made of the names of family and file, so they cannot differ.
+/// Lists the pairs of a family, in `src/<family>.rs`. Each line is the name of a pair's file in `src/<family>/`.
 ///
-/// Each pair gets two tests (`cargo test -- PAIR`): its sides agree, and its claims about counts hold. See
-/// [`crate::proof`].
+/// Each file has a `pub const PAIR: Pair`. The macro builds the pair's id from the names of family and file, so
+/// the two always match. It also defines two tests per pair (`cargo test -- PAIR`): the sides agree, and the claims
+/// about counts hold. See [`crate::proof`].
 #[macro_export]
 macro_rules! family {
     ($family:literal: $title:literal; $($pair:ident,)*) => {
@@ -88,15 +88,17 @@ macro_rules! family {
 
             #[test]
             fn every_file_of_the_family_is_listed() {
-                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/", $family);
-                $crate::proof::every_file_is_listed(&super::FAMILY, folder.as_ref());
+                $crate::proof::every_file_is_listed(&super::FAMILY, env!("CARGO_MANIFEST_DIR"), file!());
             }
         }
     };
 }
 
-/// Lists the families, in `src/lib.rs`: one line each, the name of its file in `src/`, in the order of the
-/// report. They become modules and the static `CATALOGUE`. Its unit tests count causes.
+/// Lists the families, in `src/lib.rs`, in the order of the report. Each line is the name of a family's file in
+/// `src/`.
+///
+/// The macro declares the families as modules and defines the static `CATALOGUE`. It also makes the crate's unit
+/// tests count causes.
 #[macro_export]
 macro_rules! catalogue {
     ($($family:ident,)*) => {

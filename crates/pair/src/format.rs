@@ -1,14 +1,15 @@
-//! How figures are written, on the terminal and on pages.
+//! The formatting of figures, for the terminal and for pages.
 
-/// Stands where there is no figure.
+/// Placeholder for a figure that does not exist.
 pub const NONE: &str = "–";
 
-/// `38.2×`
+/// Formats a gain: `38.2×`.
 pub fn times(gain: f64) -> String {
     format!("{}×", significant(gain))
 }
 
-/// Three significant digits: `0.0123`, `1.23`, `12.3`, `12,345`; with an exponent from 10¹⁵ on.
+/// Formats with three significant digits, and all digits of larger whole numbers: `0.0123`, `1.23`, `12.3`, `12,345`.
+/// Uses an exponent from 10¹⁵ on.
 pub fn significant(value: f64) -> String {
     if !value.is_finite() {
         return "?".to_owned();
@@ -29,7 +30,7 @@ fn whole(value: u64, negative: bool) -> String {
     format!("{sign}{}", count(value))
 }
 
-/// `10,001`
+/// Formats a whole number with thousands separators: `10,001`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::new();
@@ -42,7 +43,7 @@ pub fn count(value: u64) -> String {
     grouped
 }
 
-/// `8`, `4,096`, `65.5k`, `1.05M`: short enough for a tick of an axis.
+/// Formats a number shortly enough for an axis tick: `8`, `4,096`, `65.5k`, `1.05M`.
 pub fn tick(value: f64) -> String {
     let scaled = |unit: f64, suffix: &str| format!("{}{suffix}", significant(value / unit));
     match value.abs() {
@@ -50,26 +51,26 @@ pub fn tick(value: f64) -> String {
         size if size >= 1e9 => scaled(1e9, "G"),
         size if size >= 1e6 => scaled(1e6, "M"),
         size if size >= 1e4 => scaled(1e3, "k"),
-        // What comes back from a logarithm is a hair beside the whole number it was.
+        // A whole number that went through a logarithm and back has a small rounding error.
         _ if (value - value.round()).abs() < 1e-9 => whole(value.round().abs() as u64, value < 0.0),
         _ => significant(value),
     }
 }
 
-/// `4.00 KiB`, from bytes.
+/// Formats a number of bytes: `4.00 KiB`.
 pub fn bytes(count: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let step = units.iter().scan(1.0, |size, unit| {
-        let found = (*size, *unit);
+        let current = (*size, *unit);
         *size *= 1024.0;
-        Some(found)
+        Some(current)
     });
     let fitting = step.take_while(|(size, _)| *size <= count.abs().max(1.0)).last();
     let (size, unit) = fitting.unwrap_or((1.0, "B"));
     format!("{} {unit}", significant(count / size))
 }
 
-/// `1.23 µs`, from nanoseconds.
+/// Formats a time given in nanoseconds: `1.23 µs`.
 pub fn duration(ns: f64) -> String {
     let (value, unit) = match ns.abs() {
         ns if ns >= 1e9 => (ns / 1e9, "s"),

@@ -1,9 +1,10 @@
-//! How a pair claims that the time of a side grows. The harness holds the claim against the sweeps.
+//! Claims of how the time of a side grows along the axis. The harness checks them against measured sweeps.
 
 use std::fmt;
 
-/// Expected growth of the time of one iteration along the axis, in the axis value `n`, beside a fixed
-/// cost; a test holds it against the committed references.
+/// Expected growth of the time of one iteration, as a function of the axis value `n`. A fixed cost may come on top.
+///
+/// A test checks the claim against the committed references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Growth {
     /// O(1)
@@ -14,14 +15,15 @@ pub enum Growth {
     Linear,
     /// O(n²)
     Quadratic,
-    /// As this, up to where something else sets the pace; what.
+    /// The given growth up to the point where something else sets the pace, and what that is. It is printed as
+    /// "O(n) until the array leaves the cache".
     Until(&'static Growth, &'static str),
-    /// Not monotonic, or set by something other than the axis.
+    /// Not monotonic, or set by something other than the axis; describe it in words. It is not checked.
     Other(&'static str),
 }
 
 impl Growth {
-    /// What time is claimed to grow with, at `n`; `None` if the claim is in words.
+    /// Returns the function of `n` that time is claimed to grow with; `None` if the claim is in words.
     pub fn at(&self, n: f64) -> Option<f64> {
         match self {
             Growth::Constant => Some(0.0),

@@ -1,7 +1,7 @@
-//! What a pair of `worthit` is made of: its data, its timing loops, its counted causes, its proof.
+//! The building blocks of a `worthit` pair: its data, timing loops, counted causes and proof.
 //!
-//! This is all of the suite that a pair's file names. Start at [`pair`] for what a pair is and at
-//! [`trial`] for how it is timed; what drives pairs is the crate `worthit-harness`.
+//! A pair's file uses no other crate of the suite. Start at [`pair`] for the fields of a pair and at
+//! [`trial`] for how its sides are timed. The crate `worthit-harness` runs the pairs.
 
 pub mod build;
 pub mod cases;

@@ -1,59 +1,59 @@
-//! The least a machine needs for the work of an optimized side. The harness holds it against the machine numbers.
+//! The least work of an optimized side. The harness uses the machine numbers to turn it into a least time.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{format, pair::Case};
 
-/// The least the optimized side needs, in the terms of the machine numbers. The functions give
-/// how many for one iteration of a case.
+/// The least work that the optimized side must do, in units that have a machine number. Each function returns the
+/// amount for one iteration of a case.
 #[derive(Debug)]
 pub enum Limit {
-    /// Bytes streamed once, from the memory level that holds so many.
+    /// Bytes streamed once, at the bandwidth of the nearest memory level that holds that many.
     BytesStreamed(fn(&Case) -> u64),
-    /// Dependent reads at random places of a working set: each says where the next one is, and
-    /// nothing else can be done meanwhile.
+    /// Dependent random reads of a working set. Each read yields the address of the next, so no two overlap,
+    /// and there is no other work to do meanwhile.
     RandomReads {
-        /// How many.
+        /// Number of reads.
         reads: fn(&Case) -> u64,
         /// Size of the working set, bytes.
         within_bytes: fn(&Case) -> u64,
     },
-    /// Reads at random places of a working set, none of which waits for another: lookups of
-    /// different keys, whose reads a core overlaps. Of a lookup count the lines that the best layout
-    /// would read, one after another: the core finds other lookups' reads to do meanwhile.
+    /// Independent random reads of a working set, which a core overlaps: lookups of different keys. For each
+    /// lookup, count the cache lines that the best layout reads. These depend on each other, but the core
+    /// overlaps them with the reads of other lookups.
     IndependentReads {
-        /// How many.
+        /// Number of reads.
         reads: fn(&Case) -> u64,
         /// Size of the working set, bytes.
         within_bytes: fn(&Case) -> u64,
     },
-    /// Hashes of one word.
+    /// Hashes of one word each.
     Hashes(fn(&Case) -> u64),
-    /// SQLite statements.
+    /// SQLite statements executed.
     Statements(fn(&Case) -> u64),
-    /// Durable flushes of the data directory's device.
+    /// Durable flushes to the device that holds the data folder.
     Fsyncs(fn(&Case) -> u64),
     /// Round trips over loopback.
     RoundTrips(fn(&Case) -> u64),
     /// Bytes written to the page cache.
     BytesWritten(fn(&Case) -> u64),
-    /// Nanoseconds of waiting that the work cannot avoid, as stated by its input.
+    /// Nanoseconds of waiting that the input prescribes and the work cannot avoid.
     Waiting(fn(&Case) -> u64),
-    /// The naive side divided by the cores in use.
+    /// The naive side's time divided by the number of cores in use.
     Cores,
-    /// No machine number bounds it; why.
+    /// No machine number bounds the work; give the reason.
     None(&'static str),
 }
 
-/// What one iteration of the optimized side needs at least.
+/// The least work of one iteration of the optimized side, as results record it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needed {
-    /// What is needed.
+    /// The kind of work.
     pub kind: Need,
-    /// How much of it; the unit is the kind's.
+    /// How much of it, in the unit of its kind.
     pub amount: u64,
-    /// Size of the working set that is read at random, bytes; `None` for the other kinds, and in
-    /// results of older versions.
+    /// Size of the working set of random reads, bytes. `None` for the other kinds, and in results of older
+    /// versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within_bytes: Option<u64>,
 }
@@ -62,13 +62,13 @@ pub struct Needed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
-    /// Bytes streamed once, from the memory level that holds so many.
+    /// Bytes streamed once, at the bandwidth of the nearest memory level that holds that many.
     BytesStreamed,
-    /// Dependent reads at random places of the working set.
+    /// Dependent random reads of the working set.
     RandomReads,
-    /// Independent reads at random places of the working set.
+    /// Independent random reads of the working set.
     IndependentReads,
-    /// Hashes of one word.
+    /// Hashes of one word each.
     Hashes,
     /// SQLite statements.
     Statements,
@@ -80,13 +80,13 @@ pub enum Need {
     BytesWritten,
     /// Nanoseconds of waiting that the work cannot avoid.
     WaitingNs,
-    /// Cores in use, among which the naive side's time is divided.
+    /// Cores in use, by which the naive side's time is divided.
     Cores,
 }
 
 impl Limit {
-    /// What an iteration of `case` needs, its busiest side keeping `threads` threads busy. `None`
-    /// where no machine number bounds the work.
+    /// Returns the least work of an iteration of `case`; `None` if no machine number bounds it. `threads` is how
+    /// many threads the busiest side keeps busy.
     pub fn needed(&self, case: &Case, threads: usize) -> Option<Needed> {
         let (kind, amount) = match self {
             Limit::BytesStreamed(amount) => (Need::BytesStreamed, amount(case)),
@@ -109,21 +109,21 @@ impl Limit {
         Some(Needed { kind, amount, within_bytes })
     }
 
-    /// Whether a machine number is needed to tell a share of it.
+    /// Returns whether the least time depends on a machine number.
     pub fn needs_numbers(&self) -> bool {
         !matches!(self, Limit::Waiting(_) | Limit::Cores | Limit::None(_))
     }
 }
 
 impl Needed {
-    /// "4,096 hashes of a word"
+    /// Describes the work: "4,096 one-word hashes".
     pub fn in_words(self) -> String {
         let count = format::count(self.amount);
         let what = match self.kind {
             Need::BytesStreamed => "bytes streamed",
-            Need::RandomReads => "dependent reads at random places",
-            Need::IndependentReads => "independent reads at random places",
-            Need::Hashes => "hashes of a word",
+            Need::RandomReads => "dependent random reads",
+            Need::IndependentReads => "independent random reads",
+            Need::Hashes => "one-word hashes",
             Need::Statements => "SQLite statements",
             Need::Fsyncs => "durable flushes",
             Need::RoundTrips => "round trips over loopback",
@@ -141,24 +141,24 @@ impl Needed {
 mod tests {
     use super::*;
 
-    fn reads(kind: Need, amount: u64, within_bytes: u64) -> Option<Needed> {
+    fn needed_reads(kind: Need, amount: u64, within_bytes: u64) -> Option<Needed> {
         Some(Needed { kind, amount, within_bytes: Some(within_bytes) })
     }
 
     #[test]
-    fn a_limit_is_worth_its_case() {
+    fn the_amount_of_a_limit_depends_on_the_case() {
         let case = Case::realistic(8, 0, 1);
         let needed = Limit::BytesStreamed(|case| case.point * 4).needed(&case, 1).unwrap();
         assert_eq!(needed.in_words(), "32 bytes streamed");
         assert_eq!(Limit::Cores.needed(&case, 3).unwrap().amount, 3);
         assert_eq!(Limit::None("nothing").needed(&case, 1), None);
         let limit = Limit::RandomReads { reads: |case| case.point, within_bytes: |_| 64 };
-        assert_eq!(limit.needed(&case, 1), reads(Need::RandomReads, 8, 64));
+        assert_eq!(limit.needed(&case, 1), needed_reads(Need::RandomReads, 8, 64));
         assert!(limit.needs_numbers() && !Limit::Cores.needs_numbers());
         let limit = Limit::IndependentReads { reads: |case| case.point, within_bytes: |_| 64 };
         let needed = limit.needed(&case, 1);
-        assert_eq!(needed, reads(Need::IndependentReads, 8, 64));
-        assert_eq!(needed.unwrap().in_words(), "8 independent reads at random places");
+        assert_eq!(needed, needed_reads(Need::IndependentReads, 8, 64));
+        assert_eq!(needed.unwrap().in_words(), "8 independent random reads");
         assert!(limit.needs_numbers());
     }
 }

@@ -1,8 +1,8 @@
-//! What a pair is: data that a reviewer reads, the sweep it is measured on, and one function
-//! that makes it ready.
+//! The definition of a pair: the text that a reviewer reads, the sweep to measure, and one function
+//! that prepares both sides.
 //!
-//! Nothing here runs a side or reads a clock; see [`crate::trial`] for that, and [`crate::contract`] for
-//! answers that may differ.
+//! Nothing here runs a side or reads a clock; [`crate::trial`] does. Answers that may differ need a type of
+//! [`crate::contract`].
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,40 +16,41 @@ pub use crate::{growth::Growth, limit::Limit, unavailable::Unavailable};
 pub struct Pair {
     /// The technique in a few words, in the imperative: "Look up through an index".
     pub title: &'static str,
-    /// What a reviewer needs to recognise the technique and to argue about it.
+    /// The review card: how to recognise the technique in a diff and when to apply it.
     pub review: Review,
-    /// The side a competent person writes first.
+    /// The side that a competent person writes first.
     pub naive: Side,
     /// The best side we know.
     pub optimized: Side,
-    /// How the answers of the sides may differ, in words; `None` if they must be equal. Where they may, the
-    /// answer's type is one of [`crate::contract`], and its equality is what is proven.
+    /// How the answers of the sides may differ, in words; `None` if they must be equal. If they may differ, all
+    /// sides return a type of [`crate::contract`], and the proofs check its equality.
     pub contract: Option<&'static str>,
-    /// What the sweep varies; the break-even is found along it.
+    /// What the sweep varies, usually the input size. The break-even is a value on this axis.
     pub axis: Axis,
-    /// A second thing that is varied, if any.
+    /// A second quantity to vary, if any. The axis is swept once for each of its levels.
     pub parameter: Option<Parameter>,
-    /// The unit of work that the metric is given per, singular: "row", "request", "search".
+    /// The unit of work, singular: "row", "request", "search". The metric is reported per unit; see [`Trial::units`].
     pub unit: &'static str,
-    /// A well-kept crate doing the same job, which [`Trial::reference`] then runs beside the sides.
+    /// The name of a well-maintained crate that does the same job, if any. Add it as a third side with
+    /// [`Trial::peer`].
     pub peer: Option<&'static str>,
-    /// What is compared.
+    /// The quantity compared between the sides.
     pub metric: Metric,
-    /// What is counted; the first one explains the gain.
+    /// The counts that the pair claims for each side. The first one explains the gain.
     pub causes: &'static [Claim],
-    /// How the first cause explains the gain at the far end, and what else does.
+    /// How far the first cause explains the gain at the far end of the axis, and what explains the rest.
     pub explanation: &'static str,
-    /// The least this machine needs for the work of the optimized side.
+    /// The least work that the optimized side must do. The machine numbers turn it into a least time.
     pub limit: Limit,
-    /// How dear one proof is, which decides how many are tried.
+    /// What one proof opens, which decides how many inputs are tried, and how large these get.
     pub proof: Proof,
-    /// Makes both sides ready at one case, off the clock.
+    /// Builds the input and the sides of one case. Not timed.
     pub prepare: fn(&Case) -> Result<Trial, Unavailable>,
 }
 
 impl Pair {
-    /// Values of the fields that most pairs leave alone: `..Pair::DEFAULTS`. The others must be given: a
-    /// pair made of these alone is proven nowhere and says nothing.
+    /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peer`, `metric`. End a pair with
+    /// `..Pair::DEFAULTS` and set all other fields: their defaults are empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
         review: Review { smell: "", remedy: "", keep_naive_when: "", costs: "", lint: None },
@@ -68,12 +69,12 @@ impl Pair {
         metric: Metric::Time,
         causes: &[],
         explanation: "",
-        limit: Limit::None("nothing is said of it"),
+        limit: Limit::None("no limit is stated"),
         proof: Proof { resources: Resources::Memory, max_size: 300 },
         prepare: |_| Err(Unavailable(String::new())),
     };
 
-    /// Whether its axis or its parameter is a number of threads.
+    /// Returns whether the axis or the parameter is a number of threads.
     pub fn uses_threads(&self) -> bool {
         let by_parameter = |parameter: &Parameter| matches!(parameter.levels, Levels::Threads);
         matches!(self.axis.points, Points::Threads)
@@ -81,52 +82,52 @@ impl Pair {
     }
 }
 
-/// The review card.
+/// The review card: what a reviewer of a diff reads about the technique.
 #[derive(Debug)]
 pub struct Review {
     /// What the naive side looks like in a diff.
     pub smell: &'static str,
-    /// What to write in its place.
+    /// What to write instead.
     pub remedy: &'static str,
     /// When the naive side is the better choice.
     pub keep_naive_when: &'static str,
-    /// What one pays: memory, staleness, `unsafe`, a dependency.
+    /// What the optimized side costs: memory, staleness, `unsafe`, a dependency.
     pub costs: &'static str,
-    /// The clippy lint that finds the smell (`clippy::…`), if there is one.
+    /// The clippy lint that finds the smell (`clippy::…`), if any.
     pub lint: Option<&'static str>,
 }
 
-/// What is said of one implementation.
+/// One implementation, as the card describes it.
 #[derive(Debug)]
 pub struct Side {
-    /// The implementation in a few words: "scan a Vec of what was seen".
+    /// The implementation in a few words: "scan a Vec of the items seen so far".
     pub summary: &'static str,
-    /// How its time is expected to grow along the axis.
+    /// How the time of one iteration is expected to grow along the axis.
     pub growth: Growth,
 }
 
-/// The axis of a sweep.
+/// The axis of a sweep: the quantity that varies along it, and where it is measured.
 #[derive(Debug)]
 pub struct Axis {
     /// What varies: "rows", "selectivity", "threads".
     pub name: &'static str,
-    /// Unit of the axis values, as written behind them: "rows", "%", "B".
+    /// Unit printed after each axis value: "rows", "%", "B".
     pub unit: &'static str,
-    /// Whether the axis is the size of the input, so that proofs may try any size on it; else they
-    /// try the measured points and vary [`Case::items`].
+    /// Whether the axis is the size of the input. If so, proofs try any size up to [`Proof::max_size`] on it.
+    /// If not, they try the measured points and vary [`Case::items`].
     pub is_size: bool,
-    /// Where it is measured.
+    /// The points to measure.
     pub points: Points,
 }
 
 /// The points of an axis, ascending.
 #[derive(Debug)]
 pub enum Points {
-    /// The same on every machine.
+    /// The same points on every machine.
     Fixed {
-        /// Measured in every run.
+        /// Points of a default run.
         default: &'static [u64],
-        /// Larger ones, measured on request (`--deep`).
+        /// Larger points, which `--deep` adds.
         deep: &'static [u64],
     },
     /// 1, 2, 4, … up to the logical cores of this machine.
@@ -134,7 +135,7 @@ pub enum Points {
 }
 
 impl Points {
-    /// The points of a usual run on this machine.
+    /// Returns the points of a default run on this machine.
     pub fn default_points(&self) -> Vec<u64> {
         match self {
             Points::Fixed { default, .. } => default.to_vec(),
@@ -142,7 +143,7 @@ impl Points {
         }
     }
 
-    /// The points measured on request.
+    /// Returns the points that `--deep` adds.
     pub fn deep_points(&self) -> &'static [u64] {
         match self {
             Points::Fixed { deep, .. } => deep,
@@ -151,30 +152,30 @@ impl Points {
     }
 }
 
-/// 1, 2, 4, … up to and including `cores`.
+/// Returns 1, 2, 4, … up to and including `cores`.
 pub fn thread_counts(cores: u64) -> Vec<u64> {
     let powers = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n < cores);
     powers.chain([cores]).collect()
 }
 
-/// Logical cores this process may use.
+/// Returns the number of logical cores that this process may use.
 pub fn logical_cores() -> u64 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
-/// The second thing a pair varies.
+/// The second quantity that a pair varies.
 #[derive(Debug)]
 pub struct Parameter {
     /// What varies: "round-trip time".
     pub name: &'static str,
-    /// At most four values.
+    /// Its values, at most four.
     pub levels: Levels,
 }
 
 /// The values of a [`Parameter`].
 #[derive(Debug)]
 pub enum Levels {
-    /// The same on every machine.
+    /// The same values on every machine.
     Fixed(&'static [Level]),
     /// 1, 2, 4, … up to the logical cores; the four largest at most.
     Threads,
@@ -183,46 +184,47 @@ pub enum Levels {
 /// One value of a [`Parameter`].
 #[derive(Debug)]
 pub struct Level {
-    /// Stands in ids and tables: "in-process", "rtt=10ms". No spaces or slashes.
+    /// Its name in ids and tables: "in-process", "rtt=10ms". No spaces or slashes.
     pub label: &'static str,
-    /// What `prepare` reads as [`Case::level`].
+    /// The value that `prepare` reads as [`Case::level`].
     pub value: u64,
-    /// How its figures are got.
+    /// Whether its figures are measured or computed.
     pub origin: Origin,
 }
 
-/// How the figures of a [`Level`] are got.
+/// How the figures of a [`Level`] are obtained.
 #[derive(Debug)]
 pub enum Origin {
     /// Measured at every point of the axis.
     Measured,
-    /// Computed: metric of the nearest measured level before it + counted round trips × this
-    /// distance. The model is confirmed by measuring at a real delay of the same length.
+    /// Computed: metric of the nearest measured level before it + counted round trips × `rtt_us`.
+    /// A measurement with a real delay of the same length confirms the model.
     Distance {
         /// Round-trip time added for each counted round trip, in µs.
         rtt_us: u64,
-        /// Points of the axis where it is also measured.
+        /// Points of the axis where the real delay is measured too.
         confirmed_at: &'static [u64],
     },
 }
 
-/// What is compared between the sides; less is better.
+/// The quantity compared between the sides; less is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Wall time per unit of work.
     Time,
-    /// 99th percentile of latency from the intended start, under open-loop load.
+    /// 99th percentile of latency under open-loop load, counted from the intended start.
     P99Latency,
-    /// Most bytes held on the heap while the side runs; counted, not timed.
+    /// Peak bytes held on the heap while the side runs; counted, not timed.
     BytesHeld,
 }
 
-/// A counted cause and what the pair claims of it; a test holds the claim against the counts at
-/// both ends of every sweep.
+/// A counted cause, with the count that the pair claims for each side.
+///
+/// A test checks the claim against the counts at both ends and the middle of every sweep.
 #[derive(Debug)]
 pub struct Claim {
-    /// What is counted.
+    /// The cause: a constant of [`crate::causes`] or one of the pair's own.
     pub cause: Cause,
     /// The naive side's count for one iteration.
     pub naive: Count,
@@ -230,7 +232,8 @@ pub struct Claim {
     pub optimized: Count,
 }
 
-/// What a side claims of a count. Whatever is claimed, the same seed must give the same number.
+/// The claimed count of one iteration, as a function of the case. Whatever the claim, the same seed must give the
+/// same count.
 #[derive(Clone, Copy, Debug)]
 pub enum Count {
     /// Exactly this many.
@@ -241,17 +244,17 @@ pub enum Count {
     AtLeast(fn(&Case) -> u64),
 }
 
-/// What one proof of a pair opens, and how large its inputs get.
+/// How to prove a pair: what one proof opens, and how large its inputs get.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
-    /// Whether files, sockets, threads or databases are opened (then fewer proofs are tried).
+    /// What one proof opens. If it opens files, sockets, threads or databases, fewer inputs are tried.
     pub resources: Resources,
-    /// Largest size of an input in property tests.
+    /// Size of the largest input in property tests.
     pub max_size: u64,
 }
 
 impl Metric {
-    /// What it is called in the heading of a column.
+    /// Returns the heading of its column.
     pub fn heading(self) -> &'static str {
         match self {
             Metric::Time => "time",
@@ -261,19 +264,19 @@ impl Metric {
     }
 }
 
-/// What a proof opens.
+/// What one proof opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resources {
-    /// Memory only: at least 256 proofs.
+    /// Memory only: at least 256 inputs are tried.
     Memory,
-    /// Files, sockets, threads or databases: at least 32 proofs.
+    /// Files, sockets, threads or databases: at least 32 inputs are tried.
     System,
 }
 
-/// Content of an input, where it can be chosen.
+/// Content of an input, where the pair can choose it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// What reality looks like; the only shape that is timed.
+    /// Content as it occurs in practice; the only shape that is timed.
     Realistic,
     /// Uniformly random.
     Random,
@@ -281,7 +284,7 @@ pub enum Shape {
     DuplicateHeavy,
     /// Ascending.
     Sorted,
-    /// Extremes, boundaries and whatever breaks naive assumptions.
+    /// Extremes, boundaries and values that break naive assumptions.
     Adversarial,
 }
 
@@ -291,48 +294,48 @@ impl Shape {
         [Shape::Realistic, Shape::Random, Shape::DuplicateHeavy, Shape::Sorted, Shape::Adversarial];
 }
 
-/// The 64-bit FNV-1a hash (Fowler, Noll and Vo), the same on every machine for ever.
+/// Returns the 64-bit FNV-1a hash (Fowler, Noll and Vo), which is the same on every machine and never changes.
 pub fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// One point of a sweep, with its seed.
+/// One point of a sweep, with its seed: everything that `prepare` builds an input from.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// Value on the axis.
     pub point: u64,
-    /// Value of the parameter; 0 where the pair has none.
+    /// Value of the parameter; 0 if the pair has none.
     pub level: u64,
     /// Seed of the run; see [`Case::rng`].
     pub seed: u64,
     /// Content of the input.
     pub shape: Shape,
-    /// In proofs: the size that replaces the fixed sizes of the pair, see [`Case::items`].
+    /// In proofs, the size that replaces the pair's fixed sizes; see [`Case::items`].
     pub proof_size: Option<u64>,
 }
 
 impl Case {
-    /// The case that is timed at `point` and `level`.
+    /// Returns the case that is timed at `point` and `level`.
     pub fn realistic(point: u64, level: u64, seed: u64) -> Case {
         Case { point, level, seed, shape: Shape::Realistic, proof_size: None }
     }
 
-    /// Size of an input whose size is not the axis: `usual` when timed, anything from 0 up in
-    /// property tests.
+    /// Returns the size of an input whose size is not the axis: `usual` when timed, any size from 0 to `usual`
+    /// in property tests.
     pub fn items(&self, usual: u64) -> usize {
         self.proof_size.map_or(usual, |size| size.min(usual)) as usize
     }
 
-    /// A random number generator for one `purpose`: the same seed, point and purpose give the
-    /// same numbers on every machine, for ever (ChaCha8; the key is the FNV-1a hash of the three).
+    /// Returns a random number generator for one `purpose`. The same seed, point and purpose give the same
+    /// numbers on every machine and in every version (ChaCha8, seeded with the FNV-1a hash of the three).
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let bytes = self.seed.to_le_bytes().into_iter().chain(self.point.to_le_bytes());
         ChaCha8Rng::seed_from_u64(fnv1a(bytes.chain(purpose.bytes())))
     }
 
-    /// `count` numbers of this case's shape. [`Shape::Realistic`] and [`Shape::Random`] are uniform
+    /// Returns `count` numbers of this case's shape. [`Shape::Realistic`] and [`Shape::Random`] are uniform
     /// over all of `u64`.
     pub fn values(&self, count: usize) -> Vec<u64> {
         let mut rng = self.rng("values");
@@ -372,19 +375,19 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_numbers_for_ever() {
+    fn the_same_seed_always_gives_the_same_numbers() {
         let case = Case::realistic(3, 0, 42);
         assert_eq!(case.values(3), GOLDEN);
         assert_ne!(case.values(3), Case::realistic(4, 0, 42).values(3));
         assert_ne!(case.values(3), Case::realistic(3, 0, 43).values(3));
     }
 
-    /// Never to be changed: results of other days and machines rest on these numbers.
+    /// Never change these: results of other days and machines rest on them.
     const GOLDEN: [u64; 3] =
         [15_199_483_247_605_180_311, 3_084_741_056_694_896_899, 881_751_400_747_860_533];
 
     #[test]
-    fn shapes_have_the_content_they_are_named_for() {
+    fn shapes_have_the_content_they_are_named_after() {
         let values = |shape| Case { shape, ..Case::realistic(100, 0, 1) }.values(100);
         assert!(values(Shape::Sorted).is_sorted());
         assert!(values(Shape::DuplicateHeavy).iter().all(|value| *value < 3));

@@ -1,7 +1,7 @@
-//! Where things lie on disk: the suite's own folder under `target/`, data files, fixtures.
+//! Places on disk: the suite's own folder under `target/`, data files, fixtures.
 //!
-//! Everything of one process lies in folders named for its process id, so that a killed process's
-//! are known as such and removed by the next.
+//! The temporary folders of a process are named after its process id. The next process can therefore recognise and
+//! remove those that a killed process left behind.
 
 use std::{
     fs, io,
@@ -13,14 +13,13 @@ use tempfile::TempDir;
 
 use crate::{pair::fnv1a, unavailable::Unavailable};
 
-/// The folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target
-/// folder.
+/// Returns the folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target folder.
 pub fn home() -> PathBuf {
     std::env::var_os("WORTHIT_HOME").map_or_else(|| target().join("worthit"), PathBuf::from)
 }
 
-/// Cargo's target folder: `$CARGO_TARGET_DIR`, else the marked folder above this executable, else
-/// `target` here.
+/// Returns cargo's target folder: `$CARGO_TARGET_DIR`, else the nearest folder above this executable that has a
+/// `CACHEDIR.TAG`, else `target` in the current folder.
 pub fn target() -> PathBuf {
     if let Some(dir) = std::env::var_os("CARGO_TARGET_DIR") {
         return PathBuf::from(dir);
@@ -30,25 +29,31 @@ pub fn target() -> PathBuf {
     marked.map_or_else(|| PathBuf::from("target"), Path::to_owned)
 }
 
-/// Where data files that must be durable lie: `$WORTHIT_DATA`, else `data/` in [`home`].
+/// Returns the folder of data files that must be durable: `$WORTHIT_DATA`, else `data/` in [`home`].
 pub fn data() -> PathBuf {
     std::env::var_os("WORTHIT_DATA").map_or_else(|| home().join("data"), PathBuf::from)
 }
 
-/// A folder of this process's own in [`data`], removed when dropped.
+/// Makes a folder in [`data`] for this process alone; it is removed when dropped.
+///
+/// # Errors
+/// If the folder cannot be made.
 pub fn scratch() -> Result<TempDir, Unavailable> {
     let data = data();
     let made = fs::create_dir_all(&data)
         .and_then(|()| tempfile::Builder::new().prefix(&own_prefix()).tempdir_in(&data));
     made.map_err(|error| {
         Unavailable(format!(
-            "no data folder can be made in {}: {error}; set WORTHIT_DATA to a writable folder",
+            "cannot make a data folder in {}: {error}; set WORTHIT_DATA to a writable folder",
             data.display()
         ))
     })
 }
 
-/// As [`scratch`], but only where a flush to the device costs something.
+/// Makes a folder as [`scratch`] does, on a file system where a flush reaches a device.
+///
+/// # Errors
+/// If the folder cannot be made, or is on a file system in memory, where a flush is free.
 pub fn durable_scratch() -> Result<TempDir, Unavailable> {
     let scratch = scratch()?;
     match filesystem(scratch.path()).as_deref() {
@@ -60,7 +65,10 @@ pub fn durable_scratch() -> Result<TempDir, Unavailable> {
     }
 }
 
-/// Name of the file system that holds `path`, as in `/proc/mounts`.
+/// Returns the type of the file system that holds `path`, as `/proc/mounts` names it.
+///
+/// # Errors
+/// If `path` does not exist, or the mounts cannot be read.
 pub fn filesystem(path: &Path) -> io::Result<String> {
     let path = path.canonicalize()?;
     let mounts = fs::read_to_string("/proc/self/mounts")?;
@@ -69,17 +77,17 @@ pub fn filesystem(path: &Path) -> io::Result<String> {
         let (mount, kind) = (fields.nth(1)?.replace("\\040", " "), fields.next()?);
         path.starts_with(&mount).then_some((mount.len(), kind))
     });
-    // The longest mount point holds it; of two mounts in one place, the later one.
+    // The longest mount point holds the path. Of two mounts at one place, the later one covers the earlier.
     let kind = holding.max_by_key(|(length, _)| *length).map(|(_, kind)| kind.to_owned());
-    kind.ok_or_else(|| io::Error::other("no mount holds it"))
+    kind.ok_or_else(|| io::Error::other("no mount point holds it"))
 }
 
-/// A data file that is dear to build.
+/// A data file that is expensive to build.
 #[derive(Clone, Copy, Debug)]
 pub struct Fixture<'a> {
-    /// What it is, for the name of its folder: "orders".
+    /// What the file contains, for its name: "orders".
     pub name: &'a str,
-    /// Text that changes whenever the generator does: give the generator's `include_str!`.
+    /// Text that changes whenever the generator does: `include_str!` of the generator's source.
     pub recipe: &'a str,
     /// Seed of the content.
     pub seed: u64,
@@ -88,7 +96,10 @@ pub struct Fixture<'a> {
 }
 
 impl Fixture<'_> {
-    /// The file, built once for all processes by `build(&path)`; copy it before changing it.
+    /// Returns the path of the file, which `build(&path)` builds once for all processes. Copy it before changing it.
+    ///
+    /// # Errors
+    /// If the file cannot be built.
     pub fn file(
         &self,
         build: impl FnOnce(&Path) -> Result<(), Unavailable>,
@@ -101,29 +112,29 @@ impl Fixture<'_> {
             return Ok(file);
         }
         let failed = |error: io::Error| {
-            Unavailable(format!("the fixture {} cannot be built: {error}", file.display()))
+            Unavailable(format!("cannot build the fixture {}: {error}", file.display()))
         };
         fs::create_dir_all(&folder).map_err(failed)?;
         let temp =
             tempfile::Builder::new().prefix(&own_prefix()).tempdir_in(&folder).map_err(failed)?;
         let built = temp.path().join("file");
         build(&built)?;
-        // Whoever comes second replaces the first's file by an equal one.
+        // If two processes build it at once, the second replaces the file of the first by an equal one.
         fs::rename(&built, &file).map_err(failed)?;
         Ok(file)
     }
 }
 
-/// A folder that this process uses alone and that must be gone when it ends, however it does.
+/// A folder that this process uses alone and that must be gone when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Owned(PathBuf);
 
 static OWNED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 impl Owned {
-    /// `path` becomes this process's; what an earlier one left there is removed.
+    /// Takes `path` for this process and removes what an earlier process left there.
     pub fn new(path: PathBuf) -> Owned {
-        // What is not there cannot be removed, nor need it.
+        // This fails if there is nothing to remove.
         let _ = fs::remove_dir_all(&path);
         OWNED.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
         Owned(path)
@@ -137,7 +148,7 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // As above.
+        // This fails if the folder is already gone.
         let _ = fs::remove_dir_all(&self.0);
         OWNED.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| path != &self.0);
     }
@@ -147,16 +158,16 @@ fn own_prefix() -> String {
     format!("pid-{}-", std::process::id())
 }
 
-/// Removes the temporary folders of this process. For when it ends without dropping them.
+/// Removes the temporary folders of this process, for an exit that does not drop them.
 pub fn remove_own() {
     for path in OWNED.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        // It may be gone already.
+        // This fails if the folder is already gone.
         let _ = fs::remove_dir_all(path);
     }
     remove_where(|pid| pid == std::process::id());
 }
 
-/// Removes the temporary folders of processes that are gone.
+/// Removes the temporary folders of processes that no longer exist.
 pub fn remove_abandoned() {
     remove_where(|pid| !Path::new(&format!("/proc/{pid}")).exists());
 }
@@ -167,7 +178,7 @@ fn remove_where(matches: impl Fn(u32) -> bool) {
             let name = entry.file_name();
             let pid = name.to_str().and_then(|name| name.strip_prefix("pid-")?.split('-').next());
             if pid.and_then(|pid| pid.parse().ok()).is_some_and(&matches) {
-                // What cannot be removed now is tried again by the next process.
+                // If this fails, the next process tries again.
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -179,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_are_found_by_mount_point() {
+    fn a_file_system_is_found_by_its_mount_point() {
         assert_eq!(filesystem(Path::new("/proc/self")).unwrap(), "proc");
         assert!(filesystem(Path::new("/no/such/place")).is_err());
     }
@@ -204,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn scratch_folders_are_gone_when_dropped() {
+    fn a_scratch_folder_is_removed_when_dropped() {
         let scratch = scratch().unwrap();
         let path = scratch.path().to_owned();
         assert!(path.is_dir());

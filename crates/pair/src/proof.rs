@@ -1,8 +1,8 @@
-//! The proof of a pair, which [`family!`](crate::family!) makes two tests of: both sides and the peer agree on inputs
-//! of every shape and size, and every claim about a count holds and repeats.
+//! The proof of a pair: both sides and the peer agree on inputs of every shape and size, and every claim about a
+//! count holds and repeats. [`family!`](crate::family!) turns it into two tests per pair.
 //!
-//! The naive side is the oracle of the optimized one. As two sides can be wrong together, each pair has known answers
-//! of its own beside that.
+//! The naive side is the oracle for the optimized one. Both sides can be wrong in the same way, so each pair also has
+//! tests with known answers.
 
 use std::{
     env, fs,
@@ -22,21 +22,21 @@ use crate::{
     trial::Role,
 };
 
-/// Inputs up to this size are all tried, once in each shape, where a proof opens nothing but memory.
+/// If a proof opens only memory, every size up to this is tried once in each shape.
 const EVERY_SIZE_UP_TO: u64 = 64;
-/// Random inputs of a pair that opens nothing but memory.
+/// Random inputs of a pair that opens only memory.
 const RANDOM_IN_MEMORY: u64 = 256;
 /// Random inputs of a pair that opens files, sockets, threads or databases.
 const RANDOM_IN_SYSTEM: u64 = 32;
-/// Set in the process in which claims are counted.
+/// Environment variable that is set in the process that counts claims.
 const ALONE: &str = "WORTHIT_COUNTS_ALONE";
 
-/// Proves a pair: every side agrees with the naive one, every input is of the size that it claims, and the card
-/// names a contract exactly where answers may differ. `WORTHIT_PROOFS=n` tries n random inputs in place of 256
+/// Proves a pair: every side agrees with the naive one, every input has the size that its case claims, and the card
+/// names a contract if and only if answers may differ. `WORTHIT_PROOFS=n` tries n random inputs instead of 256
 /// (memory) or 32 (files, sockets, threads, databases).
 ///
 /// # Panics
-/// With the smallest failing case that was found, if the pair is not proven or cannot run here at all.
+/// If the pair is not proven, with the smallest failing case that was found. If no case can run on this machine.
 pub fn sides_agree(family: &Family, id: &str) {
     let entry = entry(family, id);
     let mut reason = None;
@@ -53,7 +53,7 @@ pub fn sides_agree(family: &Family, id: &str) {
     assert!(proven > 0, "{id} cannot run here: {}", reason.unwrap_or_default());
 }
 
-/// What came of one proof.
+/// The outcome of one proof.
 enum Proven {
     Yes,
     No(String),
@@ -71,7 +71,7 @@ fn prove(entry: &Entry, case: &Case) -> Proven {
         match checked {
             Err(problem) => Proven::No(problem),
             Ok(()) if trial.is_under_contract() != entry.contract.is_some() => Proven::No(
-                "the card names a contract, or the type of the answers is one, but not both"
+                "either the card names a contract or the type of the answers is one, but not both"
                     .to_owned(),
             ),
             Ok(()) => Proven::Yes,
@@ -81,13 +81,14 @@ fn prove(entry: &Entry, case: &Case) -> Proven {
         .unwrap_or_else(|_| Proven::No("a side or its preparation panicked (see above)".to_owned()))
 }
 
-/// Every size up to 64 once in each shape (memory only), then random cases.
+/// Returns every size up to 64 once in each shape (memory only), then random cases.
 fn inputs(entry: &Entry) -> Vec<Case> {
     let is_in_memory = entry.proof.resources == Resources::Memory;
     let has_sizes = entry.axis.is_size && matches!(entry.axis.points, Points::Fixed { .. });
     let usual = if is_in_memory { RANDOM_IN_MEMORY } else { RANDOM_IN_SYSTEM };
     let asked = env::var("WORTHIT_PROOFS").ok();
-    let random = asked.map_or(usual, |n| n.parse().expect("WORTHIT_PROOFS is a number of inputs"));
+    let random =
+        asked.map_or(usual, |n| n.parse().expect("WORTHIT_PROOFS must be a number of inputs"));
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     let mut cases = Vec::new();
     let mut add = |point, shape, size, rng: &mut ChaCha8Rng| {
@@ -118,7 +119,7 @@ fn inputs(entry: &Entry) -> Vec<Case> {
     cases
 }
 
-/// Empty and one element are tried often, the rest at random.
+/// Returns a random size: often 0 or 1, otherwise anything up to `max`.
 fn any_size(max: u64, rng: &mut ChaCha8Rng) -> u64 {
     match rng.random_range(0..10) {
         0 => 0,
@@ -127,15 +128,17 @@ fn any_size(max: u64, rng: &mut ChaCha8Rng) -> u64 {
     }
 }
 
-/// A point that is measured.
+/// Returns a random measured point.
 fn any_point(entry: &Entry, rng: &mut ChaCha8Rng) -> u64 {
     let points = entry.axis.points.default_points();
     points[rng.random_range(0..points.len())]
 }
 
-/// Holds every claim about a count against what is counted, at both ends and the middle of each sweep, and each count
-/// against its repetition. `test` is the path of the calling test: as ambient counters are the process's, it is
-/// run again in a process of its own, where nothing runs beside it.
+/// Checks that every claim about a count holds, at both ends and the middle of each sweep, and that each count
+/// repeats.
+///
+/// `test` is the path of the calling test. Ambient counters belong to the whole process, so this runs the test again
+/// in a separate process where nothing else runs.
 ///
 /// # Panics
 /// If a claim does not hold, or a count does not repeat.
@@ -150,9 +153,9 @@ pub fn claims_hold(family: &Family, id: &str, test: &str) {
         .env(ALONE, "1")
         .output()
         .expect("a test can be run again");
-    let said = String::from_utf8_lossy(&child.stdout);
-    let failed = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && said.contains("1 passed"), "{said}\n{failed}");
+    let output = String::from_utf8_lossy(&child.stdout);
+    let errors = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}\n{errors}");
 }
 
 fn counts(entry: &Entry, case: &Case) -> Option<[Counts; 2]> {
@@ -188,11 +191,15 @@ fn check_claims(entry: &Entry) {
     }
 }
 
-/// Each Rust file of a family's folder is a pair that its list names.
+/// Checks that the list of a family names every Rust file in its folder.
 ///
 /// # Panics
-/// With the line to add, if one is not.
-pub fn every_file_is_listed(family: &Family, folder: &Path) {
+/// If a file is not listed, with the line to add.
+pub fn every_file_is_listed(family: &Family, package: &str, list: &str) {
+    // The compiler names `list` from the root of the workspace, which holds the package.
+    let lists = Path::new(package).ancestors().map(|folder| folder.join(list));
+    let folder = lists.into_iter().find(|list| list.is_file()).expect("the list is a file");
+    let folder = folder.with_extension("");
     for file in fs::read_dir(folder).expect("a family has a folder") {
         let path = file.expect("a folder can be listed").path();
         if path.extension().is_none_or(|extension| extension != "rs") {
@@ -200,15 +207,10 @@ pub fn every_file_is_listed(family: &Family, folder: &Path) {
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let is_listed = family.pairs.iter().any(|entry| entry.name() == name);
-        assert!(
-            is_listed,
-            "{} is in no list: add the line `{name},` to src/{}.rs",
-            path.display(),
-            family.name
-        );
+        assert!(is_listed, "{} is not listed: add the line `{name},` to {list}", path.display());
     }
 }
 
 fn entry(family: &Family, id: &str) -> &'static Entry {
-    family.pairs.iter().find(|entry| entry.id == id).expect("the list made this test")
+    family.pairs.iter().find(|entry| entry.id == id).expect("the list generated this test")
 }

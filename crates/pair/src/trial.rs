@@ -1,12 +1,13 @@
-//! A pair made ready at one case, and the only timing loops of pairs.
+//! Trials: a pair prepared at one case. This module has the only timing loops of pairs.
 //!
-//! A [`Trial`] holds one runner a side. The types of inputs and answers are erased per *batch*:
-//! inside [`Trial::measure`] the loop over iterations calls the side directly, so the harness adds
-//! nothing to an iteration. `black_box`, drops, resets, runtime entry, spawning and barriers live
-//! here and nowhere else, and all of them are off the clock.
+//! A [`Trial`] holds one runner per side. The types of inputs and answers are erased per *batch*: inside
+//! [`Trial::measure`] the loop over iterations calls the side directly, so the harness adds nothing to an
+//! iteration. `black_box`, drops, resets, runtime entry, spawning and barriers are only used here. All of them are
+//! off the clock, unless a shape says otherwise.
 //!
-//! The shapes: [`by_ref`], [`under_contract`], [`by_value`], [`resetting`], [`changing`],
-//! [`asynchronous`], [`pooled`], [`contended`] and [`open_loop`]; any of them may be made [`on_first_use`].
+//! Each shape of side has a function that makes its runner: [`by_ref`], [`under_contract`], [`by_value`],
+//! [`resetting`], [`changing`], [`asynchronous`], [`pooled`], [`contended`] and [`open_loop`]. [`on_first_use`]
+//! defers making a runner of any shape.
 
 mod open_loop;
 mod shapes;
@@ -27,31 +28,31 @@ use crate::{
     unavailable::Unavailable,
 };
 
-/// Which implementation.
+/// The role of a side in its pair.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// What a competent person writes first.
+    /// The side that a competent person writes first.
     Naive,
-    /// The best we know.
+    /// The best side we know.
     Optimized,
-    /// A peer crate doing the same job. (Results before version 2 call it `reference`.)
+    /// A peer crate that does the same job. (Results before version 2 call it `reference`.)
     #[serde(alias = "reference")]
     Peer,
 }
 
-/// What a side returns: comparable and printable. Where two answers may differ legitimately, the
-/// type says how in its `PartialEq`: see [`crate::contract`].
+/// The result of a side: any type that can be compared and printed. If two answers may legitimately differ, the
+/// type's `PartialEq` defines by how much: see [`crate::contract`].
 pub trait Answer: Any + Debug + PartialEq {}
 impl<T: Any + Debug + PartialEq> Answer for T {}
 
-/// An answer whose type is erased.
+/// An answer with its type erased.
 pub trait ErasedAnswer: Debug {
-    /// Whether `other` has the same type and is equal.
+    /// Returns whether `other` has the same type and is equal.
     fn equals(&self, other: &dyn ErasedAnswer) -> bool;
-    /// Whether its type is, or is made of, one of [`crate::contract`].
+    /// Returns whether its type is one of [`crate::contract`], or a generic type over one.
     fn is_under_contract(&self) -> bool;
     #[doc(hidden)]
     fn as_any(&self) -> &dyn Any;
@@ -69,22 +70,21 @@ impl<T: Answer> ErasedAnswer for T {
     }
 }
 
-/// One side made ready. Made by the functions named for the shapes.
+/// One side, prepared at a case. The functions named after the shapes make runners.
 pub trait Runner {
-    /// Runs `iterations` iterations and returns the time spent in the side itself (for
-    /// [`open_loop`]: the sum over iterations of the 99th percentile of latency).
+    /// Runs `iterations` iterations and returns the time spent in the side itself. ([`open_loop`] returns the sum
+    /// over iterations of the 99th percentile of latency.)
     fn measure(&mut self, iterations: u64) -> Duration;
 
-    /// Makes what this side alone needs, off the clock, where that has been put off until now
-    /// ([`on_first_use`]).
+    /// Makes the side, off the clock, if [`on_first_use`] has deferred that until now.
     ///
     /// # Errors
-    /// If it cannot be made here.
+    /// If the side cannot be made on this machine.
     fn make_ready(&mut self) -> Result<(), Unavailable> {
         Ok(())
     }
 
-    /// Runs `iterations` iterations that nobody times, so that caches hold what the next ones touch.
+    /// Runs `iterations` untimed iterations, so that caches hold the data that the next ones touch.
     fn warm_up(&mut self, iterations: u64) {
         self.measure(iterations);
     }
@@ -92,17 +92,17 @@ pub trait Runner {
     /// Runs one iteration and returns its answer. `window` is open exactly while the side runs.
     fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer>;
 
-    /// How many threads the side keeps busy.
+    /// Returns how many threads the side keeps busy.
     fn threads(&self) -> usize {
         1
     }
 
-    /// Keeps each of its threads on a core of its own from now on, as far as there are cores and the
-    /// threads are known.
+    /// Pins each of the side's threads to a core of its own from now on, as far as there are enough cores and the
+    /// shape knows the threads.
     fn spread(&mut self) {}
 }
 
-/// Called around the side in [`Runner::answer`], so that nothing of the harness is counted.
+/// Callbacks around the side in [`Runner::answer`], so that nothing is counted that the harness does.
 pub struct Window {
     open: fn(),
     injected: fn(),
@@ -110,17 +110,17 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window through which nobody looks.
+    /// A window that observes nothing.
     pub const UNOBSERVED: Window = Window::new(|| {}, || {});
     /// A window in which [`causes`] are counted.
     pub const COUNTED: Window = Window::new(causes::open_window, causes::close_window);
 
-    /// A window that calls these.
+    /// Returns a window that calls `open` before the side and `close` after it.
     pub const fn new(open: fn(), close: fn()) -> Window {
         Window { open, injected: || {}, close }
     }
 
-    /// The same window, with `injected` called in it after the side.
+    /// Returns the same window, which also calls `injected` after the side and before `close`.
     pub const fn with(self, injected: fn()) -> Window {
         Window { injected, ..self }
     }
@@ -145,7 +145,9 @@ impl Window {
 
 type Counter = Box<dyn FnMut(Role, &mut Counts)>;
 
-/// A pair made ready at one case.
+/// A pair prepared at one case.
+///
+/// A pair's `prepare` makes it with [`Trial::new`] and adds the units of work, the peer and the pair's own counts.
 pub struct Trial {
     size: u64,
     units: u64,
@@ -161,31 +163,31 @@ impl Debug for Trial {
     }
 }
 
-/// Two sides that should agree did not.
+/// The answers of two sides that should agree but do not.
 #[derive(Debug, thiserror::Error)]
 #[error("the naive and the {role} side disagree\n  naive:     {naive}\n  {role}: {other}")]
 pub struct Disagreement {
-    /// Which side disagrees with the naive one.
+    /// The side that disagrees with the naive one.
     pub role: &'static str,
-    /// What the naive side answered, shortened.
+    /// The naive side's answer, shortened.
     pub naive: String,
-    /// What the other side answered, shortened.
+    /// The other side's answer, shortened.
     pub other: String,
 }
 
-/// The input is not of the size its case claims.
+/// The sizes of an input that does not have the size that its case claims.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the case claims {claimed} on its axis, but the input measures {actual}")]
 pub struct WrongSize {
     /// The case's point on the axis.
     pub claimed: u64,
-    /// What the input itself reports.
+    /// The size of the input itself.
     pub actual: u64,
 }
 
 impl Trial {
-    /// A trial of two sides. `size` is what the *input itself* measures on the axis (`len()`, a
-    /// counted share, the threads of a pool), not what was asked for: the harness compares them.
+    /// Makes a trial of two sides. `size` is what the *input itself* measures on the axis (`len()`, a counted
+    /// share, the threads of a pool), not the requested point: the harness checks that the two are equal.
     pub fn new(size: u64, naive: impl Runner + 'static, optimized: impl Runner + 'static) -> Trial {
         Trial {
             size,
@@ -197,32 +199,32 @@ impl Trial {
         }
     }
 
-    /// How many units of work one iteration does (the same on all sides); 1 unless said.
+    /// Sets how many units of work one iteration does, on all sides alike. The default is 1.
     pub fn units(mut self, units: u64) -> Trial {
         self.units = units.max(1);
         self
     }
 
-    /// Adds the peer crate that the pair names.
+    /// Adds the peer crate that [`Pair::peer`](crate::pair::Pair::peer) names as a third side.
     pub fn peer(mut self, runner: impl Runner + 'static) -> Trial {
         self.peer = Some(Box::new(runner));
         self
     }
 
-    /// Adds causes that only the pair can count: `count` runs one side on this case's input with
-    /// counting types and adds what it found.
+    /// Adds causes that only the pair can count. `count` runs one side on this case's input with counting types and
+    /// sets the counts.
     pub fn counting(mut self, count: impl FnMut(Role, &mut Counts) + 'static) -> Trial {
         self.counter = Some(Box::new(count));
         self
     }
 
-    /// The roles this trial can run.
+    /// Returns the roles of the sides that this trial can run.
     pub fn roles(&self) -> Vec<Role> {
         let peer = self.peer.as_ref().map(|_| Role::Peer);
         [Role::Naive, Role::Optimized].into_iter().chain(peer).collect()
     }
 
-    /// Units of work in one iteration.
+    /// Returns the units of work in one iteration.
     pub fn units_per_iteration(&self) -> u64 {
         self.units
     }
@@ -236,7 +238,7 @@ impl Trial {
         }
     }
 
-    /// Keeps each thread of each side on a core of its own from now on, where the harness makes them.
+    /// Pins each thread of each side to a core of its own from now on, as far as [`Runner::spread`] can.
     pub fn spread(&mut self) {
         for role in self.roles() {
             self.runner(role).spread();
@@ -251,26 +253,32 @@ impl Trial {
         self.runner(role).measure(iterations)
     }
 
-    /// Makes ready what was put off of these sides.
+    /// Makes those of these sides that [`on_first_use`] has deferred until now.
     ///
     /// # Errors
-    /// If it cannot be made here.
+    /// If a side cannot be made on this machine.
     pub fn make_ready(&mut self, roles: &[Role]) -> Result<(), Unavailable> {
         roles.iter().try_for_each(|role| self.runner(*role).make_ready())
     }
 
-    /// Runs `iterations` iterations of one side that nobody times.
+    /// Runs `iterations` untimed iterations of one side.
     pub fn warm_up(&mut self, role: Role, iterations: u64) {
         self.runner(role).warm_up(iterations);
     }
 
-    /// Checks that the input is of the size that the case claims.
+    /// Checks that the input has the size that the case claims.
+    ///
+    /// # Errors
+    /// If it has another size.
     pub fn check_size(&self, claimed: u64) -> Result<(), WrongSize> {
         let actual = self.size;
         if actual == claimed { Ok(()) } else { Err(WrongSize { claimed, actual }) }
     }
 
     /// Runs every side once on this case and compares the answers.
+    ///
+    /// # Errors
+    /// If a side disagrees with the naive one.
     pub fn verify(&mut self) -> Result<(), Disagreement> {
         let naive = self.naive.answer(&Window::UNOBSERVED);
         for role in self.roles().into_iter().skip(1) {
@@ -284,7 +292,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Whether the answers are compared by a type of [`crate::contract`], rather than for being equal. Runs the
+    /// Returns whether a type of [`crate::contract`] compares the answers, rather than plain equality. Runs the
     /// naive side once.
     pub fn is_under_contract(&mut self) -> bool {
         self.naive.answer(&Window::UNOBSERVED).is_under_contract()
@@ -298,13 +306,13 @@ impl Trial {
         drop(self.runner(role).answer(window));
     }
 
-    /// The naive side's answer as `Debug` writes it: what the same input gives in another build.
+    /// Returns the naive side's answer as `Debug` prints it, to compare two builds on the same input.
     pub fn printed_answer(&mut self) -> String {
         format!("{:?}", self.naive.answer(&Window::UNOBSERVED))
     }
 
-    /// Counts the causes of one iteration of one side. The answer is thrown away: call
-    /// [`Trial::verify`] first, which also warms what is lazily made.
+    /// Counts the causes of one iteration of one side. The answer is not checked: call [`Trial::verify`] first,
+    /// which also builds what is built lazily.
     ///
     /// # Errors
     /// If this binary does not count (see [`crate::counting_binary`]).
@@ -312,7 +320,7 @@ impl Trial {
         self.count_in(role, &Window::COUNTED)
     }
 
-    /// As [`Trial::count`], in a window of one's own, which must count.
+    /// Counts as [`Trial::count`] does, in the caller's window, which must count.
     ///
     /// # Errors
     /// If this binary does not count.
@@ -331,13 +339,13 @@ impl Trial {
         match role {
             Role::Naive => self.naive.as_mut(),
             Role::Optimized => self.optimized.as_mut(),
-            Role::Peer => self.peer.as_mut().expect("asked for a peer that is not there").as_mut(),
+            Role::Peer => self.peer.as_mut().expect("this trial has no peer").as_mut(),
         }
     }
 }
 
-/// Both texts from shortly before the first difference, so that a disagreement in the millionth
-/// element can be read.
+/// Returns both texts from shortly before their first difference, so that a disagreement in the millionth element
+/// is readable.
 fn differing_parts(left: &str, right: &str) -> (String, String) {
     const BEFORE: usize = 40;
     const SHOWN: usize = 300;
@@ -359,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_injected_wrong_side_is_caught_with_both_answers() {
+    fn an_injected_wrong_answer_is_caught_and_both_answers_are_shown() {
         let input = Arc::new(vec![1_u64; 10_000]);
         let mut trial = Trial::new(
             10_000,
@@ -377,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_injected_wrong_reference_is_caught() {
+    fn an_injected_wrong_peer_is_caught() {
         let input = Arc::new(1_u64);
         let mut trial =
             Trial::new(1, by_ref(&input, |x: &u64| x + 1), by_ref(&input, |x: &u64| x + 1))

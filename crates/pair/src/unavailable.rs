@@ -1,6 +1,6 @@
-//! Why something cannot run or be measured here.
+//! The reason why something cannot run, or cannot be measured, on this machine.
 
-/// Why a case cannot run here; it becomes a row of the report.
+/// The reason why a case cannot run on this machine, and how to fix that. The report shows it as a row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);

@@ -1,4 +1,4 @@
-//! Pairs of our own, measured and watched by `worthit`.
+//! Our own pairs, measured and monitored with `worthit`.
 
 worthit_pair::catalogue! {
     records,

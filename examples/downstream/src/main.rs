@@ -1,5 +1,6 @@
-//! The `worthit` command over our own pairs: cards, causes, the gate, the history. It is also the
-//! binary that counts causes, and nothing is timed in it.
+//! The `worthit` command for our own pairs: review cards, causes, the gate, the history.
+//!
+//! Causes are counted in this binary; nothing is timed in it.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Records of a log: read, joined, made unique.
+//! Log records: reading, joining, deduplicating.
 
 worthit_pair::family! {
     "records": "Handle records without waste";

@@ -13,7 +13,7 @@ use worthit_pair::{
     trial::Trial,
 };
 
-/// A pair whose only interest is its `prepare`.
+/// Returns a pair of which only `prepare` matters.
 pub const fn injected(
     points: &'static [u64],
     prepare: fn(&Case) -> Result<Trial, Unavailable>,

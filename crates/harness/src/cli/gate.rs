@@ -1,4 +1,4 @@
-//! `worthit gate`: its flags, and what it exits with.
+//! `worthit gate` and `worthit budgets`: flags, outputs and exit status.
 
 use std::{
     fs, io,
@@ -16,8 +16,9 @@ use crate::{
         self, GateError, Settings,
         budgets::{self, Budgets},
         output::{self, Format},
+        report::GateReport,
         self_test,
-        verdict::{GateReport, Tolerances, Verdict},
+        verdict::{Tolerances, Verdict},
     },
     results::{ResultError, Run, write_atomically},
 };
@@ -30,69 +31,71 @@ use super::CliError;
 #[cfg(feature = "history")]
 use crate::history::{History, HistoryError, Recorded};
 
-/// Exit status where a pair regressed.
+/// Exit status if a pair regressed.
 const REGRESSED: u8 = 1;
-/// Exit status where nothing could be judged.
+/// Exit status if there is no verdict.
 const NOT_JUDGED: u8 = 2;
 
-/// Compare the working tree with another revision, and fail if a pair has become worse.
+/// Compare the working tree (head) with another revision (base), and fail if a pair regressed.
 ///
-/// Counts what both do, then times what the counts do not settle, base and head interleaved. Exit status:
-/// 0 fine (undecided is fine), 1 a pair regressed, 2 it could not be judged.
+/// First counts instructions, allocations, SQL statements and other causes per iteration in both builds. Then times
+/// the pairs that the counts do not settle, with base and head interleaved.
+///
+/// Exit status: 0 no pair regressed (undecided pairs pass), 1 a pair regressed, 2 no verdict was possible.
 #[derive(Debug, Args)]
 pub struct GateArguments {
-    /// Revision to compare with: a branch, a tag, a commit.
+    /// Base revision: a branch, tag or commit.
     #[arg(long, value_name = "REV", required_unless_present = "self_test")]
     against: Option<String>,
-    /// Test the gate itself on the working tree, on this machine: how often it alarms where nothing has changed,
-    /// what it catches of injected slowdowns and causes.
+    /// Test the gate itself, with the working tree on this machine: how often it raises a false alarm, and which
+    /// injected slowdowns and causes it detects.
     #[arg(long, conflicts_with = "against")]
     self_test: bool,
-    /// Null runs of the self-test over all pairs, for each kind of null.
+    /// Self-test: number of null (A/A) runs over all pairs, for each kind of null comparison.
     #[arg(long, default_value_t = 1, requires = "self_test")]
     nulls: usize,
-    /// How often the self-test injects each size into each pair.
+    /// Self-test: number of times that each size of slowdown is injected into each pair.
     #[arg(long, default_value_t = 1, requires = "self_test")]
     trials: usize,
-    /// Pairs to judge; all if there are none.
+    /// Pairs to judge (default: all).
     ids: Vec<String>,
-    /// Most time to spend on timing, after builds and counts.
+    /// Time limit for timing, such as 90s or 5m; builds and counts are not included.
     #[arg(long, alias = "budget", default_value = "5m", value_name = "DURATION")]
     time_limit: Span,
-    /// Growth of time above which a regression is relevant.
+    /// Increase in time above which a slowdown is relevant.
     #[arg(long, default_value = "3%", value_name = "PERCENT")]
     relevant: Percent,
-    /// Growth of instructions that is tolerated, those of the allocator not counted.
+    /// Tolerated increase in instructions, excluding the allocator's.
     #[arg(long, default_value = "0.5%", value_name = "PERCENT")]
     tolerance: Percent,
-    /// Probability that a whole run without any change alarms, at most.
+    /// Upper bound on the probability that a whole run raises a false alarm.
     #[arg(long, default_value = "1%", value_name = "PERCENT")]
     false_alarms: Percent,
-    /// Time all pairs, also those whose code and counts have not changed.
+    /// Time all pairs, even those whose code and counts are unchanged.
     #[arg(long)]
     no_skip: bool,
-    /// Budgets that must hold, if the file is there; `worthit budgets` writes it.
+    /// Budgets to enforce, if the file exists; `worthit budgets` writes it.
     #[arg(long, value_name = "FILE", default_value = budgets::FILE)]
     budgets: PathBuf,
-    /// Seed of all inputs.
+    /// Seed for all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// What is printed.
+    /// Format of the printed report.
     #[arg(long, value_enum, default_value = "terminal")]
     format: Format,
-    /// Write another form to a file as well: `markdown=summary.md`. May be repeated.
+    /// Also write the report to a file: `markdown=summary.md`; may be repeated.
     #[arg(long, value_name = "FORMAT=FILE")]
     output: Vec<Output>,
-    /// Add what is counted of the head to a history.
+    /// History file to add the head's counts to.
     #[cfg(feature = "history")]
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    /// What cargo is told when it builds: `-- --features x`.
+    /// Arguments for `cargo build`: `-- --features x`.
     #[arg(last = true)]
     cargo_arguments: Vec<String>,
 }
 
-/// A form of output and its file.
+/// An output format and the file to write it to.
 #[derive(Clone, Debug)]
 struct Output {
     format: Format,
@@ -102,22 +105,22 @@ struct Output {
 impl FromStr for Output {
     type Err = String;
     fn from_str(text: &str) -> Result<Output, String> {
-        let (format, path) = text.split_once('=').ok_or("it should be FORMAT=FILE")?;
+        let (format, path) = text.split_once('=').ok_or("expected FORMAT=FILE")?;
         Ok(Output { format: clap::ValueEnum::from_str(format, true)?, path: PathBuf::from(path) })
     }
 }
 
-/// A share: `3%`, `0.5 %`.
+/// A percentage as a fraction: `3%`, `0.5 %`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Percent(f64);
 
 impl FromStr for Percent {
     type Err = String;
     fn from_str(text: &str) -> Result<Percent, String> {
-        let number = text.strip_suffix('%').ok_or("it should be a percentage: 3%")?.trim();
+        let number = text.strip_suffix('%').ok_or("expected a percentage such as 3%")?.trim();
         match number.parse::<f64>() {
             Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Percent(percent / 100.0)),
-            _ => Err("it should be a percentage from 0% to 100%".to_owned()),
+            _ => Err("expected a percentage from 0% to 100%".to_owned()),
         }
     }
 }
@@ -129,16 +132,17 @@ struct Span(Duration);
 impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Span, String> {
-        let span: jiff::SignedDuration =
-            text.parse().map_err(|error| format!("{error}; say 90s or 5m"))?;
+        let span: jiff::SignedDuration = text
+            .parse()
+            .map_err(|error| format!("{error}; expected a duration such as 90s or 5m"))?;
         Duration::try_from(span).map(Span).map_err(|error| error.to_string())
     }
 }
 
-/// Runs the gate; returns what to print and what to exit with.
+/// Runs the gate; returns the text to print and the exit status.
 ///
 /// # Errors
-/// If it cannot judge, or an output cannot be written.
+/// If there is no verdict, or an output cannot be written.
 pub fn gate(
     arguments: &GateArguments,
     injections: &[Injection],
@@ -183,7 +187,7 @@ pub fn gate(
     Ok((arguments.format.write(&report), status(&report)))
 }
 
-/// Tells early what would else be told after minutes, with nothing to show for them.
+/// Detects an unwritable output before the gate spends minutes on it.
 fn require_writable(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -201,10 +205,10 @@ fn status(report: &GateReport) -> ExitCode {
     }
 }
 
-/// Why the gate has no verdict.
+/// Reason for having no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum GateCommandError {
-    /// It cannot judge.
+    /// The comparison failed.
     #[error("the gate cannot judge: {0}")]
     Gate(#[from] GateError),
     /// An output cannot be written.
@@ -217,33 +221,33 @@ pub enum GateCommandError {
 }
 
 impl GateCommandError {
-    /// What to exit with.
+    /// The exit status.
     pub fn status(&self) -> u8 {
         NOT_JUDGED
     }
 }
 
-/// What `worthit budgets` is asked for.
+/// Flags of `worthit budgets`.
 #[derive(Debug, Args)]
 pub struct BudgetsArguments {
-    /// A result of this machine: its gains at the far ends become budgets too.
+    /// Result measured on this machine, whose gains at the far ends become budgets too.
     #[arg(long, value_name = "RESULT")]
     gains: Option<PathBuf>,
-    /// How far below its measured interval the budget of a gain lies.
+    /// Margin between the lower end of a gain's confidence interval and its budget.
     #[arg(long, default_value = "10%", value_name = "PERCENT")]
     margin: Percent,
-    /// Seed of all inputs.
+    /// Seed for all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// The file.
+    /// Budgets file.
     #[arg(long, value_name = "FILE", default_value = budgets::FILE)]
     file: PathBuf,
 }
 
-/// Counts the far ends of all pairs and writes budgets at what they do; returns what to print.
+/// Counts the far ends of all pairs and writes the counts as budgets; returns the text to print.
 ///
 /// # Errors
-/// If the file is broken or cannot be written, or causes cannot be counted.
+/// If the file is malformed or cannot be written, or causes cannot be counted.
 pub(super) fn budgets(
     arguments: &BudgetsArguments,
     catalogue: &[&'static Family],
@@ -259,7 +263,7 @@ pub(super) fn budgets(
     }
     budgets.save(&arguments.file)?;
     let (counts, gains) = (budgets.count.len(), budgets.gain.len());
-    Ok(format!("{}: budgets of {counts} counts and {gains} gains\n", arguments.file.display()))
+    Ok(format!("{}: budgets for {counts} counts and {gains} gains\n", arguments.file.display()))
 }
 
 #[cfg(test)]

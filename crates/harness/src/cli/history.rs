@@ -1,4 +1,4 @@
-//! `worthit history`: runs into a history, and its trends out of it.
+//! `worthit history`: adds runs to a history and prints its trends.
 
 use std::{
     collections::BTreeSet,
@@ -17,32 +17,32 @@ use crate::{
 };
 use worthit_pair::{family::Family, format};
 
-/// Width of a table that goes to no terminal.
+/// Width of a table that is not printed to a terminal.
 const WIDTH: u16 = 140;
 
-/// What `worthit history` is asked for.
+/// Flags of `worthit history`.
 #[derive(Debug, clap::Args)]
 pub(super) struct HistoryArguments {
-    /// Id of a pair, or the end of one, to see its lines run by run; without one all pairs in short.
+    /// Pair to show run by run, by its id or name (default: a summary of all pairs).
     pair: Option<String>,
-    /// The file of the history; the first import makes it.
+    /// History file; the first import creates it.
     #[arg(long, value_name = "FILE", env = "WORTHIT_HISTORY")]
     history: Option<PathBuf>,
-    /// Results to add, as `cargo bench` names them; a run that is there already is replaced.
+    /// Result files to add (`cargo bench` prints their paths); a run that was added before is replaced.
     #[arg(long, value_name = "RESULT", num_args = 1..)]
     import: Vec<PathBuf>,
-    /// Write all readings as CSV.
+    /// Write all readings to a CSV file.
     #[arg(long, value_name = "FILE")]
     export_csv: Option<PathBuf>,
 }
 
-/// Does what is asked for, and returns what is to be printed.
+/// Runs the command and returns the text to print.
 pub(super) fn run(
     asked: &HistoryArguments,
     catalogue: &[&'static Family],
 ) -> Result<String, CliError> {
     let path = asked.history.as_deref().ok_or(CliError::NoHistoryNamed)?;
-    // All are read first: one that is broken leaves the history as it is.
+    // Load all results before adding any: a malformed one leaves the history unchanged.
     let runs: Vec<Run> =
         asked.import.iter().map(|path| Run::load(path)).collect::<Result<_, ResultError>>()?;
     let mut history =
@@ -58,7 +58,7 @@ pub(super) fn run(
         let failed = |error: io::Error| ResultError::Write { path: file.clone(), error };
         match history.export_csv(File::create(file).map_err(failed)?) {
             Err(HistoryError::Export(error)) => {
-                // As it is, so that a full disk is told as such.
+                // Unwrap the I/O error, so that a full disk is reported as such.
                 let error = match error.into_kind() {
                     csv::ErrorKind::Io(error) => error,
                     kind => io::Error::other(format!("{kind:?}")),
@@ -72,7 +72,7 @@ pub(super) fn run(
     match &asked.pair {
         Some(pair) => {
             let id = id_of(&history, path, pair, catalogue)?;
-            text += &lines_of(&history.trend(&id)?);
+            text += &tables_of_pair(&history.trend(&id)?);
         }
         None if text.is_empty() => text += &overview(&history)?,
         None => {}
@@ -80,7 +80,7 @@ pub(super) fn run(
     Ok(text)
 }
 
-/// The lines of all pairs of the history in `path`, for the page of trends.
+/// Returns the lines of all pairs of the history in `path`, for the trends page.
 pub(super) fn all_lines(path: &Path) -> Result<Vec<Line>, CliError> {
     let history = History::open_existing(path)?;
     let mut lines = Vec::new();
@@ -90,7 +90,8 @@ pub(super) fn all_lines(path: &Path) -> Result<Vec<Line>, CliError> {
     Ok(lines)
 }
 
-/// The id of a pair of the history; of the catalogue, it must have a reading to be shown.
+/// Resolves a pair's id or name among the pairs of the history. A pair that only the catalogue knows has nothing to
+/// show, which is an error of its own.
 fn id_of(
     history: &History,
     path: &Path,
@@ -108,7 +109,7 @@ fn id_of(
     }
     let known = catalogue.iter().flat_map(|family| family.pairs).map(|entry| entry.id);
     let hint = nearest(asked, known.chain(ids.iter().map(String::as_str)));
-    let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+    let hint = hint.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
     Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
 }
 
@@ -123,8 +124,8 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Each sweep on each machine key: how many runs, the gain of the latest at the far end, the last
-/// change of a gain or a count.
+/// Summary of all pairs: for each sweep on each machine key the number of runs, the latest gain at the far end, and
+/// the last change of a gain or a count.
 fn overview(history: &History) -> Result<String, CliError> {
     let mut table = table(["pair", "machine key", "runs", "latest gain", "last change"]);
     for pair in history.pairs()? {
@@ -135,17 +136,17 @@ fn overview(history: &History) -> Result<String, CliError> {
             for machine in machines {
                 let lines: Vec<&Line> =
                     sweep.iter().filter(|line| line.machine_key == machine).collect();
-                table.add_row(row(&pair, machine, &lines));
+                table.add_row(overview_row(&pair, machine, &lines));
             }
         }
     }
     if table.is_empty() {
-        return Ok("no pair has a reading in this history yet\n".to_owned());
+        return Ok("this history has no readings yet\n".to_owned());
     }
     Ok(format!("{table}\n"))
 }
 
-fn row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
+fn overview_row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
     let level = lines.first().map_or("", |line| line.place.level.as_str());
     let runs: BTreeSet<&str> = lines
         .iter()
@@ -153,8 +154,8 @@ fn row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
         .map(|(origin, _)| origin.key.as_str())
         .collect();
     let is_gain = |line: &&&Line| line.place.quantity == GAIN && line.place.side == "naive";
-    let far = lines.iter().rev().find(is_gain);
-    let latest = far.and_then(|line| Some((line, line.readings.last()?)));
+    let far_end = lines.iter().rev().find(is_gain);
+    let latest = far_end.and_then(|line| Some((line, line.readings.last()?)));
     let latest = latest.map_or(format::NONE.to_owned(), |(line, (_, reading))| {
         format!("{}: {}", format::count(line.place.point), written(line, reading))
     });
@@ -166,15 +167,15 @@ fn row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
     let last = last.map_or(format::NONE.to_owned(), |(line, change)| {
         let origin = &line.readings[change.at].0;
         let (date, point) = (origin.date(), format::count(line.place.point));
-        let what = name(line);
-        format!("{date}, {}: {what} at {point}: {}", origin.revision(), levels(line, &change))
+        let quantity = quantity_name(line);
+        format!("{date}, {}: {quantity} at {point}: {}", origin.revision(), levels(line, &change))
     });
     let pair = if level.is_empty() { pair.to_owned() } else { format!("{pair}\n  {level}") };
     [pair, machine.to_owned(), format::count(runs.len() as u64), latest, last]
 }
 
 /// `gain`, `time_ns optimized`
-fn name(line: &Line) -> String {
+fn quantity_name(line: &Line) -> String {
     match (line.place.quantity.as_str(), line.place.side.as_str()) {
         (GAIN, "naive") => GAIN.to_owned(),
         (quantity, side) => format!("{quantity} {side}"),
@@ -185,7 +186,7 @@ fn levels(line: &Line, change: &ChangePoint) -> String {
     format!("{} → {}", line.place.written(change.before), line.place.written(change.after))
 }
 
-/// `11.3× (11.1…11.4) [marked]`; of what is exact only the value.
+/// `11.3× (11.1…11.4) [marked]`: the interval only for a gain.
 fn written(line: &Line, reading: &Reading) -> String {
     let value = line.place.written(reading.value);
     let mark = if reading.mark.is_some() { " [marked]" } else { "" };
@@ -196,8 +197,8 @@ fn written(line: &Line, reading: &Reading) -> String {
     format!("{value}{mark}")
 }
 
-/// The lines of one pair, a table a case and machine key, a row a run.
-fn lines_of(lines: &[Line]) -> String {
+/// All lines of one pair: one table per case and machine key, one row per run.
+fn tables_of_pair(lines: &[Line]) -> String {
     let mut text = String::new();
     for case in
         lines.chunk_by(|a, b| (&a.place.level, a.place.point) == (&b.place.level, b.place.point))
@@ -210,17 +211,20 @@ fn lines_of(lines: &[Line]) -> String {
             let level =
                 if place.level.is_empty() { String::new() } else { format!("/{}", place.level) };
             let point = format::count(place.point);
-            text +=
-                &format!("{}{level} at {point} on {machine}\n{}\n", place.pair, runs_of(&lines));
+            text += &format!(
+                "{}{level} at {point} on {machine}\n{}\n",
+                place.pair,
+                table_of_runs(&lines)
+            );
         }
     }
     text
 }
 
-/// The runs of some lines; a count that never changed is said once.
-fn runs_of(lines: &[&Line]) -> String {
+/// The runs of some lines as a table; a count that never changed is listed once below it.
+fn table_of_runs(lines: &[&Line]) -> String {
     let is_constant = |line: &&Line| {
-        line.readings.iter().all(|(_, found)| found.value == line.readings[0].1.value)
+        line.readings.iter().all(|(_, reading)| reading.value == line.readings[0].1.value)
     };
     let (constant, shown): (Vec<&Line>, Vec<&Line>) =
         lines.iter().partition(|line| line.place.is_counted() && is_constant(line));
@@ -230,23 +234,25 @@ fn runs_of(lines: &[&Line]) -> String {
     runs.sort_by(|a, b| (a.started, &a.key).cmp(&(b.started, &b.key)));
     runs.dedup_by(|a, b| a.key == b.key);
     let mut table = table(["began (UTC)", "revision"]);
-    let names = shown.iter().map(|line| name(line));
+    let names = shown.iter().map(|line| quantity_name(line));
     table.set_header(["began (UTC)", "revision"].map(str::to_owned).into_iter().chain(names));
     for run in runs {
         let mut cells = vec![run.date(), run.revision()];
         for (line, changes) in shown.iter().zip(&changes) {
-            let at = line.readings.iter().position(|(origin, _)| origin.key == run.key);
-            cells.push(at.map_or(format::NONE.to_owned(), |at| {
-                let change = changes.iter().find(|change| change.at == at);
+            let index = line.readings.iter().position(|(origin, _)| origin.key == run.key);
+            cells.push(index.map_or(format::NONE.to_owned(), |index| {
+                let change = changes.iter().find(|change| change.at == index);
                 let change = change.map(|change| format!("\n◆ level {}", levels(line, change)));
-                written(line, &line.readings[at].1) + &change.unwrap_or_default()
+                written(line, &line.readings[index].1) + &change.unwrap_or_default()
             }));
         }
         table.add_row(cells);
     }
     let constant: Vec<String> = constant
         .iter()
-        .map(|line| format!("{} {}", line.place.written(line.readings[0].1.value), name(line)))
+        .map(|line| {
+            format!("{} {}", line.place.written(line.readings[0].1.value), quantity_name(line))
+        })
         .collect();
     let constant = if constant.is_empty() {
         String::new()

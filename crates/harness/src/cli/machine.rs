@@ -1,4 +1,4 @@
-//! `worthit machine`: what this machine can do.
+//! `worthit machine`: measures the machine numbers.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,10 +12,10 @@ use crate::{
 use worthit_machine::Effort;
 use worthit_pair::format;
 
-/// Measure what this machine can do: memory, arithmetic, system calls, disk, loopback, SQLite.
+/// Measure the machine itself: memory, arithmetic, system calls, disk, loopback, SQLite.
 #[derive(Debug, Args)]
 pub(super) struct MachineArguments {
-    /// Fewer and shorter readings.
+    /// Take fewer and shorter readings.
     #[arg(long)]
     quick: bool,
     /// Print JSON.
@@ -23,41 +23,42 @@ pub(super) struct MachineArguments {
     json: bool,
 }
 
-/// What is printed as JSON.
+/// Content of the JSON output.
 #[derive(Debug, Serialize)]
-struct Found {
+struct MachineOutput {
     machine: Machine,
     ceiling: Vec<scaling::Point>,
     #[serde(flatten)]
     numbers: Numbers,
 }
 
-/// Measures, in the turn of this process, and returns what is to be printed.
+/// Measures the machine and returns the text to print.
 ///
 /// # Errors
-/// If another run is measuring, or the folder of runs cannot be used.
+/// If another run is measuring, or the run folder is unusable.
 pub(super) fn run(arguments: &MachineArguments) -> Result<String, JoinError> {
     run::take_turn_here()?;
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let numbers = numbers::measure(&effort);
-    let found = Found { machine: Machine::current(), ceiling: scaling::ceiling(), numbers };
+    let output =
+        MachineOutput { machine: Machine::current(), ceiling: scaling::ceiling(), numbers };
     if arguments.json {
-        let text = serde_json::to_string_pretty(&found).expect("it has nothing that JSON has not");
+        let text = serde_json::to_string_pretty(&output).expect("every field has a JSON form");
         return Ok(format!("{text}\n"));
     }
-    Ok(in_words(&found))
+    Ok(in_words(&output))
 }
 
-fn in_words(found: &Found) -> String {
-    let Machine { key, cpu, caches, .. } = &found.machine;
-    let worth = |point: &scaling::Point| {
+fn in_words(output: &MachineOutput) -> String {
+    let Machine { key, cpu, caches, .. } = &output.machine;
+    let speedup = |point: &scaling::Point| {
         format!("{} on {}", point.speedup.as_gain(), format::count(point.threads))
     };
-    let ceiling: Vec<String> = found.ceiling.iter().map(worth).collect();
+    let ceiling: Vec<String> = output.ceiling.iter().map(speedup).collect();
     format!(
-        "{key}: {cpu}; {caches}\n{}\nceiling of threads, cores' worth of a kernel in registers: {}\n{}\n",
-        table::of_numbers(&found.numbers),
+        "{key}: {cpu}; {caches}\n{}\nceiling of threads (speedup of a kernel that stays in registers): {}\n{}\n",
+        table::of_numbers(&output.numbers),
         ceiling.join("; "),
-        found.numbers.load_in_words()
+        output.numbers.load_in_words()
     )
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts::{BuildCounts, CaseCounts},
-    protocol::{CaseKey, GateCase},
+    protocol::GateCase,
     verdict::Breach,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     results::{ResultError, Run, write_atomically},
     statistics::Interval,
 };
-use worthit_pair::{format, trial::Role};
+use worthit_pair::{cases::CaseKey, format, trial::Role};
 
 /// Name of the file, beside `Cargo.toml`.
 pub const FILE: &str = "budgets.toml";
@@ -50,9 +50,9 @@ pub struct Budgets {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CountBudget {
-    /// Id of the pair.
+    /// Id of the pair. (The case's key is spelled out, as errors in a flattened field do not know their line.)
     pub pair: String,
-    /// Value of the parameter.
+    /// Label of the level; empty if the pair has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub level: String,
     /// Value on the axis.
@@ -71,9 +71,9 @@ pub struct CountBudget {
 pub struct GainBudget {
     /// Machine key.
     pub machine: String,
-    /// Id of the pair.
+    /// Id of the pair. (The case's key is spelled out, as errors in a flattened field do not know their line.)
     pub pair: String,
-    /// Value of the parameter.
+    /// Label of the level; empty if the pair has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub level: String,
     /// Value on the axis.
@@ -171,13 +171,14 @@ impl Budgets {
     /// Budgets at the present counts, of causes that the pairs name; the gains of `known` stay.
     pub fn of_counts(known: Option<Budgets>, cases: &[GateCase], found: &[FarEnd]) -> Budgets {
         let count = cases.iter().flat_map(|case| {
-            let end = found.iter().find(|end| end.id == case.key.id);
+            let end = found.iter().find(|end| end.id == case.key.pair);
             let optimized =
                 end.and_then(|end| end.sides.iter().find(|(r, _)| *r == Role::Optimized));
             case.causes.iter().filter_map(move |cause| {
-                let CaseKey { id, level, point, seed } = case.key.clone();
-                let at_most = optimized?.1.get_by_id(cause)?;
-                Some(CountBudget { pair: id, level, point, seed, cause: cause.clone(), at_most })
+                let CaseKey { pair, level, point } = case.key.clone();
+                let (seed, cause) = (case.seed, cause.clone());
+                let at_most = optimized?.1.get_by_id(&cause)?;
+                Some(CountBudget { pair, level, point, seed, cause, at_most })
             })
         });
         let gain = known.map(|budgets| budgets.gain).unwrap_or_default();
@@ -189,29 +190,29 @@ impl Budgets {
     pub fn set_gains(&mut self, run: &Run, cases: &[GateCase], margin: f64) {
         self.gain.retain(|gain| gain.machine != run.machine.key);
         for case in cases {
-            let sweeps = run.pairs.get(&case.key.id).map(|pair| &pair.sweeps);
+            let sweeps = run.pairs.get(&case.key.pair).map(|pair| &pair.sweeps);
             let sweep = sweeps.and_then(|of| of.iter().find(|s| s.level == case.key.level));
             let at = sweep.and_then(|sweep| sweep.cases.iter().find(|c| c.point == case.key.point));
             let measured = at.and_then(|at| at.measured()).filter(|found| found.mark.is_none());
-            let Some(measured) = measured.filter(|_| run.seed == case.key.seed) else { continue };
-            let CaseKey { id, level, point, seed } = case.key.clone();
+            let Some(measured) = measured.filter(|_| run.seed == case.seed) else { continue };
+            let CaseKey { pair, level, point } = case.key.clone();
             self.gain.push(GainBudget {
                 machine: run.machine.key.clone(),
-                pair: id,
+                pair,
                 level,
                 point,
-                seed,
+                seed: case.seed,
                 at_least: two_digits(measured.gain.low * (1.0 - margin)),
             });
         }
     }
 
     /// Counts of a case that exceed their budgets, and budgets that are of another case.
-    pub fn judge_counts(&self, case: &CaseKey, counts: &CaseCounts) -> (Vec<Breach>, Vec<String>) {
+    pub fn judge_counts(&self, case: &GateCase, counts: &CaseCounts) -> (Vec<Breach>, Vec<String>) {
         let (mut breaches, mut notes) = (Vec::new(), Vec::new());
-        for budget in self.count.iter().filter(|budget| budget.pair == case.id) {
-            let of = (budget.level.as_str(), budget.point, budget.seed);
-            if of != (case.level.as_str(), case.point, case.seed) {
+        for budget in self.count.iter().filter(|budget| budget.pair == case.key.pair) {
+            let set_for = (budget.level.as_str(), budget.point, budget.seed);
+            if set_for != (case.key.level.as_str(), case.key.point, case.seed) {
                 let CountBudget { pair, point, .. } = budget;
                 notes.push(format!(
                     "the budgets of {pair} are of {}, which is not the far end now; write them anew: worthit budgets",
@@ -239,13 +240,13 @@ impl Budgets {
     pub fn gains_here<'a>(
         &'a self,
         machine: &'a str,
-        case: &'a CaseKey,
+        case: &'a GateCase,
     ) -> impl Iterator<Item = &'a GainBudget> {
         self.gain.iter().filter(move |budget| {
             budget.machine == machine
-                && budget.pair == case.id
-                && budget.level == case.level
-                && budget.point == case.point
+                && budget.pair == case.key.pair
+                && budget.level == case.key.level
+                && budget.point == case.key.point
                 && budget.seed == case.seed
         })
     }
@@ -279,9 +280,9 @@ pub fn judge(
 ) -> (Vec<(String, Breach)>, Vec<String>) {
     let (mut breaches, mut notes) = (Vec::new(), Vec::new());
     for case in cases {
-        let Some(found) = counts.by_pair.get(&case.key.id) else { continue };
-        let (of_case, said) = budgets.judge_counts(&case.key, found);
-        breaches.extend(of_case.into_iter().map(|breach| (case.key.id.clone(), breach)));
+        let Some(found) = counts.by_pair.get(&case.key.pair) else { continue };
+        let (of_case, said) = budgets.judge_counts(case, found);
+        breaches.extend(of_case.into_iter().map(|breach| (case.key.pair.clone(), breach)));
         notes.extend(said);
     }
     (breaches, notes)
@@ -330,19 +331,20 @@ mod tests {
     }
 
     #[test]
-    fn a_count_above_its_floor_is_a_breach() {
+    fn a_count_above_its_budget_is_a_breach() {
         let budgets = budgets();
-        let key = case("a/b", &[]).key;
-        assert_eq!(budgets.judge_counts(&key, &counted(3)), (vec![], vec![]));
-        let (breaches, _) = budgets.judge_counts(&key, &counted(4));
+        let far_end = case("a/b", &[]);
+        assert_eq!(budgets.judge_counts(&far_end, &counted(3)), (vec![], vec![]));
+        let (breaches, _) = budgets.judge_counts(&far_end, &counted(4));
         assert_eq!(breaches[0].what, "budget: at most 3 statements, but 4");
-        let other = CaseKey { point: 200, ..key };
+        let mut other = far_end.clone();
+        other.key.point = 200;
         let (breaches, notes) = budgets.judge_counts(&other, &counted(4));
         assert!(breaches.is_empty() && notes[0].contains("not the far end now"), "{notes:?}");
     }
 
     #[test]
-    fn a_gain_below_its_floor_is_a_breach_if_all_of_its_interval_is() {
+    fn a_gain_below_its_budget_is_a_breach_if_all_of_its_interval_is() {
         let budget = GainBudget {
             machine: "here".to_owned(),
             pair: "a/b".to_owned(),
@@ -355,9 +357,9 @@ mod tests {
         assert_eq!(budget.judge(&gain(2.0)), None);
         assert!(budget.judge(&gain(1.9)).is_some());
         let budgets = Budgets { version: VERSION, count: vec![], gain: vec![budget] };
-        let key = case("a/b", &[]).key;
-        assert_eq!(budgets.gains_here("here", &key).count(), 1);
-        assert_eq!(budgets.gains_here("elsewhere", &key).count(), 0);
+        let far_end = case("a/b", &[]);
+        assert_eq!(budgets.gains_here("here", &far_end).count(), 1);
+        assert_eq!(budgets.gains_here("elsewhere", &far_end).count(), 0);
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     client::{Worker, WorkerError},
-    counts::BuildCounts,
     protocol::GateCase,
     revision::{Build, Revision},
     timing::Program,
@@ -20,8 +19,6 @@ pub struct BuildUnderTest {
     pub build: Build,
     /// Its cases, in the order of its bench binaries.
     pub cases: Vec<GateCase>,
-    /// What is counted of it.
-    pub counts: BuildCounts,
     programs: BTreeMap<String, PathBuf>,
     /// Bench binaries that do not serve the gate, and why.
     pub silent: Vec<(String, WorkerError)>,
@@ -30,24 +27,23 @@ pub struct BuildUnderTest {
 impl BuildUnderTest {
     /// Asks every bench binary of a build for its cases.
     pub fn new(revision: Revision, build: Build, seed: u64) -> BuildUnderTest {
-        let counts = BuildCounts::load(&build, seed);
         let (mut cases, mut programs, mut silent) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (name, path) in &build.benches {
             match Worker::start(path).and_then(|mut worker| worker.cases(seed)) {
                 Ok(found) => {
-                    let ids = found.iter().map(|case| (case.key.id.clone(), path.clone()));
+                    let ids = found.iter().map(|case| (case.key.pair.clone(), path.clone()));
                     programs.extend(ids);
                     cases.extend(found);
                 }
                 Err(error) => silent.push((name.clone(), error)),
             }
         }
-        BuildUnderTest { revision, build, cases, counts, programs, silent }
+        BuildUnderTest { revision, build, cases, programs, silent }
     }
 
     /// The optimized side of a case, to be timed.
     pub fn optimized<'a>(&'a self, case: &'a GateCase) -> Program<'a> {
-        Program::new(self.program(&case.key.id), &case.key, Role::Optimized)
+        Program::new(self.program(&case.key.pair), case, Role::Optimized)
     }
 
     /// The bench binary that has a pair.

@@ -1,4 +1,4 @@
-//! A worker from outside: started, asked, and gone when its input ends.
+//! The gate's handle on a worker process, which ends when its input is closed.
 
 use std::{
     fs::File,
@@ -9,18 +9,20 @@ use std::{
 
 use super::{
     callgrind,
-    protocol::{CaseKey, GateCase, Hello, Injected, Reply, Request, Times, VERSION},
+    protocol::{GateCase, Hello, Injected, Reply, Request, Times, VERSION},
 };
 use crate::interrupt;
 use worthit_pair::trial::Role;
 
-/// Has glibc keep what is freed. Else it is an accident of each process, of where its heap happens to
-/// end, whether a large answer goes back to the kernel and comes as fresh pages with each iteration: one
-/// of two processes of the same build was thirteen times slower over it. Other allocators do not mind.
-const KEEPS_ITS_HEAP: &str =
+/// Makes glibc keep freed memory.
+///
+/// By default, glibc may return a large answer to the kernel and get fresh pages for it in every iteration. Whether
+/// it does depends on where the heap happens to end, which differs from process to process: of two processes of the
+/// same build, one was thirteen times slower. Other allocators ignore these settings.
+const HEAP_TUNABLES: &str =
     "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776";
 
-/// A worker process. It ends when this is dropped.
+/// A worker process, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Worker {
     program: PathBuf,
@@ -30,65 +32,68 @@ pub struct Worker {
     errors: File,
 }
 
-/// Why a worker cannot be used.
+/// Reason why a worker cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// It cannot be started.
+    /// The program cannot be started.
     #[error("{} cannot be started: {error}", program.display())]
     Start {
-        /// The program.
+        /// Path of the program.
         program: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
-    /// It does not speak this protocol.
-    #[error("{} does not speak version {VERSION} of the gate's protocol{}", program.display(), and_said(said))]
+    /// The program does not speak this version of the gate's protocol.
+    #[error("{} does not speak version {VERSION} of the gate's protocol{}", program.display(), with_output(output))]
     Protocol {
-        /// The program.
+        /// Path of the program.
         program: PathBuf,
-        /// What it said in its place.
-        said: String,
+        /// Its output instead of a greeting.
+        output: String,
     },
-    /// It ended, or said something that is no reply.
-    #[error("{} failed{}", program.display(), and_said(said))]
+    /// The worker ended, or sent something other than the expected reply.
+    #[error("{} failed{}", program.display(), with_output(output))]
     Failed {
-        /// The program.
+        /// Path of the program.
         program: PathBuf,
-        /// The last of what it said.
-        said: String,
+        /// The end of its output.
+        output: String,
     },
     /// The case cannot run here.
     #[error("cannot run here: {0}")]
     Unavailable(String),
-    /// The case is not proven.
+    /// The case was not proven.
     #[error("{0}")]
     Unproven(String),
 }
 
-fn and_said(said: &str) -> String {
-    if said.trim().is_empty() { String::new() } else { format!("; it said: {}", said.trim()) }
+fn with_output(output: &str) -> String {
+    if output.trim().is_empty() {
+        String::new()
+    } else {
+        format!("; its output: {}", output.trim())
+    }
 }
 
-/// What is known of a case that is ready.
+/// A case that a worker has made ready.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// Threads that each side keeps busy.
+    /// Number of threads that each side keeps busy.
     pub threads: Vec<(Role, usize)>,
 }
 
 impl Ready {
-    /// Threads that a side keeps busy.
+    /// Returns the number of threads that a side keeps busy.
     pub fn threads(&self, role: Role) -> usize {
-        self.threads.iter().find(|(of, _)| *of == role).map_or(1, |(_, threads)| *threads)
+        self.threads.iter().find(|(side, _)| *side == role).map_or(1, |(_, threads)| *threads)
     }
 }
 
 impl Worker {
-    /// Starts `program`, a bench binary, as itself, so that it can be timed: it goes before all others where
-    /// the system lets it.
+    /// Starts `program`, a bench binary that is to be timed, at real-time priority where the system permits.
     ///
     /// # Errors
-    /// If it cannot be started or speaks another protocol.
+    /// If the program cannot be started or speaks another version of the protocol.
     pub fn start(program: &Path) -> Result<Worker, WorkerError> {
         let mut worker = Worker::spawn(program, &mut Command::new(program))?;
         match worker.ask(&Request::SetRealtimePriority)? {
@@ -100,7 +105,7 @@ impl Worker {
     /// Starts `program` under callgrind, which writes its counts to `folder`.
     ///
     /// # Errors
-    /// If it cannot be started or speaks another protocol.
+    /// If the program cannot be started or speaks another version of the protocol.
     pub fn start_counted(program: &Path, folder: &Path) -> Result<Worker, WorkerError> {
         let mut command = Command::new("valgrind");
         command.args(callgrind::arguments(folder)).arg(program);
@@ -112,7 +117,7 @@ impl Worker {
         let errors = tempfile::tempfile().map_err(start)?;
         let piped = command
             .args(["--bench", "--gate-worker"])
-            .env("GLIBC_TUNABLES", KEEPS_ITS_HEAP)
+            .env("GLIBC_TUNABLES", HEAP_TUNABLES)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors.try_clone().map_err(start)?);
@@ -124,13 +129,13 @@ impl Worker {
         match serde_json::from_str(&line) {
             Ok(Hello { worthit_gate_worker: VERSION }) => Ok(worker),
             _ => {
-                let said = if line.is_empty() { worker.last_words() } else { line };
-                Err(WorkerError::Protocol { program: program.to_owned(), said })
+                let output = if line.is_empty() { worker.stderr_tail() } else { line };
+                Err(WorkerError::Protocol { program: program.to_owned(), output })
             }
         }
     }
 
-    /// The cases that this build has.
+    /// Returns the cases of this build.
     ///
     /// # Errors
     /// If the worker fails.
@@ -141,24 +146,28 @@ impl Worker {
         }
     }
 
-    /// Makes a case ready and proves it.
+    /// Makes all sides of a case ready and proves them.
     ///
     /// # Errors
     /// If the case cannot run or is not proven, or the worker fails.
-    pub fn prove(&mut self, case: &CaseKey) -> Result<Ready, WorkerError> {
-        self.say(&Request::Prepare { case: case.clone(), roles: None })?;
+    pub fn prove(&mut self, case: &GateCase) -> Result<Ready, WorkerError> {
+        self.send(&Request::Prepare { case: case.key.clone(), seed: case.seed, roles: None })?;
         self.ready()
     }
 
-    /// Asks for these sides of a case to be made ready, and does not wait: [`Worker::ready`] does.
+    /// Asks the worker to make these sides of a case ready, without waiting; [`Worker::ready`] waits.
     ///
     /// # Errors
     /// If the worker fails.
-    pub fn prepare(&mut self, case: &CaseKey, roles: &[Role]) -> Result<(), WorkerError> {
-        self.say(&Request::Prepare { case: case.clone(), roles: Some(roles.to_vec()) })
+    pub fn prepare(&mut self, case: &GateCase, roles: &[Role]) -> Result<(), WorkerError> {
+        self.send(&Request::Prepare {
+            case: case.key.clone(),
+            seed: case.seed,
+            roles: Some(roles.to_vec()),
+        })
     }
 
-    /// Waits for the case that is being made ready.
+    /// Waits until the requested case is ready.
     ///
     /// # Errors
     /// If the case cannot run or is not proven, or the worker fails.
@@ -169,10 +178,10 @@ impl Worker {
         }
     }
 
-    /// Moves the worker to one core.
+    /// Pins the worker to one core.
     ///
     /// # Errors
-    /// If it may not run there, or the worker fails.
+    /// If the worker may not run there, or fails.
     pub fn pin(&mut self, core: usize) -> Result<(), WorkerError> {
         match self.ask(&Request::Pin { core })? {
             Reply::Pinned => Ok(()),
@@ -180,7 +189,7 @@ impl Worker {
         }
     }
 
-    /// Keeps each thread of the case on a core of its own.
+    /// Pins each thread of the case to a core of its own.
     ///
     /// # Errors
     /// If the worker fails.
@@ -191,7 +200,7 @@ impl Worker {
         }
     }
 
-    /// Runs a batch, after so many iterations that are not timed.
+    /// Runs `untimed` iterations, then a timed batch of `iterations`.
     ///
     /// # Errors
     /// If the worker fails.
@@ -208,7 +217,7 @@ impl Worker {
         }
     }
 
-    /// Has the instructions of `iterations` counted, into the files of callgrind.
+    /// Counts the instructions of `iterations` iterations; callgrind writes each count to a file.
     ///
     /// # Errors
     /// If the worker fails.
@@ -225,20 +234,20 @@ impl Worker {
     }
 
     fn ask(&mut self, request: &Request) -> Result<Reply, WorkerError> {
-        self.say(request)?;
+        self.send(request)?;
         self.reply()
     }
 
-    fn say(&mut self, request: &Request) -> Result<(), WorkerError> {
+    fn send(&mut self, request: &Request) -> Result<(), WorkerError> {
         let line = serde_json::to_string(request).unwrap_or_default();
-        // It is closed once the worker has failed.
+        // The input is closed once the worker has failed.
         let written = match self.input.as_mut() {
             Some(input) => writeln!(input, "{line}").and_then(|()| input.flush()),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         };
         written.map_err(|_| {
-            let said = self.last_words();
-            self.failed(&said)
+            let output = self.stderr_tail();
+            self.failed(&output)
         })
     }
 
@@ -249,8 +258,8 @@ impl Worker {
             Ok(Ok(Reply::Unproven(problem))) => Err(WorkerError::Unproven(problem)),
             Ok(Ok(reply)) => Ok(reply),
             _ => {
-                let said = reply.unwrap_or_default() + &self.last_words();
-                Err(self.failed(&said))
+                let output = reply.unwrap_or_default() + &self.stderr_tail();
+                Err(self.failed(&output))
             }
         }
     }
@@ -261,25 +270,25 @@ impl Worker {
         Ok(line.trim_end().to_owned())
     }
 
-    fn failed(&self, said: &str) -> WorkerError {
-        WorkerError::Failed { program: self.program.clone(), said: said.to_owned() }
+    fn failed(&self, output: &str) -> WorkerError {
+        WorkerError::Failed { program: self.program.clone(), output: output.to_owned() }
     }
 
-    /// The end of what the worker has written to standard error, once it is gone.
-    fn last_words(&mut self) -> String {
+    /// Ends the worker and returns the end of its standard error.
+    fn stderr_tail(&mut self) -> String {
         const SHOWN: usize = 600;
         self.end();
-        let mut said = Vec::new();
-        // What cannot be read is not shown.
-        let _ = self.errors.rewind().and_then(|()| self.errors.read_to_end(&mut said));
-        let said = String::from_utf8_lossy(&said);
-        let skipped = said.chars().count().saturating_sub(SHOWN);
-        said.chars().skip(skipped).collect()
+        let mut errors = Vec::new();
+        // If it cannot be read, nothing is shown.
+        let _ = self.errors.rewind().and_then(|()| self.errors.read_to_end(&mut errors));
+        let errors = String::from_utf8_lossy(&errors);
+        let skipped = errors.chars().count().saturating_sub(SHOWN);
+        errors.chars().skip(skipped).collect()
     }
 
     fn end(&mut self) {
         self.input = None;
-        // A worker that serves no gate (of an older build) must not go on measuring.
+        // An older bench binary that does not know the gate would go on measuring, so it is killed.
         let mut rest = String::new();
         if self.output.read_line(&mut rest).is_ok_and(|bytes| bytes > 0) {
             let _ = self.child.kill();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     client::WorkerError,
     instructions,
-    protocol::{CaseKey, Injected},
+    protocol::{GateCase, Injected},
     revision::Build,
     verdict::{Counted, INSTRUCTIONS},
 };
@@ -136,12 +136,12 @@ impl BuildCounts {
     pub fn add_instructions(
         &mut self,
         program: &Path,
-        case: &CaseKey,
+        case: &GateCase,
         roles: &[Role],
         injected: Option<Injected>,
     ) -> Result<(), WorkerError> {
         for (role, count) in instructions::count(program, case, roles, injected)? {
-            self.add(&case.id, role, INSTRUCTIONS, count);
+            self.add(&case.key.pair, role, INSTRUCTIONS, count);
         }
         Ok(())
     }

@@ -9,7 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{signed_rank, verdict::Verdict};
+use super::{
+    signed_rank,
+    verdict::{TimeVerdict, Verdict},
+};
 use crate::statistics::{Interval, exp, median};
 
 /// Restarts that every comparison begins with: the fewest that an interval of 95 % can be made of.
@@ -72,20 +75,6 @@ pub enum Next {
     Confirm,
     /// Nothing more.
     Done(TimeVerdict),
-}
-
-/// What the times say.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TimeVerdict {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Time of the head ÷ time of the base with its 95 % interval, of the confirmation, or of the
-    /// screen if there was none. `None` while there are too few restarts for an interval.
-    pub change: Option<Interval>,
-    /// Restarts, in all.
-    pub restarts: usize,
-    /// Restarts of the confirmation among them.
-    pub confirming: usize,
 }
 
 impl Samples {

@@ -1,4 +1,4 @@
-//! What a gate found, in the forms that others read: one file a form.
+//! Output formats of a gate's report, one file each.
 
 pub mod json;
 mod junit;
@@ -6,23 +6,23 @@ mod markdown;
 pub mod self_test;
 mod terminal;
 
-use super::verdict::GateReport;
+use super::report::GateReport;
 
-/// A form of output.
+/// Output format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A table for people.
+    /// A table for the terminal.
     Terminal,
-    /// For a step's summary or a comment on a pull request.
+    /// Markdown, for the summary of a CI step or a comment on a pull request.
     Markdown,
-    /// For programs.
+    /// JSON, for programs.
     Json,
     /// JUnit XML, for the test page of a CI server.
     Junit,
 }
 
 impl Format {
-    /// Writes a report in this form.
+    /// Returns a report in this format.
     pub fn write(self, report: &GateReport) -> String {
         match self {
             Format::Terminal => terminal::text(report),

@@ -1,37 +1,39 @@
-//! Timing many cases within one time limit: all are screened before any is confirmed, and more time is
-//! spent only on what is undecided.
+//! Times many cases within one time limit.
+//!
+//! All cases are screened before any is confirmed. Only undecided cases get more time.
 
 use std::time::{Duration, Instant};
 
 use super::{
     client::WorkerError,
-    decision::{Next, Rule, Samples, TimeVerdict},
+    decision::{Next, Rule, Samples},
     timing::{self, PairedBatches, Program},
-    verdict::Verdict,
+    verdict::{TimeVerdict, Verdict},
 };
 
-/// Most time to spend on one case: what is undecided then is too noisy here.
+/// Maximum time spent on one case; a case still undecided by then is too noisy on this machine.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// The timing of one case.
+/// Timing of one case.
 #[derive(Debug)]
 pub struct PairedTiming<'a> {
     paired: PairedBatches<'a>,
     threads: usize,
     samples: Samples,
     restarts: usize,
-    /// Restarts during which others held the CPU.
+    /// Number of restarts that other processes disturbed.
     pub disturbed: usize,
     cpu_shares: f64,
     spent: Duration,
-    /// What the times say, in the end.
+    /// Verdict of the times, once there is one.
     pub found: Option<Result<TimeVerdict, WorkerError>>,
 }
 
 impl<'a> PairedTiming<'a> {
-    /// A timing of two programs, on one core if neither keeps more than one thread busy. The base is
-    /// tried first, to learn how many iterations make a batch; the head's batches are as many, or, of
-    /// another side, as long.
+    /// Prepares the timing of two programs, which share a core unless one of them keeps several threads busy.
+    ///
+    /// The base is measured first, to find the number of iterations in a batch. The head gets the same number if it
+    /// runs the same side, and otherwise the number that makes its batches as long.
     ///
     /// # Errors
     /// If a worker fails.
@@ -39,13 +41,13 @@ impl<'a> PairedTiming<'a> {
         mut base: Program<'a>,
         mut head: Program<'a>,
     ) -> Result<PairedTiming<'a>, WorkerError> {
-        let of_base = timing::pace(base.path, base.case, base.role)?;
-        let of_head = match base.role == head.role {
-            true => of_base,
+        let base_pace = timing::pace(base.path, base.case, base.role)?;
+        let head_pace = match base.role == head.role {
+            true => base_pace,
             false => timing::pace(head.path, head.case, head.role)?,
         };
-        (base.iterations, head.iterations) = (of_base.iterations, of_head.iterations);
-        let threads = of_base.threads.max(of_head.threads);
+        (base.iterations, head.iterations) = (base_pace.iterations, head_pace.iterations);
+        let threads = base_pace.threads.max(head_pace.threads);
         Ok(PairedTiming {
             paired: PairedBatches { base, head, is_pinned: threads <= 1 },
             threads,
@@ -58,17 +60,17 @@ impl<'a> PairedTiming<'a> {
         })
     }
 
-    /// Threads that the side keeps busy.
+    /// Returns the number of threads that the side keeps busy.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// CPU time of all threads ÷ wall time, over all restarts.
+    /// Returns the CPU time of all threads ÷ wall time, averaged over the restarts.
     pub fn cpu_share(&self) -> f64 {
         self.cpu_shares / self.restarts.max(1) as f64
     }
 
-    /// Measures what is asked for next, unless `deadline` passes or the timing is decided.
+    /// Runs the restarts that the decision needs next, until `deadline` passes.
     fn advance(&mut self, rule: &Rule, deadline: Instant) {
         let wanted = match self.samples.next(rule) {
             Next::Done(found) => {
@@ -108,7 +110,7 @@ impl<'a> PairedTiming<'a> {
         }
     }
 
-    /// Log ratios of so many restarts, undecided.
+    /// Measures the log ratios of `restarts` restarts, without deciding anything.
     ///
     /// # Errors
     /// If a worker fails.
@@ -116,19 +118,19 @@ impl<'a> PairedTiming<'a> {
         (0..restarts).map(|nth| Ok(timing::restart(&self.paired, nth)?.log_ratio)).collect()
     }
 
-    /// Measures until this timing alone is decided or `deadline` passes.
+    /// Measures until this timing is decided or `deadline` passes.
     pub fn decide(&mut self, rule: &Rule, deadline: Instant) {
         decide_all(std::slice::from_mut(self), rule, deadline, &mut |_| ());
     }
 
-    /// Goes on where the time was up.
+    /// Reopens a timing that is undecided because its time was up.
     pub fn resume(&mut self) {
         if matches!(&self.found, Some(Ok(found)) if found.verdict == Verdict::Undecided) {
             self.found = None;
         }
     }
 
-    /// What is known when the time is up.
+    /// Marks the timing as undecided, unless it has a verdict.
     fn give_up(&mut self) {
         if self.found.is_none() {
             self.found = Some(Ok(self.samples.given_up()));
@@ -136,8 +138,9 @@ impl<'a> PairedTiming<'a> {
     }
 }
 
-/// Measures all timings until each is decided or `deadline` passes; then the rest are undecided.
-/// Tells `progress` how many are left after each round.
+/// Measures until every timing is decided or `deadline` passes; the others are then undecided.
+///
+/// Reports to `progress` after each round how many timings are left.
 pub fn decide_all(
     timings: &mut [PairedTiming<'_>],
     rule: &Rule,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::protocol::GateCase;
+use crate::nearest::nearest;
 
 /// A pair in one or both builds.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,25 +27,72 @@ impl Matched {
             .or_else(|| differs("unit of the axis", &base.axis_unit, &head.axis_unit))
             .or_else(|| differs("far end", &old.point, &new.point))
             .or_else(|| differs("level", &old.level, &new.level))
-            .or_else(|| differs("seed", &old.seed, &new.seed))
+            .or_else(|| differs("seed", &base.seed, &head.seed))
             .or_else(|| differs("unit of work", &base.unit, &head.unit))
             .or_else(|| (base.metric != head.metric).then(|| "its metric has changed".to_owned()))
+    }
+
+    /// Whether both builds have the pair, with the same input.
+    pub fn is_comparable(&self) -> bool {
+        self.base.is_some() && self.head.is_some() && self.difference().is_none()
+    }
+
+    /// Id in the base; empty if the base lacks the pair.
+    pub fn base_id(&self) -> &str {
+        self.base.as_ref().map_or("", |case| &case.key.pair)
+    }
+
+    /// Id in the head; empty if the head lacks the pair.
+    pub fn head_id(&self) -> &str {
+        self.head.as_ref().map_or("", |case| &case.key.pair)
+    }
+
+    /// Whether it is called `name` in either build: by its whole id, or the part after the family.
+    fn is_called(&self, name: &str) -> bool {
+        [self.base_id(), self.head_id()]
+            .into_iter()
+            .any(|id| id == name || id.split_once('/').is_some_and(|(_, short)| short == name))
     }
 
     /// What the base calls it, if otherwise.
     pub fn renamed_from(&self) -> Option<&str> {
         let (base, head) = (self.base.as_ref()?, self.head.as_ref()?);
-        (base.key.id != head.key.id).then_some(base.key.id.as_str())
+        (base.key.pair != head.key.pair).then_some(base.key.pair.as_str())
     }
+}
+
+/// A pair was asked for that neither build has.
+#[derive(Debug, thiserror::Error)]
+#[error("neither revision has a pair called `{asked}`{hint}; `worthit list` names all")]
+pub struct UnknownPair {
+    asked: String,
+    hint: String,
+}
+
+/// The pairs that are asked for by their ids or names; all if none is.
+///
+/// # Errors
+/// If neither build has one that is asked for.
+pub fn select(pairs: Vec<Matched>, asked: &[String]) -> Result<Vec<Matched>, UnknownPair> {
+    if let Some(unknown) = asked.iter().find(|name| !pairs.iter().any(|pair| pair.is_called(name)))
+    {
+        let cases = pairs.iter().filter_map(|pair| pair.head.as_ref().or(pair.base.as_ref()));
+        let hint = nearest(unknown, cases.map(|case| case.key.pair.as_str()));
+        let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+        return Err(UnknownPair { asked: unknown.clone(), hint });
+    }
+    let is_asked =
+        |pair: &Matched| asked.is_empty() || asked.iter().any(|name| pair.is_called(name));
+    Ok(pairs.into_iter().filter(is_asked).collect())
 }
 
 /// Matches pairs by id; those that are left over by their title, where that is unique: they were
 /// renamed. In the order of the head, then what only the base has.
 pub fn pair_up(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
     let mut left: BTreeMap<&str, &GateCase> =
-        base.iter().map(|case| (case.key.id.as_str(), case)).collect();
+        base.iter().map(|case| (case.key.pair.as_str(), case)).collect();
     let by_id: Vec<(Option<&GateCase>, &GateCase)> =
-        head.iter().map(|case| (left.remove(case.key.id.as_str()), case)).collect();
+        head.iter().map(|case| (left.remove(case.key.pair.as_str()), case)).collect();
     let title_is_unique = |title: &str| {
         let only_once = |cases: &[GateCase]| cases.iter().filter(|c| c.title == title).count() == 1;
         only_once(base) && only_once(head)
@@ -54,14 +102,14 @@ pub fn pair_up(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
         .map(|(known, case)| {
             let renamed = || {
                 let same = left.values().find(|other| other.title == case.title)?;
-                let id = title_is_unique(&case.title).then(|| same.key.id.clone())?;
+                let id = title_is_unique(&case.title).then(|| same.key.pair.clone())?;
                 left.remove(id.as_str())
             };
             let base = known.or_else(renamed).cloned();
             Matched { base, head: Some(case.clone()) }
         })
         .collect();
-    let gone = base.iter().filter(|case| left.contains_key(case.key.id.as_str()));
+    let gone = base.iter().filter(|case| left.contains_key(case.key.pair.as_str()));
     found.extend(gone.map(|case| Matched { base: Some(case.clone()), head: None }));
     found
 }
@@ -98,8 +146,9 @@ mod tests {
     use super::{super::verdict::tests::case, *};
 
     fn ids(found: &[Matched]) -> Vec<(Option<&str>, Option<&str>)> {
-        let id =
-            |case: &Option<GateCase>| case.as_ref().map(|case| case.key.id.clone().leak() as &str);
+        let id = |case: &Option<GateCase>| {
+            case.as_ref().map(|case| case.key.pair.clone().leak() as &str)
+        };
         found.iter().map(|matched| (id(&matched.base), id(&matched.head))).collect()
     }
 
@@ -140,7 +189,7 @@ mod tests {
             Some("its far end was `100` and is `200`")
         );
         assert!(difference(&|head| head.key.level = "zipf".to_owned()).is_some());
-        assert!(difference(&|head| head.key.seed = 7).is_some());
+        assert!(difference(&|head| head.seed = 7).is_some());
         assert!(difference(&|head| head.axis = "rows".to_owned()).is_some());
         assert!(difference(&|head| head.unit = "row".to_owned()).is_some());
         assert!(difference(&|head| head.metric = worthit_pair::pair::Metric::P99Latency).is_some());

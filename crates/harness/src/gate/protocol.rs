@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use worthit_pair::{pair::Metric, trial::Role};
+use worthit_pair::{cases::CaseKey, pair::Metric, trial::Role};
 
 /// Raised whenever a gate would misread an older worker.
 pub const VERSION: u64 = 8;
@@ -32,6 +32,8 @@ pub enum Request {
     Prepare {
         /// The case.
         case: CaseKey,
+        /// Seed of its input.
+        seed: u64,
         /// Which sides will be asked for; `None` for all, which are then proven too.
         roles: Option<Vec<Role>>,
     },
@@ -66,24 +68,13 @@ pub enum Request {
     },
 }
 
-/// A case as both builds know it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct CaseKey {
-    /// Id of the pair.
-    pub id: String,
-    /// Value of the parameter; empty without one.
-    pub level: String,
-    /// Value on the axis.
-    pub point: u64,
-    /// Seed of all inputs.
-    pub seed: u64,
-}
-
 /// The case that stands for a pair in the gate: its far end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateCase {
     /// The case.
     pub key: CaseKey,
+    /// Seed of its input.
+    pub seed: u64,
     /// The technique.
     pub title: String,
     /// What the sweep varies.

@@ -7,21 +7,23 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
-/// Lets the calling thread, and those that it starts from now on, run before all that is not in real time; whether
-/// the system allows it, as it does root, who has `CAP_SYS_NICE`, and who has an `RLIMIT_RTPRIO` (sched(7)).
+/// Gives real-time priority to the calling thread and to threads that it starts later.
 ///
-/// Else a thread that wakes, whenever it has waited for a disk, waits again, until the time slice of what
-/// runs on its core is over: 3 ms here, however low the priority of that. In turns with its equals
-/// (`SCHED_RR`), so that threads that wait for each other on one core do not wait for ever.
+/// Returns whether the system permits it. It does so for root, with `CAP_SYS_NICE`, and with an `RLIMIT_RTPRIO`
+/// (sched(7)).
+///
+/// Without it, a thread that wakes up after waiting for a disk must wait again until the time slice of the thread on
+/// its core ends: 3 ms here, however low that thread's priority is. The policy is round-robin (`SCHED_RR`), so that
+/// threads that wait for each other on one core do not wait forever.
 pub fn set_realtime_priority() -> bool {
     let lowest = ThreadPriorityValue::try_from(1_u8).map(ThreadPriority::Crossplatform);
-    let in_turns = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     lowest.is_ok_and(|priority| {
-        set_thread_priority_and_policy(thread_native_id(), priority, in_turns).is_ok()
+        set_thread_priority_and_policy(thread_native_id(), priority, round_robin).is_ok()
     })
 }
 
-/// Whether the system would let a thread [go first](set_realtime_priority).
+/// Returns whether the system permits [real-time priority](set_realtime_priority).
 pub fn may_set_realtime_priority() -> bool {
     thread::spawn(set_realtime_priority).join().unwrap_or(false)
 }
@@ -33,8 +35,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_goes_first_does_so_with_all_that_it_starts() {
-        // Fields 40 and 41 (proc(5)): the real-time priority, and the policy, of which 2 is SCHED_RR.
+    fn a_new_thread_inherits_real_time_priority() {
+        // Fields 40 and 41 (proc(5)): the real-time priority and the policy, where 2 is SCHED_RR.
         let scheduled = || {
             let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
             let (_, fields) = stat.rsplit_once(')').unwrap();
@@ -49,6 +51,6 @@ mod tests {
         })
         .join()
         .unwrap();
-        assert_eq!(scheduled(), (0, 0), "others do not");
+        assert_eq!(scheduled(), (0, 0), "other threads keep theirs");
     }
 }

@@ -1,9 +1,11 @@
-//! The two trees that are compared, and their builds.
+//! Exports and builds the two trees that the gate compares.
 //!
-//! Both are exported, one after the other, to the same folder and built there into cargo's usual
-//! target folder: dependencies build once, and a crate at the same path has the same symbols, so equal
-//! sources make equal binaries. The repository itself is not touched: no worktree is registered, and
-//! what a dirty tree needs is written to an object folder of the gate's own.
+//! The trees are exported to the same folder, one after the other, and built into cargo's usual target folder.
+//! Dependencies are therefore built only once. A crate at the same path also has the same symbols, so equal
+//! sources produce equal binaries.
+//!
+//! The repository itself is not touched: the gate registers no worktree, and it writes the objects of a dirty
+//! tree to an object folder of its own.
 
 use std::{
     collections::BTreeMap,
@@ -22,142 +24,147 @@ use super::protocol::VERSION;
 use crate::interrupt;
 use worthit_pair::paths;
 
-/// Builds that are kept.
+/// Number of builds that are kept.
 const KEPT_BUILDS: usize = 6;
 
-/// A tree of files.
+/// A tree of files, committed or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
-    /// As it is shown: what was asked for and the commit, or "the working tree".
+    /// Display name: the requested revision with its commit, or "the working tree".
     pub name: String,
-    /// Commit; that of a dirty working tree is the one it is based on.
+    /// Id of the commit; for a dirty working tree, of the commit that it is based on.
     pub commit: String,
-    /// Whether it has changes that are not committed.
+    /// Whether the tree has uncommitted changes.
     pub dirty: bool,
     /// Git's id of the tree.
     tree: String,
-    /// Git's id of each file, by its path from the top.
+    /// Git's id of each file, by the file's path from the top.
     pub files: BTreeMap<String, String>,
 }
 
 /// A built revision.
 #[derive(Clone, Debug)]
 pub struct Build {
-    /// The bench binaries by name.
+    /// Bench binaries by name.
     pub benches: BTreeMap<String, PathBuf>,
-    /// The command that counts causes.
+    /// Binary that counts causes.
     pub counter: PathBuf,
-    /// Where it is kept, and what was counted in it.
+    /// Folder of the binaries and of the counts taken with them.
     pub folder: PathBuf,
 }
 
 impl Build {
-    /// Whether both have the same binaries, byte for byte: equal sources at the same path make them.
+    /// Returns whether both builds have the same binaries, byte for byte.
+    ///
+    /// Equal sources at the same path produce such binaries.
     pub fn is_same_as(&self, other: &Build) -> bool {
-        let same = |own: &Path, others: &Path| matches!((fs::read(own), fs::read(others)), (Ok(own), Ok(others)) if own == others);
+        let is_same_file = |own: &Path, others: &Path| match (fs::read(own), fs::read(others)) {
+            (Ok(own), Ok(others)) => own == others,
+            _ => false,
+        };
         let benches = self.benches.iter().zip(&other.benches);
         self.folder == other.folder
             || (self.benches.len() == other.benches.len()
-                && same(&self.counter, &other.counter)
+                && is_same_file(&self.counter, &other.counter)
                 && benches
                     .into_iter()
-                    .all(|(own, others)| own.0 == others.0 && same(own.1, others.1)))
+                    .all(|(own, others)| own.0 == others.0 && is_same_file(own.1, others.1)))
     }
 }
 
-/// Why revisions cannot be had.
+/// Reason why a revision cannot be found or built.
 #[derive(Debug, thiserror::Error)]
 pub enum RevisionError {
-    /// There is no git.
+    /// Git cannot be run.
     #[error(
-        "git cannot be run: {0}; install it (`apt-get install git`): the gate compares revisions"
+        "git cannot be run: {0}; the gate needs it to compare revisions (`apt-get install git`)"
     )]
     NoGit(io::Error),
-    /// There is no repository.
+    /// The current folder is not in a git repository.
     #[error(
-        "this folder is in no git repository: {0}; the gate compares revisions, so run it in a clone"
+        "this folder is not in a git repository: {0}; the gate compares revisions, so run it in a clone"
     )]
     NoRepository(String),
-    /// The revision is not known.
-    #[error("there is no revision `{asked}`{}: {said}", if *.shallow { " in this clone, which is shallow; fetch its history (`git fetch --unshallow`, or `fetch-depth: 0` of actions/checkout)" } else { "" })]
+    /// This clone does not have the revision.
+    #[error("there is no revision `{requested}`{}: {message}", if *.shallow { " in this clone, which is shallow; fetch its history (`git fetch --unshallow`, or `fetch-depth: 0` of actions/checkout)" } else { "" })]
     Unknown {
-        /// What was asked for.
-        asked: String,
-        /// What git says.
-        said: String,
-        /// Whether history is missing here.
+        /// The requested revision.
+        requested: String,
+        /// Git's message.
+        message: String,
+        /// Whether this clone lacks part of the history.
         shallow: bool,
     },
-    /// Git failed otherwise.
-    #[error("git {command} failed: {said}")]
+    /// A git command failed.
+    #[error("git {command} failed: {message}")]
     Git {
-        /// What it was asked for.
+        /// The arguments of git.
         command: String,
-        /// What it said.
-        said: String,
+        /// Git's message.
+        message: String,
     },
-    /// There is no package here.
-    #[error("no cargo package is found from here: {0}")]
+    /// No cargo package contains the current folder.
+    #[error("there is no cargo package in this folder or above it: {0}")]
     NoPackage(String),
-    /// It has no such package.
+    /// The revision does not contain the package.
     #[error("{name} has no package at `{prefix}`")]
     PackageMissing {
-        /// The revision.
+        /// Name of the revision.
         name: String,
         /// Path of the package from the top.
         prefix: String,
     },
-    /// It does not build.
+    /// The revision does not build.
     #[error("{name} does not build: `{command}` failed (see above)")]
     Build {
-        /// The revision.
+        /// Name of the revision.
         name: String,
-        /// What was run.
+        /// The command that failed.
         command: String,
     },
-    /// Nothing is there to be compared.
+    /// The revision lacks a binary that the gate needs.
     #[error("{name} has no {what}")]
-    Nothing {
-        /// The revision.
+    BinaryMissing {
+        /// Name of the revision.
         name: String,
         /// What is missing.
         what: String,
     },
-    /// Files cannot be written.
+    /// A file cannot be written.
     #[error("cannot write {}: {error}; free some space or make it writable, and run again", path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// The repository around the package that this command belongs to.
+/// The git repository of the package to which this command belongs.
 #[derive(Debug)]
 pub struct Repository {
-    /// Top of the repository.
+    /// Top folder of the repository.
     top: PathBuf,
-    /// Git's index and object folder, which are only read.
+    /// Git's index and object folder, which the gate only reads.
     git_index: PathBuf,
     git_objects: PathBuf,
-    /// The package from the top; empty if it is the top.
+    /// Path of the package from the top; empty if the package is at the top.
     prefix: PathBuf,
-    /// Folder of the gate.
+    /// The gate's own folder.
     folder: PathBuf,
-    /// Name of the binary that counts, which is this one.
+    /// Name of the binary that counts causes, which is the running program.
     command: String,
-    /// What cargo is told besides.
+    /// Additional arguments for cargo.
     cargo_arguments: Vec<String>,
 }
 
 impl Repository {
-    /// The repository around the current folder. `cargo_arguments` are given to every build.
+    /// Returns the repository around the current folder. Every build gets `cargo_arguments`.
     ///
     /// # Errors
-    /// If there is none, or no package in it.
+    /// If there is no repository or no package here.
     pub fn here(cargo_arguments: &[String]) -> Result<Repository, RevisionError> {
-        let no_package = |said: String| RevisionError::NoPackage(said);
+        let no_package = |message: String| RevisionError::NoPackage(message);
         let located = Command::new(cargo())
             .args(["locate-project", "--message-format", "plain"])
             .output()
@@ -176,8 +183,8 @@ impl Repository {
             .output()
             .map_err(RevisionError::NoGit)?;
         if !paths.status.success() {
-            let said = String::from_utf8_lossy(&paths.stderr).trim().to_owned();
-            return Err(RevisionError::NoRepository(said));
+            let message = String::from_utf8_lossy(&paths.stderr).trim().to_owned();
+            return Err(RevisionError::NoRepository(message));
         }
         let paths = String::from_utf8_lossy(&paths.stdout).into_owned();
         let mut paths = paths.lines().map(PathBuf::from);
@@ -197,42 +204,44 @@ impl Repository {
         })
     }
 
-    /// Path of the package from the top of the repository; empty if it is the top.
+    /// Returns the path of the package from the top of the repository; empty if the package is at the top.
     pub fn prefix(&self) -> String {
         self.prefix.to_string_lossy().into_owned()
     }
 
-    /// The package's folder.
+    /// Returns the package's folder.
     pub fn package(&self) -> PathBuf {
         self.top.join(&self.prefix)
     }
 
-    /// A committed revision.
+    /// Finds a committed revision.
     ///
     /// # Errors
-    /// If it is not known here.
-    pub fn revision(&self, asked: &str) -> Result<Revision, RevisionError> {
-        let peeled = format!("{asked}^{{commit}}");
+    /// If this clone does not have it.
+    pub fn revision(&self, requested: &str) -> Result<Revision, RevisionError> {
+        let peeled = format!("{requested}^{{commit}}");
         let commit = self.git(&["rev-parse", "--verify", "--end-of-options", &peeled]);
         let commit = commit.map_err(|error| {
             let shallow = self.git(&["rev-parse", "--is-shallow-repository"]);
-            let shallow = shallow.is_ok_and(|said| said == "true");
+            let shallow = shallow.is_ok_and(|answer| answer == "true");
             match error {
-                RevisionError::Git { said, .. } => {
-                    RevisionError::Unknown { asked: asked.to_owned(), said, shallow }
+                RevisionError::Git { message, .. } => {
+                    RevisionError::Unknown { requested: requested.to_owned(), message, shallow }
                 }
                 other => other,
             }
         })?;
         let tree = self.git(&["rev-parse", &format!("{commit}^{{tree}}")])?;
         let short = &commit[..commit.len().min(12)];
-        let name =
-            if commit.starts_with(asked) { short.to_owned() } else { format!("{asked} ({short})") };
+        let name = if commit.starts_with(requested) {
+            short.to_owned()
+        } else {
+            format!("{requested} ({short})")
+        };
         Ok(Revision { name, dirty: false, files: self.files(&tree)?, commit, tree })
     }
 
-    /// The working tree as it stands: with what is changed, added and removed, without what git
-    /// ignores.
+    /// Returns the working tree with its changed, added and removed files, but without ignored ones.
     ///
     /// # Errors
     /// If git fails.
@@ -240,13 +249,13 @@ impl Repository {
         let commit = self.git(&["rev-parse", "HEAD"])?;
         let committed = self.git(&["rev-parse", "HEAD^{tree}"])?;
         let index = self.folder.join("index");
-        self.make(&self.folder.join("objects"))?;
-        // Of a git that was killed; this process alone has the turn.
+        self.create_folder(&self.folder.join("objects"))?;
+        // Only one gate runs at a time, so this lock was left by a git that was killed.
         let _ = fs::remove_file(self.folder.join("index.lock"));
         self.copy_index(&index)?;
         let everything = [OsStr::new("add"), OsStr::new("--all"), OsStr::new(".")];
-        let without = self.unignored_target();
-        self.git(&everything.into_iter().chain(without.as_deref()).collect::<Vec<_>>())?;
+        let exclusion = self.unignored_target();
+        self.git(&everything.into_iter().chain(exclusion.as_deref()).collect::<Vec<_>>())?;
         let tree = self.git(&["write-tree"])?;
         let dirty = tree != committed;
         let short = &commit[..commit.len().min(12)];
@@ -258,15 +267,17 @@ impl Repository {
         Ok(Revision { name, commit, dirty, files: self.files(&tree)?, tree })
     }
 
-    /// Git's index as a start, which spares hashing what has not changed; with its time, by which git tells
-    /// whether a file may have been changed after it was looked at in the same second.
+    /// Copies git's index, so that unchanged files need not be hashed again.
+    ///
+    /// The copy keeps the modification time of the index. Git compares file times with it to detect files that
+    /// were changed in the same second in which they were indexed.
     fn copy_index(&self, index: &Path) -> Result<(), RevisionError> {
         let copied = fs::copy(&self.git_index, index)
             .and_then(|_| fs::metadata(&self.git_index)?.modified())
             .and_then(|time| fs::File::options().write(true).open(index)?.set_modified(time));
         match copied {
             Ok(()) => Ok(()),
-            // Without it everything is hashed.
+            // Without an index, git hashes every file.
             Err(_) => match fs::remove_file(index) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(RevisionError::Write { path: index.to_owned(), error })
@@ -276,14 +287,14 @@ impl Repository {
         }
     }
 
-    /// Leaves cargo's target folder out, if git does not do so by itself.
+    /// Returns the pathspec that excludes cargo's target folder, unless git ignores that folder anyway.
     fn unignored_target(&self) -> Option<OsString> {
         let target = paths::target().canonicalize().ok()?;
         let inside = target.strip_prefix(&self.top).ok()?;
         let ignored = [OsStr::new("check-ignore"), OsStr::new("--quiet"), inside.as_os_str()];
-        let mut without = OsString::from(":(exclude,top)");
-        without.push(inside);
-        self.git(&ignored).is_err().then_some(without)
+        let mut exclusion = OsString::from(":(exclude,top)");
+        exclusion.push(inside);
+        self.git(&ignored).is_err().then_some(exclusion)
     }
 
     fn files(&self, tree: &str) -> Result<BTreeMap<String, String>, RevisionError> {
@@ -295,45 +306,45 @@ impl Repository {
         Ok(listed.split('\0').filter_map(file).collect())
     }
 
-    /// Builds a revision, unless it is built.
+    /// Builds a revision, or reuses its kept build.
     ///
     /// # Errors
-    /// If it does not build, or has nothing to compare.
+    /// If it does not build, or lacks a binary that the gate needs.
     pub fn build(&self, revision: &Revision) -> Result<Build, RevisionError> {
         self.build_changed(revision, "", |_| Ok(()))
     }
 
-    /// Builds a revision after a change, called `what`, to the exported package.
+    /// Builds a revision after `change` has been applied to the exported package.
     ///
     /// # Errors
     /// As [`Repository::build`], or if the change cannot be made.
     pub fn build_changed(
         &self,
         revision: &Revision,
-        what: &str,
+        change_name: &str,
         change: impl Fn(&Path) -> io::Result<()>,
     ) -> Result<Build, RevisionError> {
-        let folder = self.folder.join("builds").join(self.build_key(revision, what));
+        let folder = self.folder.join("builds").join(self.build_key(revision, change_name));
         let manifest = folder.join("build.json");
         let known = fs::read(&manifest).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(Built { benches, command }) = known {
+        if let Some(BuildManifest { benches, command }) = known {
             let path = |name: &String| (name.clone(), folder.join(format!("bench-{name}")));
             let benches = benches.iter().map(path).collect();
             return Ok(Build { benches, counter: folder.join(command), folder });
         }
-        let build = self.build_anew(revision, &folder, change)?;
+        let build = self.export_and_build(revision, &folder, change)?;
         self.remove_old_builds(&folder);
         Ok(build)
     }
 
-    fn build_anew(
+    fn export_and_build(
         &self,
         revision: &Revision,
         folder: &Path,
         change: impl Fn(&Path) -> io::Result<()>,
     ) -> Result<Build, RevisionError> {
         let tree = paths::Owned::new(self.folder.join("tree"));
-        self.make(tree.path())?;
+        self.create_folder(tree.path())?;
         self.git(&["read-tree", &revision.tree])?;
         let mut prefix = tree.path().as_os_str().to_owned();
         prefix.push("/");
@@ -358,19 +369,19 @@ impl Repository {
             name: revision.name.clone(),
             command: format!("cargo {} {}", arguments.join(" "), self.cargo_arguments.join(" ")),
         };
-        let whole = members(&package).into_iter().flat_map(|member| {
+        let one_codegen_unit = members(&package).into_iter().flat_map(|member| {
             let key = format!("profile.release.package.\"{member}\".codegen-units=1");
             ["--config".to_owned(), key]
         });
         let mut command = Command::new(cargo());
         command
             .args(arguments)
-            .args(whole)
+            .args(one_codegen_unit)
             .args(&self.cargo_arguments)
             .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(paths::target())
             .current_dir(&package)
-            // So that a signal to the gate ends compilers and build scripts too.
+            // In a process group, so that a signal to the gate also ends compilers and build scripts.
             .process_group(0)
             .stdin(Stdio::null());
         let output = interrupt::output_of_child(&mut command).map_err(|_| failed())?;
@@ -383,7 +394,7 @@ impl Repository {
         self.keep(revision, &artifacts, folder)
     }
 
-    /// Copies what was built to where the next build does not overwrite it.
+    /// Copies the binaries to the folder of the build, where the next build does not overwrite them.
     fn keep(
         &self,
         revision: &Revision,
@@ -392,20 +403,21 @@ impl Repository {
     ) -> Result<Build, RevisionError> {
         let executables = |kind: &'static str| {
             artifacts.iter().filter_map(move |artifact| {
-                // Of a binary that is not kept out of them, `--benches` also builds its unit tests.
+                // `--benches` also builds the unit tests of a binary, unless it sets `bench = false`.
                 let is_tests = kind == "bin" && artifact.profile.test;
-                let is_it = artifact.target.kind.iter().any(|of| of == kind) && !is_tests;
-                is_it.then_some((artifact.target.name.clone(), artifact.executable.clone()?))
+                let is_wanted = artifact.target.kind.iter().any(|own| own == kind) && !is_tests;
+                is_wanted.then_some((artifact.target.name.clone(), artifact.executable.clone()?))
             })
         };
-        let nothing = |what: String| RevisionError::Nothing { name: revision.name.clone(), what };
+        let missing =
+            |what: String| RevisionError::BinaryMissing { name: revision.name.clone(), what };
         let benches: Vec<(String, PathBuf)> = executables("bench").collect();
         if benches.is_empty() {
-            return Err(nothing("benches: nothing to compare".to_owned()));
+            return Err(missing("benches: nothing to compare".to_owned()));
         }
         let counter = executables("bin").find(|(name, _)| *name == self.command);
-        let (_, counter) = counter.ok_or_else(|| nothing(format!("binary `{}`", self.command)))?;
-        self.make(folder)?;
+        let (_, counter) = counter.ok_or_else(|| missing(format!("binary `{}`", self.command)))?;
+        self.create_folder(folder)?;
         let copy = |from: &Path, name: &str| {
             let to = folder.join(name);
             let copied = fs::copy(from, &to).map(|_| to.clone());
@@ -416,24 +428,27 @@ impl Repository {
             .iter()
             .map(|(name, path)| Ok((name.clone(), copy(path, &format!("bench-{name}"))?)));
         let benches: BTreeMap<String, PathBuf> = copied.collect::<Result<_, RevisionError>>()?;
-        let built =
-            Built { benches: benches.keys().cloned().collect(), command: self.command.clone() };
+        let built = BuildManifest {
+            benches: benches.keys().cloned().collect(),
+            command: self.command.clone(),
+        };
         let path = folder.join("build.json");
         let text = serde_json::to_vec(&built).unwrap_or_default();
         fs::write(&path, text).map_err(|error| RevisionError::Write { path, error })?;
         Ok(Build { benches, counter, folder: folder.to_owned() })
     }
 
-    /// Same key, same binaries: of the tree, the toolchain, whatever cargo is told, and what this gate
-    /// makes of a build.
-    fn build_key(&self, revision: &Revision, what: &str) -> String {
+    /// Returns the key of a build; builds with the same key have the same binaries.
+    ///
+    /// The key covers the tree, its change, the toolchain, cargo's options and configuration, and the gate's version.
+    fn build_key(&self, revision: &Revision, change_name: &str) -> String {
         let version = Command::new("rustc").arg("-vV").output();
         let version = version.map(|output| output.stdout).unwrap_or_default();
         let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
         let flags = flags.map(|name| format!("{name}={:?}", std::env::var_os(name)));
         let gate = concat!(env!("CARGO_PKG_VERSION"), " of the gate");
         let mut hash = Sha256::new();
-        for part in [&revision.tree, what, &self.command, &self.prefix(), gate] {
+        for part in [&revision.tree, change_name, &self.command, &self.prefix(), gate] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -447,8 +462,8 @@ impl Repository {
         BASE64_URL_SAFE_NO_PAD.encode(&hash.finalize()[..18]).trim_start_matches('-').to_owned()
     }
 
-    /// Cargo's configuration files that hold in the exported tree but are not in it: those of the
-    /// folders above, and of cargo's home.
+    /// Returns cargo's configuration files that apply to the exported tree but are not part of it: those in the
+    /// folders above it and in cargo's home.
     fn cargo_configurations(&self) -> Vec<Vec<u8>> {
         let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
         let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -460,7 +475,7 @@ impl Repository {
             .collect()
     }
 
-    /// Removes all builds but the latest and `kept`.
+    /// Removes old builds, but never `kept`.
     fn remove_old_builds(&self, kept: &Path) {
         let builds = fs::read_dir(self.folder.join("builds")).into_iter().flatten().flatten();
         let mut builds: Vec<_> = builds
@@ -469,12 +484,12 @@ impl Repository {
             .collect();
         builds.sort();
         for (_, old) in builds.iter().rev().skip(KEPT_BUILDS - 1) {
-            // What cannot be removed is tried again after the next build.
+            // If this fails, it is tried again after the next build.
             let _ = fs::remove_dir_all(old);
         }
     }
 
-    fn make(&self, folder: &Path) -> Result<(), RevisionError> {
+    fn create_folder(&self, folder: &Path) -> Result<(), RevisionError> {
         fs::create_dir_all(folder)
             .map_err(|error| RevisionError::Write { path: folder.to_owned(), error })
     }
@@ -492,22 +507,23 @@ impl Repository {
         if !output.status.success() {
             let words: Vec<_> =
                 arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(RevisionError::Git { command: words.join(" "), said });
+            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(RevisionError::Git { command: words.join(" "), message });
         }
         let text = String::from_utf8_lossy(&output.stdout);
         Ok(text.trim_end_matches('\n').to_owned())
     }
 }
 
-/// Packages of the workspace of a package: what a change can change. They are built in one codegen unit each,
-/// as what is inlined must not depend on what else is in the crate: of sixteen, a pair that was added
-/// to one family has changed the instructions of a pair of another by a third.
+/// Returns the names of all packages in a package's workspace, whose code a change can touch.
+///
+/// Each is built in one codegen unit, because inlining must not depend on what else is in the crate. With sixteen
+/// units, a pair added to one family changed the instruction count of a pair in another family by a third.
 fn members(package: &Path) -> Vec<String> {
     let mut command = Command::new(cargo());
     command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(package);
     let output = interrupt::output_of_child(command.stdin(Stdio::null()).stderr(Stdio::null()));
-    // What is wrong with it cargo says when it builds.
+    // If this fails, cargo reports the problem when it builds.
     let metadata = output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
     let metadata: Metadata = metadata.unwrap_or_default();
     metadata.packages.into_iter().map(|package| package.name).collect()
@@ -517,7 +533,7 @@ fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
-/// What cargo tells of a workspace.
+/// Cargo's description of a workspace.
 #[derive(Default, Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -528,14 +544,14 @@ struct Package {
     name: String,
 }
 
-/// What is in the folder of a build.
+/// Contents of `build.json` in the folder of a build.
 #[derive(Serialize, Deserialize)]
-struct Built {
+struct BuildManifest {
     benches: Vec<String>,
     command: String,
 }
 
-/// A message of cargo on something that it has built.
+/// Cargo's message about an artifact that it has built.
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,

@@ -1,13 +1,15 @@
-//! Changes to an exported tree that change nothing that is measured: what the gate must not alarm
-//! on. They are made in text, and only for the self-test.
+//! Changes to an exported tree that do not affect what is measured, so the gate must not raise an alarm.
+//!
+//! Only the self-test makes them, by editing the source text.
 
 use std::{fs, io, path::Path};
 
-/// Adds a pair, a copy of the pair `id` under another name, to the family of `id`; and functions that
-/// nothing calls, so that everything else comes to lie elsewhere.
+/// Adds a copy of the pair `id`, under another name, to the family of `id`.
+///
+/// Also adds functions that nothing calls, which change the linker layout of everything else.
 ///
 /// # Errors
-/// If the files of the pair and of its family are not where the pair's id says.
+/// If the files of the pair and of its family are not where its id implies.
 pub fn add_pair(package: &Path, id: &str) -> io::Result<()> {
     let (family, name) = id.split_once('/').unwrap_or(("", id));
     let folder = find(package, &format!("{family}/{name}.rs"))
@@ -33,8 +35,9 @@ pub fn add_pair(package: &Path, id: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the linker place the functions of the bench binaries in another order (lld only, which is
-/// Rust's linker on x86-64 Linux).
+/// Makes the linker place the functions of the bench binaries in another order.
+///
+/// This works only with lld, which is Rust's linker on x86-64 Linux.
 ///
 /// # Errors
 /// If the build script cannot be changed.
@@ -55,7 +58,7 @@ fn missing(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("there is no {what}"))
 }
 
-/// The file below `folder` whose path ends so, build products left out.
+/// Finds the file below `folder` whose path ends in `end`, except in build folders.
 fn find(folder: &Path, end: &str) -> Option<std::path::PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -77,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scratch_pair_is_listed_and_a_shuffle_is_asked_for() {
+    fn a_scratch_pair_is_listed_and_the_linker_is_told_to_shuffle() {
         let package = tempfile::tempdir().unwrap();
         let folder = package.path().join("src/sums");
         fs::create_dir_all(&folder).unwrap();

@@ -18,11 +18,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GateError, Settings,
     build_under_test::BuildUnderTest,
-    comparison,
+    counting,
     counts::{BuildCounts, JUDGED},
-    decision::{Rule, TimeVerdict},
+    decision::Rule,
+    error::GateError,
     instructions,
     paired_timing::PairedTiming,
     pairing::{self, Matched},
@@ -30,8 +30,9 @@ use super::{
     realtime,
     revision::{Repository, Revision},
     scratch,
+    settings::Settings,
     timing::Program,
-    verdict::{CountChange, INSTRUCTIONS, Verdict, judge_time},
+    verdict::{CountChange, INSTRUCTIONS, TimeVerdict, Verdict, judge_time},
 };
 use crate::{machine::Machine, results::write_atomically, run};
 use worthit_pair::{
@@ -138,10 +139,10 @@ pub fn run(
     let head = repository.working_tree()?;
     progress(&format!("building {}", head.name));
     let build = repository.build(&head)?;
-    let mut tested = BuildUnderTest::new(head.clone(), build, settings.seed);
+    let tested = BuildUnderTest::new(head.clone(), build, settings.seed);
     // Each pair is matched with itself.
     let pairs = pairing::pair_up(&tested.cases, &tested.cases);
-    let mut pairs = comparison::select(pairs, &settings.ids)?;
+    let mut pairs = pairing::select(pairs, &settings.ids)?;
     let mut notes = Vec::new();
     let variants = match extent.nulls {
         0 => Vec::new(),
@@ -149,10 +150,11 @@ pub fn run(
     };
     let start = Instant::now();
     progress("counting");
-    comparison::count(&mut tested, settings, &mut notes)?;
-    let runs = |id: &str| tested.counts.by_pair.contains_key(id);
-    pairs.retain(|pair| pair.head.as_ref().is_some_and(|case| runs(&case.key.id)));
-    let test = Test { tested: &tested, settings, injections, pairs };
+    let (counts, said) = counting::count_one(&tested, settings.seed)?;
+    notes.extend(said);
+    let runs = |id: &str| counts.by_pair.contains_key(id);
+    pairs.retain(|pair| pair.head.as_ref().is_some_and(|case| runs(&case.key.pair)));
+    let test = Test { tested: &tested, counts, settings, injections, pairs };
     let mut found = SelfTest {
         when: Timestamp::now(),
         machine: Machine::current().key,
@@ -217,7 +219,7 @@ fn variants(
     notes: &mut Vec<String>,
     progress: &mut dyn FnMut(&str),
 ) -> Vec<(String, BuildUnderTest)> {
-    let first = tested.cases.first().map(|case| case.key.id.clone()).unwrap_or_default();
+    let first = tested.cases.first().map(|case| case.key.pair.clone()).unwrap_or_default();
     let with_pair = |package: &Path| scratch::add_pair(package, &first);
     let kinds: [(&str, Change<'_>); 3] = [
         ("the same build", &|_| Ok(())),
@@ -241,6 +243,7 @@ fn variants(
 
 struct Test<'a> {
     tested: &'a BuildUnderTest,
+    counts: BuildCounts,
     settings: &'a Settings,
     injections: &'a [Injection],
     pairs: Vec<Matched>,
@@ -248,20 +251,20 @@ struct Test<'a> {
 
 impl Test<'_> {
     fn ids(&self) -> Vec<&str> {
-        self.pairs.iter().filter_map(|pair| Some(pair.head.as_ref()?.key.id.as_str())).collect()
+        self.pairs.iter().filter_map(|pair| Some(pair.head.as_ref()?.key.pair.as_str())).collect()
     }
 
     /// What bounds a pair, as its counts and threads tell.
     fn class(&self, case: &GateCase) -> &'static str {
-        let id = &case.key.id;
-        let counts = self.tested.counts.by_pair.get(id);
+        let id = &case.key.pair;
+        let counts = self.counts.by_pair.get(id);
         let does = |cause: causes::Cause| {
             let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
             JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
         };
         if case.is_open_loop() {
             "open loop"
-        } else if self.tested.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
+        } else if self.counts.threads.get(id).is_some_and(|threads| *threads > 1) {
             "threads"
         } else if does(causes::STATEMENTS) {
             "SQLite"
@@ -295,7 +298,7 @@ impl Test<'_> {
                     continue;
                 };
                 let changes =
-                    comparison::changes(pair, &self.tested.counts, &counts, self.settings);
+                    counting::changes(pair, &self.counts, &counts, &self.settings.tolerances);
                 let verdict = changes
                     .iter()
                     .filter(|change| change.role == Role::Optimized && change.cause == cause.id)
@@ -318,10 +321,10 @@ impl Test<'_> {
                 let Some(case) = pair.head.as_ref().filter(|case| !case.is_open_loop()) else {
                     return Vec::new();
                 };
-                let (id, program) = (&case.key.id, self.tested.program(&case.key.id));
+                let (id, program) = (&case.key.pair, self.tested.program(&case.key.pair));
                 let count = |steps, counts: &mut BuildCounts| {
                     let injected = Some(Injected::Steps(steps));
-                    counts.add_instructions(program, &case.key, &[Role::Optimized], injected).ok()
+                    counts.add_instructions(program, case, &[Role::Optimized], injected).ok()
                 };
                 let key = (Role::Optimized, INSTRUCTIONS.to_owned());
                 let least = |steps| {
@@ -336,13 +339,14 @@ impl Test<'_> {
                 let class = self.class(case);
                 let verdict = |size: f64| {
                     let steps = (none as f64 * size / per_step.max(0.1)).ceil() as u64;
-                    let (mut base, mut head) = (self.tested.counts.clone(), BuildCounts::default());
+                    let (mut base, mut head) = (self.counts.clone(), BuildCounts::default());
                     let mut again = 0;
                     loop {
                         count(steps, &mut head)?;
-                        let changes = comparison::changes(pair, &base, &head, self.settings);
+                        let changes =
+                            counting::changes(pair, &base, &head, &self.settings.tolerances);
                         let change = changes.into_iter().find(|of| of.cause == INSTRUCTIONS)?;
-                        if !comparison::is_counted_again(&change, again, self.settings) {
+                        if !counting::is_counted_again(&change, again, &self.settings.tolerances) {
                             return Some((id, class, size, change.verdict));
                         }
                         count(0, &mut base)?;
@@ -375,7 +379,7 @@ impl Test<'_> {
                 let mut timing = match PairedTiming::new(base, head) {
                     Ok(timing) => timing,
                     Err(error) => {
-                        notes.push(format!("{} is not timed: {error}", case.key.id));
+                        notes.push(format!("{} is not timed: {error}", case.key.pair));
                         break;
                     }
                 };
@@ -390,7 +394,7 @@ impl Test<'_> {
                     let signal = format!("time after {} s", after.as_secs());
                     found.add(&signal, &percent(size), class, verdict);
                     if verdict != Verdict::Regressed && size >= WORTH_A_NAME {
-                        let (id, size) = (&case.key.id, percent(size));
+                        let (id, size) = (&case.key.pair, percent(size));
                         found.missed.push(format!("{id}, {size}, {signal}: {:?}", timing.found));
                     }
                     timing.resume();
@@ -407,22 +411,23 @@ impl Test<'_> {
         found: &mut SelfTest,
     ) -> Result<bool, GateError> {
         let ids = self.ids();
-        let (mut counts, _) = comparison::count_instructions(variant, &ids);
+        let (mut counts, _) = counting::count_instructions(variant, &ids);
         counts.add_causes(&variant.build, &ids, self.settings.seed, None)?;
-        let mut base = self.tested.counts.clone();
+        let mut base = self.counts.clone();
         let pairs: Vec<&Matched> = self.pairs.iter().collect();
         let sides = ((self.tested, &mut base), (variant, &mut counts));
-        comparison::recount(sides.0, sides.1, &pairs, self.settings)?;
+        let (tolerances, seed) = (&self.settings.tolerances, self.settings.seed);
+        counting::recount(sides.0, sides.1, &pairs, tolerances, seed)?;
         let nulls = found.nulls.entry(kind.to_owned()).or_default();
         let mut failed = false;
         for pair in &self.pairs {
             let Some(case) = &pair.head else { continue };
-            let changes = comparison::changes(pair, &base, &counts, self.settings);
+            let changes = counting::changes(pair, &base, &counts, &self.settings.tolerances);
             let mut timing =
                 match PairedTiming::new(self.tested.optimized(case), variant.optimized(case)) {
                     Ok(timing) => timing,
                     Err(error) => {
-                        found.notes.push(format!("{} is not timed: {error}", case.key.id));
+                        found.notes.push(format!("{} is not timed: {error}", case.key.pair));
                         continue;
                     }
                 };
@@ -432,7 +437,7 @@ impl Test<'_> {
             let times = match timing.found {
                 Some(Ok(times)) => times,
                 failed => {
-                    found.notes.push(format!("{} is not timed: {failed:?}", case.key.id));
+                    found.notes.push(format!("{} is not timed: {failed:?}", case.key.pair));
                     continue;
                 }
             };
@@ -448,10 +453,10 @@ impl Test<'_> {
                 usize::from(alone == Verdict::Regressed && time.verdict() != Verdict::Regressed);
             nulls.undecided += usize::from(time.verdict() == Verdict::Undecided);
             for count in &by_counts {
-                found.alarms.push(format!("{} ({kind}): {count:?}", case.key.id));
+                found.alarms.push(format!("{} ({kind}): {count:?}", case.key.pair));
             }
             if time.verdict() == Verdict::Regressed {
-                found.alarms.push(format!("{} ({kind}): time {change:?}", case.key.id));
+                found.alarms.push(format!("{} ({kind}): time {change:?}", case.key.pair));
             }
             failed |= !by_counts.is_empty() || time.verdict() == Verdict::Regressed;
         }

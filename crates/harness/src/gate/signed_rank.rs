@@ -1,14 +1,14 @@
-//! Wilcoxon's signed-rank test and the estimate that belongs to it, for the log ratios of restarts.
+//! Wilcoxon's signed-rank test and its confidence interval, for the log ratios of restarts.
 //!
-//! Base and head take turns in being first and are otherwise treated alike, so were they the
-//! same, a restart's log ratio would be as likely d as −d: the distribution is symmetric, which is
-//! all that the test assumes (Wilcoxon 1945; Hollander, Wolfe and Chicken, *Nonparametric Statistical
-//! Methods*, 3rd ed., ch. 3). Its null distribution is counted exactly.
+//! Base and head take turns at running first and are otherwise treated alike. If they are the same program, a
+//! restart's log ratio is as likely to be d as −d. The test assumes only this symmetry (Wilcoxon 1945; Hollander,
+//! Wolfe and Chicken, *Nonparametric Statistical Methods*, 3rd ed., ch. 3). Its null distribution is computed exactly.
 
 use crate::statistics::Interval;
 
-/// The probability that values symmetric about `shift` have signed ranks as high as these: small
-/// if their centre lies above `shift`. 1 for no values.
+/// Returns the one-sided p-value of the hypothesis that the values are symmetric about `shift`.
+///
+/// It is small if their centre lies above `shift`, and 1 without values.
 pub fn p_above(values: &[f64], shift: f64) -> f64 {
     let mut differences: Vec<f64> =
         values.iter().map(|value| value - shift).filter(|d| *d != 0.0).collect();
@@ -18,9 +18,11 @@ pub fn p_above(values: &[f64], shift: f64) -> f64 {
     shares_of_sums(differences.len())[observed..].iter().sum::<f64>().min(1.0)
 }
 
-/// The Hodges–Lehmann estimate of the centre, the median of the means of all pairs, between the
-/// bounds that the test with `alpha` on each side does not reject. `None` without values; the bounds
-/// are infinite where there are too few values for so small an `alpha`.
+/// Returns the Hodges–Lehmann estimate of the centre, which is the median of all pairwise means, and its
+/// confidence interval; `None` without values.
+///
+/// The interval holds the centres that the test does not reject with level `alpha` on each side. Its bounds are
+/// infinite if there are too few values for so small an `alpha`.
 pub fn centre(values: &[f64], alpha: f64) -> Option<Interval> {
     let n = values.len();
     let mut means: Vec<f64> = (0..n)
@@ -29,15 +31,15 @@ pub fn centre(values: &[f64], alpha: f64) -> Option<Interval> {
         .collect();
     means.sort_unstable_by(f64::total_cmp);
     let estimate = crate::statistics::median(&means)?;
-    let rejected = rejected(n, alpha);
+    let rejected = largest_rejected_sum(n, alpha);
     let low = rejected.map_or(f64::NEG_INFINITY, |k| means[k]);
     let high = rejected.map_or(f64::INFINITY, |k| means[means.len() - 1 - k]);
     Some(Interval { low, estimate, high })
 }
 
-/// The largest k such that a sum of positive ranks ≤ k has a probability of at most `alpha`;
-/// `None` if even 0 is likelier.
-fn rejected(n: usize, alpha: f64) -> Option<usize> {
+/// Returns the largest k for which a sum of positive ranks ≤ k has a probability of at most `alpha`; `None` if the
+/// probability is higher even for k = 0.
+fn largest_rejected_sum(n: usize, alpha: f64) -> Option<usize> {
     let mut below = 0.0;
     let shares = shares_of_sums(n);
     let within = shares.iter().take_while(|share| {
@@ -47,7 +49,7 @@ fn rejected(n: usize, alpha: f64) -> Option<usize> {
     within.count().checked_sub(1)
 }
 
-/// For each sum from 0 to n(n+1)/2: the share of the 2ⁿ choices of signs whose positive ranks have it.
+/// Returns, for each sum from 0 to n(n+1)/2, the share of the 2ⁿ sign patterns whose positive ranks have that sum.
 fn shares_of_sums(n: usize) -> Vec<f64> {
     let mut shares = vec![0.0; n * (n + 1) / 2 + 1];
     shares[0] = 1.0;
@@ -68,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probabilities_of_textbook_tables() {
-        // All five above: 1 of 2⁵ choices of signs. Table A.4 of Hollander and Wolfe: P(T⁺ ≥ 14) for
+    fn p_values_match_textbook_tables() {
+        // If all five are above: 1 of 2⁵ sign patterns. Table A.4 of Hollander and Wolfe: P(T⁺ ≥ 14) for
         // n = 5 is 0.062, P(T⁺ ≥ 45) for n = 10 is 0.042.
         assert_eq!(p_above(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.0), 1.0 / 32.0);
         assert_eq!(p_above(&[-1.0, 2.0, 3.0, 4.0, 5.0], 0.0), 2.0 / 32.0);
@@ -89,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn the_centre_is_the_median_of_the_means_of_pairs() {
-        // Means of pairs of 1, 2, 9: 1, 1.5, 2, 5, 5.5, 9.
+    fn the_centre_is_the_median_of_pairwise_means() {
+        // Pairwise means of 1, 2, 9: 1, 1.5, 2, 5, 5.5, 9.
         let found = centre(&[1.0, 2.0, 9.0], 0.2).unwrap();
         assert_eq!((found.low, found.estimate, found.high), (1.0, 3.5, 9.0));
         let wide = centre(&[1.0, 2.0, 9.0], 0.01).unwrap();
@@ -99,11 +101,11 @@ mod tests {
     }
 
     #[test]
-    fn null_samples_are_rejected_as_seldom_as_promised_and_bounds_agree_with_the_test() {
+    fn null_samples_are_rejected_at_the_nominal_rate_and_the_bounds_agree_with_the_test() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let (mut rejected, alpha) = (0, 0.05);
         for _ in 0..2_000 {
-            // Heavy tails: what restarts look like.
+            // Heavy tails, like those of restarts.
             let values: Vec<f64> = (0..16)
                 .map(|_| {
                     rng.random_range(-1.0..1.0_f64) * if rng.random_bool(0.1) { 20.0 } else { 1.0 }

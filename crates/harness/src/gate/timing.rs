@@ -1,18 +1,20 @@
-//! Times of a case in two builds: interleaved batches in processes that are restarted often.
+//! Times a case in two builds, with interleaved batches in processes that are restarted often.
 //!
-//! A process keeps for its life where its code and data happen to lie, so one pair of processes
-//! compares two accidents. Each restart is a new pair, whose batches alternate strictly, A B A B: each
-//! begins with the caches that the other program has left, and with a few iterations that are not timed. (In the order
-//! A B B A every second batch found its own data in the caches, which was worth up to 30 %.) A
-//! restart's log ratio is the median of those of neighbours: a machine that is slower for some milliseconds is so
-//! for both. Neighbours of which one met a burst of something else do not count, so a change that makes a few batches
-//! much longer and leaves the others alone is not seen here.
+//! A process gets a random memory layout and keeps it for its lifetime. A single pair of processes would compare two
+//! such layouts, so each restart starts a new pair.
 //!
-//! Where the system lets them, the programs go before all that others run.
+//! The batches of the two programs alternate strictly, A B A B. Each batch finds the caches as the other program left
+//! them and begins with a few untimed iterations. (In the order A B B A, every second batch found its own data in the
+//! caches, which made it up to 30 % faster.)
 //!
-//! Beside compilers the log ratios of restarts scatter by 1.4 %, the geometric mean over the pairs, and by 1.6 to 2 %
-//! where the system does not let them go first. (There, those of first quartiles by another fifth
-//! more; with batches of 2 ms in the order A B B A, by twice as much.)
+//! A restart's log ratio is the median over neighbouring batches: if the machine is slow for some milliseconds, both
+//! neighbours are slow. Neighbours are left out if one of them was hit by a burst of other activity. The gate
+//! therefore misses a change that makes a few batches much longer and leaves the others as they were.
+//!
+//! Workers run at real-time priority where the system permits. While compilers run on the same machine, the log
+//! ratios of restarts have a spread of 1.4 % (geometric mean over the pairs). Without real-time priority, the spread
+//! is 1.6 to 2 %. (There, alternatives were worse: ratios of first quartiles had a spread larger by a fifth, and 2 ms
+//! batches in the order A B B A had twice the spread.)
 
 use std::{
     path::Path,
@@ -21,117 +23,121 @@ use std::{
 
 use super::{
     client::{Worker, WorkerError},
-    protocol::{CaseKey, Injected, Times},
+    protocol::{GateCase, Injected, Times},
 };
 use crate::statistics::{median, quantile};
 use worthit_pair::{cores, trial::Role};
 
-/// The side runs about this long in a batch, or one iteration…
+/// Target time of a side in a batch; a single iteration may take longer.
 const BATCH: Duration = Duration::from_micros(500);
-/// …but no longer than this with what is off the clock.
+/// Maximum wall time of a batch of several iterations, including what is off the clock.
 const LONGEST: Duration = Duration::from_millis(2);
-/// A batch of so many iterations begins with one more, off the clock.
-const PER_UNTIMED: u64 = 8;
-/// Batches of each program in one restart, at least and at most.
-const PAIRS: (u64, u64) = (4, 24);
-/// Batches of which the quickest sets the pace.
+/// Number of timed iterations for each untimed iteration at the start of a batch.
+const TIMED_PER_UNTIMED: u64 = 8;
+/// Minimum and maximum number of batches of each program in a restart.
+const BATCHES: (u64, u64) = (4, 24);
+/// Number of batches tried, of which the quickest sets the pace.
 const TRIES: usize = 5;
-/// A restart has no more batches than the fewest once they have taken so long…
+/// Target duration of the batches of a restart.
 const RESTART: Duration = Duration::from_millis(32);
-/// …and so long if they want several cores, which they seldom have to themselves.
+/// Target duration for sides with several threads, which seldom have their cores to themselves.
 const RESTART_OF_THREADS: Duration = Duration::from_millis(64);
-/// A batch that took more than so many times what the program's fast ones do met something else.
+/// A batch was hit by a burst if it took more than this many times as long as the program's fast batches.
 const BURST: f64 = 1.5;
-/// The share of a program's batches that are fast.
+/// Quantile of a program's batch times that defines its fast batches.
 const FAST: f64 = 0.1;
-/// So many neighbours that met nothing are enough to leave out the others…
-const ENOUGH: usize = 5;
-/// …and are waited for so many times as long.
+/// Number of calm neighbours at which all others are left out; calm means undisturbed and without a burst.
+const MIN_CALM: usize = 5;
+/// A restart may last this many times its target duration to collect that many calm neighbours.
 const PATIENCE: u32 = 3;
 
-/// One of two programs that are compared.
+/// One of the two programs that are compared.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    /// The bench binary.
+    /// Path of the bench binary.
     pub path: &'a Path,
-    /// The case, by the name that it has there.
-    pub case: &'a CaseKey,
-    /// The side that is timed.
+    /// The case, as this build names it.
+    pub case: &'a GateCase,
+    /// Side that is timed.
     pub role: Role,
-    /// Iterations in a batch.
+    /// Number of iterations in a batch.
     pub iterations: u64,
     /// Extra work, for the self-test.
     pub injected: Option<Injected>,
 }
 
 impl<'a> Program<'a> {
-    /// One side of a case; a timing sets the iterations.
-    pub fn new(path: &'a Path, case: &'a CaseKey, role: Role) -> Program<'a> {
+    /// Describes one side of a case; the number of iterations is set later.
+    pub fn new(path: &'a Path, case: &'a GateCase, role: Role) -> Program<'a> {
         Program { path, case, role, iterations: 1, injected: None }
     }
 }
 
-/// Two programs, and how they are timed.
+/// Two programs that are timed in alternating batches.
 #[derive(Clone, Copy, Debug)]
 pub struct PairedBatches<'a> {
-    /// What is compared with…
+    /// The program to compare with.
     pub base: Program<'a>,
-    /// …and what is compared.
+    /// The program that is judged.
     pub head: Program<'a>,
-    /// Both on one core, a different one each restart; else each of their threads on a core of its own,
-    /// as the scheduler leaves two threads on one core for longer than a restart lasts now and then.
+    /// Whether both run on one core, which changes from restart to restart.
+    ///
+    /// Otherwise each thread is pinned to a core of its own. The scheduler sometimes leaves two threads on the same
+    /// core for longer than a restart lasts.
     pub is_pinned: bool,
 }
 
-/// How a side is cut into batches.
+/// Size of a side's batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Iterations in a batch.
+    /// Number of iterations in a batch.
     pub iterations: u64,
-    /// Threads that the side keeps busy.
+    /// Number of threads that the side keeps busy.
     pub threads: usize,
 }
 
-/// What a restart found.
+/// Result of one restart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Restart {
-    /// Median of ln(head ÷ base) of neighbouring batches.
+    /// Median of ln(head ÷ base) over neighbouring batches.
     pub log_ratio: f64,
-    /// Whether others held the CPU so often that hardly any batches are left.
+    /// Whether other processes held the CPU so often that hardly any calm neighbours are left.
     pub is_disturbed: bool,
     /// CPU time of all threads ÷ wall time of the batches.
     pub cpu_share: f64,
 }
 
-/// Finds out how long an iteration takes, and with it how many make a batch.
+/// Measures how long an iteration takes, and derives how many iterations make a batch.
 ///
 /// # Errors
 /// If a worker fails.
-pub fn pace(path: &Path, case: &CaseKey, role: Role) -> Result<Pace, WorkerError> {
+pub fn pace(path: &Path, case: &GateCase, role: Role) -> Result<Pace, WorkerError> {
     let mut worker = Worker::start(path)?;
     let threads = worker.prove(case)?.threads(role);
     worker.batch(role, 0, 1, None)?;
     let mut iterations = 1;
     loop {
-        // What others take of the machine only adds.
+        // Interference only adds time, so the quickest batch is the least disturbed.
         let mut quickest: Option<Times> = None;
         for _ in 0..TRIES {
             let times = worker.batch(role, 0, iterations, None)?;
             quickest = quickest.into_iter().chain([times]).min_by_key(|times| times.wall);
         }
-        let times = quickest.expect("it was tried");
+        let times = quickest.expect("at least one try");
         let (batch, longest) = (BATCH.as_nanos() as u64, LONGEST.as_nanos() as u64);
         if times.elapsed >= batch / 2 || times.wall >= longest || iterations >= 1 << 24 {
-            let within =
+            let iterations_within =
                 |limit: u64, time: u64| limit as f64 * iterations as f64 / time.max(1) as f64;
-            let most = within(batch, times.elapsed).round().min(within(longest, times.wall));
+            let most = iterations_within(batch, times.elapsed)
+                .round()
+                .min(iterations_within(longest, times.wall));
             return Ok(Pace { iterations: most.max(1.0) as u64, threads });
         }
         iterations *= 2;
     }
 }
 
-/// Starts both programs once and times them; `nth` decides which is first, and on which core.
+/// Starts both programs once and times them; `nth` decides which one runs first, and on which core.
 ///
 /// # Errors
 /// If a worker fails.
@@ -152,16 +158,16 @@ pub fn restart(paired: &PairedBatches<'_>, nth: usize) -> Result<Restart, Worker
             Some(core) => worker.pin(core)?,
             None => worker.spread()?,
         }
-        // Untimed: what is lazily made, and the CPU's guesses.
+        // An untimed warm-up, for lazy initialization and branch prediction.
         worker.batch(program.role, 0, program.iterations, None)?;
     }
-    let enough = if paired.is_pinned { RESTART } else { RESTART_OF_THREADS };
+    let target = if paired.is_pinned { RESTART } else { RESTART_OF_THREADS };
     let (start, mut batches) = (Instant::now(), Vec::new());
     let (mut cpu_ns, mut wall_ns) = (0, 0);
-    for pair in 0..PAIRS.1 {
+    for round in 0..BATCHES.1 {
         let spent = start.elapsed();
-        let is_calm = || Compared::of(&batches).is_some_and(|compared| compared.is_calm);
-        if pair >= PAIRS.0 && spent > enough && (spent > enough * PATIENCE || is_calm()) {
+        let is_calm = || BatchComparison::new(&batches).is_some_and(|compared| compared.is_calm);
+        if round >= BATCHES.0 && spent > target && (spent > target * PATIENCE || is_calm()) {
             break;
         }
         for (worker, program) in workers.iter_mut().zip(programs) {
@@ -172,37 +178,39 @@ pub fn restart(paired: &PairedBatches<'_>, nth: usize) -> Result<Restart, Worker
             batches.push(Batch { ns, disturbed: times.disturbed });
         }
     }
-    let compared = Compared::of(&batches).expect("there are batches of both");
-    let by_first = compared.second_by_first.ln();
+    let compared = BatchComparison::new(&batches).expect("there are batches of both");
+    let log_ratio = compared.second_by_first.ln();
     Ok(Restart {
-        log_ratio: if head_first { -by_first } else { by_first },
+        log_ratio: if head_first { -log_ratio } else { log_ratio },
         is_disturbed: !compared.is_calm && batches.iter().any(|batch| batch.disturbed),
         cpu_share: cpu_ns as f64 / wall_ns.max(1) as f64,
     })
 }
 
-/// A batch of a restart.
+/// A timed batch.
 #[derive(Clone, Copy, Debug)]
 struct Batch {
-    /// Time of an iteration.
+    /// Time of an iteration, ns.
     ns: f64,
-    /// Whether others held the CPU meanwhile.
+    /// Whether other processes held the CPU during the batch.
     disturbed: bool,
 }
 
-/// What batches of two programs in turn say.
+/// Comparison of two programs by their alternating batches.
 #[derive(Clone, Copy, Debug)]
-struct Compared {
+struct BatchComparison {
     /// Time of the second program ÷ time of the first.
     second_by_first: f64,
-    /// Whether enough of them met nothing else.
+    /// Whether enough neighbours were calm.
     is_calm: bool,
 }
 
-impl Compared {
-    /// The median of the ratios of neighbours that met neither others on the CPU nor a burst of something
-    /// else; if hardly any did not, the ratio of the quickest of each. `None` without batches of both.
-    fn of(batches: &[Batch]) -> Option<Compared> {
+impl BatchComparison {
+    /// Compares by the median ratio of calm neighbours; `None` unless there are batches of both programs.
+    ///
+    /// Neighbours are calm if neither was disturbed by other processes or hit by a burst. If too few are calm, the
+    /// ratio is that of each program's quickest batch.
+    fn new(batches: &[Batch]) -> Option<BatchComparison> {
         let sorted = [0, 1].map(|which| {
             let own = batches.iter().skip(which).step_by(2);
             let mut own: Vec<f64> = own.map(|batch| batch.ns).collect();
@@ -211,30 +219,32 @@ impl Compared {
         });
         let quickest = sorted[1].first()? / sorted[0].first()?;
         let limits = sorted.map(|own| BURST * quantile(&own, FAST));
-        let is_calm = |nth: usize| !batches[nth].disturbed && batches[nth].ns <= limits[nth % 2];
-        let calm = (1..batches.len()).filter(|nth| is_calm(nth - 1) && is_calm(*nth));
+        let is_batch_calm =
+            |nth: usize| !batches[nth].disturbed && batches[nth].ns <= limits[nth % 2];
+        let calm = (1..batches.len()).filter(|nth| is_batch_calm(nth - 1) && is_batch_calm(*nth));
         let logs: Vec<f64> = calm
             .map(|nth| {
                 let log_ratio = (batches[nth].ns / batches[nth - 1].ns).ln();
                 if nth % 2 == 1 { log_ratio } else { -log_ratio }
             })
             .collect();
-        let is_calm = logs.len() >= ENOUGH;
-        let of_calm = median(&logs).filter(|_| is_calm).map(f64::exp);
-        Some(Compared { second_by_first: of_calm.unwrap_or(quickest), is_calm })
+        let is_calm = logs.len() >= MIN_CALM;
+        let calm_ratio = median(&logs).filter(|_| is_calm).map(f64::exp);
+        Some(BatchComparison { second_by_first: calm_ratio.unwrap_or(quickest), is_calm })
     }
 }
 
-/// Iterations off the clock at the beginning of a batch; one iteration that makes a batch is long
-/// enough to warm itself.
+/// Returns the number of untimed iterations at the start of a batch.
+///
+/// A single iteration needs none: if it fills a batch, it is long enough to warm itself up.
 fn untimed(iterations: u64) -> u64 {
-    if iterations > 1 { iterations.div_ceil(PER_UNTIMED) } else { 0 }
+    if iterations > 1 { iterations.div_ceil(TIMED_PER_UNTIMED) } else { 0 }
 }
 
-/// The cores of this process in turn.
+/// Returns the core of a restart, taking the cores of this process in turn.
 fn core(nth: usize) -> usize {
     let cores = cores::allowed();
-    // Two restarts on each: either program is first on every core.
+    // Two restarts use each core, so that either program runs first on it.
     cores[nth / 2 % cores.len()]
 }
 
@@ -247,13 +257,13 @@ mod tests {
         assert_eq!([1, 2, 8, 9, 800].map(untimed), [0, 1, 1, 2, 100]);
     }
 
-    fn compared(times: &[f64]) -> Compared {
+    fn compared(times: &[f64]) -> BatchComparison {
         let batches: Vec<Batch> =
             times.iter().map(|ns| Batch { ns: *ns, disturbed: false }).collect();
-        Compared::of(&batches).unwrap()
+        BatchComparison::new(&batches).unwrap()
     }
 
-    /// The second takes 10 % longer; the machine slows down by a fifth meanwhile.
+    /// Batches whose second program takes 10 % longer, while the machine slows down by a fifth.
     fn drifting() -> Vec<f64> {
         let time = |nth: usize| {
             let second = if nth % 2 == 1 { 1.1 } else { 1.0 };
@@ -262,44 +272,50 @@ mod tests {
         (0..48).map(time).collect()
     }
 
-    fn assert_a_tenth(compared: Compared, within: f64) {
+    fn assert_slower_by_a_tenth(compared: BatchComparison, within: f64) {
         assert!((compared.second_by_first - 1.1).abs() < within, "{compared:?}");
     }
 
     #[test]
-    fn neighbours_cancel_a_drift_and_leave_bursts_out() {
+    fn neighbours_cancel_drift_and_bursts_are_left_out() {
         let mut times = drifting();
-        assert_a_tenth(compared(&times), 0.005);
+        assert_slower_by_a_tenth(compared(&times), 0.005);
         times[10..20].iter_mut().for_each(|time| *time *= 1.7);
         times[30] *= 40.0;
-        assert_a_tenth(compared(&times), 0.005);
-        // Two of three batches of the first meet something that the second does not.
+        assert_slower_by_a_tenth(compared(&times), 0.005);
+        // Bursts hit two of three batches of the first program, and none of the second.
         times.iter_mut().step_by(6).for_each(|time| *time *= 3.0);
         times.iter_mut().skip(2).step_by(6).for_each(|time| *time *= 4.0);
-        assert_a_tenth(compared(&times), 0.01);
+        assert_slower_by_a_tenth(compared(&times), 0.01);
         assert!(compared(&times).is_calm);
     }
 
     #[test]
-    fn batches_during_which_others_held_the_cpu_do_not_count() {
-        let of = |disturbed: bool| -> Compared {
+    fn disturbed_batches_do_not_count() {
+        let compared_if_marked = |is_marked: bool| -> BatchComparison {
             let batch = |(nth, ns): (usize, f64)| {
-                // They take a fifth longer in the second program's, too little for a burst.
-                let held = nth % 4 == 1;
-                Batch { ns: if held { ns * 1.2 } else { ns }, disturbed: held && disturbed }
+                // Every other batch of the second program takes a fifth longer, too little for a burst.
+                let is_slowed = nth % 4 == 1;
+                Batch {
+                    ns: if is_slowed { ns * 1.2 } else { ns },
+                    disturbed: is_slowed && is_marked,
+                }
             };
             let batches: Vec<Batch> = drifting().into_iter().enumerate().map(batch).collect();
-            Compared::of(&batches).unwrap()
+            BatchComparison::new(&batches).unwrap()
         };
-        assert_a_tenth(of(true), 0.005);
-        assert!(of(false).second_by_first > 1.12, "else the test shows nothing");
+        assert_slower_by_a_tenth(compared_if_marked(true), 0.005);
+        assert!(
+            compared_if_marked(false).second_by_first > 1.12,
+            "unmarked, the slow batches count"
+        );
     }
 
     #[test]
-    fn programs_that_hardly_ever_have_the_cores_to_themselves_are_compared_by_their_quickest() {
+    fn without_calm_neighbours_the_quickest_batches_are_compared() {
         let found = compared(&[1.0, 4.0, 8.0, 32.0, 3.0, 1.1]);
-        assert_a_tenth(found, 1e-9);
+        assert_slower_by_a_tenth(found, 1e-9);
         assert!(!found.is_calm);
-        assert!(Compared::of(&[Batch { ns: 1.0, disturbed: false }]).is_none());
+        assert!(BatchComparison::new(&[Batch { ns: 1.0, disturbed: false }]).is_none());
     }
 }

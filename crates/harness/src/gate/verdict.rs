@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    decision::{Rule, TimeVerdict},
-    protocol::GateCase,
-};
+use super::protocol::GateCase;
+use crate::statistics::Interval;
 use worthit_pair::{causes, trial::Role};
 
 /// What is said of a signal, a case or a run. The later outweighs the earlier.
@@ -187,6 +184,20 @@ pub fn judge_count(
     CountChange { verdict, ..change }
 }
 
+/// What the times say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeVerdict {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Time of the head ÷ time of the base with its 95 % interval, of the confirmation, or of the
+    /// screen if there was none. `None` while there are too few restarts for an interval.
+    pub change: Option<Interval>,
+    /// Restarts, in all.
+    pub restarts: usize,
+    /// Restarts of the confirmation among them.
+    pub confirming: usize,
+}
+
 /// The time of a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -277,132 +288,16 @@ pub struct Breach {
     pub what: String,
 }
 
-/// What came of a pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CaseReport {
-    /// The pair's far end, as the head knows it (the base, if the head does not).
-    pub case: GateCase,
-    /// What the base calls the pair, if otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renamed_from: Option<String>,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// Budgets that do not hold.
-    #[serde(default)]
-    pub breaches: Vec<Breach>,
-}
-
-/// What came of a pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Both builds have it, and it was judged.
-    Judged {
-        /// Counts of both builds.
-        counts: Vec<CountChange>,
-        /// Time of the optimized side.
-        time: Time,
-    },
-    /// It cannot be compared.
-    NotComparable {
-        /// Why.
-        reason: String,
-    },
-    /// In one build only.
-    OnlyIn {
-        /// Whether that is the head.
-        head: bool,
-    },
-    /// It cannot run here.
-    Unavailable {
-        /// Why.
-        reason: String,
-    },
-    /// The head's sides do not agree, or it fails.
-    Broken {
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-impl CaseReport {
-    /// The verdict on the pair.
-    pub fn verdict(&self) -> Verdict {
-        let found = match &self.outcome {
-            Outcome::Judged { counts, time } => {
-                let counted = counts.iter().map(|count| count.verdict).max();
-                counted.unwrap_or(Verdict::Unchanged).max(time.verdict())
-            }
-            Outcome::NotComparable { .. } => Verdict::Undecided,
-            Outcome::OnlyIn { .. } | Outcome::Unavailable { .. } => Verdict::Unchanged,
-            Outcome::Broken { .. } => Verdict::Regressed,
-        };
-        if self.breaches.is_empty() { found } else { Verdict::Regressed }
-    }
-}
-
-/// What a gate found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GateReport {
-    /// Always `worthit-gate`.
-    pub schema: String,
-    /// Version of the schema.
-    pub version: u64,
-    /// When it began.
-    pub when: Timestamp,
-    /// The base, as it is shown.
-    pub base: String,
-    /// The head, as it is shown.
-    pub head: String,
-    /// Commit that the head is, or is based on.
-    pub commit: String,
-    /// Whether the head has changes that are not committed.
-    pub dirty: bool,
-    /// Machine key.
-    pub machine: String,
-    /// Compiler.
-    pub rustc: String,
-    /// What counts as a regression of time.
-    pub rule: Rule,
-    /// By how much counts may grow.
-    pub tolerances: Tolerances,
-    /// One a pair.
-    pub cases: Vec<CaseReport>,
-    /// What the reader must know besides: what was not counted, left out, not built.
-    pub notes: Vec<String>,
-    /// What the last self-test on this machine found, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub self_test: Option<String>,
-    /// Duration after the builds, s.
-    pub seconds: f64,
-}
-
-/// Name of the schema of a [`GateReport`].
-pub const SCHEMA: &str = "worthit-gate";
-/// Its version.
-pub const SCHEMA_VERSION: u64 = 1;
-
-impl GateReport {
-    /// The verdict on the whole.
-    pub fn verdict(&self) -> Verdict {
-        self.cases.iter().map(CaseReport::verdict).max().unwrap_or(Verdict::Unchanged)
-    }
-
-    /// How many pairs have a verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
-        self.cases.iter().filter(|case| case.verdict() == verdict).count()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{gate::protocol::CaseKey, statistics::Interval};
-    use worthit_pair::pair::Metric;
+    use crate::statistics::Interval;
+    use worthit_pair::{cases::CaseKey, pair::Metric};
 
     pub(crate) fn case(id: &str, causes: &[&str]) -> GateCase {
         GateCase {
-            key: CaseKey { id: id.to_owned(), level: String::new(), point: 100, seed: 42 },
+            key: CaseKey { pair: id.to_owned(), level: String::new(), point: 100 },
+            seed: 42,
             title: format!("Title of {id}"),
             axis: "items".to_owned(),
             axis_unit: "items".to_owned(),
@@ -506,7 +401,7 @@ pub(crate) mod tests {
         TimeVerdict { verdict, change, restarts: 30, confirming: 24 }
     }
 
-    fn count(cause: &str, base: u64, head: u64) -> CountChange {
+    pub(crate) fn count(cause: &str, base: u64, head: u64) -> CountChange {
         let (base, head) = (Counted::once(base), Counted::once(head));
         judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, &Tolerances::default())
     }
@@ -539,27 +434,5 @@ pub(crate) mod tests {
         for kept in [Verdict::Unchanged, Verdict::Improved, Verdict::Undecided] {
             assert_eq!(judge_time(times(kept), &[], 1, 1.0, 30).verdict(), kept);
         }
-    }
-
-    #[test]
-    fn the_worst_signal_is_the_verdict() {
-        let report = |counts: Vec<CountChange>, time| CaseReport {
-            case: case("a/b", &[]),
-            renamed_from: None,
-            outcome: Outcome::Judged { counts, time },
-            breaches: vec![],
-        };
-        let skipped = || Time::Skipped { reason: "identical".to_owned() };
-        let missing = || Time::Missing { reason: "time limit".to_owned() };
-        assert_eq!(report(vec![], skipped()).verdict(), Verdict::Unchanged);
-        assert_eq!(report(vec![], missing()).verdict(), Verdict::Undecided);
-        assert_eq!(report(vec![count("fsyncs", 1, 2)], missing()).verdict(), Verdict::Regressed);
-        assert_eq!(report(vec![count("fsyncs", 2, 1)], skipped()).verdict(), Verdict::Improved);
-        assert_eq!(report(vec![count("fsyncs", 2, 1)], missing()).verdict(), Verdict::Undecided);
-        let breached = CaseReport {
-            breaches: vec![Breach { what: "…".to_owned() }],
-            ..report(vec![], skipped())
-        };
-        assert_eq!(breached.verdict(), Verdict::Regressed);
     }
 }

@@ -1,6 +1,6 @@
-//! The worker of a gate: a timed bench binary that runs batches as it is asked to.
+//! The gate's worker: a bench binary that runs timed batches on request.
 //!
-//! It ends with its input, so none outlives the gate that started it.
+//! A worker ends when its input ends, so it does not outlive its gate.
 
 use std::{
     hint::black_box,
@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     callgrind,
-    protocol::{CaseKey, GateCase, Hello, Injected, Reply, Request, Times, VERSION},
+    protocol::{GateCase, Hello, Injected, Reply, Request, Times, VERSION},
     realtime,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     measuring::{NotReady, TrialTimer, cpu_time, prepared, proven},
 };
 use worthit_pair::{
-    cases::{self, NamedCase},
+    cases::{self, CaseKey, NamedCase},
     cores,
     family::{Entry, Family},
     trial::{Role, Trial, Window},
@@ -31,18 +31,18 @@ use worthit_pair::{
 /// # Errors
 /// If a request cannot be read or a reply cannot be written.
 pub fn serve(family: &Family, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
-    let mut say = |line: Result<String, serde_json::Error>| {
+    let mut write_line = |line: Result<String, serde_json::Error>| {
         writeln!(output, "{}", line?)?;
         output.flush()
     };
-    say(serde_json::to_string(&Hello { worthit_gate_worker: VERSION }))?;
+    write_line(serde_json::to_string(&Hello { worthit_gate_worker: VERSION }))?;
     let mut worker = Worker { family, ready: None, delay: RunDelay::of_this_thread() };
     for line in input.lines() {
         let reply = match serde_json::from_str(&line?) {
             Ok(request) => worker.reply(&request),
-            Err(error) => Reply::Unproven(format!("the request is not understood: {error}")),
+            Err(error) => Reply::Unproven(format!("cannot parse the request: {error}")),
         };
-        say(serde_json::to_string(&reply))?;
+        write_line(serde_json::to_string(&reply))?;
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ impl Worker<'_> {
             Request::SetRealtimePriority => {
                 Reply::HasRealtimePriority(realtime::set_realtime_priority())
             }
-            Request::Prepare { case, roles } => self.prepare(case, roles.as_deref()),
+            Request::Prepare { case, seed, roles } => self.prepare(case, *seed, roles.as_deref()),
             Request::Pin { core } => pin(*core),
             Request::Spread => match &mut self.ready {
                 Some(trial) => {
@@ -100,10 +100,10 @@ impl Worker<'_> {
         }
     }
 
-    fn prepare(&mut self, case: &CaseKey, roles: Option<&[Role]>) -> Reply {
+    fn prepare(&mut self, case: &CaseKey, seed: u64, roles: Option<&[Role]>) -> Reply {
         self.ready = None;
-        let Some((entry, named)) = find(self.family, case) else {
-            return Reply::Unavailable(format!("this build has no case {case:?}"));
+        let Some((entry, named)) = find(self.family, case, seed) else {
+            return Reply::Unavailable(format!("this build has no case {case}"));
         };
         let made = match roles {
             None => proven(entry, &named),
@@ -125,15 +125,16 @@ impl Worker<'_> {
 fn pin(core: usize) -> Reply {
     match cores::keep_all_on(core) {
         Ok(()) => Reply::Pinned,
-        Err(error) => Reply::Unavailable(format!("cannot run on core {core} alone: {error}")),
+        Err(error) => Reply::Unavailable(format!("cannot be pinned to core {core}: {error}")),
     }
 }
 
-/// The case that stands for a pair in the gate: its far end.
+/// Returns the case that represents a pair in the gate: its far end.
 pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
     let far = cases::far_end(entry, seed)?;
     Some(GateCase {
-        key: CaseKey { id: entry.id.to_owned(), level: far.level, point: far.case.point, seed },
+        key: far.key,
+        seed,
         title: entry.title.to_owned(),
         axis: entry.axis.name.to_owned(),
         axis_unit: entry.axis.unit.to_owned(),
@@ -143,10 +144,10 @@ pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
     })
 }
 
-fn find(family: &Family, key: &CaseKey) -> Option<(&'static Entry, NamedCase)> {
-    let entry = family.pairs.iter().find(|entry| entry.id == key.id)?;
-    let cases = cases::measured(entry, cases::Extent::Deep, key.seed);
-    let named = cases.into_iter().find(|n| n.level == key.level && n.case.point == key.point)?;
+fn find(family: &Family, key: &CaseKey, seed: u64) -> Option<(&'static Entry, NamedCase)> {
+    let entry = family.pairs.iter().find(|entry| entry.id == key.pair)?;
+    let cases = cases::measured(entry, cases::Extent::Deep, seed);
+    let named = cases.into_iter().find(|named| named.key == *key)?;
     Some((entry, named))
 }
 
@@ -168,7 +169,7 @@ fn batch(
     Times { elapsed: ns(elapsed), wall: ns(wall), cpu: ns(cpu_time() - cpu), disturbed }
 }
 
-/// Computes for so long, and returns how long it was.
+/// Keeps the CPU busy for `time` and returns the actual duration.
 fn busy_for(time: Duration) -> Duration {
     let start = Instant::now();
     loop {
@@ -180,19 +181,19 @@ fn busy_for(time: Duration) -> Duration {
     }
 }
 
-/// Steps that are injected in each counted iteration.
-static PLANTED_STEPS: AtomicU64 = AtomicU64::new(0);
+/// Number of steps injected into each counted iteration.
+static INJECTED_STEPS: AtomicU64 = AtomicU64::new(0);
 
-/// Instructions are counted while it is open.
+/// Window in which callgrind counts instructions.
 const COUNTED: Window = Window::new(callgrind::zero, || {
-    black_box(steps(PLANTED_STEPS.load(Relaxed)));
+    black_box(steps(INJECTED_STEPS.load(Relaxed)));
     callgrind::dump();
 });
 
-/// Runs one iteration at native speed, then `iterations` whose instructions are counted.
+/// Runs one uncounted iteration at native speed, then counts the instructions of `iterations`.
 fn count(trial: &mut Trial, role: Role, iterations: u64, injected: Option<Injected>) {
     let steps = if let Some(Injected::Steps(steps)) = injected { steps } else { 0 };
-    PLANTED_STEPS.store(steps, Relaxed);
+    INJECTED_STEPS.store(steps, Relaxed);
     trial.run_in(role, &Window::UNOBSERVED);
     callgrind::start();
     for _ in 0..iterations {
@@ -201,7 +202,7 @@ fn count(trial: &mut Trial, role: Role, iterations: u64, injected: Option<Inject
     callgrind::stop();
 }
 
-/// So many dependent multiplications, a few instructions each.
+/// Runs `count` dependent multiplications of a few instructions each.
 #[inline(never)]
 fn steps(count: u64) -> u64 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

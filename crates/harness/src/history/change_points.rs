@@ -1,46 +1,45 @@
-//! Change points: where the level of a line of readings changed. A pure function of numbers.
+//! Change-point detection: finds where the level of a line of readings changed. Pure functions of numbers.
 
-/// Readings below which nothing can be told.
+/// Minimum number of readings in a line; a shorter one shows no change.
 const LEAST_READINGS: usize = 8;
-/// Readings that a level must have.
+/// Minimum number of readings in a level.
 const LEAST_LEVEL: usize = 3;
-/// Noise of logarithms below which no line is taken to be, so that what differs by less than a
-/// reader would care about is no change: 0.1 %.
+/// Lower bound on the estimated noise of the logarithms (0.1 %), so that differences too small for a reader to care
+/// about are not reported as changes.
 const LEAST_NOISE: f64 = 0.001;
 
 /// A change of level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChangePoint {
-    /// The first reading of the new level.
+    /// Index of the first reading of the new level.
     pub at: usize,
-    /// The level before: the median since the change before.
+    /// Level before the change: the median since the previous change.
     pub before: f64,
-    /// The level from here on: the median up to the next change.
+    /// Level after the change: the median up to the next change.
     pub after: f64,
 }
 
-/// The changes of level in `values`, which are positive and in the order of time; none if there are
-/// fewer than eight values.
+/// Returns the changes of level in `values`, which must be positive and in the order of time. Fewer than eight values
+/// show no change.
 ///
 /// The method is PELT (R. Killick, P. Fearnhead, I. A. Eckley, "Optimal detection of changepoints
-/// with a linear computational cost", Journal of the American Statistical Association 107, 2012):
-/// of all ways to divide the line into levels of at least three readings it takes the one with the
-/// least sum of squares plus a penalty a change. It is exact, knows no chance, and divides a slow
-/// drift into steps, so that a drift shows as soon as it has left the noise.
+/// with a linear computational cost", Journal of the American Statistical Association 107, 2012).
+/// Among all divisions of the line into levels of at least three readings, it finds the one that minimizes the sum
+/// of squares plus a penalty per change. It is exact and deterministic. It divides a slow drift into steps, so a
+/// drift shows as soon as it exceeds the noise.
 ///
-/// - It works on logarithms: changes are ratios.
-/// - Readings are replaced by the running median of three (J. W. Tukey, "Exploratory Data Analysis",
-///   1977), in which a lone outlier leaves no trace and a step stays where it is.
-/// - The noise is that of the differences of neighbours, by their median, which a few changes of
-///   level do not move.
-/// - The penalty is 25 times the variance of the noise, or 6 times for each e-fold of a longer line;
-///   more in a short one, which knows its noise badly. So injected, at most one in two hundred
-///   lines of independent normal noise of 10 to 200 readings shows a change, and one in a hundred
-///   of heavy-tailed. A step of five times the noise shows after three readings, one of
-///   three times after seven, of two times after twenty.
+/// - It works on logarithms, because changes are ratios.
+/// - A running median of three smooths the readings (J. W. Tukey, "Exploratory Data Analysis", 1977): it removes a
+///   lone outlier and leaves a step where it is.
+/// - The noise is estimated from the median difference between neighbours, which a few changes of level do not
+///   affect.
+/// - The penalty for n readings is max(25 + 150/n, 6 ln n) times the variance of the noise. It is larger for a short
+///   line, whose noise is poorly estimated. With this penalty, at most one in two hundred lines of 10 to 200 readings
+///   with independent normal noise shows a change, and one in a hundred with heavy-tailed noise. A step of five times
+///   the noise is found after three readings, one of three times after seven, one of two times after twenty.
 ///
-/// Noise that wanders from reading to reading is not independent, and its wandering is shown: a
-/// change point says that the level changed, not why.
+/// Noise that drifts from reading to reading is not independent, and its drift shows up as changes: a change point
+/// says that the level changed, not why.
 pub fn change_points(values: &[f64]) -> Vec<ChangePoint> {
     let is_positive = |value: &f64| *value > 0.0 && value.is_finite();
     if values.len() < LEAST_READINGS || !values.iter().all(is_positive) {
@@ -65,13 +64,13 @@ fn median(values: &[f64]) -> f64 {
     crate::statistics::median(values).expect("a level has readings")
 }
 
-/// Standard deviation of normal noise whose neighbours differ by the median that these do.
+/// Estimates the standard deviation of the noise from the median difference between neighbours, as for normal noise.
 fn noise(logs: &[f64]) -> f64 {
     let differences: Vec<f64> = logs.windows(2).map(|two| (two[1] - two[0]).abs()).collect();
     (1.4826 * median(&differences) / 2.0_f64.sqrt()).max(LEAST_NOISE)
 }
 
-/// The median of each value and its two neighbours; the ends are as their neighbours.
+/// Median of each value and its two neighbours; the first and last repeat their neighbour's median.
 fn running_median(logs: &[f64]) -> Vec<f64> {
     let mut smooth: Vec<f64> = logs.windows(3).map(median).collect();
     smooth.insert(0, smooth[0]);
@@ -79,26 +78,26 @@ fn running_median(logs: &[f64]) -> Vec<f64> {
     smooth
 }
 
-/// The starts of the levels into which PELT divides `values`; the first is 0.
+/// Returns the start indices of the levels into which PELT divides `values`; the first is 0.
 fn divide(values: &[f64], penalty: f64) -> Vec<usize> {
     let cost = sums_of_squares(values);
     let count = values.len();
-    // Least cost of the first `end` values, and where the last level of that division starts.
+    // Minimum cost of dividing the first `end` values, and the start of the last level in that division.
     let mut least = vec![f64::INFINITY; count + 1];
     let mut last_start = vec![0; count + 1];
     least[0] = -penalty;
-    // Starts that may yet be best, each with the last end for which it may.
+    // Starts that can still be optimal, each with the last `end` for which it can.
     let mut candidates: Vec<(usize, usize)> = vec![(0, usize::MAX)];
     for end in LEAST_LEVEL..=count {
         candidates.retain(|(_, until)| end <= *until);
         for (start, _) in candidates.iter().filter(|(start, _)| start + LEAST_LEVEL <= end) {
-            let found = least[*start] + cost(*start, end) + penalty;
-            if found < least[end] {
-                (least[end], last_start[end]) = (found, *start);
+            let total = least[*start] + cost(*start, end) + penalty;
+            if total < least[end] {
+                (least[end], last_start[end]) = (total, *start);
             }
         }
-        // A start that a division at `end` has overtaken is never best once a level has room after
-        // it: this is what makes PELT quick.
+        // Pruning, which makes PELT fast: if a level from `start` to `end` costs at least as much as the best
+        // division of the first `end` values, `start` cannot be optimal once another level fits after `end`.
         for (start, until) in &mut candidates {
             if *start + LEAST_LEVEL <= end && least[*start] + cost(*start, end) >= least[end] {
                 *until = (*until).min(end + LEAST_LEVEL - 1);
@@ -114,9 +113,9 @@ fn divide(values: &[f64], penalty: f64) -> Vec<usize> {
     starts
 }
 
-/// The sum of squares of `values[start..end]` around their mean, in constant time.
+/// Returns a function that computes the sum of squares of `values[start..end]` around their mean in constant time.
 fn sums_of_squares(values: &[f64]) -> impl Fn(usize, usize) -> f64 {
-    // Around the first value, as squares of what is far from zero would drown differences.
+    // Relative to the first value: squares of values far from zero would lose small differences to rounding.
     let first = values[0];
     let mut sums = vec![(0.0, 0.0)];
     for value in values.iter().map(|value| value - first) {
@@ -142,19 +141,19 @@ mod tests {
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
     }
 
-    /// Student's t with three degrees of freedom: now and then far off.
+    /// Student's t with three degrees of freedom: occasional outliers.
     fn heavy_tailed(rng: &mut ChaCha8Rng) -> f64 {
         let squares: f64 = (0..3).map(|_| normal(rng).powi(2)).sum();
         normal(rng) / (squares / 3.0).sqrt()
     }
 
-    /// A line around `level(reading)` with noise of 2 %.
+    /// A line of readings around `level(index)` with 2 % noise.
     fn line(seed: u64, count: usize, level: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         (0..count).map(|i| level(i) * (0.02 * normal(&mut rng)).exp()).collect()
     }
 
-    /// Of a hundred lines, how many show a change.
+    /// Number of lines out of a hundred that show a change.
     fn changed(line: impl Fn(u64) -> Vec<f64>) -> usize {
         (0..100).filter(|seed| !change_points(&line(*seed)).is_empty()).count()
     }
@@ -167,7 +166,7 @@ mod tests {
                 let mut line =
                     || (0..count).map(|_| (0.02 * noise(&mut rng)).exp()).collect::<Vec<_>>();
                 let changed = (0..lines).filter(|_| !change_points(&line()).is_empty()).count();
-                // That share, and three standard deviations of the count.
+                // The expected count plus three standard deviations.
                 let expected = f64::from(lines) * share;
                 let most = expected + 3.0 * expected.sqrt();
                 assert!((changed as f64) <= most, "{changed} of {lines} with {count} readings");
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_injected_step_is_found_where_it_is() {
+    fn an_injected_step_is_found_in_its_place() {
         for seed in 0..100 {
             let found = change_points(&line(seed, 60, |i| if i < 40 { 10.0 } else { 8.0 }));
             let [found] = found[..] else { panic!("{seed}: {found:?}") };
@@ -208,7 +207,7 @@ mod tests {
     fn a_slow_drift_shows() {
         let drift = |i: usize| 0.99_f64.powi(i as i32);
         assert!(changed(|seed| line(seed, 20, drift)) >= 99);
-        // Half as slow, after twenty flat readings.
+        // Half the rate, after twenty flat readings.
         let late = |i: usize| 0.995_f64.powi(i.saturating_sub(20) as i32);
         assert!(changed(|seed| line(seed, 50, late)) >= 99);
         let without_noise: Vec<f64> = (0..20).map(drift).collect();
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_outlier_is_no_change_wherever_it_is() {
+    fn a_lone_outlier_is_never_a_change() {
         for place in 0..30 {
             for outlier in [0.01, 0.5, 2.0, 100.0] {
                 let mut flat = vec![5.0; 30];
@@ -233,18 +232,18 @@ mod tests {
     }
 
     #[test]
-    fn equal_short_and_impossible_lines_show_none() {
+    fn constant_short_and_invalid_lines_show_no_change() {
         assert_eq!(change_points(&[4.0; 500]), []);
         assert_eq!(change_points(&[1e300; 9]), []);
         assert_eq!(change_points(&[]), []);
         assert_eq!(change_points(&[1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0]), []);
-        for impossible in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(change_points(&[1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0, impossible]), []);
+        for invalid in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(change_points(&[1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0, invalid]), []);
         }
     }
 
     #[test]
-    fn exact_values_change_at_once_and_tiny_differences_are_none() {
+    fn exact_values_change_at_once_and_tiny_differences_are_ignored() {
         let step: Vec<f64> = (0..12).map(|i| if i < 9 { 1_000.0 } else { 1_100.0 }).collect();
         assert_eq!(change_points(&step), [ChangePoint { at: 9, before: 1e3, after: 1.1e3 }]);
         let tiny: Vec<f64> = (0..12).map(|i| if i < 9 { 1_000.0 } else { 1_000.1 }).collect();
@@ -252,17 +251,17 @@ mod tests {
     }
 
     #[test]
-    fn leaving_starts_out_changes_nothing() {
-        /// All divisions, none left out.
+    fn pruning_does_not_change_the_result() {
+        /// The same search over all divisions, without pruning.
         fn exhaustive(values: &[f64], penalty: f64) -> Vec<usize> {
             let cost = sums_of_squares(values);
             let mut best = vec![(f64::INFINITY, 0); values.len() + 1];
             best[0] = (-penalty, 0);
             for end in LEAST_LEVEL..=values.len() {
                 for start in 0..=end - LEAST_LEVEL {
-                    let found = best[start].0 + cost(start, end) + penalty;
-                    if found < best[end].0 {
-                        best[end] = (found, start);
+                    let total = best[start].0 + cost(start, end) + penalty;
+                    if total < best[end].0 {
+                        best[end] = (total, start);
                     }
                 }
             }

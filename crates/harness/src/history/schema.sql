@@ -1,5 +1,5 @@
--- A history of worthit, version 1. Readings of one pair lie side by side in the order of runs: a
--- trend reads one range, and a run touches the end of one range a pair.
+-- A worthit history, schema version 1. The primary key of `reading` keeps the readings of each pair together, in the
+-- order of runs: a trend reads one range, and adding a run writes to the end of one range per pair.
 
 CREATE TABLE run (
     id INTEGER PRIMARY KEY,
@@ -10,7 +10,7 @@ CREATE TABLE run (
     rustflags TEXT NOT NULL,
     "commit" TEXT,
     dirty INTEGER NOT NULL,
-    seed INTEGER NOT NULL, -- the bits of an unsigned number, as is line.point
+    seed INTEGER NOT NULL, -- an unsigned 64-bit number stored as signed, like line.point
     source TEXT NOT NULL
 ) STRICT;
 
@@ -36,11 +36,11 @@ CREATE TABLE reading (
     value REAL NOT NULL,
     low REAL NOT NULL,
     high REAL NOT NULL,
-    mark TEXT, -- why it must not make a change point
+    mark TEXT, -- why the reading must not cause a change point
     PRIMARY KEY (pair, run, line)
 ) STRICT, WITHOUT ROWID;
 
--- For people: all of it in one table.
+-- For ad hoc queries: everything in one table.
 CREATE VIEW everything AS
 SELECT run.key AS run, started, machine_key, rustc, rustflags, "commit", dirty, seed, source,
        pair.name AS pair, level, point, side, quantity, value, low, high, mark

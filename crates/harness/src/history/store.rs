@@ -1,8 +1,7 @@
-//! The file of a history: one SQLite database for all runs and machines.
+//! The history file: one SQLite database for all runs and machines.
 //!
-//! Its log is written ahead and flushed to the device with each commit, and a run is one
-//! transaction. So several processes may add to it at once, and one that is killed loses at
-//! most the run that it was adding.
+//! Each run is one transaction in a write-ahead log, which is flushed to the device at each commit. So several
+//! processes can add runs at once, and a killed process loses at most the run that it was adding.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,36 +18,36 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use super::{Line, Origin, Place, Reading, Recorded};
 
 const SCHEMA: &str = include_str!("schema.sql");
-/// Its version: raised when a reader of the old one would misread the new one.
+/// Schema version: raised when a reader of the old schema would misread the new one.
 const VERSION: i64 = 1;
-/// Tells a history from other databases: "wort".
+/// Distinguishes a history from other databases: "wort" in ASCII.
 const APPLICATION_ID: i64 = 0x776f_7274;
-/// How long a writer waits for others.
+/// How long a process waits for other writers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A history in its file.
+/// An open history file.
 #[derive(Debug)]
 pub struct History {
     connection: Connection,
     path: PathBuf,
 }
 
-/// A history cannot be used.
+/// Failure to use a history.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// There is none.
-    #[error("there is no history in {} yet: add a run with `worthit history --history {} --import RESULT`", _0.display(), _0.display())]
+    /// The file does not exist.
+    #[error("there is no history at {}: create it by adding a run, `worthit history --history {} --import RESULT`", _0.display(), _0.display())]
     Missing(PathBuf),
-    /// The file is something else.
-    #[error("{} is no history of worthit: {what}; it was left as it is: name another file", path.display())]
+    /// The file is not a history.
+    #[error("{} is not a worthit history: {what}; the file is unchanged: name another one", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What the file is instead.
         what: String,
     },
-    /// It was written by a newer version.
-    #[error("the history {} has version {version} of its schema, this worthit reads up to {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
+    /// The file was written by a newer version.
+    #[error("the history {} has schema version {version}, but this worthit reads only up to version {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -56,30 +55,30 @@ pub enum HistoryError {
         version: i64,
     },
     /// The file is damaged.
-    #[error("the history {} is damaged: {problem}; it was left as it is: put a copy in its place, or move it away and import the results anew", path.display())]
+    #[error("the history {} is damaged: {problem}; the file is unchanged: restore a backup, or move it away and import the results again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
     },
-    /// There is no room for more.
-    #[error("no room to add to the history {}: free some space and run again; what was recorded before is still there", _0.display())]
+    /// The disk is full.
+    #[error("no space left to add to the history {}: free some space and run again; earlier runs are intact", _0.display())]
     Full(PathBuf),
-    /// It cannot be made, or its log cannot lie beside it.
-    #[error("cannot open the history {}: {problem}; make the file and its folder writable (SQLite keeps its log beside the file), or name another file", path.display())]
+    /// The file, or the log next to it, cannot be created or opened.
+    #[error("cannot open the history {}: {problem}; make the file and its folder writable (SQLite keeps its log next to the file), or name another file", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
         /// Why.
         problem: String,
     },
-    /// Others have been writing all the while.
-    #[error("other processes have been writing to the history {} for {} s: run again when they have ended; what was recorded before is still there", _0.display(), PATIENCE.as_secs())]
+    /// Other processes held the write lock for too long.
+    #[error("other processes kept the history {} locked for {} s: run again when they have ended; earlier runs are intact", _0.display(), PATIENCE.as_secs())]
     Busy(PathBuf),
-    /// A reading is no number.
+    /// A reading is not a finite number.
     #[error(
-        "{pair} at {point}: the {quantity} of {side} is {value}, which is no number to keep; nothing of its run was recorded"
+        "{pair} at {point}: the {quantity} of {side} is {value}, which is not a finite number; nothing of this run was recorded"
     )]
     NotFinite {
         /// Id of the pair.
@@ -88,31 +87,31 @@ pub enum HistoryError {
         point: u64,
         /// The side.
         side: String,
-        /// What was read.
+        /// The quantity.
         quantity: String,
-        /// What it is.
+        /// Its value.
         value: f64,
     },
     /// The export cannot be written.
     #[error("cannot write the export: {0}")]
     Export(#[from] csv::Error),
-    /// Anything else that SQLite says.
-    #[error("the history {}: {error}; what was recorded before is still there", path.display())]
+    /// Any other error of SQLite.
+    #[error("history {}: {error}; earlier runs are intact", path.display())]
     Other {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// The error.
         error: rusqlite::Error,
     },
 }
 
-/// What SQLite's errors mean for a history.
+/// Translates an error of SQLite into what it means for the history at `path`.
 fn explain(path: &Path, error: rusqlite::Error) -> HistoryError {
     let path = path.to_owned();
     let problem = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
-            HistoryError::Foreign { path, what: "it is no SQLite database".to_owned() }
+            HistoryError::Foreign { path, what: "it is not an SQLite database".to_owned() }
         }
         Some(ErrorCode::DatabaseCorrupt) => HistoryError::Damaged { path, problem },
         Some(ErrorCode::DiskFull) => HistoryError::Full(path),
@@ -125,10 +124,10 @@ fn explain(path: &Path, error: rusqlite::Error) -> HistoryError {
 }
 
 impl History {
-    /// Opens the history at `path`, and makes an empty one if there is none.
+    /// Opens the history at `path`, or creates an empty one.
     ///
     /// # Errors
-    /// If it cannot be made or used; whatever is there is left as it is.
+    /// If it cannot be created or used. An existing file stays unchanged.
     pub fn open(path: &Path) -> Result<History, HistoryError> {
         if !path.exists() {
             create(path)?;
@@ -136,41 +135,42 @@ impl History {
         History::open_existing(path)
     }
 
-    /// Opens the history at `path`, which must be there.
+    /// Opens the history at `path`, which must exist.
     ///
     /// # Errors
-    /// If there is none, or it cannot be used; whatever is there is left as it is.
+    /// If there is none, or it cannot be used. An existing file stays unchanged.
     pub fn open_existing(path: &Path) -> Result<History, HistoryError> {
         if !path.exists() {
             return Err(HistoryError::Missing(path.to_owned()));
         }
         let explain = |error| explain(path, error);
-        // Without the flag to create: a file that goes away meanwhile is not made anew.
+        // Without SQLITE_OPEN_CREATE: a file that is deleted in the meantime is not recreated.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
         connection.busy_timeout(PATIENCE).map_err(explain)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(explain)?;
-        let number = |name| {
+        let pragma = |name| {
             connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(explain)
         };
-        match (number("application_id")?, number("user_version")?) {
+        match (pragma("application_id")?, pragma("user_version")?) {
             (APPLICATION_ID, VERSION) => Ok(History { connection, path: path.to_owned() }),
             (APPLICATION_ID, version) if version > VERSION => {
                 Err(HistoryError::Newer { path: path.to_owned(), version })
             }
             _ => {
                 let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
-                let what = if is_empty { "it is empty" } else { "another program's database" };
+                let what =
+                    if is_empty { "it is empty" } else { "it is another program's database" };
                 Err(HistoryError::Foreign { path: path.to_owned(), what: what.to_owned() })
             }
         }
     }
 
-    /// Adds what a run found, whole or not at all; a run of the same key is replaced. When this
-    /// returns it is on the device.
+    /// Adds the readings of a run in one transaction, in place of an earlier run with the same key. The data is on
+    /// the device when this returns.
     ///
     /// # Errors
-    /// If a reading is not finite, or the file cannot be written; what it held stays.
+    /// If a reading is not finite, or the file cannot be written. Earlier runs stay intact.
     pub fn append(&mut self, recorded: &Recorded) -> Result<(), HistoryError> {
         for (place, reading) in &recorded.readings {
             let numbers = [reading.value, reading.low, reading.high];
@@ -183,7 +183,7 @@ impl History {
     }
 
     fn add(&mut self, recorded: &Recorded) -> rusqlite::Result<()> {
-        // Immediate: a transaction that began by reading could not wait for another's end.
+        // Immediate: a transaction that starts as a reader cannot wait for another writer.
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let origin = &recorded.origin;
@@ -230,7 +230,7 @@ impl History {
         transaction.commit()
     }
 
-    /// Ids of the pairs that have readings, sorted.
+    /// Returns the ids of the pairs that have readings, sorted.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -242,7 +242,8 @@ impl History {
         names().map_err(|error| explain(&self.path, error))
     }
 
-    /// The lines of a pair: levels as they came, points ascending, machine keys sorted.
+    /// Returns the lines of a pair: levels in the order in which they were first recorded, points ascending, machine
+    /// keys sorted.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -251,16 +252,16 @@ impl History {
     }
 
     fn lines_of(&self, name: &str) -> rusqlite::Result<Vec<Line>> {
-        // One transaction, so that all of it is read of one moment.
-        let moment = self.connection.unchecked_transaction()?;
+        // One transaction, so that all queries see the same snapshot.
+        let snapshot = self.connection.unchecked_transaction()?;
         let id = "SELECT id FROM pair WHERE name = ?1";
-        let Some(pair) = moment.query_row(id, [name], |row| row.get(0)).optional()? else {
+        let Some(pair) = snapshot.query_row(id, [name], |row| row.get(0)).optional()? else {
             return Ok(Vec::new());
         };
-        let origins: HashMap<i64, Arc<Origin>> = origins(&moment)?.into_iter().collect();
-        let places = places(&moment, pair, name)?;
+        let origins: HashMap<i64, Arc<Origin>> = origins(&snapshot)?.into_iter().collect();
+        let places = places(&snapshot, pair, name)?;
         let mut lines: BTreeMap<(i64, &str), Line> = BTreeMap::new();
-        let mut query = moment
+        let mut query = snapshot
             .prepare("SELECT run, line, value, low, high, mark FROM reading WHERE pair = ?1")?;
         let mut rows = query.query([pair])?;
         while let Some(row) = rows.next()? {
@@ -285,7 +286,7 @@ impl History {
         }
         let mut lines: Vec<Line> = lines.into_values().collect();
         let level = |line: &Line| levels.iter().position(|level| *level == line.place.level);
-        // Stable, so that quantities stay as they came and machine keys sorted.
+        // A stable sort: it keeps the order of quantities and machine keys.
         lines.sort_by_key(|line| (level(line), line.place.point));
         for line in &mut lines {
             line.readings.sort_by(|(a, _), (b, _)| (a.started, &a.key).cmp(&(b.started, &b.key)));
@@ -293,14 +294,14 @@ impl History {
         Ok(lines)
     }
 
-    /// Writes all readings as CSV, by the start of their runs.
+    /// Writes all readings as CSV, ordered by the start of their runs.
     ///
     /// # Errors
-    /// If the file cannot be read, or the export not be written.
+    /// If the file cannot be read, or the export cannot be written.
     pub fn export_csv(&self, into: impl io::Write) -> Result<(), HistoryError> {
         let explain = |error| explain(&self.path, error);
-        let moment = self.connection.unchecked_transaction().map_err(explain)?;
-        let mut origins = origins(&moment).map_err(explain)?;
+        let snapshot = self.connection.unchecked_transaction().map_err(explain)?;
+        let mut origins = origins(&snapshot).map_err(explain)?;
         origins.sort_by(|(_, a), (_, b)| (a.started, &a.key).cmp(&(b.started, &b.key)));
         let mut csv = csv::Writer::from_writer(into);
         csv.write_record([
@@ -323,7 +324,7 @@ impl History {
             "high",
             "mark",
         ])?;
-        let mut query = moment
+        let mut query = snapshot
             .prepare(
                 "SELECT name, level, point, side, quantity, value, low, high, mark
                  FROM pair JOIN reading ON reading.pair = pair.id JOIN line ON line.id = reading.line
@@ -333,8 +334,8 @@ impl History {
         for (run, origin) in &origins {
             let mut rows = query.query([run]).map_err(explain)?;
             while let Some(row) = rows.next().map_err(explain)? {
-                let fields = fields(origin, row).map_err(explain)?;
-                csv.write_record(&fields)?;
+                let record = csv_record(origin, row).map_err(explain)?;
+                csv.write_record(&record)?;
             }
         }
         csv.flush().map_err(csv::Error::from)?;
@@ -342,8 +343,8 @@ impl History {
     }
 }
 
-/// One line of the export.
-fn fields(origin: &Origin, row: &rusqlite::Row<'_>) -> rusqlite::Result<Vec<String>> {
+/// One record of the CSV export.
+fn csv_record(origin: &Origin, row: &rusqlite::Row<'_>) -> rusqlite::Result<Vec<String>> {
     let number = |column| row.get::<_, f64>(column).map(|number| number.to_string());
     let mut fields = vec![
         origin.key.clone(),
@@ -363,8 +364,8 @@ fn fields(origin: &Origin, row: &rusqlite::Row<'_>) -> rusqlite::Result<Vec<Stri
     Ok(fields)
 }
 
-/// Makes an empty history at `path`: whole, beside it, then in its place, so that no process ever
-/// meets half a schema. Whoever comes second uses the first's.
+/// Creates an empty history at `path`. It is built in a temporary file and then moved into place, so that no process
+/// ever sees half a schema. If two processes create it at once, the second one uses the first one's file.
 fn create(path: &Path) -> Result<(), HistoryError> {
     let failed = |error: io::Error| HistoryError::Unusable {
         path: path.to_owned(),
@@ -381,9 +382,9 @@ fn create(path: &Path) -> Result<(), HistoryError> {
     let marks =
         format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};");
     connection.execute_batch(&format!("BEGIN; {SCHEMA} {marks} COMMIT;")).map_err(explain)?;
-    // The last connection takes its log along.
+    // Closing the last connection also removes the log.
     connection.close().map_err(|(_, error)| explain(error))?;
-    // A temp file is the owner's alone; a history is as any other file.
+    // Only its owner may read a temporary file; a history has the permissions of an ordinary file.
     fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .map_err(failed)?;
     match temp.persist_noclobber(path) {
@@ -414,7 +415,7 @@ fn line_id(connection: &Connection, pair: i64, place: &Place) -> rusqlite::Resul
     connection.prepare_cached(insert)?.insert(key)
 }
 
-/// All runs by their ids.
+/// Returns all runs with their ids.
 fn origins(connection: &Connection) -> rusqlite::Result<Vec<(i64, Arc<Origin>)>> {
     let mut query = connection.prepare(
         "SELECT id, key, started, machine_key, rustc, rustflags, \"commit\", dirty, seed, source FROM run",
@@ -441,7 +442,7 @@ fn origins(connection: &Connection) -> rusqlite::Result<Vec<(i64, Arc<Origin>)>>
     query.query_map([], origin)?.collect()
 }
 
-/// The places of a pair by the ids of their lines.
+/// Returns the places of a pair by the ids of their lines.
 fn places(connection: &Connection, pair: i64, name: &str) -> rusqlite::Result<HashMap<i64, Place>> {
     let mut query =
         connection.prepare("SELECT id, level, point, side, quantity FROM line WHERE pair = ?1")?;
@@ -526,8 +527,8 @@ mod tests {
         for (code, what) in [
             (rusqlite::ffi::SQLITE_READONLY, "make the file and its folder writable"),
             (rusqlite::ffi::SQLITE_BUSY, "run again when they have ended"),
-            (rusqlite::ffi::SQLITE_CORRUPT, "put a copy in its place"),
-            (rusqlite::ffi::SQLITE_IOERR_WRITE, "what was recorded before is still there"),
+            (rusqlite::ffi::SQLITE_CORRUPT, "restore a backup"),
+            (rusqlite::ffi::SQLITE_IOERR_WRITE, "earlier runs are intact"),
         ] {
             let message = explained(code);
             assert!(message.contains(what) && message.contains("h.sqlite"), "{message}");

@@ -1,10 +1,10 @@
-//! Charts: SVG text made of numbers, drawn with plotters.
+//! Charts as SVG text, drawn with plotters.
 //!
-//! Colours are written as those of the light theme, which are also right on paper; the style sheet
-//! maps each of them to the theme. Axes are transformed here (a logarithm where one fits) and given
-//! to plotters as plain ranges, so that ticks stand where points are. What is not finite, or not positive
-//! on a logarithmic axis, is left out. Every marker has a shape of its own: colour is never
-//! the only sign.
+//! The SVG has the colours of the light theme, which also suit paper; the style sheet maps each of
+//! them to the current theme. Axes are transformed here (to a logarithm where one fits), and
+//! plotters sees plain ranges, so that ticks can stand at the points. Charts omit values that are
+//! not finite, and non-positive ones on a logarithmic axis. Every ink has its own marker shape, so
+//! colour is never the only sign.
 
 mod rows;
 mod scale;
@@ -20,8 +20,7 @@ pub use scale::{Axis, Division};
 
 use scale::{Scale, Ticked};
 
-/// Charts are drawn at twice the size at which they are usually shown, as plotters rounds to whole
-/// units.
+/// Size of a chart: twice its usual size on a page, because plotters rounds to whole units.
 const SIZE: (u32, u32) = (800, 500);
 const TEXT_SIZE: u32 = 30;
 const TEXT: RGBColor = RGBColor(0x44, 0x44, 0x44);
@@ -29,7 +28,7 @@ const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 const GRID: RGBColor = RGBColor(0xD9, 0xD9, 0xD9);
 const RULE: RGBColor = RGBColor(0x6E, 0x6E, 0x6E);
 
-/// What something drawn stands for, which gives its colour and its marker.
+/// What a mark in a chart stands for; determines its colour and marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     /// The naive side; a disc.
@@ -38,14 +37,14 @@ pub enum Ink {
     Optimized,
     /// The peer; a triangle.
     Peer,
-    /// Another level of a parameter; a diamond.
+    /// A fourth series, such as another level of a parameter; a diamond.
     Fourth,
-    /// What nothing here can exceed; a line without markers.
+    /// A bound that no measurement can exceed; a line without markers.
     Bound,
 }
 
 impl Ink {
-    /// Inks for the levels of a parameter (at most four), in their order.
+    /// Inks of the levels of a parameter (at most four), in order.
     pub const LEVELS: [Ink; 4] = [Ink::Optimized, Ink::Naive, Ink::Peer, Ink::Fourth];
 
     fn color(self) -> RGBColor {
@@ -58,7 +57,7 @@ impl Ink {
         }
     }
 
-    /// The marker as a character, and the name of its colour in the style sheet: for legends.
+    /// For legends: the marker as a character, and the name of its colour in the style sheet.
     pub fn key(self) -> (&'static str, &'static str) {
         match self {
             Ink::Naive => ("●", "naive"),
@@ -70,21 +69,21 @@ impl Ink {
     }
 }
 
-/// How sure a point is.
+/// Status of a point, which selects its marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Measured: a filled marker.
     Measured,
-    /// Measured while others held the CPU: a cross.
+    /// Measured while other work held the CPU: a cross.
     Marked,
-    /// Computed, or the first of two: a hollow marker.
+    /// Computed, the near end of a sweep, or a change of level: a hollow marker.
     Hollow,
 }
 
-/// A value with its interval.
+/// A value and its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Place on the horizontal axis.
+    /// Position on the horizontal axis.
     pub x: f64,
     /// The value.
     pub y: f64,
@@ -92,37 +91,37 @@ pub struct Point {
     pub low: f64,
     /// Upper end of its interval.
     pub high: f64,
-    /// How sure it is.
+    /// Its status.
     pub standing: Standing,
 }
 
-/// Points joined by a line.
+/// A series of points, usually joined by a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Colour and marker.
     pub ink: Ink,
-    /// Whether the line is dashed: computed, or a bound.
+    /// Whether the line is dashed: for computed values and bounds.
     pub is_dashed: bool,
-    /// Whether points are joined at all.
+    /// Whether a line joins the points.
     pub is_joined: bool,
     /// The points, ascending in `x`.
     pub points: Vec<Point>,
 }
 
-/// A vertical line: a break-even, a change of level.
+/// A vertical line at a break-even or a change of level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Place on the horizontal axis.
+    /// Position on the horizontal axis.
     pub at: f64,
-    /// Written at its top; empty for none.
+    /// Label at its top; empty for none.
     pub label: String,
 }
 
-/// A place in a chart, in its units from the upper left.
+/// Position in a chart, in its units from the upper left.
 type Place = (i32, i32);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A chart of `series`; `None` if there is nothing to draw.
+/// Draws `series` as a chart; `None` if there is nothing to draw.
 pub fn plot(x: &Axis<'_>, y: &Axis<'_>, series: &[Series], rules: &[Rule]) -> Option<String> {
     let points = || series.iter().flat_map(|series| &series.points);
     points().next()?;
@@ -203,7 +202,7 @@ fn draw_series(
     Some(())
 }
 
-/// Draws a marker of an ink around a place.
+/// Draws the marker of an ink, centred at `at`.
 fn marker(area: &Area<'_>, at: Place, ink: Ink, standing: Standing, radius: i32) -> Option<()> {
     let (x, y) = at;
     if standing == Standing::Marked {
@@ -236,7 +235,7 @@ fn marker(area: &Area<'_>, at: Place, ink: Ink, standing: Standing, radius: i32)
     }
 }
 
-/// The SVG of what `draw` draws; `None` if it draws nothing.
+/// Returns the SVG that `draw` draws; `None` if it draws nothing.
 fn drawn(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Option<()>) -> Option<String> {
     let mut svg = String::new();
     {
@@ -244,7 +243,7 @@ fn drawn(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Option<()>) -> Option
         draw(&area)?;
         area.present().ok()?;
     }
-    // The pages set the size, and a chart is named by what stands around it.
+    // The style sheet sets size and font.
     let fixed = format!("width=\"{}\" height=\"{}\" ", size.0, size.1);
     Some(svg.replacen(&fixed, "", 1).replace("font-family=\"sans-serif\" ", ""))
 }
@@ -257,15 +256,17 @@ fn line(area: &Area<'_>, from: Place, to: Place, style: ShapeStyle) -> Option<()
     area.draw(&PathElement::new([from, to], style)).ok()
 }
 
-/// A line of dashes of 12 units.
+/// Draws a line of dashes, each 12 units long.
 fn dashed(area: &Area<'_>, from: Place, to: Place, style: ShapeStyle) -> Option<()> {
     let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
     let pieces = (dx.hypot(dy) / 12.0).ceil().max(1.0) as i32;
-    let at = |piece: i32| {
+    let start_of = |piece: i32| {
         let share = f64::from(piece.min(pieces)) / f64::from(pieces);
         (from.0 + (dx * share).round() as i32, from.1 + (dy * share).round() as i32)
     };
-    (0..pieces).step_by(2).try_for_each(|piece| line(area, at(piece), at(piece + 1), style))
+    (0..pieces)
+        .step_by(2)
+        .try_for_each(|piece| line(area, start_of(piece), start_of(piece + 1), style))
 }
 
 #[cfg(test)]
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_or_not_positive_never_reaches_a_logarithmic_chart() {
+    fn values_without_a_logarithm_never_reach_a_logarithmic_chart() {
         let (x, y) = (axis(Division::Fitting), axis(Division::Logarithmic));
         let hostile = [(1.0, 2.0), (2.0, f64::NAN), (4.0, f64::INFINITY), (8.0, 0.0), (9.0, -1.0)];
         let svg = plot(&x, &y, &[series(&hostile)], &[]).unwrap();

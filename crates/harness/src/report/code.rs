@@ -1,4 +1,4 @@
-//! The code of a pair: what each side is made of, highlighted, and where the sides differ.
+//! The code of a pair: the highlighted items of each side, and the lines in which the sides differ.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -14,11 +14,11 @@ use tree_sitter_highlight::{Highlight, HighlightConfiguration, Highlighter, Html
 /// The code of a pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// What only one side uses, in the order of the roots. None if the file has no naive or no
-    /// optimized root; without that of a peer if it has none.
+    /// Code that only one side uses, in the order of the roots. Empty if the file lacks the naive or
+    /// the optimized root; without the peer if the file lacks its root.
     pub sides: Vec<SideCode>,
-    /// What two or more sides use; the whole code of the file if there are no sides.
-    pub shared: Option<Vec<Line>>,
+    /// Code that two or more sides use; all code of the file if there are no sides.
+    pub shared: Option<Vec<CodeLine>>,
 }
 
 /// The code of one side.
@@ -27,34 +27,34 @@ pub struct SideCode {
     /// Name of its root function.
     pub name: String,
     /// Its lines.
-    pub lines: Vec<Line>,
+    pub lines: Vec<CodeLine>,
 }
 
 /// A line of code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Whether the side that this one is compared with has it too.
+pub struct CodeLine {
+    /// Whether the side in comparison has the line too.
     pub mark: Mark,
-    /// Escaped, without the newline; each span in it is closed and has one of the classes
+    /// Escaped HTML without the newline. Its spans are closed, each with one of the classes
     /// `hl-attribute`, `hl-comment`, `hl-constant`, `hl-function`, `hl-keyword`, `hl-lifetime`,
     /// `hl-macro`, `hl-number`, `hl-string`, `hl-type`.
     pub html: String,
 }
 
-/// How a line of one side compares with the other side.
+/// Comparison of a line with the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Both have it, or there is nothing to compare with.
+    /// Both sides have the line, or there is nothing to compare with.
     Same,
-    /// The naive side has it and the optimized one has not.
+    /// Only the naive side has the line, not the optimized side.
     Removed,
-    /// The optimized side has it and the naive one has not; or the peer, compared with the
+    /// Only the optimized side has the line, not the naive side; or only the peer, not the
     /// optimized side.
     Added,
 }
 
 impl Mark {
-    /// The sign for the gutter.
+    /// Sign in the gutter.
     pub fn sign(self) -> &'static str {
         match self {
             Mark::Same => " ",
@@ -64,7 +64,7 @@ impl Mark {
     }
 }
 
-/// What the grammar's query speaks of, and the class for it.
+/// Captures of the grammar's query, and the class of each.
 const CLASSES: [(&str, &str); 13] = [
     ("attribute", "hl-attribute"),
     ("comment", "hl-comment"),
@@ -81,7 +81,7 @@ const CLASSES: [(&str, &str); 13] = [
     ("variable.builtin", "hl-keyword"),
 ];
 
-/// The grammar's own pattern for constants has a typing error and matches none.
+/// The grammar's own pattern for constants has a typo and matches nothing.
 const CONSTANTS: &str = r#"((identifier) @constant (#match? @constant "^[A-Z][A-Z0-9_]+$"))"#;
 
 static RUST: LazyLock<HighlightConfiguration> = LazyLock::new(|| {
@@ -93,8 +93,8 @@ static RUST: LazyLock<HighlightConfiguration> = LazyLock::new(|| {
     rust
 });
 
-/// The code that `roots` (naive, optimized and perhaps a peer) are made of: each root function
-/// and all items of `source` that it mentions, and that these mention.
+/// Returns the code of `roots` (naive, optimized and perhaps a peer): each root function and all
+/// items of `source` that it mentions, directly or through others.
 pub fn listing(source: &str, roots: &[&str]) -> Listing {
     let mut parser = Parser::new();
     parser.set_language(&RUST.language).expect("one version of tree-sitter");
@@ -112,12 +112,12 @@ pub fn listing(source: &str, roots: &[&str]) -> Listing {
         !roots.contains(item) && reached.iter().filter(|side| side.contains(item)).count() > 1
     };
     let (shared, own): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_shared);
-    let is_of = |side: usize, item: &usize| match roots.contains(item) {
-        true => *item == roots[side], // though another side may call it
+    let belongs_to = |side: usize, item: &usize| match roots.contains(item) {
+        true => *item == roots[side], // even if another side calls it
         false => reached[side].contains(item),
     };
     let text: Vec<Vec<&str>> = (0..roots.len())
-        .map(|side| file.text(own.iter().copied().filter(|item| is_of(side, item))))
+        .map(|side| file.text(own.iter().copied().filter(|item| belongs_to(side, item))))
         .collect();
     let compared: Vec<Vec<String>> =
         iter::zip(&roots, &text).map(|(root, text)| file.comparable(*root, text)).collect();
@@ -136,8 +136,8 @@ pub fn listing(source: &str, roots: &[&str]) -> Listing {
     Listing { sides: (0..roots.len()).map(side).collect(), shared }
 }
 
-/// Lines of Rust, highlighted.
-fn lines(text: &[&str]) -> Vec<Line> {
+/// Highlights lines of Rust.
+fn lines(text: &[&str]) -> Vec<CodeLine> {
     let source = text.join("\n");
     let mut highlighter = Highlighter::new();
     let mut renderer = HtmlRenderer::new();
@@ -148,29 +148,29 @@ fn lines(text: &[&str]) -> Vec<Line> {
     let rendered = events.and_then(|events| renderer.render(events, source.as_bytes(), &class));
     rendered.expect("the language is known and nobody cancels");
     let line = |html: &str| {
-        // A doc comment ends with its newline, so it is opened again on the next line, for nothing.
+        // A doc comment includes its newline, so the renderer opens an empty span on the next line.
         let html = html.trim_end_matches('\n').replace("<span class=\"hl-comment\"></span>", "");
-        Line { mark: Mark::Same, html }
+        CodeLine { mark: Mark::Same, html }
     };
-    // The renderer drops an empty line at the end.
+    // The renderer drops empty lines at the end: add them back.
     let end = iter::repeat_with(|| line(""));
     renderer.lines().map(line).chain(end).take(text.len()).collect()
 }
 
-/// Which lines of each are not in the other. Any two stretches of code agree on closing braces;
-/// these count as the same only if what they close is the same, or at the very end.
+/// Returns which lines of each text are missing from the other. Any two pieces of code share closing
+/// braces, so a brace counts as the same only if its opening line is the same, or on the last line.
 fn differing(old: &[String], new: &[String]) -> (Vec<bool>, Vec<bool>) {
     let (mut removed, mut added) = (vec![true; old.len()], vec![true; new.len()]);
-    let says_something = |line: &String| line.contains(char::is_alphanumeric);
+    let has_words = |line: &String| line.contains(char::is_alphanumeric);
     let indent = |line: &String| line.len() - line.trim_start().len();
     let opens_alike = |text: &[String], differing: &[bool], end: usize| {
-        let opens = |line: &String| says_something(line) && indent(line) == indent(&text[end]);
+        let opens = |line: &String| has_words(line) && indent(line) == indent(&text[end]);
         text[..end].iter().rposition(opens).is_none_or(|opening| !differing[opening])
     };
     for op in capture_diff_slices(Algorithm::Patience, old, new) {
         let DiffOp::Equal { old_index, new_index, len } = op else { continue };
         for (in_old, in_new) in iter::zip(old_index.., new_index..).take(len) {
-            if says_something(&old[in_old])
+            if has_words(&old[in_old])
                 || in_old + 1 == old.len()
                 || (opens_alike(old, &removed, in_old) && opens_alike(new, &added, in_new))
             {
@@ -181,8 +181,8 @@ fn differing(old: &[String], new: &[String]) -> (Vec<bool>, Vec<bool>) {
     (removed, added)
 }
 
-/// Marks what differs. An empty line is no difference to look at.
-fn mark(lines: &mut [Line], differing: &[bool], mark: Mark) {
+/// Marks the lines that differ, except empty ones.
+fn mark(lines: &mut [CodeLine], differing: &[bool], mark: Mark) {
     for (line, differs) in iter::zip(lines, differing) {
         if *differs && !line.html.is_empty() {
             line.mark = mark;
@@ -191,11 +191,11 @@ fn mark(lines: &mut [Line], differing: &[bool], mark: Mark) {
 }
 
 struct Item<'s> {
-    /// What reaches it when mentioned: for an `impl` the type, or the trait if the type is not of
-    /// the file. Empty for what has no name.
+    /// The name that refers to it: for an `impl` the type, or the trait if the file does not define
+    /// the type. Empty for an item without a name.
     name: &'s str,
     node: Node<'s>,
-    /// Its lines, with the comments and attributes before it.
+    /// Its lines, including the comments and attributes before it.
     rows: Range<usize>,
     is_test: bool,
 }
@@ -203,9 +203,9 @@ struct Item<'s> {
 struct File<'s> {
     source: &'s str,
     lines: Vec<&'s str>,
-    /// Those at the top that are no tests.
+    /// Top-level items, without tests.
     items: Vec<Item<'s>>,
-    /// Lines of tests inside of items.
+    /// Lines of tests inside items.
     hidden: HashSet<usize>,
     is_broken: bool,
 }
@@ -245,35 +245,38 @@ impl<'s> File<'s> {
         self.items.iter().position(is_it).filter(|_| !self.is_broken)
     }
 
-    /// The item itself and what it mentions, directly or not; never what makes the pair up.
+    /// The item and all that it mentions, directly or not; except `PAIR` and `prepare`, the
+    /// definition of the pair.
     fn reached(&self, root: usize) -> BTreeSet<usize> {
         let mut reached = BTreeSet::new();
         let mut waiting = vec![root];
         while let Some(index) = waiting.pop() {
             if reached.insert(index) {
                 let mentioned = self.mentioned(self.items[index].node);
-                let is = |item: &Item| {
+                let is_mentioned = |item: &Item| {
                     mentioned.contains(item.name) && !["PAIR", "prepare"].contains(&item.name)
                 };
-                waiting.extend((0..self.items.len()).filter(|index| is(&self.items[*index])));
+                waiting.extend(
+                    (0..self.items.len()).filter(|index| is_mentioned(&self.items[*index])),
+                );
             }
         }
         reached
     }
 
-    /// The names that an item mentions, without those that it binds itself: a parameter `input` is
-    /// no mention of a function `input`, though in `let input = input(case)` there is one.
+    /// The names that an item mentions, without those that it binds itself: a parameter `input` does
+    /// not mention a function `input`, but `let input = input(case)` does.
     fn mentioned(&self, item: Node<'s>) -> HashSet<&'s str> {
         let text = |node: Node| &self.source[node.byte_range()];
         let (mut named, mut called) = (HashSet::new(), HashSet::new());
-        // Of patterns; of parameters and of items inside.
+        // `bound` by patterns; `shadowed` by parameters and inner items.
         let (mut bound, mut shadowed) = (HashSet::new(), HashSet::new());
         let mut waiting = vec![(item, false)];
         while let Some((node, binds)) = waiting.pop() {
             let kind = node.kind();
             match kind {
                 _ if self.hidden.contains(&node.start_position().row) => continue,
-                // In a pattern, what begins with a capital is a constant or a variant.
+                // In a pattern, a capitalized name is a constant or a variant.
                 "identifier" | "shorthand_field_identifier"
                     if binds && !text(node).starts_with(char::is_uppercase) =>
                 {
@@ -309,7 +312,7 @@ impl<'s> File<'s> {
                     Some("name") if matches!(kind, "type_parameter" | "const_parameter") => {
                         shadowed.insert(text(child));
                     }
-                    // The name of a definition, or of something in another module.
+                    // The name of a definition, or of an item in another module.
                     Some("name")
                         if kind != "field_pattern" && !matches!(path, Some("self" | "super")) =>
                     {
@@ -321,7 +324,7 @@ impl<'s> File<'s> {
                     Some("pattern") if kind == "parameter" => {
                         shadowed.insert(text(child));
                     }
-                    // Fields, methods and paths in what a macro is given.
+                    // Fields, methods and paths in the arguments of a macro.
                     None if kind == "token_tree" && !is_value => continue,
                     _ => {}
                 }
@@ -337,7 +340,7 @@ impl<'s> File<'s> {
         named
     }
 
-    /// The lines of items, with an empty one between two that are apart.
+    /// The lines of items, with an empty line between items that are not adjacent.
     fn text(&self, items: impl Iterator<Item = usize>) -> Vec<&'s str> {
         let mut text = vec![];
         let mut end = None;
@@ -350,7 +353,7 @@ impl<'s> File<'s> {
         text
     }
 
-    /// All that is code of the pair; every line of what is not Rust.
+    /// All code of the pair; all lines of the file if it is not valid Rust.
     fn whole(&self) -> Vec<&'s str> {
         if self.is_broken || self.items.is_empty() {
             return self.source.lines().collect();
@@ -358,12 +361,12 @@ impl<'s> File<'s> {
         self.text((0..self.items.len()).filter(|item| self.items[*item].name != "PAIR"))
     }
 
-    /// Lines of a side, with the name of its root out of its signature.
+    /// The lines of a side, without the name of its root function in its signature.
     fn comparable(&self, root: usize, text: &[&str]) -> Vec<String> {
         let name = self.items[root].name;
         let (named, anonymous) = (format!("fn {name}"), "fn ");
-        let of_root = self.lines[self.items[root].node.start_position().row];
-        let signature = |line: &str| match line == of_root {
+        let line_of_root = self.lines[self.items[root].node.start_position().row];
+        let signature = |line: &str| match line == line_of_root {
             true => line.replacen(&named, anonymous, 1),
             false => line.to_owned(),
         };
@@ -375,13 +378,13 @@ impl<'s> File<'s> {
 fn items_in<'s>(source: &'s str, parent: Node<'s>) -> Vec<Item<'s>> {
     let text = |node: Node| &source[node.byte_range()];
     let mut items = vec![];
-    // Where the comments and attributes of the next item start, and whether it is a test.
+    // First line of the comments and attributes of the next item, and whether it is a test.
     let (mut lead, mut is_test) = (None, false);
-    // The kind of the node before and the line after it.
+    // Kind of the previous node, and the line after it.
     let (mut before, mut next_row) = ("", 0);
     for node in parent.named_children(&mut parent.walk()) {
         let (start, end) = (node.start_position(), node.end_position());
-        // A doc comment ends with its newline.
+        // A doc comment includes its newline.
         let rows = start.row..end.row + usize::from(end.column > 0 || end.row == start.row);
         let is_comment = matches!(node.kind(), "line_comment" | "block_comment");
         if before.ends_with("_comment") && next_row < start.row {
@@ -413,7 +416,7 @@ fn items_in<'s>(source: &'s str, parent: Node<'s>) -> Vec<Item<'s>> {
     items
 }
 
-/// `State` of `&State<C>`.
+/// Returns the name of a type: `State` for `&State<C>`.
 fn named_type<'s>(source: &'s str, mut node: Node) -> Option<&'s str> {
     while matches!(node.kind(), "generic_type" | "reference_type") {
         node = node.child_by_field_name("type")?;
@@ -480,8 +483,8 @@ mod tests {
 }
 "#;
 
-    /// Of one line, which is checked to be balanced and of known classes.
-    fn plain(line: &Line) -> String {
+    /// Returns a line as plain text, and checks that its spans are balanced and of known classes.
+    fn plain(line: &CodeLine) -> String {
         let mut plain = String::new();
         let mut open = 0;
         for (index, part) in line.html.split('<').enumerate() {
@@ -500,12 +503,12 @@ mod tests {
         plain.replace("&#39;", "'").replace("&amp;", "&")
     }
 
-    fn text(lines: &[Line]) -> String {
+    fn text(lines: &[CodeLine]) -> String {
         lines.iter().map(|line| format!("{}{}\n", line.mark.sign(), plain(line))).collect()
     }
 
     #[test]
-    fn a_side_is_what_it_mentions_and_what_both_do_is_shared() {
+    fn a_side_lists_its_own_items_and_common_items_are_shared() {
         let listing = listing(INJECTED, &["naive", "optimized"]);
         let signature = " /// Which one.\n fn naive(input: &Input) -> u64 {\n";
         let naive = format!("{signature}−    let order = order(input);\n−    order\n }}\n");
@@ -516,7 +519,7 @@ mod tests {
         assert!(optimized.contains("\n+/* Scales\n+   it. */\n+fn scale"), "{optimized}");
         assert!(!optimized.contains("fn input") && !optimized.contains("UNUSED"), "{optimized}");
         let shared = text(&listing.shared.unwrap());
-        // Scaling calls the naive side and so uses what that uses.
+        // `scale` calls the naive side, so it uses the items of that side.
         assert!(shared.ends_with("}\n \n fn order(_: &Input) -> u64 { 0 }\n"), "{shared}");
         let start = INJECTED.find("/// Both").unwrap();
         let end = INJECTED.find("\n    #[cfg(test)]").unwrap();
@@ -525,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_compared_with_the_optimized_side() {
+    fn a_peer_is_compared_with_the_optimized_side() {
         let sides =
             ["naive() {\n    a();", "optimized() {\n    b();", "peer() {\n    b();\n    c();"];
         let source = sides.map(|side| format!("fn {side}\n}}\n")).concat();
@@ -549,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_listed() {
+    fn arbitrary_text_is_listed() {
         let deep = "fn naive() {}\nfn optimized() {".to_owned() + &"(".repeat(2_000);
         let texts = ["", "\n\n", "é <b> & \"日\"", "} fn {{\r\n\tlet", "/* \"", "\u{0}\r", &deep];
         for source in texts {

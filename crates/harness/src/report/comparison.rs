@@ -1,7 +1,7 @@
 //! The comparison of two results.
 //!
-//! Two runs made one after the other do not share a machine, so nothing here says *regressed*: the
-//! gate, which interleaves, does. Of different machine keys not even a ratio is shown.
+//! Two consecutive runs do not meet the same machine state, so this page never says *regressed*;
+//! only the gate does, because it interleaves. Results of different machine keys get no ratio.
 
 use std::collections::BTreeSet;
 
@@ -24,12 +24,13 @@ struct Comparison<'a> {
     runs: [(&'static str, &'a Run); 2],
     is_same_machine: bool,
     changed_counts: Vec<(String, String)>,
-    rows: Vec<Row>,
+    rows: Vec<CaseRow>,
 }
 
-struct Row {
+/// A case in both results.
+struct CaseRow {
     id: String,
-    /// Its page, if this site has one.
+    /// Page of the pair, if this site has one.
     page: Option<String>,
     case: String,
     gains: [String; 2],
@@ -37,7 +38,7 @@ struct Row {
     remark: String,
 }
 
-/// The page that compares `other` with the run of the site.
+/// Renders the page that compares `other` with the run of the site.
 pub fn page(material: &Material<'_>, other: &Run) -> String {
     let run = material.run;
     let is_same_machine = run.machine.key == other.machine.key;
@@ -50,7 +51,7 @@ pub fn page(material: &Material<'_>, other: &Run) -> String {
         for (level, point) in cases(pairs) {
             let found = pairs.map(|pair| case(pair, &level, point));
             let page = shown.contains(id).then(|| page_of(id));
-            rows.push(Row { page, ..row(id, pairs, found, (&level, point), is_same_machine) });
+            rows.push(CaseRow { page, ..row(id, pairs, found, (&level, point), is_same_machine) });
             changed_counts.extend(changed(id, pairs, found, (&level, point)));
         }
     }
@@ -64,7 +65,7 @@ pub fn page(material: &Material<'_>, other: &Run) -> String {
     page.render().expect("rendering into memory cannot fail")
 }
 
-/// All cases of either, in the order of the sweeps.
+/// All cases of either result, in the order of the sweeps.
 fn cases(pairs: [Option<&PairResult>; 2]) -> Vec<(String, u64)> {
     let mut cases: Vec<(String, u64)> = Vec::new();
     for sweep in pairs.into_iter().flatten().flat_map(|pair| &pair.sweeps) {
@@ -94,7 +95,7 @@ fn row(
     found: [Option<&CaseResult>; 2],
     case: (&str, u64),
     is_same_machine: bool,
-) -> Row {
+) -> CaseRow {
     let gains = found.map(|case| case.and_then(finding::gain));
     let words = found.map(|case| match case {
         None => "not in this result".to_owned(),
@@ -103,11 +104,11 @@ fn row(
     let (ratio, remark) = match gains {
         [Some(a), Some(b)] if is_same_machine => (
             format::times(b.estimate / a.estimate),
-            if overlap(&a, &b) { "intervals overlap" } else { "intervals lie apart" },
+            if overlap(&a, &b) { "intervals overlap" } else { "intervals do not overlap" },
         ),
         _ => (String::new(), ""),
     };
-    Row {
+    CaseRow {
         id: id.to_owned(),
         page: None,
         case: name(case, pairs),
@@ -121,7 +122,7 @@ fn overlap(a: &Interval, b: &Interval) -> bool {
     a.low <= b.high && b.low <= a.high
 }
 
-/// Counts that differ: exact, so that a change of one is a change of the code, whatever the machine.
+/// Counts that differ. Counts are exact on any machine, so a difference means different work.
 fn changed(
     id: &str,
     pairs: [Option<&PairResult>; 2],

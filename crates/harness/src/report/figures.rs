@@ -1,4 +1,4 @@
-//! The charts of a pair: gain and metric over the sweep, and the samples in the order they ran.
+//! The charts of a pair: gain and metric over the sweep, and samples in the order in which they ran.
 
 use super::{
     charts::{self, Axis, Division, Ink, Point, Rule, Series, Standing},
@@ -11,22 +11,22 @@ use crate::{
 };
 use worthit_pair::{causes, format, pair::Metric, trial::Role};
 
-/// Samples of one sweep that are drawn; more could not be told apart.
+/// Maximum number of samples drawn for a sweep; more would overlap.
 const DRAWN_SAMPLES: usize = 120;
 
-/// A chart with what is said instead of it, and the keys of its markers.
+/// A chart with its text alternative, caption and legend.
 pub struct Figure {
     /// The chart.
     pub svg: String,
-    /// What is said instead of it.
+    /// Text alternative for screen readers.
     pub label: String,
-    /// What stands below it.
+    /// Caption below the chart.
     pub caption: String,
-    /// Marker, name of its ink, and what it stands for.
+    /// Legend: marker, name of its ink, and meaning.
     pub keys: Vec<(&'static str, &'static str, String)>,
 }
 
-/// The axis with its unit: "haystack, B".
+/// Name of the axis with its unit: "haystack, B".
 pub fn axis_name(pair: &PairResult) -> String {
     if pair.axis_unit.is_empty() || pair.axis_unit == pair.axis {
         pair.axis.clone()
@@ -55,7 +55,7 @@ fn points_of(pair: &PairResult) -> Vec<f64> {
     points
 }
 
-/// The gain over the sweeps of a pair, all in one chart.
+/// Draws the gain over all sweeps of a pair in one chart.
 pub fn gain_figure(pair: &PairResult) -> Option<Figure> {
     let (name, ticks) = (axis_name(pair), points_of(pair));
     let x = over_the_sweep(&name, &ticks);
@@ -108,7 +108,7 @@ pub fn gain_figure(pair: &PairResult) -> Option<Figure> {
     Some(Figure {
         svg,
         label,
-        caption: "Gain (naive ÷ optimized) with its 95 % interval; above the rule of 1× the optimized side wins. A cross is a marked case.".to_owned(),
+        caption: "Gain (naive ÷ optimized) with its 95 % confidence interval. Above the 1× line the optimized side wins. A cross is a marked case.".to_owned(),
         keys: keys.collect(),
     })
 }
@@ -129,7 +129,7 @@ fn over_the_sweep<'a>(name: &'a str, ticks: &'a [f64]) -> Axis<'a> {
     Axis { name, division, ticks, includes: None, format: &format::tick }
 }
 
-/// What is compared of a side: a time per unit of work, or bytes held.
+/// Metric of a side: time per unit of work, or bytes held.
 fn value(metric: Metric, side: &SideResult) -> Option<Summary> {
     match metric {
         Metric::Time | Metric::P99Latency => Some(side.time_ns),
@@ -140,7 +140,7 @@ fn value(metric: Metric, side: &SideResult) -> Option<Summary> {
     }
 }
 
-/// A value of the metric with its unit.
+/// Formats a value of the metric with its unit.
 pub fn written(metric: Metric, value: f64) -> String {
     match metric {
         Metric::Time | Metric::P99Latency => format::duration(value),
@@ -157,7 +157,7 @@ pub fn ink_of(role: Role) -> Ink {
     }
 }
 
-/// Medians and quartiles of a side of a case; of an iteration if they are computed.
+/// Median and quartiles of a side of a case; if computed, the time per iteration three times.
 pub fn metric_of(pair: &PairResult, case: &CaseResult, role: Role) -> Option<(f64, f64, f64)> {
     match &case.outcome {
         Outcome::Measured(found) => {
@@ -173,7 +173,7 @@ pub fn metric_of(pair: &PairResult, case: &CaseResult, role: Role) -> Option<(f6
     }
 }
 
-/// The metric of each side over one sweep.
+/// Draws the metric of each side over one sweep.
 pub fn metric_figure(pair: &PairResult, sweep: &Sweep) -> Option<Figure> {
     let (name, ticks) = (axis_name(pair), points_of(pair));
     let x = over_the_sweep(&name, &ticks);
@@ -216,7 +216,7 @@ pub fn metric_figure(pair: &PairResult, sweep: &Sweep) -> Option<Figure> {
     let caption = format!("Median {} {per}.", metric.heading());
     Some(Figure {
         svg,
-        label: format!("{caption} Against {name}; the table has the figures."),
+        label: format!("{caption} Plotted against {name}; the table has the values."),
         caption,
         keys,
     })
@@ -228,7 +228,7 @@ fn side_name(sweep: &Sweep, role: Role) -> String {
     side.map_or_else(|| format!("{role:?}").to_lowercase(), |side| side.name.clone())
 }
 
-/// The samples of the case that speaks for a sweep, in the order in which they were taken.
+/// Draws the samples of a sweep's headline case, in the order in which they were taken.
 pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> Option<Figure> {
     let point = finding::headline(sweep)?.point;
     let own: Vec<&&Sample> =
@@ -242,18 +242,18 @@ pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> 
         high: y,
         standing: Standing::Measured,
     };
-    let strip = |ink, of: &dyn Fn(&Sample) -> f64| Series {
+    let strip = |ink, time_of: &dyn Fn(&Sample) -> f64| Series {
         ink,
         is_dashed: false,
         is_joined: false,
-        points: drawn().map(|(i, sample)| point_at((i, of(sample)))).collect(),
+        points: drawn().map(|(i, sample)| point_at((i, time_of(sample)))).collect(),
     };
     let series = [
         strip(Ink::Naive, &|sample| sample.side_ns),
         strip(Ink::Optimized, &|sample| sample.optimized_ns),
     ];
     let x = Axis {
-        name: "paired batches, in the order in which they ran",
+        name: "paired batches, in execution order",
         division: Division::Linear,
         ticks: &[],
         includes: None,
@@ -269,14 +269,14 @@ pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> 
     let svg = charts::plot(&x, &y, &series, &[])?;
     let shown = if step > 1 { format!(", one in {step} drawn") } else { String::new() };
     let caption = format!(
-        "{} paired batches at {}{shown}: a batch is a few milliseconds, and both sides of a pair met the same machine.",
+        "{} paired batches at {}{shown}. A batch takes a few milliseconds, so both sides of a pair met the same machine state.",
         format::count(own.len() as u64),
         pair.place(point)
     );
     let key = |ink: Ink, name: &str| (ink.key().0, ink.key().1, name.to_owned());
     Some(Figure {
         svg,
-        label: format!("Time per {} of each batch. {caption}", pair.unit),
+        label: format!("Time per {} in each batch. {caption}", pair.unit),
         caption,
         keys: vec![key(Ink::Naive, "naive"), key(Ink::Optimized, "optimized")],
     })

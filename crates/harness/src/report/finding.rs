@@ -1,4 +1,4 @@
-//! What a run found of a sweep, in one sentence made of its figures.
+//! The finding of a sweep: one sentence made of its figures.
 
 use crate::{
     limit::Share,
@@ -9,8 +9,7 @@ use crate::{
 };
 use worthit_pair::{format, pair::Metric, trial::Role};
 
-/// The case that speaks for a sweep: the last one that was measured and not marked, else the last
-/// computed one.
+/// Returns the headline case of a sweep: the last measured, unmarked one, else the last computed one.
 pub fn headline(sweep: &Sweep) -> Option<&CaseResult> {
     let speaks = |case: &&CaseResult| case.measured().is_some_and(|found| found.mark.is_none());
     let is_computed = |case: &&CaseResult| matches!(case.outcome, Outcome::Computed(_));
@@ -18,7 +17,7 @@ pub fn headline(sweep: &Sweep) -> Option<&CaseResult> {
     cases().find(speaks).or_else(|| cases().find(is_computed))
 }
 
-/// The gain of a case: an interval if measured, a bare value if computed.
+/// Gain of a case: an interval if measured, a bare value if computed.
 pub fn gain(case: &CaseResult) -> Option<Interval> {
     match &case.outcome {
         Outcome::Measured(measured) => Some(measured.gain),
@@ -27,7 +26,7 @@ pub fn gain(case: &CaseResult) -> Option<Interval> {
     }
 }
 
-/// "65,536 items: 484× (481…487)", at the case that speaks for a sweep; why not, if none does.
+/// "65,536 items: 484× (481…487)" at the headline case; the reason if there is none.
 pub fn gain_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
     headline(sweep).map_or_else(
         || without_headline(sweep),
@@ -35,7 +34,7 @@ pub fn gain_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
     )
 }
 
-/// "56.1 %": share of the limit, at the case that speaks for the sweep; why there is none, if so.
+/// "56.1 %": share of the limit at the headline case; the reason if there is none.
 pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
     let found = headline(sweep).and_then(CaseResult::measured);
     match found.map(|found| found.share_of_limit(numbers)) {
@@ -49,19 +48,19 @@ pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
     }
 }
 
-/// "1.02× (1.00…1.04) papaya": time of the peer ÷ time of the optimized side.
+/// "1.02× (1.00…1.04) papaya": time of the peer ÷ time of the optimized side, of one case.
 pub fn against_peer(found: &Measured) -> Option<String> {
     let name = &found.side(Role::Peer)?.name;
     Some(format!("{} {name}", found.against_peer?.as_gain()))
 }
 
-/// The same at the case that speaks for the sweep.
+/// The same at the headline case of a sweep.
 pub fn against_peer_at_headline(sweep: &Sweep) -> String {
     let found = headline(sweep).and_then(CaseResult::measured);
     found.and_then(against_peer).unwrap_or_else(|| format::NONE.to_owned())
 }
 
-/// The sentence on one sweep.
+/// Writes the sentence on one sweep.
 pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(case) = headline(sweep) else { return without_headline(sweep) };
     let place = pair.place(case.point);
@@ -70,10 +69,10 @@ pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
     let comparison = match &case.outcome {
         Outcome::Measured(found) => compared(pair.metric, &found.gain, naive, optimized),
         Outcome::Computed(found) => format!(
-            "computed from {} and {} of round trip, “{optimized}” takes {} % of “{naive}”",
+            "“{optimized}” takes {} % of the time of “{naive}” (computed from {} with a round trip of {})",
+            format::significant(100.0 / found.gain),
             found.from,
             format::duration(found.rtt_us as f64 * 1e3),
-            format::significant(100.0 / found.gain),
         ),
         Outcome::Unavailable { .. } => return without_headline(sweep),
     };
@@ -96,14 +95,14 @@ fn compared(metric: Metric, gain: &Interval, naive: &str, optimized: &str) -> St
     let (better, worse) = match metric {
         Metric::Time => ("as fast as", "slower than"),
         Metric::P99Latency => ("better in p99 latency than", "worse in p99 latency than"),
-        Metric::BytesHeld => ("as sparing of memory as", "hungrier for memory than"),
+        Metric::BytesHeld => ("as memory-efficient as", "less memory-efficient than"),
     };
     if gain.low > 1.0 {
         format!("“{optimized}” is {figure} {better} “{naive}”")
     } else if gain.high < 1.0 {
         format!("“{optimized}” is {worse} “{naive}”: a gain of {figure}")
     } else {
-        format!("“{optimized}” cannot be told from “{naive}”: a gain of {figure}")
+        format!("“{optimized}” is indistinguishable from “{naive}”: a gain of {figure}")
     }
 }
 
@@ -112,7 +111,7 @@ fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
     let count = |role| found.side(role)?.causes.get_by_id(&cause.id).map(format::count);
     let (naive, optimized) = (count(Role::Naive)?, count(Role::Optimized)?);
     Some(if naive == optimized {
-        format!("{naive} {} on either side", cause.label)
+        format!("{naive} {} on both sides", cause.label)
     } else {
         format!("{naive} {} became {optimized}", cause.label)
     })
@@ -127,7 +126,7 @@ fn without_headline(sweep: &Sweep) -> String {
         (true, _) => "No case of this sweep was measured.".to_owned(),
         (_, Some(reason)) => format!("Not measured here: {reason}."),
         (_, None) => {
-            "Every case of this sweep was measured while others held the CPU: no headline."
+            "Other work held the CPU during every case of this sweep, so there is no headline."
                 .to_owned()
         }
     }

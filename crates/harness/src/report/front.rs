@@ -1,4 +1,4 @@
-//! The front page: machine and run, then every pair of the catalogue and of the run as rows.
+//! The front page: machine and run, then a table of every pair of the catalogue and of the run.
 
 use std::collections::BTreeSet;
 
@@ -29,12 +29,12 @@ struct Front<'a> {
     families: BTreeSet<String>,
     causes: BTreeSet<(String, String)>,
     axis: String,
-    rows: Vec<Row>,
+    rows: Vec<CatalogueRow>,
 }
 
 /// One sweep, or a pair that is not in the run.
 #[derive(Default)]
-struct Row {
+struct CatalogueRow {
     id: String,
     level: String,
     family: String,
@@ -54,7 +54,7 @@ struct Row {
     limit_key: Option<f64>,
 }
 
-/// The front page of a site.
+/// Renders the front page of a site.
 pub fn page(material: &Material<'_>) -> String {
     let run = material.run;
     let extent = charts::gain_extent(sweeps(run).flat_map(|sweep| {
@@ -71,7 +71,9 @@ pub fn page(material: &Material<'_>) -> String {
                         .map(|sweep| row(&id, pair, sweep, extent, run.numbers.as_ref())),
                 );
             }
-            _ => rows.push(Row { gain: "not in this run".to_owned(), ..named(&id, &title) }),
+            _ => {
+                rows.push(CatalogueRow { gain: "not in this run".to_owned(), ..named(&id, &title) })
+            }
         }
     }
     let causes = rows.iter().filter(|row| !row.cause_id.is_empty());
@@ -99,13 +101,13 @@ fn sweeps(run: &Run) -> impl Iterator<Item = &Sweep> {
     run.pairs.values().flat_map(|pair| &pair.sweeps)
 }
 
-fn named(id: &str, title: &str) -> Row {
-    Row {
+fn named(id: &str, title: &str) -> CatalogueRow {
+    CatalogueRow {
         id: id.to_owned(),
         family: id.split('/').next().unwrap_or(id).to_owned(),
         title: title.to_owned(),
         page: page_of(id),
-        ..Row::default()
+        ..CatalogueRow::default()
     }
 }
 
@@ -115,7 +117,7 @@ fn row(
     sweep: &Sweep,
     extent: (f64, f64),
     numbers: Option<&Numbers>,
-) -> Row {
+) -> CatalogueRow {
     let mut row = named(id, &pair.title);
     row.level.clone_from(&sweep.level);
     let words = table::row_of(id, pair, sweep);
@@ -135,7 +137,7 @@ fn row(
     };
     row.near = format!("at {}", pair.place(case.point));
     if sweep.cases.last().is_some_and(|last| last.point != case.point) {
-        row.near += "; beyond it marked or not measured";
+        row.near += "; points beyond are marked or not measured";
     }
     row.gain_key = Some(gain.estimate).filter(|gain| gain.is_finite());
     let is_marked = |case: &CaseResult| case.measured().is_some_and(|found| found.mark.is_some());
@@ -158,7 +160,7 @@ fn row(
     row
 }
 
-/// Where on its axis a sweep begins to win for the first time; unknown if nowhere.
+/// Position on the axis from which a sweep first wins; `None` if it never does.
 fn break_even_key(sweep: &Sweep) -> Option<f64> {
     let first_win = sweep.headline_gains().into_iter().find(|(_, gain)| gain.low > 1.0)?.0;
     let crossing = sweep.break_even.crossings.iter().find(|crossing| crossing.wins);
@@ -166,7 +168,7 @@ fn break_even_key(sweep: &Sweep) -> Option<f64> {
     Some(key).filter(|key| key.is_finite())
 }
 
-/// What a reader must know before believing a figure of this run.
+/// Returns the warnings that a reader needs before trusting a figure of this run.
 pub fn warnings(run: &Run) -> Vec<String> {
     let mut warnings = Vec::new();
     let measured: Vec<_> =
@@ -177,19 +179,20 @@ pub fn warnings(run: &Run) -> Vec<String> {
     let marked = measured.iter().filter(|found| found.mark.is_some()).count();
     if marked > 0 {
         warnings.push(format!(
-            "Loaded machine: {marked} of {} measured cases were measured while others held the CPU. They are marked, and make no headline and no break-even.",
+            "Loaded machine: other work held the CPU during {marked} of {} measured cases. These are marked and excluded from headlines and break-evens.",
             measured.len()
         ));
     }
     if run.quick {
         warnings.push(
-            "Quick run: the two ends and the middle of each sweep, measured shortly.".to_owned(),
+            "Quick run: only the two ends and the middle of each sweep, measured briefly."
+                .to_owned(),
         );
     }
     let processes = measured.iter().map(|found| found.processes.len()).max().unwrap_or(0);
     if processes == 1 {
         warnings.push(
-            "One process a family: the intervals do not know what another process would find; --rounds 5 does."
+            "One process per family: the intervals do not include the variance between processes; run with --rounds 5 to include it."
                 .to_owned(),
         );
     }
@@ -198,26 +201,26 @@ pub fn warnings(run: &Run) -> Vec<String> {
         Some(governor) => warnings.push(format!(
             "Frequency scaling: the governor is “{governor}”, so the clock follows the load."
         )),
-        None => warnings
-            .push("Frequency scaling: the system does not tell what governs the clock.".to_owned()),
+        None => warnings.push("Frequency scaling: the system reports no governor.".to_owned()),
     }
     if run.machine.virtual_machine {
-        warnings.push("Virtual machine: its neighbours are measured too.".to_owned());
+        warnings
+            .push("Virtual machine: load from its neighbours affects the measurements.".to_owned());
     }
     if run.revision.dirty {
-        warnings.push("The tree had changes that are not committed.".to_owned());
+        warnings.push("The working tree had uncommitted changes.".to_owned());
     }
     warnings
 }
 
-/// "20 pairs: at the far end 15 win, 2 lose, 3 cannot be told."
+/// "20 pairs in this run. At the far end of 20 sweeps the optimized side wins 15, loses 2, …"
 fn summary(run: &Run) -> String {
     let gains: Vec<_> =
         sweeps(run).filter_map(finding::headline).filter_map(finding::gain).collect();
     let wins = gains.iter().filter(|gain| gain.low > 1.0).count();
     let losses = gains.iter().filter(|gain| gain.high < 1.0).count();
     format!(
-        "{} pairs in this run. At the far end of {} sweeps the optimized side wins {wins}, loses {losses} and cannot be told in {}.",
+        "{} pairs in this run. At the far end of {} sweeps the optimized side wins {wins}, loses {losses} and is indistinguishable in {}.",
         run.pairs.len(),
         gains.len(),
         gains.len() - wins - losses

@@ -1,4 +1,4 @@
-//! The gate's page: the last verdicts, and beside them the last self-test on this machine.
+//! The gate's page: the last verdicts and the last self-test on this machine.
 
 use askama::Template;
 
@@ -7,9 +7,9 @@ use super::{
     shell::{Shell, page_of},
 };
 use crate::gate::{
+    report::{CaseReport, GateReport},
     self_test::SelfTest,
     summary,
-    verdict::{CaseReport, GateReport},
 };
 use worthit_pair::format;
 
@@ -19,13 +19,13 @@ struct Gate {
     shell: Shell,
     headline: Option<String>,
     verdict: String,
-    rows: Vec<Row>,
+    rows: Vec<VerdictRow>,
     small_print: Vec<String>,
-    test: Option<Test>,
+    test: Option<SelfTestPart>,
 }
 
-/// One pair of the last gate.
-struct Row {
+/// Verdict on one pair.
+struct VerdictRow {
     place: String,
     page: Option<String>,
     verdict: String,
@@ -33,7 +33,7 @@ struct Row {
 }
 
 /// The last self-test.
-struct Test {
+struct SelfTestPart {
     sentence: String,
     nulls: Vec<[String; 6]>,
     runs: String,
@@ -41,7 +41,7 @@ struct Test {
     alarms: Vec<String>,
 }
 
-/// The page of the last gate.
+/// Renders the page of the gate.
 pub fn page(material: &Material<'_>, last: &Last) -> String {
     let report = last.report.as_ref();
     let page = Gate {
@@ -55,7 +55,7 @@ pub fn page(material: &Material<'_>, last: &Last) -> String {
     page.render().expect("rendering into memory cannot fail")
 }
 
-/// The last verdicts and the last self-test, as far as there are any.
+/// The last verdicts and the last self-test, if there are any.
 #[derive(Clone, Debug, Default)]
 pub struct Last {
     /// The verdicts.
@@ -65,7 +65,7 @@ pub struct Last {
 }
 
 impl Last {
-    /// What the gate has kept on this machine.
+    /// Loads what the gate last stored for this machine key.
     pub fn here(machine: &str) -> Last {
         Last {
             report: crate::gate::last(machine),
@@ -73,19 +73,19 @@ impl Last {
         }
     }
 
-    /// Whether there is neither.
+    /// Whether both are missing.
     pub fn is_empty(&self) -> bool {
         self.report.is_none() && self.self_test.is_none()
     }
 }
 
-fn rows(material: &Material<'_>, report: &GateReport) -> Vec<Row> {
+fn rows(material: &Material<'_>, report: &GateReport) -> Vec<VerdictRow> {
     let mut cases: Vec<&CaseReport> = report.cases.iter().collect();
     cases.sort_by_key(|case| std::cmp::Reverse(case.verdict()));
     let row = |case: &&CaseReport| {
-        let id = &case.case.key.id;
+        let id = &case.case.key.pair;
         let is_known = material.pairs().iter().any(|(known, _)| known == id);
-        Row {
+        VerdictRow {
             place: summary::place(case),
             page: is_known.then(|| page_of(id)),
             verdict: case.verdict().to_string(),
@@ -95,7 +95,7 @@ fn rows(material: &Material<'_>, report: &GateReport) -> Vec<Row> {
     cases.iter().map(row).collect()
 }
 
-fn test(found: &SelfTest) -> Test {
+fn test(found: &SelfTest) -> SelfTestPart {
     let count = |count: usize| format::count(count as u64);
     let nulls = found.nulls.iter().map(|(kind, nulls)| {
         [
@@ -118,10 +118,10 @@ fn test(found: &SelfTest) -> Test {
         ]
     });
     let (failed, runs) = found.failed_runs;
-    Test {
+    SelfTestPart {
         sentence: found.in_words(),
         nulls: nulls.collect(),
-        runs: format!("{failed} of {runs} runs without a change failed."),
+        runs: format!("{failed} of {runs} null runs failed."),
         caught: caught.collect(),
         alarms: found.alarms.clone(),
     }

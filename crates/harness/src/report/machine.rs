@@ -1,10 +1,10 @@
-//! The machine page: what the results were measured on.
+//! The machine page: the machine of the run and its machine numbers.
 
 use askama::Template;
 
 use super::{Material, front, shell::Shell};
 use crate::{
-    numbers::{Numbers, Row},
+    numbers::{NumberRow, Numbers},
     results::Run,
     scaling,
 };
@@ -17,12 +17,12 @@ struct MachinePage<'a> {
     run: &'a Run,
     memory: String,
     warnings: Vec<String>,
-    numbers: Vec<Row>,
+    numbers: Vec<NumberRow>,
     load: String,
     ceiling: Vec<(u64, String, String)>,
 }
 
-/// The page of the machine of a run.
+/// Renders the page of the machine of a run.
 pub fn page(material: &Material<'_>) -> String {
     let run = material.run;
     let page = MachinePage {

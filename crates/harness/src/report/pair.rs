@@ -1,11 +1,11 @@
-//! The page of a pair: finding, gain, metric, code, causes, limit, samples, review card, how to
-//! reproduce.
+//! The page of a pair: finding, gain, metric, code, causes, limit, samples, review card and the
+//! command to reproduce it.
 
 use askama::Template;
 
 use super::{
     Material, charts,
-    code::{self, Line, Listing},
+    code::{self, CodeLine, Listing},
     figures::{
         Figure, axis_name, gain_figure, ink_of, metric_figure, metric_of, samples_figure, written,
     },
@@ -55,8 +55,8 @@ struct PairPage<'a> {
     next: Option<(String, String)>,
 }
 
-/// Follows a share above 1.
-const BEATEN: &str = ": the limit is beaten, so it is no bound of this work: operations overlap, \
+/// Remark on a share above 1.
+const BEATEN: &str = ". The limit is beaten, so it does not bound this work: operations overlap, \
                       or a nearer level of memory holds the data";
 
 struct SweepPart {
@@ -102,12 +102,12 @@ struct CauseRow {
 }
 
 struct CodePart {
-    sides: Vec<(String, String, Vec<Line>)>,
-    shared: Vec<Line>,
+    sides: Vec<(String, String, Vec<CodeLine>)>,
+    shared: Vec<CodeLine>,
 }
 
-/// The page of one pair, `neighbours` being the ids before and after it. The pair may be in the run
-/// or in the catalogue or in both.
+/// Renders the page of a pair; `neighbours` are the ids before and after it. The pair may be in the
+/// run, in the catalogue or in both.
 pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) -> String {
     let entry = material.entry(id);
     let found = material.run.pairs.get(id);
@@ -156,7 +156,7 @@ fn marked(sweep: &Sweep) -> Option<String> {
         .collect();
     let level = if sweep.level.is_empty() { String::new() } else { format!("{}: ", sweep.level) };
     (!marks.is_empty())
-        .then(|| format!("{level}marked, as others held the CPU: {}", marks.join("; ")))
+        .then(|| format!("{level}marked, because other work held the CPU: {}", marks.join("; ")))
 }
 
 fn sweep_part(
@@ -178,7 +178,7 @@ fn sweep_part(
     }
 }
 
-/// What each side claims of its growth, and what the sweep says of it.
+/// The growth that each side claims, and how the sweep compares.
 fn growth_rows(entry: &Entry, pair: &PairResult, sweep: &Sweep) -> Vec<GrowthRow> {
     let row = |(role, claim): (Role, Growth)| {
         let (fit, far_end) = match growth::check(claim, sweep, role) {
@@ -216,7 +216,7 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
             );
         }
         Outcome::Computed(found) => {
-            notes.push(format!("computed from {}, of an iteration", found.from));
+            notes.push(format!("computed from {}, per iteration", found.from));
             notes.extend(
                 found
                     .confirmation
@@ -305,17 +305,17 @@ fn code_part(entry: &Entry) -> CodePart {
 }
 
 fn limits(pair: &PairResult, numbers: Option<&Numbers>) -> Vec<(String, String)> {
-    let of = |sweep: &Sweep| {
+    let limit_of_sweep = |sweep: &Sweep| {
         let case = finding::headline(sweep)?;
         let measured: &Measured = case.measured()?;
         let needed = measured.needed.map(Needed::in_words);
         let number =
-            measured.needed.zip(numbers).and_then(|(needed, of)| limit::number(needed, of));
+            measured.needed.zip(numbers).and_then(|(needed, all)| limit::number(needed, all));
         let text = match (measured.share_of_limit(numbers), needed) {
             (Share::Known(share), Some(needed)) => format!(
-                "{} % of what {needed} {}{}",
+                "{} % of the limit set by {needed}{}{}",
                 format::significant(share * 100.0),
-                number.map_or("allows".to_owned(), allowed),
+                number.map_or(String::new(), at_rate),
                 if share > 1.0 { BEATEN } else { "" }
             ),
             (Share::Unmeasured(_), Some(needed)) => format!(
@@ -327,13 +327,13 @@ fn limits(pair: &PairResult, numbers: Option<&Numbers>) -> Vec<(String, String)>
             if sweep.level.is_empty() { String::new() } else { format!("{}, ", sweep.level) };
         Some((format!("{level}{}", pair.place(case.point)), text))
     };
-    pair.sweeps.iter().filter_map(of).collect()
+    pair.sweeps.iter().filter_map(limit_of_sweep).collect()
 }
 
-/// "at 43.0 GB/s (streamed on one core, L3) allow"
-fn allowed(number: &Number) -> String {
+/// " at 43.0 GB/s (streamed on one core, L3)"
+fn at_rate(number: &Number) -> String {
     let median = number.median().map_or(format::NONE.to_owned(), |median| number.written(median));
-    format!("at {median} ({}) allow", number.what)
+    format!(" at {median} ({})", number.what)
 }
 
 fn reproduce(material: &Material<'_>, id: &str) -> String {
@@ -348,7 +348,7 @@ fn reproduce(material: &Material<'_>, id: &str) -> String {
     command
 }
 
-/// Markdown to paste into a pull request.
+/// Markdown citation for a pull request.
 fn citation(material: &Material<'_>, id: &str, findings: &[(String, String)]) -> String {
     let run = material.run;
     let commit = run.revision.commit.as_deref().map_or("unknown", |id| &id[..id.len().min(12)]);

@@ -1,4 +1,4 @@
-//! The scaling page: speedup and efficiency of each pair that varies its threads.
+//! The scaling page: speedup and efficiency of each pair that varies its number of threads.
 
 use std::fmt::Display;
 
@@ -10,7 +10,7 @@ use super::{
     shell::{Shell, page_of},
 };
 use crate::{
-    results::{CaseResult, Measured, PairResult},
+    results::{Measured, PairResult},
     scaling::{self, Amdahl, NoFit, Usl, relative_speedup},
     statistics::Interval,
 };
@@ -22,23 +22,25 @@ struct ScalingPage {
     shell: Shell,
     cores: u64,
     has_ceiling: bool,
-    parts: Vec<Part>,
+    parts: Vec<ScalingPart>,
 }
 
-struct Part {
+/// The strong scaling of one pair.
+struct ScalingPart {
     id: String,
     page: String,
     what: String,
     svg: String,
     label: String,
-    rows: Vec<Row>,
+    rows: Vec<SpeedupRow>,
     fits: Vec<String>,
     has_fit: bool,
     wall: Option<String>,
     has_bandwidth: bool,
 }
 
-struct Row {
+/// Speedup on one thread count.
+struct SpeedupRow {
     threads: u64,
     against_one: String,
     efficiency: String,
@@ -54,7 +56,7 @@ struct Strong<'a> {
     cases: Vec<(u64, &'a Measured)>,
 }
 
-/// The scaling page of a run.
+/// Renders the scaling page of a run.
 pub fn page(material: &Material<'_>) -> String {
     let run = material.run;
     let cores = run.machine.logical_cores;
@@ -73,17 +75,16 @@ pub fn page(material: &Material<'_>) -> String {
     page.render().expect("rendering into memory cannot fail")
 }
 
-/// Sweeps over threads: along the axis, or over the levels of a parameter at the last point that all
-/// of them measured.
+/// Returns the sweeps over threads: along the axis, or over the levels of a parameter at the last
+/// point that was measured at every level.
 fn strong_sweeps(pair: &PairResult) -> Vec<Strong<'_>> {
     if pair.axis == "threads" {
-        let of = |case: &'_ CaseResult| case.point;
         let strong = pair.sweeps.iter().map(|sweep| Strong {
             what: sweep.level.clone(),
             cases: sweep
                 .cases
                 .iter()
-                .filter_map(|case| Some((of(case), case.measured()?)))
+                .filter_map(|case| Some((case.point, case.measured()?)))
                 .collect(),
         });
         return strong.collect();
@@ -91,40 +92,45 @@ fn strong_sweeps(pair: &PairResult) -> Vec<Strong<'_>> {
     if pair.parameter.as_deref() != Some("threads") {
         return Vec::new();
     }
-    let at = |point: u64| -> Option<Vec<(u64, &Measured)>> {
-        let of_level = |sweep: &'_ crate::results::Sweep| -> Option<u64> {
+    let cases_at = |point: u64| -> Option<Vec<(u64, &Measured)>> {
+        let threads_of = |sweep: &'_ crate::results::Sweep| -> Option<u64> {
             sweep.level.strip_prefix("threads=")?.parse().ok()
         };
         pair.sweeps
             .iter()
             .map(|sweep| {
                 let case = sweep.cases.iter().find(|case| case.point == point)?;
-                Some((of_level(sweep)?, case.measured()?))
+                Some((threads_of(sweep)?, case.measured()?))
             })
             .collect()
     };
     let points = pair.sweeps.first().map_or(&[][..], |sweep| &sweep.cases);
-    let last = points.iter().rev().find_map(|case| Some((case.point, at(case.point)?)));
+    let last = points.iter().rev().find_map(|case| Some((case.point, cases_at(case.point)?)));
     last.into_iter().map(|(point, cases)| Strong { what: pair.place(point), cases }).collect()
 }
 
-fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -> Option<Part> {
+fn part(
+    id: &str,
+    strong: &Strong<'_>,
+    ceiling: &[scaling::Point],
+    cores: u64,
+) -> Option<ScalingPart> {
     let (_, one) = strong.cases.iter().find(|(threads, _)| *threads == 1)?;
     let time = |found: &Measured, role| found.side(role).map(|side| side.time_ns);
     let speedups = |base: Role| -> Vec<scaling::Point> {
         let base_time = time(one, base);
-        let of = |(threads, found): &(u64, &Measured)| {
-            // One thread against itself is no measurement.
+        let speedup_over_base = |(threads, found): &(u64, &Measured)| {
+            // One thread over itself is 1 by definition.
             let speedup = match (*threads, base) {
                 (1, Role::Optimized) => Interval::exact(1.0),
                 _ => relative_speedup(&base_time?, &time(found, Role::Optimized)?)?,
             };
             Some(scaling::Point { threads: *threads, speedup })
         };
-        strong.cases.iter().filter_map(of).collect()
+        strong.cases.iter().filter_map(speedup_over_base).collect()
     };
     let (against_one, against_naive) = (speedups(Role::Optimized), speedups(Role::Naive));
-    let at = |points: &[scaling::Point], threads| {
+    let point_at = |points: &[scaling::Point], threads| {
         points.iter().find(|point| point.threads == threads).copied()
     };
     let words = |point: Option<scaling::Point>| {
@@ -132,16 +138,16 @@ fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -
     };
     let bandwidths: Vec<(u64, f64)> = strong.cases.iter().filter_map(bandwidth).collect();
     let rows = strong.cases.iter().map(|(threads, found)| {
-        let relative = at(&against_one, *threads);
-        let streamed = bandwidths.iter().find(|(of, _)| of == threads);
-        Row {
+        let relative = point_at(&against_one, *threads);
+        let streamed = bandwidths.iter().find(|(measured_on, _)| measured_on == threads);
+        SpeedupRow {
             threads: *threads,
             against_one: words(relative),
             efficiency: relative.map_or("–".to_owned(), |point| {
                 format!("{} %", format::significant(point.efficiency().estimate * 100.0))
             }),
-            against_naive: words(at(&against_naive, *threads)),
-            ceiling: words(at(ceiling, *threads)),
+            against_naive: words(point_at(&against_naive, *threads)),
+            ceiling: words(point_at(ceiling, *threads)),
             bandwidth: streamed.map_or("–".to_owned(), |(_, rate)| {
                 format!("{} GB/s", format::significant(*rate))
             }),
@@ -166,28 +172,28 @@ fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -
         .iter()
         .map(|point| format!("{} at {}", format::times(point.speedup.estimate), point.threads))
         .collect();
-    Some(Part {
+    Some(ScalingPart {
         id: id.to_owned(),
         page: page_of(id),
         what: strong.what.clone(),
         svg,
-        label: format!("Speedup over one thread against threads: {}", figures.join(", ")),
+        label: format!("Speedup over one thread by number of threads: {}", figures.join(", ")),
         rows: rows.collect(),
         fits,
         has_fit: !fitted.is_empty(),
         wall: memory_wall(&bandwidths).map(|threads| {
-            format!("Memory wall: from {threads} threads on, more of them stream no more bytes a second.")
+            format!("Memory wall: beyond {threads} threads, bandwidth no longer grows.")
         }),
         has_bandwidth: !bandwidths.is_empty(),
     })
 }
 
-/// What was fitted, or why nothing was, which names the law itself.
+/// The fit with the name of its law, or why there is none; the reason names the law itself.
 fn in_words(law: &str, fit: &Result<impl Display, NoFit>) -> String {
     fit.as_ref().map_or_else(NoFit::to_string, |fit| format!("{law}: {fit}"))
 }
 
-/// Bytes per nanosecond (GB/s) that the optimized side streams, where its limit is a stream.
+/// Bandwidth of the optimized side in bytes per nanosecond (GB/s), if its limit is a stream.
 fn bandwidth((threads, found): &(u64, &Measured)) -> Option<(u64, f64)> {
     let needed = found.needed.filter(|needed| needed.kind == Need::BytesStreamed)?;
     let time = found.side(Role::Optimized)?.time_ns.median * found.units_per_iteration as f64;
@@ -195,12 +201,12 @@ fn bandwidth((threads, found): &(u64, &Measured)) -> Option<(u64, f64)> {
     (rate.is_finite() && rate > 0.0).then_some((*threads, rate))
 }
 
-/// The thread count from which on more threads stream less than a tenth more bytes a second.
+/// The thread count beyond which the next one raises the bandwidth by less than a tenth.
 fn memory_wall(bandwidths: &[(u64, f64)]) -> Option<u64> {
     bandwidths.windows(2).find(|two| two[1].1 < two[0].1 * 1.1).map(|two| two[0].0)
 }
 
-/// Speedups over one thread and over the naive side, the ceiling, and the law that was fitted.
+/// Draws the speedups over one thread and over the naive side, the ceiling and the fitted law.
 fn chart(
     [against_one, against_naive, ceiling, fitted]: [&[scaling::Point]; 4],
     marks: &[u64],

@@ -1,7 +1,7 @@
-//! What all pages have in common: head, Content-Security-Policy, navigation.
+//! The frame of every page: head, Content-Security-Policy, navigation.
 //!
-//! Style and script stand in each page, so that a page opens from disk by itself; the policy names
-//! their hashes and allows nothing else.
+//! Each page embeds the style sheet and the script, so that it opens from disk on its own. The policy
+//! allows only these two, by their hashes.
 
 use std::sync::LazyLock;
 
@@ -26,25 +26,25 @@ fn hash(text: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text)))
 }
 
-/// What the frame of a page is made of.
+/// Data of the frame of a page.
 #[derive(Clone, Debug)]
 pub struct Shell {
     /// Title of the page.
     pub title: String,
-    /// From the page to the root of the site: empty, or `../../`.
+    /// Relative path from the page to the root of the site: empty, or `../../`.
     pub root: &'static str,
-    /// Which entry of the navigation this page is.
+    /// Name of this page's entry in the navigation.
     pub here: &'static str,
-    /// Whether there is a page that compares two results.
+    /// Whether the site has a page that compares two results.
     pub has_comparison: bool,
-    /// Whether there is a page of the gate.
+    /// Whether the site has a page of the gate.
     pub has_gate: bool,
-    /// Whether there is a page of trends.
+    /// Whether the site has a page of trends.
     pub has_trends: bool,
 }
 
 impl Shell {
-    /// The frame of a page at the root of the site.
+    /// Frame of a page at the root of the site.
     pub fn at_root(title: &str, here: &'static str, material: &Material<'_>) -> Shell {
         Shell {
             title: title.to_owned(),
@@ -56,7 +56,7 @@ impl Shell {
         }
     }
 
-    /// The policy of every page.
+    /// The Content-Security-Policy of every page.
     pub fn policy(&self) -> &'static str {
         &POLICY
     }
@@ -71,7 +71,7 @@ impl Shell {
         SCRIPT
     }
 
-    /// Entries of the navigation: address from the root, name, whether this page is it.
+    /// Entries of the navigation: address from the root, name, and whether it is this page.
     pub fn entries(&self) -> Vec<(&'static str, &'static str, bool)> {
         let all = [
             ("index.html", "Catalogue"),
@@ -91,13 +91,13 @@ impl Shell {
     }
 }
 
-/// Where the page of a pair lies: `pairs/queries/n_plus_one.html`. What is no plain name gets one,
-/// with a hash that tells it from others.
+/// Path of the page of a pair: `pairs/queries/n_plus_one.html`. An id that is not a plain name gets
+/// a plain one, with a hash that keeps it unique.
 pub fn page_of(id: &str) -> String {
     file_of(id, "pairs", "html")
 }
 
-/// Where the raw samples of a pair lie.
+/// Path of the raw samples of a pair.
 pub fn samples_of(id: &str) -> String {
     file_of(id, "samples", "csv")
 }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_names_hashes_and_no_place() {
+    fn the_policy_allows_hashes_and_no_origin() {
         assert_eq!(hash(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         assert!(POLICY.contains("default-src 'none'") && !POLICY.contains("unsafe"));
     }

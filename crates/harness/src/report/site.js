@@ -1,5 +1,5 @@
-// Search, filters and sorting of the catalogue. All of it is in the address, behind the #, as a page that
-// was opened from disk may change nothing else there. Without this script the whole table is shown.
+// Search, filters and sorting of the catalogue. The address keeps their state in its fragment: the only part
+// that a page opened from disk may change. Without this script, the page shows the whole table.
 (() => {
   "use strict";
   const table = document.getElementById("catalogue");
@@ -17,7 +17,7 @@
   const text = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const key = (row) => row.getAttribute("data-" + sort);
 
-  // What is unknown comes last in either order.
+  // Unknown values come last in either order.
   function compare(left, right) {
     const [a, b] = [key(left), key(right)];
     if (a === null || b === null) return (a === null) - (b === null);
@@ -26,7 +26,7 @@
   }
 
   function apply() {
-    // "N+1" is how people say it.
+    // People write "N+1".
     const words = search.value.toLowerCase().replace(/\+1\b/g, "_plus_one").split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
@@ -57,8 +57,8 @@
     history.replaceState(null, "", "#" + state);
   }
 
-  // Only what the page itself offers is taken from the address. A link to a place in the page, as the one
-  // that skips to its content, changes nothing.
+  // Accepts only values that the page itself offers. Fragments without "=" are anchors, such as that of the
+  // skip link, and leave the state alone.
   function recall() {
     if (location.hash.length > 1 && !location.hash.includes("=")) return apply();
     const state = new URLSearchParams(location.hash.slice(1));

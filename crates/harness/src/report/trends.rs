@@ -1,7 +1,7 @@
-//! The trends page: gains over the runs of a history, a line a machine key, and where levels changed.
+//! The trends page: gains over the runs of a history, one line per machine key, and the changes of level.
 //!
-//! Drawn are the far end of each sweep and every other case whose gain changed. Lines of different
-//! machine keys lie in one chart and are never joined.
+//! It draws the far end of each sweep and every other case whose gain changed. Lines of different
+//! machine keys share a chart but are never joined.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,24 +16,24 @@ use super::{
 use crate::history::{ChangePoint, GAIN, Line, Origin, Place, Reading};
 use worthit_pair::format;
 
-/// Runs of one chart that are drawn, the latest: more could not be told apart.
+/// Number of latest runs drawn in a chart; more would overlap.
 const DRAWN_RUNS: usize = 200;
-/// Runs of one chart that are listed below it, the latest.
+/// Number of latest runs listed below a chart.
 const LISTED_RUNS: usize = 20;
-/// Changes of one pair that are listed, the latest.
+/// Number of latest changes listed for a pair.
 const LISTED_CHANGES: usize = 20;
-/// Part of a chart's width that a label of a rule needs.
+/// Share of a chart's width that the label of a rule needs.
 const LABEL_WIDTH: f64 = 0.3;
 
 #[derive(Template)]
 #[template(path = "trends.html")]
 struct Trends {
     shell: Shell,
-    parts: Vec<Part>,
+    parts: Vec<TrendsPart>,
 }
 
 /// The trends of one pair.
-struct Part {
+struct TrendsPart {
     id: String,
     page: Option<String>,
     changes: Vec<String>,
@@ -45,12 +45,12 @@ struct Part {
 struct Trend {
     what: String,
     figure: Figure,
-    rows: Vec<Row>,
+    rows: Vec<RunRow>,
     more_rows: String,
 }
 
-/// One run of one trend.
-struct Row {
+/// One run of a trend.
+struct RunRow {
     date: String,
     revision: String,
     machine_key: String,
@@ -61,7 +61,7 @@ struct Row {
 /// A line with its changes.
 type Changed<'a> = (&'a Line, Vec<ChangePoint>);
 
-/// The page of the lines of a history.
+/// Renders the page of the lines of a history.
 pub fn page(material: &Material<'_>, lines: &[Line]) -> String {
     let mut pairs: BTreeMap<&str, Vec<Changed<'_>>> = BTreeMap::new();
     for line in lines {
@@ -75,7 +75,7 @@ pub fn page(material: &Material<'_>, lines: &[Line]) -> String {
     page.render().expect("rendering into memory cannot fail")
 }
 
-fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> Part {
+fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> TrendsPart {
     let where_ = |place: &Place| where_of(material, place);
     let mut changes: Vec<(&Origin, String)> = Vec::new();
     for (line, found) in lines {
@@ -92,13 +92,13 @@ fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> Part {
         for case in level.chunk_by(|a, b| a.0.place.point == b.0.place.point) {
             let place = &case[0].0.place;
             if far == Some(place.point) || case.iter().any(|(_, changes)| !changes.is_empty()) {
-                // More machine keys than there are inks get a chart of their own.
+                // Machine keys beyond the number of inks go to another chart.
                 let charts = case.chunks(Ink::LEVELS.len());
                 trends.extend(charts.filter_map(|lines| trend(lines, &where_(place))));
             }
         }
     }
-    Part {
+    TrendsPart {
         id: id.to_owned(),
         page: material.pairs().iter().any(|(known, _)| known == id).then(|| page_of(id)),
         more_changes: changes.len().saturating_sub(LISTED_CHANGES),
@@ -107,7 +107,7 @@ fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> Part {
     }
 }
 
-/// The gain of the pair itself, not the one beside a peer.
+/// Whether a line is the gain of the pair itself, not the gain over a peer.
 fn is_gain(place: &Place) -> bool {
     place.quantity == GAIN && place.side == "naive"
 }
@@ -141,7 +141,7 @@ fn levels_in_words(place: &Place, change: &ChangePoint) -> String {
     format!("{} → {}", place.written(change.before), place.written(change.after))
 }
 
-/// One case over the runs of a few machine keys; `None` if nothing of it can be drawn.
+/// One case over the runs of a few machine keys; `None` if nothing can be drawn.
 fn trend(lines: &[&Changed<'_>], where_: &str) -> Option<Trend> {
     let of_run = |(place, (origin, reading)): (usize, &_)| -> (usize, Arc<Origin>, Reading) {
         (place, Arc::clone(origin), Reading::clone(reading))
@@ -164,7 +164,7 @@ fn trend(lines: &[&Changed<'_>], where_: &str) -> Option<Trend> {
             reading.mark.as_ref().map(|mark| format!("marked: {mark}")),
         ];
         let (low, high) = (format::significant(reading.low), format::significant(reading.high));
-        Row {
+        RunRow {
             date: origin.date(),
             revision: origin.revision(),
             machine_key: line.machine_key.clone(),
@@ -172,7 +172,7 @@ fn trend(lines: &[&Changed<'_>], where_: &str) -> Option<Trend> {
             remarks: remarks.into_iter().flatten().collect::<Vec<_>>().join("; "),
         }
     });
-    let rows: Vec<Row> = rows.collect();
+    let rows: Vec<RunRow> = rows.collect();
     let more_rows = format::count((runs.len() - rows.len()) as u64);
     let drawn = &runs[runs.len().saturating_sub(DRAWN_RUNS)..];
     let series: Vec<Series> = Ink::LEVELS
@@ -185,7 +185,7 @@ fn trend(lines: &[&Changed<'_>], where_: &str) -> Option<Trend> {
             points: drawn
                 .iter()
                 .zip(1..)
-                .filter(|((of, ..), _)| *of == of_line)
+                .filter(|((run_line, ..), _)| *run_line == of_line)
                 .map(|((_, place, _, reading), x)| Point {
                     x: f64::from(x),
                     y: reading.value,
@@ -217,7 +217,7 @@ fn trend(lines: &[&Changed<'_>], where_: &str) -> Option<Trend> {
         figure: Figure {
             svg,
             label: format!("Gain at {where_} over {} runs. {}", drawn.len(), label.join(". ")),
-            caption: "Gain of each run with its interval. A dashed rule and a hollow marker: a level begins; a cross is a marked case.".to_owned(),
+            caption: "Gain of each run with its interval. A dashed rule and a hollow marker show where a level begins. A cross is a marked case.".to_owned(),
             keys: keys.collect(),
         },
         rows,
@@ -235,7 +235,7 @@ fn in_words(line: &Line, changes: &[ChangePoint]) -> String {
     format!("{}: from {first} to {last}, {} {levels} of level", line.machine_key, changes.len())
 }
 
-/// Rules where levels begin; labelled where a label has room.
+/// Returns rules where levels begin, with a label where there is room.
 fn rules(changes: Vec<(f64, &ChangePoint)>, width: usize) -> Vec<Rule> {
     let mut free_from = f64::NEG_INFINITY;
     let rule = |(at, change): (f64, &ChangePoint)| {
@@ -249,7 +249,7 @@ fn rules(changes: Vec<(f64, &ChangePoint)>, width: usize) -> Vec<Rule> {
     changes.into_iter().map(rule).collect()
 }
 
-/// Gains over runs in the order of their starts, which are evenly spaced: runs come in bursts.
+/// Draws gains over runs in order of their start, evenly spaced because runs come in bursts.
 fn chart(series: &[Series], rules: &[Rule], origins: &[&Origin]) -> Option<String> {
     let (first, last) = (origins.first()?, origins.last()?);
     let day = |origin: &Origin| origin.started.strftime("%Y-%m-%d").to_string();
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_of_rules_never_lie_on_each_other() {
+    fn labels_of_rules_never_overlap() {
         let change = ChangePoint { at: 0, before: 4.0, after: 3.0 };
         let rules = rules([10.0, 20.0, 40.0, 95.0].map(|at| (at, &change)).to_vec(), 100);
         let labels: Vec<&str> = rules.iter().map(|rule| rule.label.as_str()).collect();

@@ -2,24 +2,23 @@
 
 use worthit_harness::{
     gate::{
-        decision::{Rule, TimeVerdict},
-        protocol::{CaseKey, GateCase},
+        decision::Rule,
+        protocol::GateCase,
+        report::{CaseReport, GateReport, Outcome, SCHEMA, SCHEMA_VERSION},
         self_test::{Caught, Nulls, SelfTest},
-        verdict::{
-            Breach, CaseReport, CountChange, Counted, GateReport, Outcome, SCHEMA, SCHEMA_VERSION,
-            Time, Tolerances, Verdict,
-        },
+        verdict::{Breach, CountChange, Counted, Time, TimeVerdict, Tolerances, Verdict},
     },
     statistics::Interval,
 };
-use worthit_pair::{pair::Metric, trial::Role};
+use worthit_pair::{cases::CaseKey, pair::Metric, trial::Role};
 
 /// Whatever breaks tables, tags and attributes.
 const HOSTILE: &str = "a|b\n\\`<script>alert(1)</script>&amp; *x* _y_ [l](http://h) ]]> \"q\" 'q' #1 @all ~~s~~ \u{1b}[31m \u{0}";
 
 fn case(id: &str) -> GateCase {
     GateCase {
-        key: CaseKey { id: id.to_owned(), level: "zipf".to_owned(), point: 4_096, seed: 42 },
+        key: CaseKey { pair: id.to_owned(), level: "zipf".to_owned(), point: 4_096 },
+        seed: 42,
         title: "Look up through an index".to_owned(),
         axis: "rows".to_owned(),
         axis_unit: "rows".to_owned(),

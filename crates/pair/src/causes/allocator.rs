@@ -1,4 +1,4 @@
-//! The counting allocator: the system's, with a count.
+//! The counting allocator: the system allocator with counters.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -7,8 +7,8 @@ use std::{
 
 use super::{Event, count, is_counted_here, mark_counting_binary};
 
-/// The system allocator, counting allocations (a reallocation is one), their bytes, and the most
-/// bytes held since the window opened, beyond what was held then.
+/// The system allocator with counters for allocations (a reallocation is one), their bytes, and the peak of the bytes
+/// held since the window opened, in excess of those held at that moment.
 pub struct CountingAllocator;
 
 static HELD: AtomicI64 = AtomicI64::new(0);
@@ -36,7 +36,7 @@ fn note(allocated: Option<usize>, change: i64) {
     PEAK.fetch_max(held, Relaxed);
 }
 
-// SAFETY: every call is passed on to `System` unchanged; counting neither allocates nor unwinds.
+// SAFETY: every call is forwarded to `System` unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(Some(layout.size()), layout.size() as i64);

@@ -10,8 +10,8 @@ thread_local! {
     static COMPARISONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A value that counts, per thread, how often it is compared (`==` or `<`). Run a generic side
-/// over `Counted<u64>` to count what it does over `u64`.
+/// A value whose comparisons (`==` or `<`) are counted per thread. Run a generic side over `Counted<u64>` to count its
+/// comparisons of `u64`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted<T>(pub T);
 
@@ -48,7 +48,7 @@ impl<T: Hash> Hash for Counted<T> {
     }
 }
 
-/// Comparisons of [`Counted`] values that `side` makes on this thread.
+/// Returns how many comparisons of [`Counted`] values `side` makes on this thread.
 pub fn comparisons_during<A>(side: impl FnOnce() -> A) -> u64 {
     let before = COMPARISONS.get();
     drop(std::hint::black_box(side()));
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn injected_comparisons_are_counted() {
+    fn comparisons_are_counted() {
         let items: Vec<Counted<u32>> = (0..100).map(Counted).collect();
         assert_eq!(comparisons_during(|| items.iter().position(|x| *x == Counted(41))), 42);
         assert_eq!(comparisons_during(|| items[0] < items[1]), 1);

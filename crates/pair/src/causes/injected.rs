@@ -1,22 +1,21 @@
-//! One more of something inside the counted window, done for real: what the gate's self-test must
-//! find.
+//! Injections: one extra operation inside the counted window, really performed. The gate's self-test must find it.
 
 use std::{fs::OpenOptions, hint::black_box, io::Write};
 
 use super::{ALLOCATIONS, Cause, FSYNCS, WRITE_CALLS};
 
-/// What can be injected into an iteration.
+/// An operation that can be injected into an iteration.
 #[derive(Clone, Copy, Debug)]
 pub struct Injection {
-    /// The name that the command takes: "fsync".
+    /// Its name on the command line: "fsync".
     pub name: &'static str,
-    /// The cause that grows with it.
+    /// The cause whose count it increases.
     pub cause: Cause,
-    /// Does it once.
+    /// Performs it once.
     pub run: fn(),
 }
 
-/// What every command can inject; a catalogue may add its own.
+/// The injections that every command has; a catalogue may add its own.
 pub const INJECTIONS: [Injection; 3] = [
     Injection {
         name: "allocation",
@@ -42,7 +41,7 @@ pub const INJECTIONS: [Injection; 3] = [
     },
 ];
 
-/// All that can be injected: what every command can, and `own`, which are the catalogue's.
+/// Returns all injections: those that every command has, then the catalogue's `own`.
 pub fn all(own: &[Injection]) -> Vec<Injection> {
     INJECTIONS.iter().chain(own).copied().collect()
 }

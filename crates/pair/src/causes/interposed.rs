@@ -1,13 +1,12 @@
 //! The libc calls that a counting binary defines itself.
 //!
-//! A symbol defined by the executable comes before libc's, for std and for C code linked into it
-//! alike. Each call makes the system call through `libc::syscall` (which sets `errno` as usual)
-//! and counts it. Not for use by hand: [`counting_binary!`](crate::counting_binary) expands to
-//! the definitions.
+//! A symbol that the executable defines takes precedence over libc's, both for std and for C code linked into the
+//! executable. Each function makes the system call through `libc::syscall` (which sets `errno` as usual) and counts
+//! it. Do not use these functions directly: [`counting_binary!`](crate::counting_binary) expands to the symbols.
 
 #![expect(
     clippy::missing_safety_doc,
-    reason = "each has the contract of the libc call it is named for"
+    reason = "each has the contract of the libc call that it is named after"
 )]
 
 use libc::{c_int, c_long, c_void, iovec, off_t, size_t, ssize_t};
@@ -28,7 +27,7 @@ fn write(result: c_long) -> ssize_t {
     counted(Event::Write, Event::BytesWritten, result)
 }
 
-/// Declares the functions here and the macro that defines the C symbols in the binary.
+/// Defines the counting functions; `interposed_calls!` defines the C symbols that call them.
 macro_rules! interpose {
     ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty = $kind:expr, $number:expr, ($($raw:expr),*);)*) => {
         $(

@@ -1,6 +1,5 @@
-//! Latency under open-loop load: requests start when they are due, whether or not earlier ones
-//! have ended, and latency counts from the intended start, so a stalled server cannot hide its
-//! stall (Tene's "coordinated omission").
+//! Latency under open-loop load. Requests start when they are due, even if earlier ones have not ended. Latency
+//! counts from the intended start, so a stalled server cannot hide its stall (Tene's "coordinated omission").
 
 use std::{
     future::Future,
@@ -12,25 +11,26 @@ use tokio::{runtime::Runtime, sync::mpsc};
 
 use super::{Answer, ErasedAnswer, Runner, Window};
 
-/// Fewer latencies than this make no 99th percentile: ten samples lie above it.
+/// Smallest number of latencies that gives a usable 99th percentile: ten samples lie above it.
 pub const MIN_LATENCY_SAMPLES: usize = 1_000;
 
-/// A load: `requests` of them, one every `interval`.
+/// An open-loop load: `requests` requests, one every `interval`.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenLoop {
     /// Time between intended starts.
     pub interval: Duration,
-    /// Requests in one iteration; when measured, at least [`MIN_LATENCY_SAMPLES`].
+    /// Requests in one iteration. In a timed load, the latencies of at least [`MIN_LATENCY_SAMPLES`] must count.
     pub requests: u64,
 }
 
-/// A side that serves requests: one iteration is a whole load, and its "time" is the 99th
-/// percentile of the latencies that are *measured*; `request(&input, i)` returns the future of
-/// request `i` and whether its latency counts (a load may hold requests of another kind, whose
-/// effect on the others is the point). The answer is what the requests returned, in their order.
+/// A side that serves requests. One iteration is a whole load, and its "time" is the 99th percentile of the
+/// latencies that *count*.
 ///
-/// The calling thread generates the load (it spins until each request is due), the workers of
-/// `runtime` serve it.
+/// `request(&input, i)` returns whether the latency of request `i` counts, and the request's future. (A load may
+/// include requests of another kind to show their effect on those that count.) The answer of the side is what the
+/// requests returned, in the order of requests.
+///
+/// The calling thread generates the load: it spins until each request is due. The workers of `runtime` serve it.
 pub fn open_loop<I, A, F, R>(
     runtime: &Arc<Runtime>,
     input: &Arc<I>,
@@ -54,7 +54,7 @@ struct OpenLoopRunner<I, R> {
 }
 
 impl<I, R> OpenLoopRunner<I, R> {
-    /// Runs the load once; the latencies that count and the answers in the order of requests.
+    /// Runs the load once. Returns the latencies that count, and the answers in the order of requests.
     fn run<A, F>(&self) -> (Vec<Duration>, Vec<A>)
     where
         R: Fn(&Arc<I>, u64) -> (bool, F),
@@ -102,8 +102,8 @@ where
             drop(answers);
             assert!(
                 latencies.len() >= MIN_LATENCY_SAMPLES,
-                "a 99th percentile of {} latencies is no more than their maximum; the load must \
-                 have at least {MIN_LATENCY_SAMPLES} that count",
+                "a 99th percentile of {} latencies has too few samples; at least \
+                 {MIN_LATENCY_SAMPLES} latencies of the load must count",
                 latencies.len()
             );
             total += percentile(&mut latencies, 99);
@@ -121,8 +121,8 @@ where
     }
 }
 
-/// The `percent`-th percentile by the nearest-rank method: the smallest value that at least
-/// `percent` % of `latencies` do not exceed. Sorts them.
+/// Returns the `percent`-th percentile by the nearest-rank method: the smallest value that at least `percent` % of
+/// `latencies` do not exceed. Sorts `latencies`.
 ///
 /// # Panics
 /// If `latencies` is empty or `percent` is not in 1..=100.
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_is_seen_by_all_that_were_due_meanwhile() {
+    fn a_stall_delays_every_request_that_is_due_during_it() {
         const STALL: Duration = Duration::from_millis(60);
         let builder = &mut tokio::runtime::Builder::new_multi_thread();
         let runtime = Arc::new(builder.worker_threads(1).build().unwrap());
@@ -179,8 +179,8 @@ mod tests {
             };
             (i > 0, stall)
         });
-        // The load lasts 20 ms, all of it within the stall: whoever is due last waits 40 ms. Were
-        // requests held back until the stall is over, nobody would.
+        // The load lasts 20 ms, all of it during the stall, so the last request waits 40 ms. If requests were
+        // held back until the stall ended, none would wait.
         let p99 = runner.measure(1);
         assert!(p99 >= STALL - 2_000 * load.interval, "{p99:?}");
     }

@@ -1,4 +1,4 @@
-//! Shapes that run on one thread: by reference, under a contract, by value, resetting, asynchronous.
+//! Shapes of sides that run on one thread: by reference, under a contract, by value, resetting, asynchronous.
 
 use std::{
     hint::black_box,
@@ -11,16 +11,16 @@ use tokio::runtime::Runtime;
 use super::{Answer, ErasedAnswer, Runner, Window};
 use crate::{cores, unavailable::Unavailable};
 
-/// A chunk of iterations whose answers (or inputs) are dropped together, off the clock, grows to
-/// this many…
+/// Largest chunk, in iterations. The answers (or inputs) of a chunk are dropped together, off the clock. A chunk
+/// grows to this size…
 const MAX_CHUNK: usize = 64;
-/// …or until it lasts this long, so that two clock reads are at most half a percent of it.
-const ENOUGH_FOR_A_CLOCK: Duration = Duration::from_micros(10);
+/// …or until it lasts this long, so that two clock reads are at most half a percent of its time.
+const LONG_ENOUGH: Duration = Duration::from_micros(10);
 
 /// A side that reads its input: `side(&input)`.
 ///
-/// The input is hidden from the optimizer before each call. An answer that owns something is
-/// dropped off the clock, alike on all sides.
+/// The input is hidden from the optimizer before each call. An answer that owns something is dropped off the
+/// clock, on all sides alike.
 pub fn by_ref<I: 'static, A: Answer, F: Fn(&I) -> A + 'static>(
     input: &Arc<I>,
     side: F,
@@ -63,8 +63,8 @@ impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
     }
 }
 
-/// As [`by_ref`], for a side whose plain answer is no contract: `contract(&input, answer)` makes the
-/// answer that is compared (a sum with its error bound), off the clock and uncounted.
+/// Like [`by_ref`], for a side whose plain answer has no contract: `contract(&input, answer)` makes the answer to
+/// compare (a sum with its error bound), off the clock and uncounted.
 pub fn under_contract<I: 'static, A: Answer, B: Answer>(
     input: &Arc<I>,
     side: impl Fn(&I) -> A + 'static,
@@ -97,8 +97,7 @@ where
     }
 }
 
-/// A side that consumes its input: `side(input)`. Copies of the input are made, and answers
-/// dropped, off the clock.
+/// A side that consumes its input: `side(input)`. The input is copied and the answer dropped off the clock.
 pub fn by_value<I: Clone + 'static, A: Answer, F: Fn(I) -> A + 'static>(
     input: &Arc<I>,
     side: F,
@@ -135,8 +134,7 @@ impl<I: Clone, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
     }
 }
 
-/// Runs `iterations` in chunks that `run` times, growing the chunk while its time is short
-/// against a clock read.
+/// Runs `iterations` in chunks, each timed by `run`. Doubles the chunk while it is short compared with a clock read.
 pub(super) fn in_chunks(
     iterations: u64,
     chunk: &mut usize,
@@ -149,16 +147,15 @@ pub(super) fn in_chunks(
         let elapsed = run(count);
         total += elapsed;
         left -= count as u64;
-        if count == *chunk && elapsed < ENOUGH_FOR_A_CLOCK && *chunk < MAX_CHUNK {
+        if count == *chunk && elapsed < LONG_ENOUGH && *chunk < MAX_CHUNK {
             *chunk *= 2;
         }
     }
     total
 }
 
-/// A side that changes its state (a database, a file): `reset(&mut state)` before each iteration,
-/// off the clock, then `side(&mut state)`. Each iteration is timed alone, so one should last a
-/// microsecond or more.
+/// A side that changes its state (a database, a file): `reset(&mut state)`, off the clock, then `side(&mut state)`.
+/// Each iteration is timed separately, so it should last a microsecond or more.
 pub fn resetting<S: 'static, A: Answer>(
     state: S,
     reset: impl FnMut(&mut S) + 'static,
@@ -193,8 +190,8 @@ impl<S, A: Answer, R: FnMut(&mut S), F: Fn(&mut S) -> A> Runner for Resetting<S,
     }
 }
 
-/// As [`resetting`], for a side whose answer is the state it leaves: `summary(&mut state)` reads
-/// the answer from it, off the clock and uncounted.
+/// Like [`resetting`], for a side whose answer is the state that it leaves: `summary(&mut state)` reads the answer
+/// from the state, off the clock and uncounted.
 pub fn changing<S: 'static, A: Answer>(
     state: S,
     reset: impl FnMut(&mut S) + 'static,
@@ -225,8 +222,8 @@ where
     }
 }
 
-/// An asynchronous side: `side(&input).await`, iterations one after another inside one entry of
-/// `runtime`, which is off the clock. Answers are dropped on it: make them small.
+/// An asynchronous side: `side(&input).await`. A batch enters `runtime` once, off the clock, and runs its iterations
+/// one after another. Answers are dropped on the clock: keep them small.
 pub fn asynchronous<I: 'static, A: Answer, F: AsyncFn(&I) -> A + 'static>(
     runtime: &Arc<Runtime>,
     input: &Arc<I>,
@@ -268,15 +265,15 @@ impl<I, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
         self.runtime.metrics().num_workers() + 1
     }
 
-    /// Where the thread of a server in this process runs decides what a wake-up costs, for as long as the process
-    /// lasts: a third of the time, now and then.
+    /// Pins every thread of this process. The core of a server thread in this process decides what a wake-up costs,
+    /// for as long as the process lasts; now and then this is a third of the time.
     fn spread(&mut self) {
         cores::spread_all();
     }
 }
 
-/// A side on `threads` threads that is made when it is first used, off the clock: for what one side alone needs
-/// and is dear to make, as a process that is to run the other side does not make it then.
+/// A side on `threads` threads that is made on first use, off the clock. Use it if the side needs expensive data
+/// that no other side needs: a process that runs only another side then does not build that data.
 pub fn on_first_use<R: Runner + 'static>(
     threads: usize,
     make: impl FnOnce() -> Result<R, Unavailable> + 'static,
@@ -293,7 +290,7 @@ struct OnFirstUse<M, R> {
 impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> OnFirstUse<M, R> {
     fn made(&mut self) -> &mut R {
         self.make_ready().unwrap_or_else(|Unavailable(reason)| panic!("{reason}"));
-        self.made.as_mut().expect("it has just been made")
+        self.made.as_mut().expect("it was just made")
     }
 }
 
@@ -328,8 +325,8 @@ impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> Runner for OnFirstUse<M, 
     }
 }
 
-/// `x + K` in a loop with a clock around it and nothing of a [`super::Trial`]'s making: what
-/// [`by_ref`] is held against in the calibration family.
+/// `x + K` in a bare loop between two clock reads, with no code of another shape. The calibration family compares
+/// [`by_ref`] with it.
 pub fn bare_loop<const K: u64>(input: &Arc<u64>) -> impl Runner + use<K> {
     BareLoop::<K>(Arc::clone(input))
 }
@@ -352,8 +349,8 @@ impl<const K: u64> Runner for BareLoop<K> {
     }
 }
 
-/// Several runners as one: an iteration is one of each. For copies of a loop so short that its place
-/// in memory decides its time: over many places that evens out.
+/// Several runners as one: an iteration runs each of them once. Use it for copies of a loop so short that its
+/// address decides its time: over many addresses the effect averages out.
 pub fn in_turn(runners: Vec<Box<dyn Runner>>) -> impl Runner {
     InTurn(runners)
 }
@@ -404,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_is_made_off_the_clock() {
+    fn the_answer_under_contract_is_made_off_the_clock() {
         let made = Rc::new(Cell::new(0));
         let counted = Rc::clone(&made);
         let mut runner = under_contract(
@@ -445,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn changing_answers_with_what_it_leaves() {
+    fn changing_answers_with_the_state_it_leaves() {
         let seen = Rc::new(Cell::new(0));
         let counted = Rc::clone(&seen);
         let mut runner = changing(
@@ -464,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn asynchronous_iterations_follow_one_another() {
+    fn asynchronous_iterations_run_one_after_another() {
         let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().build().unwrap());
         let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let mut runner = asynchronous(&runtime, &calls, async |calls| {
@@ -476,10 +473,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_off_is_made_once_and_off_the_clock() {
+    fn a_deferred_side_is_made_once_and_off_the_clock() {
         const MAKING: Duration = Duration::from_millis(40);
         let made = Rc::new(Cell::new(0));
-        let put_off = || {
+        let deferred = || {
             let made = Rc::clone(&made);
             on_first_use(3, move || {
                 let start = Instant::now();
@@ -490,9 +487,9 @@ mod tests {
                 Ok(by_ref(&Arc::new(7_u64), |x| *x))
             })
         };
-        let mut runner = put_off();
+        let mut runner = deferred();
         assert_eq!((runner.threads(), made.get()), (3, 0));
-        // Two clocks of one thread: what the first shows is part of what the second does.
+        // Both clocks run on one thread: the second also covers the making, the first does not.
         let start = Instant::now();
         let elapsed = runner.measure(2);
         assert!(elapsed + MAKING <= start.elapsed());
@@ -500,15 +497,15 @@ mod tests {
         runner.warm_up(1);
         assert!(runner.answer(&Window::UNOBSERVED).equals(&7_u64));
         assert_eq!(made.get(), 1);
-        put_off().make_ready().unwrap();
-        assert_eq!(made.get(), 2, "asked for, it is made without a use");
+        deferred().make_ready().unwrap();
+        assert_eq!(made.get(), 2, "`make_ready` makes it without a use");
     }
 
     #[test]
-    fn what_cannot_be_made_says_why() {
+    fn a_side_that_cannot_be_made_says_why() {
         let unavailable = || Err::<InTurn, _>(Unavailable("no room".to_owned()));
         let Err(Unavailable(reason)) = on_first_use(1, unavailable).make_ready() else {
-            panic!("made of nothing")
+            panic!("it was made")
         };
         assert_eq!(reason, "no room");
     }

@@ -1,4 +1,4 @@
-//! Shapes that run on several threads: inside a rayon pool, and contended by N threads.
+//! Shapes of sides that run on several threads: inside a rayon pool, or N threads that contend for one state.
 
 use std::{
     hint::black_box,
@@ -12,8 +12,8 @@ use rayon::ThreadPool;
 use super::{Answer, ErasedAnswer, Runner, Window, shapes::in_chunks};
 use crate::cores;
 
-/// A side that runs inside a rayon pool: `side(&input)` on a worker of `pool`, the whole batch
-/// inside one entry of it, which is off the clock. An answer is dropped off the clock.
+/// A side that runs inside a rayon pool: `side(&input)` on a worker of `pool`. A batch enters the pool once, off the
+/// clock. Answers are dropped off the clock.
 pub fn pooled<I, A, F>(
     pool: &Arc<ThreadPool>,
     input: &Arc<I>,
@@ -63,18 +63,18 @@ impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for 
 
     fn spread(&mut self) {
         let cores = cores::at_first();
-        // Where it is not allowed, the scheduler goes on choosing.
+        // Without permission to pin, the scheduler keeps choosing the core.
         self.pool.broadcast(|worker| cores::keep_on_one_of(cores, worker.index()).ok());
     }
 }
 
-/// A side that `threads` threads run at once on one shared state: each calls
-/// `work(&state, thread)` once per iteration, doing its share of the iteration's work, so that
-/// the work of an iteration is the same whatever the number of threads (strong scaling).
+/// A side that `threads` threads run at once on one shared state. In each iteration, each thread calls
+/// `work(&state, thread)` once and does its share of the work. The work of an iteration does not depend on the
+/// number of threads (strong scaling).
 ///
-/// `fresh()` makes the state anew for each batch and `summary(&state)` reads the answer from it;
-/// both are off the clock, and so are spawning and the barrier: each thread reads its own clock
-/// after the barrier, and a batch lasts from the first start to the last end.
+/// `fresh()` makes a new state for each batch, and `summary(&state)` reads the answer from it. Both are off the
+/// clock, and so are spawning and the barrier: each thread reads its own clock after the barrier, and a batch lasts
+/// from the first start to the last end.
 pub fn contended<S: Sync + 'static, A: Answer>(
     threads: usize,
     fresh: impl Fn() -> S + 'static,
@@ -86,7 +86,7 @@ pub fn contended<S: Sync + 'static, A: Answer>(
 
 struct Contended<N, W, R> {
     threads: usize,
-    /// Those among which the threads are spread, if they are.
+    /// The cores over which the threads are spread, if they are.
     cores: Option<&'static [usize]>,
     fresh: N,
     work: W,
@@ -110,7 +110,7 @@ where
             let threads: Vec<_> = (0..self.threads)
                 .map(|thread| {
                     scope.spawn(move || {
-                        // Where it is not allowed, the scheduler chooses.
+                        // Without permission to pin, the scheduler chooses the core.
                         cores.map(|cores| cores::keep_on_one_of(cores, thread).ok());
                         barrier.wait();
                         let start = Instant::now();
@@ -128,7 +128,7 @@ where
         first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
-    /// The next batch has a state of its own, which no other can warm.
+    /// Does nothing: each batch has its own state, which another batch cannot warm up.
     fn warm_up(&mut self, _: u64) {}
 
     fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
@@ -138,7 +138,7 @@ where
         thread::scope(|scope| {
             for thread in 0..self.threads {
                 scope.spawn(move || {
-                    // Two barriers on each side: nobody works while the window opens or closes.
+                    // Two barriers before and after the work: no thread works while the window opens or closes.
                     if barrier.wait().is_leader() {
                         window.open();
                     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_are_spread_have_cores_of_their_own() {
+    fn spread_threads_have_a_core_each() {
         let all = cores::allowed();
         let expected: Vec<usize> = (0..2).map(|thread| all[thread % all.len()]).collect();
         let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());

@@ -1,27 +1,27 @@
-//! CRC-32 of a message: a table made at compile time, a byte at a time, not a bit at a time.
+//! CRC-32 of a message: a table built at compile time handles a byte at a time instead of a bit.
 
 use std::{cell::Cell, sync::Arc};
 
 use rand::RngExt;
 use worthit_pair::prelude::*;
 
-/// The polynomial of IEEE 802.3, its bits reversed.
+/// The IEEE 802.3 polynomial, bit-reversed.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// What a byte does to the checksum: eight steps in one.
+/// Effect of each byte value on the checksum: eight steps in one.
 const TABLE: [u32; 256] = table();
 
-/// Steps that depend on the one before.
+/// Steps that each depend on the previous one.
 const STEPS: Cause = Cause::new("steps", "dependent steps");
 
 pub const PAIR: Pair = Pair {
-    title: "Look up what a byte does to a checksum",
+    title: "Look up a byte's effect on a checksum",
     review: Review {
-        smell: "A loop over the bits of each byte, with a value that only depends on the byte.",
-        remedy: "A `const` table of the 256 results; for CRC-32 in earnest a crate that uses the processor's \
-                 own instructions (`crc32fast`).",
-        keep_naive_when: "Messages are a few bytes and rare, or 1 KiB of cache is worth more.",
-        costs: "1 KiB of read-only data, which competes for the first-level cache.",
+        smell: "A loop over the bits of each byte whose result depends only on the byte.",
+        remedy: "A `const` table of the 256 results; for CRC-32 in production, a crate that uses the CPU's own \
+                 instructions (`crc32fast`).",
+        keep_naive_when: "Messages are rare and only a few bytes long, or other code needs the 1 KiB of cache more.",
+        costs: "1 KiB of read-only data, which competes for the L1 cache.",
         lint: None,
     },
     naive: Side { summary: "shift and xor for each bit", growth: Growth::Linear },
@@ -38,9 +38,9 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| 8 * case.point),
         optimized: Count::Exactly(|case| case.point),
     }],
-    explanation: "Eight dependent steps a byte became one. That one waits for the table (four to five cycles from \
-                  the first-level cache, and the shift and xor), where each of the eight takes two to three: the gain \
-                  is about a third of the ratio of steps, more on a message of a few bytes.",
+    explanation: "Eight dependent steps per byte became one. That step waits for the table lookup (four to five cycles \
+                  from the L1 cache, plus the shift and xor), while each of the eight takes two to three cycles. So \
+                  the gain is about a third of the ratio of steps, and more on messages of a few bytes.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
@@ -63,7 +63,7 @@ const fn table() -> [u32; 256] {
     table
 }
 
-/// The CRC-32 of a message; `step` is called once a step.
+/// CRC-32 of a message; calls `step` once per step.
 fn naive(message: &[u8], step: impl Fn()) -> u32 {
     let mut crc = !0;
     for byte in message {
@@ -76,7 +76,7 @@ fn naive(message: &[u8], step: impl Fn()) -> u32 {
     !crc
 }
 
-/// The CRC-32 of a message; `step` is called once a step.
+/// CRC-32 of a message; calls `step` once per step.
 fn optimized(message: &[u8], step: impl Fn()) -> u32 {
     let mut crc = !0_u32;
     for byte in message {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn known_answers() {
-        // The check value of the catalogue of CRCs, and the empty message.
+        // The check value from the CRC catalogue, the empty message and a single byte.
         for (message, crc) in [("123456789", 0xcbf4_3926), ("", 0), ("a", 0xe8b7_be43)] {
             let sides = [naive(message.as_bytes(), || ()), optimized(message.as_bytes(), || ())];
             assert_eq!(sides, [crc; 2], "{message}");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn trap_the_table_is_not_read_at_a_few_places_only() {
+    fn trap_messages_contain_every_byte_value() {
         let message = input(&Case::realistic(65_536, 0, 1));
         assert_eq!(message.iter().collect::<HashSet<_>>().len(), 256);
     }

@@ -1,4 +1,4 @@
-//! The distinct ids of a log, in any order: sort first, then drop neighbours.
+//! Distinct ids of a log, in any order: sort, then drop equal neighbours.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`if !seen.contains(&id) { seen.push(id) }` in a loop, where nobody relies on the order.",
         remedy: "`ids.sort_unstable(); ids.dedup();`",
-        keep_naive_when: "There is only a handful of distinct ids among many.",
-        costs: "The order of first occurrence, which a hash set beside the scan would keep.",
+        keep_naive_when: "Only a handful of ids are distinct.",
+        costs: "The order of first occurrence, which a scan with a hash set would keep.",
         lint: None,
     },
-    naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
+    naive: Side { summary: "scan a Vec of the ids seen so far", growth: Growth::Quadratic },
     optimized: Side { summary: "sort_unstable and dedup", growth: Growth::Linear },
     contract: Some(
-        "The same ids in any order: those of a scan come as they first occur, those of a sort ascending.",
+        "The same ids in any order: the scan keeps the order of first occurrence, the sort returns them ascending.",
     ),
     axis: Axis {
         name: "records",
@@ -28,22 +28,22 @@ pub const PAIR: Pair = Pair {
     unit: "record",
     causes: &[Claim {
         cause: causes::COMPARISONS,
-        // Half of the records bring a new id, which is compared with all before it.
+        // About half of the records bring a new id, which is compared with all ids seen before it.
         naive: Count::AtLeast(|case| case.point * case.point / 16),
-        // n log₂ n of the sort and n of the dedup.
+        // n log₂ n for the sort plus n for the dedup.
         optimized: Count::AtMost(|case| 2 * case.point * u64::from(case.point.ilog2() + 1)),
     }],
     explanation: "A scan compares each id with a quarter to a half of the ids on average, a sort with log₂ n of \
-                  them. A comparison of a scan is vectorised and costs a third of a sort's, so at the far end the gain \
-                  is a third of the ratio of comparisons. In the middle of the sweep the two are close; on a \
-                  few ids the scan loses by growing its Vec.",
+                  them. The scan's comparisons are vectorised and cost a third of the sort's, so at the far end the \
+                  gain is a third of the ratio of comparisons. In the middle of the sweep the two are close. With few \
+                  ids the scan loses because its Vec has to grow.",
     limit: Limit::BytesStreamed(|case| 8 * case.point),
     proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// The distinct ids, as they first occur.
+/// The distinct ids, in the order of first occurrence.
 fn naive<T: Copy + Ord>(ids: Vec<T>) -> Unordered<T> {
     let mut seen = Vec::new();
     for id in ids {
@@ -61,7 +61,7 @@ fn optimized<T: Copy + Ord>(mut ids: Vec<T>) -> Unordered<T> {
     Unordered(ids)
 }
 
-/// Each id occurs in two records on average, anywhere in the log.
+/// Each id occurs in two records on average, at random places in the log.
 fn input(case: &Case) -> Vec<u64> {
     let count = case.point;
     if case.shape != Shape::Realistic {
@@ -102,7 +102,7 @@ mod tests {
     fn trap_the_scan_is_not_shortened_by_few_distinct_ids() {
         for point in [512, 4_096] {
             let ids = input(&Case::realistic(point, 0, 1));
-            assert!(!ids.is_sorted(), "a sorted log is sorted in no time");
+            assert!(!ids.is_sorted(), "sorting a sorted log is almost free");
             let distinct = optimized(ids).0.len() as u64;
             assert!((point / 3..point / 2).contains(&distinct), "{distinct} of {point}");
         }

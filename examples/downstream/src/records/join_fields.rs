@@ -1,11 +1,11 @@
-//! A line of a log from its fields: write into one buffer of the right size.
+//! Join fields into a log line: write into one buffer of the right size.
 
 use std::{fmt::Write, sync::Arc};
 
 use rand::RngExt;
 use worthit_pair::prelude::*;
 
-/// Most digits of a `u64`, and the comma.
+/// Maximum number of digits of a `u64`, plus the comma.
 const FIELD_BYTES: usize = 21;
 
 pub const PAIR: Pair = Pair {
@@ -13,11 +13,11 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`line += &format!(\"{field},\")` in a loop, or `.map(|f| f.to_string()).collect::<Vec<_>>().join(\",\")`.",
         remedy: "`String::with_capacity(…)` once, then `write!(line, …)`.",
-        keep_naive_when: "It runs once: an error message, a line of a start-up log.",
-        costs: "A guess of the size; one that is too low allocates again, one that is too high wastes memory.",
+        keep_naive_when: "It runs only once: an error message, a line of a start-up log.",
+        costs: "You have to guess the size: too low reallocates, too high wastes memory.",
         lint: Some("clippy::format_push_string"),
     },
-    naive: Side { summary: "a String for each field, appended", growth: Growth::Linear },
+    naive: Side { summary: "append a new String for each field", growth: Growth::Linear },
     optimized: Side { summary: "write! into String::with_capacity", growth: Growth::Linear },
     axis: Axis {
         name: "fields",
@@ -28,19 +28,19 @@ pub const PAIR: Pair = Pair {
     unit: "field",
     causes: &[Claim {
         cause: causes::ALLOCATIONS,
-        // One a field at least, and the growing line.
+        // At least one per field, plus those of the growing line.
         naive: Count::AtLeast(|case| case.point + 1),
         optimized: Count::Exactly(|_| 1),
     }],
-    explanation: "An allocation and a copy a field became one allocation a line. Writing the digits stays, so the \
-                  gain is far below the ratio of allocations: about 2.",
+    explanation: "One allocation and one copy per field became one allocation per line. Formatting the digits remains, \
+                  so the gain is only about 2, far below the ratio of allocations.",
     limit: Limit::BytesStreamed(|case| FIELD_BYTES as u64 * case.point),
     proof: Proof { resources: Resources::Memory, max_size: 200 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Each field and a comma.
+/// Each field followed by a comma.
 fn naive(fields: &Vec<u64>) -> String {
     let mut line = String::new();
     for field in fields {
@@ -49,7 +49,7 @@ fn naive(fields: &Vec<u64>) -> String {
     line
 }
 
-/// Each field and a comma.
+/// Each field followed by a comma.
 fn optimized(fields: &Vec<u64>) -> String {
     let mut line = String::with_capacity(fields.len() * FIELD_BYTES);
     for field in fields {
@@ -58,7 +58,7 @@ fn optimized(fields: &Vec<u64>) -> String {
     line
 }
 
-/// Fields of 1 to 19 digits, as counters, sizes and time stamps have them.
+/// Fields of 1 to 19 digits, like counters, sizes and timestamps.
 fn input(case: &Case) -> Vec<u64> {
     let mut rng = case.rng("digits");
     let values = case.values(case.point as usize);
@@ -86,12 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn trap_the_fields_are_not_all_of_one_length() {
-        // Else the branches of writing digits are learned, and every guess of the size is right.
+    fn trap_fields_vary_in_length() {
+        // Otherwise the CPU learns the branches of digit formatting, and every guess of the size is right.
         let fields = input(&Case::realistic(1_024, 0, 1));
-        let of_length = |digits| fields.iter().filter(|f| f.to_string().len() == digits).count();
+        let count_of_length =
+            |digits| fields.iter().filter(|f| f.to_string().len() == digits).count();
         for digits in 1..=19 {
-            assert!((20..200).contains(&of_length(digits)), "{digits}: {}", of_length(digits));
+            let count = count_of_length(digits);
+            assert!((20..200).contains(&count), "{digits}: {count}");
         }
     }
 }

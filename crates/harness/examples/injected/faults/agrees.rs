@@ -1,4 +1,4 @@
-//! Nothing is wrong here.
+//! A pair without a fault.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A pair whose limit is held against a machine number.
+//! A pair whose limit is computed from a machine number.
 
 use std::sync::Arc;
 

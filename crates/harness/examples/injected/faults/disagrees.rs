@@ -1,4 +1,4 @@
-//! The sides disagree.
+//! A pair whose sides disagree.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Preparing it panics, as with a server that died.
+//! A pair whose preparation panics, as if a server had died.
 
 use worthit_pair::prelude::*;
 

@@ -1,4 +1,4 @@
-//! It cannot run here.
+//! A pair that cannot run here.
 
 use worthit_pair::prelude::*;
 

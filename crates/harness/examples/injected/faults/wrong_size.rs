@@ -1,4 +1,4 @@
-//! The input is not of the size it claims.
+//! A pair whose input does not have the size it claims.
 
 use std::sync::Arc;
 

@@ -1,20 +1,22 @@
-//! JUnit XML, as CI servers read it: a pair is a test case. What regressed is a failure; what is
-//! undecided is skipped, so that it shows and fails nothing.
+//! JUnit XML for CI servers, with one test case per pair.
+//!
+//! A regressed pair is a failure. An undecided pair is skipped, so that it is visible without failing the build.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::super::{
+    report::{CaseReport, GateReport},
     summary,
-    verdict::{CaseReport, GateReport, Verdict},
+    verdict::Verdict,
 };
 
-/// The report as XML.
+/// Returns the report as XML.
 pub fn text(report: &GateReport) -> String {
     let mut suite = TestSuite::new("worthit gate");
     suite.add_test_cases(report.cases.iter().map(test_case));
     let mut junit = Report::new("worthit");
     junit.add_test_suite(suite);
-    // Written to memory: it cannot fail.
+    // Writing to memory cannot fail.
     junit.to_string().unwrap_or_default()
 }
 
@@ -30,7 +32,7 @@ fn test_case(case: &CaseReport) -> TestCase {
         status.set_message(remarks.join("; "));
     }
     let mut test_case = TestCase::new(summary::place(case), status);
-    test_case.set_classname(case.case.key.id.replace('/', "."));
+    test_case.set_classname(case.case.key.pair.replace('/', "."));
     test_case.set_system_out(remarks.join("\n"));
     test_case
 }

@@ -1,36 +1,33 @@
-//! Markdown, as GitHub and GitLab render it.
+//! Markdown for GitHub and GitLab.
 
-use super::super::{
-    summary,
-    verdict::{GateReport, Verdict},
-};
+use super::super::{report::GateReport, summary, verdict::Verdict};
 
-/// The report as Markdown.
+/// Returns the report as Markdown.
 pub fn text(report: &GateReport) -> String {
-    let mark = mark(report.verdict());
-    let mut text = format!("### {mark} worthit gate: {}\n\n", summary::headline(report));
-    let loud = summary::loud(report);
-    if !loud.is_empty() {
+    let (symbol, headline) = (symbol_of(report.verdict()), summary::headline(report));
+    let mut text = format!("### {symbol} worthit gate: {headline}\n\n");
+    let notable = summary::notable_pairs(report);
+    if !notable.is_empty() {
         text += "| pair | verdict | what changed |\n|---|---|---|\n";
-        for case in loud {
+        for case in notable {
             let remarks: Vec<String> =
                 summary::remarks(case).iter().map(|remark| escaped(&remark.text)).collect();
             text += &format!(
                 "| {} | {} {} | {} |\n",
                 escaped(&summary::place(case)),
-                self::mark(case.verdict()),
+                symbol_of(case.verdict()),
                 case.verdict(),
                 remarks.join("<br>")
             );
         }
         text += "\n";
     }
-    let silent = summary::silent(report);
-    if !silent.is_empty() {
-        let ids: Vec<String> = silent.iter().map(|id| escaped(id)).collect();
+    let quiet = summary::quiet_pairs(report);
+    if !quiet.is_empty() {
+        let ids: Vec<String> = quiet.iter().map(|id| escaped(id)).collect();
         text += &format!(
             "<details><summary>{} unchanged</summary>\n\n{}\n\n</details>\n\n",
-            silent.len(),
+            quiet.len(),
             ids.join(", ")
         );
     }
@@ -40,7 +37,7 @@ pub fn text(report: &GateReport) -> String {
     text
 }
 
-fn mark(verdict: Verdict) -> &'static str {
+fn symbol_of(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Unchanged => "✅",
         Verdict::Improved => "🟢",
@@ -49,7 +46,7 @@ fn mark(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Text that is no markup, in one cell of a table.
+/// Escapes all markup in a text, so that it fits into one cell of a table.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

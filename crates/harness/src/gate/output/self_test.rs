@@ -1,11 +1,11 @@
-//! The table of a self-test.
+//! Markdown tables of a self-test.
 
 use std::collections::BTreeSet;
 
 use super::super::self_test::SelfTest;
 use worthit_pair::format;
 
-/// A self-test as Markdown, which reads on a terminal too.
+/// Returns a self-test as Markdown that is also readable on a terminal.
 pub fn text(found: &SelfTest) -> String {
     let mut text = format!(
         "self-test of the gate: {} on {}, {:.0} s, load average {:.1}, workers {}\n\n",
@@ -14,12 +14,12 @@ pub fn text(found: &SelfTest) -> String {
         found.seconds,
         found.load_average,
         if found.has_realtime_priority {
-            "in real time"
+            "at real-time priority"
         } else {
-            "not in real time (it takes CAP_SYS_NICE)"
+            "without real-time priority (needs CAP_SYS_NICE)"
         }
     );
-    text += "| no change | comparisons | alarms by counts | alarms by time | held back (layout, load) | undecided |\n|---|---|---|---|---|---|\n";
+    text += "| null (A/A) comparison | comparisons | false alarms by counts | false alarms by time | held back (layout, load) | undecided |\n|---|---|---|---|---|---|\n";
     for (kind, nulls) in &found.nulls {
         text += &format!(
             "| {kind} | {} | {} | {} | {} | {} |\n",
@@ -31,11 +31,11 @@ pub fn text(found: &SelfTest) -> String {
         );
     }
     let (failed, runs) = found.failed_runs;
-    text += &format!("\n{failed} of {runs} null runs failed; {}\n\n", rate(failed, runs));
+    text += &format!("\n{failed} of {runs} null runs failed: {}\n\n", rate(failed, runs));
     let classes: BTreeSet<&str> = found.caught.iter().map(|row| row.class.as_str()).collect();
-    let heads: String = classes.iter().map(|class| format!(" {class} |")).collect();
+    let class_headings: String = classes.iter().map(|class| format!(" {class} |")).collect();
     text += &format!(
-        "| caught by | injected |{heads} all |\n|---|---|{}---|\n",
+        "| caught by | injected |{class_headings} all |\n|---|---|{}---|\n",
         "---|".repeat(classes.len())
     );
     let mut seen = BTreeSet::new();
@@ -43,7 +43,7 @@ pub fn text(found: &SelfTest) -> String {
         if !seen.insert((&row.signal, &row.size)) {
             continue;
         }
-        let of = |class: Option<&str>| {
+        let caught_of_class = |class: Option<&str>| {
             let rows = found.caught.iter().filter(|other| {
                 other.signal == row.signal
                     && other.size == row.size
@@ -60,11 +60,12 @@ pub fn text(found: &SelfTest) -> String {
                 }
             }
         };
-        let cells: String = classes.iter().map(|class| format!(" {} |", of(Some(class)))).collect();
-        text += &format!("| {} | {} |{cells} {} |\n", row.signal, row.size, of(None));
+        let cells: String =
+            classes.iter().map(|class| format!(" {} |", caught_of_class(Some(class)))).collect();
+        text += &format!("| {} | {} |{cells} {} |\n", row.signal, row.size, caught_of_class(None));
     }
     for alarm in &found.alarms {
-        text += &format!("\nalarm: {alarm}");
+        text += &format!("\nfalse alarm: {alarm}");
     }
     for missed in &found.missed {
         text += &format!("\nmissed: {missed}");
@@ -75,12 +76,12 @@ pub fn text(found: &SelfTest) -> String {
     text + "\n"
 }
 
-/// `so at most 13.9 % of runs without a change fail (95 %)`: the upper bound of Clopper and Pearson.
-fn rate(failed: usize, of: usize) -> String {
+/// Formats the rate of failed runs with its one-sided 95 % upper bound by Clopper and Pearson.
+fn rate(failed: usize, runs: usize) -> String {
     format!(
-        "estimated rate {}, at most {} (95 %)",
-        percent(failed as f64 / of.max(1) as f64),
-        percent(crate::statistics::upper_bound_of_share(failed as u64, of as u64))
+        "estimated rate {}, at most {} with 95 % confidence",
+        percent(failed as f64 / runs.max(1) as f64),
+        percent(crate::statistics::upper_bound_of_share(failed as u64, runs as u64))
     )
 }
 

@@ -1,17 +1,17 @@
-//! A table for people.
+//! A table for the terminal.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::super::{summary, verdict::GateReport};
+use super::super::{report::GateReport, summary};
 
-/// Width of a table that goes to no terminal.
+/// Width of the table if the output is not a terminal.
 const WIDTH: u16 = 140;
 
-/// The report as a table, its worst rows first.
+/// Returns the report as a table, the worst rows first.
 pub fn text(report: &GateReport) -> String {
     let mut text = String::new();
-    let loud = summary::loud(report);
-    if !loud.is_empty() {
+    let notable = summary::notable_pairs(report);
+    if !notable.is_empty() {
         let mut table = Table::new();
         *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
         table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -19,7 +19,7 @@ pub fn text(report: &GateReport) -> String {
             table.set_width(WIDTH);
         }
         table.set_header(["pair", "verdict", "what changed"]);
-        for case in loud {
+        for case in notable {
             let remarks: Vec<String> =
                 summary::remarks(case).iter().map(|remark| printable(&remark.text)).collect();
             table.add_row([
@@ -30,9 +30,9 @@ pub fn text(report: &GateReport) -> String {
         }
         text += &format!("{table}\n");
     }
-    let silent = summary::silent(report);
-    if !silent.is_empty() {
-        text += &format!("unchanged: {}\n", silent.join(", "));
+    let quiet = summary::quiet_pairs(report);
+    if !quiet.is_empty() {
+        text += &format!("unchanged: {}\n", quiet.join(", "));
     }
     text += &format!("\n{}: {}\n", report.verdict(), summary::headline(report));
     for line in summary::small_print(report) {
@@ -41,7 +41,7 @@ pub fn text(report: &GateReport) -> String {
     text
 }
 
-/// Without escape sequences and other control characters, which a problem's text may hold.
+/// Removes control characters, such as those of escape sequences, which the text of a problem may contain.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }

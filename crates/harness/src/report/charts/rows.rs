@@ -1,4 +1,4 @@
-//! Small charts inside tables, all rows of a table sharing one axis.
+//! Small charts inside tables; all rows of a table share one axis.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use plotters::{
 
 use super::{GRID, Ink, Point, RULE, Standing, dashed, drawn, line, marker, text};
 
-/// Size of a row.
+/// Size of the chart in a row.
 const ROW: (u32, u32) = (440, 44);
 
-/// The extent of the gain charts in a table, so that all rows share it: whole decades around 1 and
-/// all `gains`.
+/// Returns the shared extent of the gain charts in a table, as log₁₀: it covers 0.5 to 2 and all
+/// `gains`, with a margin.
 pub fn gain_extent(gains: impl Iterator<Item = f64>) -> (f64, f64) {
     let logs = gains.map(f64::log10).filter(|log| log.is_finite());
     let (low, high) =
@@ -21,8 +21,8 @@ pub fn gain_extent(gains: impl Iterator<Item = f64>) -> (f64, f64) {
     (low - 0.1, high + 0.1)
 }
 
-/// A row of the gain chart: the gain at the near end of a sweep (hollow), at its far end with its
-/// interval, and the line of 1×.
+/// Draws a row of the gain chart: the gain at the near end of a sweep (hollow), the gain at its far
+/// end with its interval, and the 1× line.
 pub fn gain_row(extent: (f64, f64), near: Option<f64>, far: &Point, is_computed: bool) -> String {
     let column = row_columns(extent);
     let middle = ROW.1 as i32 / 2;
@@ -39,10 +39,10 @@ pub fn gain_row(extent: (f64, f64), near: Option<f64>, far: &Point, is_computed:
         } else {
             Ink::Bound
         };
-        let at =
+        let place_of =
             |gain: f64| Some((column(Some(gain.log10()).filter(|log| log.is_finite())?), middle));
-        let (end, style) = (at(far.y)?, ink.color().stroke_width(2));
-        if let Some(near) = near.and_then(at) {
+        let (end, style) = (place_of(far.y)?, ink.color().stroke_width(2));
+        if let Some(near) = near.and_then(place_of) {
             if is_computed {
                 dashed(area, near, end, style)?;
             } else {
@@ -50,14 +50,14 @@ pub fn gain_row(extent: (f64, f64), near: Option<f64>, far: &Point, is_computed:
             }
             marker(area, near, Ink::Bound, Standing::Hollow, 7)?;
         }
-        line(area, at(far.low)?, at(far.high)?, ink.color().stroke_width(8))?;
+        line(area, place_of(far.low)?, place_of(far.high)?, ink.color().stroke_width(8))?;
         let ink = if ink == Ink::Bound { Ink::Fourth } else { ink };
         marker(area, end, ink, far.standing, 9)
     });
     chart.unwrap_or_default()
 }
 
-/// The axis above the rows of the gain chart.
+/// Draws the axis above the rows of the gain chart.
 pub fn gain_axis(extent: (f64, f64)) -> String {
     let column = row_columns(extent);
     let all: Vec<i32> = decades(extent).collect();
@@ -85,7 +85,7 @@ fn row_columns(extent: (f64, f64)) -> impl Fn(f64) -> i32 {
     move |log| (40.0 + (log - extent.0) / (extent.1 - extent.0) * width).round() as i32
 }
 
-/// A bar as long as the logarithm of `count`, the longest standing for `greatest`.
+/// Draws a bar whose length is the logarithm of `count`; `greatest` gets the full width.
 pub fn count_bar(count: u64, greatest: u64, ink: Ink) -> String {
     let length = (1.0 + count as f64).ln() / (1.0 + greatest.max(1) as f64).ln();
     let end = (f64::from(ROW.0 - 4) * length).round() as i32;

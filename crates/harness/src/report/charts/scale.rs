@@ -1,15 +1,15 @@
-//! Axes: how values become paths, and where ticks stand.
+//! Axes: the mapping of values to positions, and the ticks.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
-/// How an axis is divided.
+/// Division of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Division {
-    /// Logarithmic where all values are positive and span a decade, else linear.
+    /// Logarithmic if all values are positive and span a decade, else linear.
     Fitting,
-    /// Logarithmic where all values are positive.
+    /// Logarithmic if any value is positive; the others are left out.
     Logarithmic,
     /// Linear.
     Linear,
@@ -17,19 +17,19 @@ pub enum Division {
 
 /// An axis of a chart.
 pub struct Axis<'a> {
-    /// Written beside it.
+    /// Name, written beside the axis.
     pub name: &'a str,
-    /// How it is divided.
+    /// Its division.
     pub division: Division,
-    /// Where its ticks stand, if not at round numbers.
+    /// Positions of the ticks; empty for round numbers.
     pub ticks: &'a [f64],
-    /// A value that must lie on it.
+    /// A value that the axis must include.
     pub includes: Option<f64>,
-    /// How a tick is written.
+    /// Formats the label of a tick.
     pub format: &'a dyn Fn(f64) -> String,
 }
 
-/// The transformed extent of an axis.
+/// Extent of an axis after the transformation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scale {
     pub is_log: bool,
@@ -38,7 +38,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The scale that holds all finite `values`; `None` if there are none.
+    /// Returns the scale that covers all finite `values`; `None` if there are none.
     pub fn of(values: impl Iterator<Item = f64>, axis: &Axis<'_>) -> Option<Scale> {
         let values: Vec<f64> =
             values.chain(axis.includes).filter(|value| value.is_finite()).collect();
@@ -58,7 +58,7 @@ impl Scale {
             all.iter().copied().fold(f64::INFINITY, f64::min),
             all.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         );
-        // A range that is wider than any number cannot be divided.
+        // The span overflows if values are too far apart.
         let span = high - low;
         if !span.is_finite() {
             return None;
@@ -68,18 +68,17 @@ impl Scale {
         Some(Scale { is_log, low: low - padding, high: high + padding })
     }
 
-    /// A value as transformed; `None` if that is no number.
+    /// Transforms a value; `None` if the result is not finite.
     fn transformed(&self, value: f64) -> Option<f64> {
         Some(if self.is_log { value.log10() } else { value }).filter(|placed| placed.is_finite())
     }
 
-    /// Where a value lies in the transformed extent, or at its nearer end; `None` if it cannot be
-    /// drawn.
+    /// Returns the transformed value, clamped to the extent; `None` if it cannot be drawn.
     pub fn place(&self, value: f64) -> Option<f64> {
         Some(self.transformed(value)?.clamp(self.low, self.high))
     }
 
-    /// Round numbers inside, as transformed.
+    /// Round numbers inside the extent, transformed.
     fn round_ticks(&self) -> Vec<f64> {
         let span = self.high - self.low;
         if !self.is_log {
@@ -109,7 +108,7 @@ impl Scale {
         ticks.filter(|tick| (self.low..=self.high).contains(tick)).collect()
     }
 
-    /// The ticks of an axis: where it says, but for those too close to the next, or round numbers.
+    /// Ticks of an axis: those that it asks for, except where two are too close; else round numbers.
     pub fn ticks(&self, axis: &Axis<'_>, least_gap: f64) -> Vec<f64> {
         let wanted = axis.ticks.iter().filter_map(|tick| self.transformed(*tick));
         let is_inside = |tick: &f64| (self.low..=self.high).contains(tick);
@@ -129,7 +128,7 @@ impl Scale {
         wanted
     }
 
-    /// The value at a transformed place.
+    /// Inverts the transformation.
     pub fn value(&self, place: f64) -> f64 {
         if self.is_log { 10.0_f64.powf(place) } else { place }
     }
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_stand_at_decades_or_where_they_are_asked_for() {
+    fn ticks_stand_at_round_numbers_or_where_the_axis_asks_for_them() {
         let decades = Scale { is_log: true, low: -0.1, high: 3.1 }.round_ticks();
         assert_eq!(decades, [0.0, 1.0, 2.0, 3.0]);
         let linear = Scale { is_log: false, low: -2.0, high: 105.0 }.round_ticks();

@@ -1,0 +1,221 @@
+//! Counting both builds: first what is missing, then again what differs.
+
+use rayon::prelude::*;
+
+use super::{
+    build_under_test::BuildUnderTest,
+    client::WorkerError,
+    counts::{BuildCounts, CountError, JUDGED},
+    instructions,
+    pairing::Matched,
+    verdict::{CountChange, INSTRUCTIONS, Tolerances, judge_count},
+};
+use worthit_pair::trial::Role;
+
+/// Recounts, in both builds, of causes and of varying instruction counts that differ between the builds. They show
+/// which counts vary from process to process.
+const RECOUNTS: usize = 5;
+/// Recounts of instruction counts that have been stable so far.
+const RECOUNTS_OF_STABLE: usize = 2;
+
+/// Said where instructions cannot be counted.
+const WITHOUT_VALGRIND: &str = "instructions are not counted, as valgrind is not installed: changes of 1 % go \
+    unseen, and a slower CPU-bound side is at most undecided. Install it: apt-get install valgrind";
+
+/// Counts of both builds.
+#[derive(Debug)]
+pub struct BothCounts {
+    /// Of the base.
+    pub base: BuildCounts,
+    /// Of the head.
+    pub head: BuildCounts,
+    /// Whether instructions are counted.
+    pub has_instructions: bool,
+    /// What could not be counted.
+    pub notes: Vec<String>,
+}
+
+/// Counts the comparable pairs in both builds, and what is new in the head, as that must be proven too. Counts are
+/// saved beside each build and not taken twice.
+///
+/// # Errors
+/// If the command of a build cannot count.
+pub fn count_both(
+    base: &BuildUnderTest,
+    head: &BuildUnderTest,
+    pairs: &[Matched],
+    tolerances: &Tolerances,
+    seed: u64,
+) -> Result<BothCounts, CountError> {
+    let has_instructions = instructions::is_available();
+    let comparable: Vec<&Matched> = pairs.iter().filter(|pair| pair.is_comparable()).collect();
+    let of_head: Vec<&str> =
+        pairs.iter().filter(|pair| pair.head.is_some()).map(Matched::head_id).collect();
+    let mut notes = Vec::new();
+    let mut add_missing = |tested: &BuildUnderTest,
+                           counts: &mut BuildCounts,
+                           by_causes: &[&str],
+                           by_instructions: &[&str]| {
+        add_missing_causes(tested, counts, by_causes, seed)?;
+        if has_instructions {
+            notes.extend(add_missing_instructions(tested, counts, by_instructions));
+        }
+        Ok::<_, CountError>(())
+    };
+    let base_ids = ids(&comparable, Matched::base_id);
+    let mut base_counts = BuildCounts::load(&base.build, seed);
+    add_missing(base, &mut base_counts, &base_ids, &base_ids)?;
+    // Of identical binaries the same counts serve, so that what varies by itself does not look like a change.
+    let mut head_counts = match head.build.is_same_as(&base.build) {
+        true => base_counts.clone(),
+        false => BuildCounts::load(&head.build, seed),
+    };
+    add_missing(head, &mut head_counts, &of_head, &ids(&comparable, Matched::head_id))?;
+    notes.dedup();
+    if !has_instructions {
+        notes.push(WITHOUT_VALGRIND.to_owned());
+    }
+    recount((base, &mut base_counts), (head, &mut head_counts), &comparable, tolerances, seed)?;
+    base_counts.save(&base.build, seed);
+    head_counts.save(&head.build, seed);
+    Ok(BothCounts { base: base_counts, head: head_counts, has_instructions, notes })
+}
+
+/// Counts all pairs of one build, and says what could not be counted.
+///
+/// # Errors
+/// If the command of the build cannot count.
+pub fn count_one(
+    tested: &BuildUnderTest,
+    seed: u64,
+) -> Result<(BuildCounts, Vec<String>), CountError> {
+    let ids: Vec<&str> = tested.cases.iter().map(|case| case.key.pair.as_str()).collect();
+    let mut counts = BuildCounts::load(&tested.build, seed);
+    let mut notes = Vec::new();
+    add_missing_causes(tested, &mut counts, &ids, seed)?;
+    if instructions::is_available() {
+        notes.extend(add_missing_instructions(tested, &mut counts, &ids));
+    }
+    counts.save(&tested.build, seed);
+    Ok((counts, notes))
+}
+
+fn ids<'a>(pairs: &[&'a Matched], id: fn(&Matched) -> &str) -> Vec<&'a str> {
+    pairs.iter().map(|pair| id(pair)).collect()
+}
+
+fn add_missing_causes(
+    tested: &BuildUnderTest,
+    counts: &mut BuildCounts,
+    ids: &[&str],
+    seed: u64,
+) -> Result<(), CountError> {
+    let missing: Vec<&str> = ids.iter().filter(|id| !counts.has_causes(id)).copied().collect();
+    counts.add_causes(&tested.build, &missing, seed, None)
+}
+
+/// Returns what could not be counted.
+fn add_missing_instructions(
+    tested: &BuildUnderTest,
+    counts: &mut BuildCounts,
+    ids: &[&str],
+) -> Vec<String> {
+    let missing: Vec<&str> =
+        ids.iter().filter(|id| !counts.has_instructions(id)).copied().collect();
+    let (found, notes) = count_instructions(tested, &missing);
+    counts.merge(found);
+    notes
+}
+
+/// Counts the instructions of pairs on all cores at once, as counts are unaffected by concurrent load. Returns also
+/// what could not be counted.
+pub fn count_instructions(tested: &BuildUnderTest, ids: &[&str]) -> (BuildCounts, Vec<String>) {
+    let count = |id: &&str| {
+        let mut counts = BuildCounts::default();
+        let case = tested.cases.iter().find(|case| case.key.pair == **id)?;
+        let counted = counts.add_instructions(tested.program(id), case, &JUDGED, None);
+        Some(((*id).to_owned(), counted.map(|()| counts)))
+    };
+    let counted: Vec<(String, Result<BuildCounts, WorkerError>)> =
+        ids.par_iter().filter_map(count).collect();
+    let (mut all, mut notes) = (BuildCounts::default(), Vec::new());
+    for (id, counted) in counted {
+        match counted {
+            Ok(counts) => all.merge(counts),
+            // The case is a row that says so itself.
+            Err(WorkerError::Unavailable(_)) => {}
+            Err(error) => notes.push(format!("the instructions of {id} are not counted: {error}")),
+        }
+    }
+    (all, notes)
+}
+
+/// Counts again, in both builds, what differs, until it is known to vary by itself or has differed often enough.
+///
+/// # Errors
+/// If the command of a build cannot count.
+pub fn recount(
+    (base, base_counts): (&BuildUnderTest, &mut BuildCounts),
+    (head, head_counts): (&BuildUnderTest, &mut BuildCounts),
+    pairs: &[&Matched],
+    tolerances: &Tolerances,
+    seed: u64,
+) -> Result<(), CountError> {
+    for nth in 0..RECOUNTS {
+        let differs = |pair: &Matched, by_instructions: bool| {
+            changes(pair, base_counts, head_counts, tolerances).iter().any(|change| {
+                (change.cause == INSTRUCTIONS) == by_instructions
+                    && is_counted_again(change, nth, tolerances)
+            })
+        };
+        let disagrees =
+            |pair: &Matched| !head_counts.agrees_on(pair.head_id(), base_counts, pair.base_id());
+        let select = |wanted: &dyn Fn(&Matched) -> bool| {
+            pairs.iter().filter(|pair| wanted(pair)).copied().collect::<Vec<&Matched>>()
+        };
+        let suspects = select(&|pair| differs(pair, false) || disagrees(pair));
+        let suspects_by_instructions = select(&|pair| differs(pair, true));
+        let again =
+            |tested: &BuildUnderTest, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
+                counts.add_causes(&tested.build, &ids(&suspects, id), seed, None)?;
+                // What fails now has failed before, and was noted then.
+                let by_instructions = ids(&suspects_by_instructions, id);
+                counts.merge(count_instructions(tested, &by_instructions).0);
+                Ok::<_, CountError>(())
+            };
+        again(base, base_counts, Matched::base_id)?;
+        again(head, head_counts, Matched::head_id)?;
+    }
+    Ok(())
+}
+
+/// Whether a count that was taken again `nth` times still differs and is worth another recount.
+pub fn is_counted_again(change: &CountChange, nth: usize, tolerances: &Tolerances) -> bool {
+    let is_stable = change.cause == INSTRUCTIONS && !change.varies(tolerances);
+    let most = if is_stable { RECOUNTS_OF_STABLE } else { RECOUNTS };
+    nth < most && change.is_open()
+}
+
+/// Every count of a pair that both builds have, judged.
+pub fn changes(
+    pair: &Matched,
+    base: &BuildCounts,
+    head: &BuildCounts,
+    tolerances: &Tolerances,
+) -> Vec<CountChange> {
+    let Some(case) = &pair.head else { return Vec::new() };
+    let (Some(from), Some(to)) =
+        (base.by_pair.get(pair.base_id()), head.by_pair.get(pair.head_id()))
+    else {
+        return Vec::new();
+    };
+    let changes_of_role = |role: Role| {
+        to.iter().filter(move |((side, _), _)| *side == role).filter_map(
+            move |((_, cause), head)| {
+                let base = from.get(&(role, cause.clone()))?;
+                Some(judge_count(case, role, cause, *base, *head, tolerances))
+            },
+        )
+    };
+    JUDGED.into_iter().flat_map(changes_of_role).collect()
+}
