@@ -122,7 +122,9 @@ fn the_machine_is_measured_in_its_turn_as_a_table_and_as_json() {
         let first = number.what.split([' ', ',']).next().unwrap();
         assert!(table.contains(first), "{}\n{table}", number.what);
     }
-    for word in ["median", "quartiles", " ns ", "GB/s", "ceiling of threads", "during the measurement"] {
+    for word in
+        ["median", "quartiles", " ns ", "GB/s", "ceiling of threads", "during the measurement"]
+    {
         assert!(table.contains(word), "{word}\n{table}");
     }
     let data = fs::read_dir(folder.path().join("home/data")).unwrap();
@@ -161,7 +163,7 @@ fn results_that_cannot_be_used_are_named() {
         (Some("not JSON".to_owned()), "broken at `.`"),
         (Some("[]".to_owned()), "broken at `schema`: it is missing"),
         (Some(text.replace("worthit-run", "other")), "broken at `schema`: it is `other`"),
-        (Some(text.replace("\"version\":2", "\"version\":3")), "version 3 of its schema"),
+        (Some(text.replace("\"version\":2", "\"version\":3")), "schema version 3"),
         (Some(text.replace("\"version\":2", "\"version\":-1")), "broken at `version`"),
         (
             Some(text.replace("\"cpu\":\"", "\"cpu_\":\"")),

@@ -66,6 +66,7 @@ fn pair(title: &str) -> PairResult {
         parameter: None,
         causes: vec![NamedCause { id: "steps".to_owned(), label: "steps".to_owned() }],
         sweeps: vec![],
+        levels: ["", "in-process", "rtt=1ms"].map(str::to_owned).to_vec(),
     }
 }
 
@@ -118,9 +119,9 @@ fn unavailable(reason: &str) -> Outcome {
 }
 
 fn add(run: &mut Run, id: &str, pair: &PairResult, level: &str, cases: Vec<(u64, Outcome)>) {
-    let levels = ["in-process", "rtt=1ms"].map(str::to_owned);
+    let pair = run.pairs.entry(id.to_owned()).or_insert_with(|| pair.clone());
     for (point, outcome) in cases {
-        run.add(id, pair, level, &levels, CaseResult { point, outcome });
+        pair.add(level, CaseResult { point, outcome });
     }
 }
 
@@ -142,7 +143,7 @@ fn full_run() -> Run {
     let mut run = empty_run();
     let cases = vec![
         (1, measured(0.5, None)),
-        (10, measured(3.0, Some("others held the CPU"))),
+        (10, measured(3.0, Some("other processes held the CPU"))),
         (100, measured(90.0, None)),
         (1_000, unavailable("not measured: no \"server\" on PATH")),
     ];
@@ -189,7 +190,7 @@ fn the_finding_is_made_of_the_figures_of_the_run() {
     let page = text(&site["pairs/made/search.html"]);
     for sentence in [
         "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.85 on (1.79…1.90; between 1 and 100); marked points excluded: 1; 1,000 steps became 10.",
-        "marked, because other work held the CPU: 10 (others held the CPU)",
+        "marked, because other processes held the CPU: 10 (other processes held the CPU)",
         "not measured: no \"server\" on PATH",
         "against the peer: 1.20× (1.10…1.30) peer",
         "72.1 % of the limit set by 300 ns of waiting",
@@ -261,7 +262,7 @@ fn laws_are_fitted_where_there_are_enough_threads() {
 fn the_front_page_warns_of_what_makes_figures_doubtful() {
     let front = text(&site(&full_run())["index.html"]);
     for part in [
-        "Loaded machine: other work held the CPU during 1 of 6 measured cases",
+        "Loaded machine: other processes held the CPU during 1 of 6 measured cases",
         "Quick run",
         "One process per family",
         "the governor is “powersave”",
@@ -363,10 +364,7 @@ fn hostile_run() -> Run {
             (u64::MAX, measured(1e300, None)),
             (7, unavailable(name)),
         ];
-        for (point, outcome) in cases {
-            let case = CaseResult { point, outcome };
-            run.add(&format!("{name}/{name}"), &named, name, &[name.to_owned()], case);
-        }
+        add(&mut run, &format!("{name}/{name}"), &named, name, cases);
     }
     run
 }

@@ -45,7 +45,7 @@ fn changes_are_listed_and_drawn_and_machines_are_not_joined() {
         "made-2c-4g-linux6.1-ext4: from 90.0× to 81.4×, 1 change of level",
         "other-8c-16g-linux6.1-xfs: from 90.0× to 90.0×, 0 changes of level",
         "level 90.4× → 81.4×; rustc 1.91.0",
-        "marked: others held the CPU",
+        "marked: other processes held the CPU",
         "7 earlier ones are in the history",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
@@ -73,8 +73,8 @@ fn hostile_text_and_figures_stay_text_and_reach_no_chart() {
     let mut hostile = lines();
     for line in &mut hostile {
         line.machine_key = "\"><script>alert(1)</script>".to_owned();
-        line.place.pair = "</svg><img src=x onerror=alert(1)>/x".to_owned();
-        line.place.level = "' onload='alert(1)".to_owned();
+        line.place.case.pair = "</svg><img src=x onerror=alert(1)>/x".to_owned();
+        line.place.case.level = "' onload='alert(1)".to_owned();
         line.readings[3].1.mark = Some("<b>".to_owned());
         line.readings[4].1.value = f64::NAN;
         line.readings[6].1.high = f64::INFINITY;

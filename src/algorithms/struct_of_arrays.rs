@@ -165,6 +165,9 @@ mod tests {
     #[test]
     fn trap_the_records_are_as_wide_as_documented() {
         assert_eq!(size_of::<Order>(), 96);
-        assert!(size_of::<Order>() as u64 > LINE, "else the fields of two records may share a line");
+        assert!(
+            size_of::<Order>() as u64 > LINE,
+            "else the fields of two records may share a line"
+        );
     }
 }

@@ -59,7 +59,7 @@ pub const PAIR: Pair = Pair {
                   as long, and the chains run side by side. Two vectors of four items a cycle against one item in \
                   three cycles would be 24. So three quarters of the ratio of 32 can be had, and a little less \
                   where the items come from the third-level cache or from memory. The peer has eight lanes, two \
-                  vectors, and waits for them: it can gain eight. AVX2, tried here, gained as much again while the \
+                  vectors, and waits for them: it gains at most eight. AVX2, tried here, gained as much again while the \
                   items were in the first-level cache and little to nothing beyond, so this side does without \
                   `unsafe`.",
     limit: Limit::BytesStreamed(|case| case.point * 4),
@@ -265,7 +265,11 @@ mod tests {
                     let bounds = [naive_chain(point), optimized_chain(point), naive_chain(point)];
                     for (sum, chain) in all(&items).into_iter().zip(bounds) {
                         let bound = bound(&items, chain) * (1.0 + 1e-8);
-                        assert!(error_of(sum) <= bound, "{shape:?} {point}: {} > {bound}", error_of(sum));
+                        assert!(
+                            error_of(sum) <= bound,
+                            "{shape:?} {point}: {} > {bound}",
+                            error_of(sum)
+                        );
                     }
                 }
             }

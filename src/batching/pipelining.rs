@@ -1,4 +1,4 @@
-//! Ask many questions over one connection: write all, then read all answers.
+//! Send many requests over one connection: write them all, then read all answers.
 
 use std::{
     cell::RefCell,
@@ -15,16 +15,16 @@ use worthit_pair::prelude::*;
 pub const PAIR: Pair = Pair {
     title: "Pipeline requests",
     review: Review {
-        smell: "A loop that sends a request and waits for its answer before it sends the next, which does \
-                not depend on it.",
-        remedy: "Write the requests in one call, then read the answers in their order: a pipeline of the \
-                 Redis client, HTTP/2, PostgreSQL's pipeline mode.",
+        smell: "A loop that sends a request and waits for its answer before it sends the next, although the next \
+                does not depend on it.",
+        remedy: "Write the requests in one call, then read the answers in order: a pipeline of the Redis client, \
+                 HTTP/2, PostgreSQL's pipeline mode.",
         keep_naive_when: "The next request depends on the answer to the last, there is only one, or the \
                           server does not promise answers in order (then tag them).",
-        costs: "What was already sent is carried out even if an early answer is an error. And a deadlock, \
-                if both sides only write: the server stops reading once its answers fill the socket \
-                buffers, and the client once its requests do. So the requests in flight are bounded here, \
-                at 512; to go beyond, read answers on another thread or task while writing.",
+        costs: "Requests that were already sent are carried out even if an early answer is an error. And a \
+                deadlock, if both ends only write: the server stops reading once its answers fill the socket \
+                buffers, and the client blocks once its requests fill theirs. So at most 512 requests are in \
+                flight here; to go beyond, read answers on another thread or task while writing.",
         lint: None,
     },
     naive: Side { summary: "request, wait, request", growth: Growth::Linear },
@@ -67,18 +67,18 @@ pub const PAIR: Pair = Pair {
             optimized: Count::Exactly(|case| case.point.div_ceil(WINDOW as u64)),
         },
     ],
-    explanation: "As many round trips as requests became one. At a distance that is the gain, request for \
-                  request. Over loopback a round trip is two switches between threads and four \
-                  system calls, some tens of requests' worth of work at the server, and that ratio is \
-                  where the gain settles: what is left is formatting, looking up and parsing.",
+    explanation: "One round trip per request became one for all of them. At a distance the gain is that ratio. \
+                  Over loopback a round trip is two switches between threads and four system calls, as much as the \
+                  server's work for some tens of requests. The gain settles at that ratio, because formatting, \
+                  looking up and parsing are left.",
     limit: Limit::RoundTrips(|case| case.point.div_ceil(WINDOW as u64)),
     proof: Proof { resources: Resources::System, max_size: 1_200 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Requests in flight at most. At their longest, 21 bytes, that is 11 KB each way, which the buffers
-/// of a socket hold: neither end ever waits to write while the other does.
+/// Largest number of requests in flight. At 21 bytes each, the longest, that is 11 KB each way, which socket
+/// buffers hold: the two ends never both wait to write.
 const WINDOW: usize = 512;
 
 /// The client's end of a connection.
@@ -103,7 +103,7 @@ impl<S: Read + Write> Connection<S> {
         self.stream.get_mut().write_all(self.request.as_bytes())
     }
 
-    /// The next answer.
+    /// Reads the next answer.
     fn receive(&mut self) -> io::Result<Option<u64>> {
         self.answer.clear();
         self.stream.read_line(&mut self.answer)?;
@@ -111,7 +111,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// The values of `keys`, in their order.
+/// The values of `keys`, in order.
 fn naive<S: Read + Write>(
     server: &mut Connection<S>,
     keys: &[u64],
@@ -124,7 +124,7 @@ fn naive<S: Read + Write>(
         .collect()
 }
 
-/// The values of `keys`, in their order.
+/// The values of `keys`, in order.
 fn optimized<S: Read + Write>(
     server: &mut Connection<S>,
     keys: &[u64],
@@ -139,7 +139,7 @@ fn optimized<S: Read + Write>(
     Ok(values)
 }
 
-/// A stream that counts how often it is read after it was written: each time an answer is awaited.
+/// A stream that counts round trips: the reads after a write, each of which awaits an answer.
 struct RoundTrips<S> {
     stream: S,
     is_waiting_next: bool,
@@ -177,10 +177,10 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     // Every other key has a value.
     let store = keys.iter().step_by(2).map(|key| (*key, key.wrapping_mul(31))).collect();
     let server = Rc::new(KvServer::start(store, Duration::from_micros(case.level))?);
-    // Both sides over one connection: over two, the scheduler may put one's thread of the server on
-    // the client's core and the other's elsewhere, which changes a round trip several times over.
+    // Both sides share one connection. With two, the scheduler may put one server thread on the
+    // client's core and the other elsewhere, which changes the round-trip time several times over.
     let connection = Rc::new(RefCell::new(Connection::new(server.connect()?)));
-    // The server is kept with each side, and ends with the last.
+    // Each side keeps the server. Dropping the last side ends it.
     let state = || (Rc::clone(&connection), Rc::clone(&keys), Rc::clone(&server));
     let counted = state();
     Ok(Trial::new(
@@ -199,7 +199,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     .units(keys.len() as u64)
     .counting(move |role, counts| {
         let (_, keys, server) = &counted;
-        let stream = server.connect().expect("it took the others");
+        let stream = server.connect().expect("the server accepted the other connections");
         let count = round_trips(stream, |server| match role {
             Role::Naive => naive(server, keys),
             _ => optimized(server, keys),
@@ -242,12 +242,12 @@ mod tests {
     fn trap_requests_in_flight_are_bounded_so_that_nobody_deadlocks() {
         let server = server();
         let stream = server.connect().unwrap();
-        // A deadlock ends in an error.
+        // Turns a deadlock into an error.
         stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut connection = Connection::new(stream);
-        // Written at once these would be 4 MB each way: more than some systems' buffers, less than
-        // others', hence the count below.
+        // Written at once these would be 4 MB each way. Some systems' buffers hold that, so the
+        // count below checks too.
         let keys = vec![u64::MAX; 200_000];
         assert_eq!(optimized(&mut connection, &keys).unwrap(), vec![Some(0); keys.len()]);
         assert_eq!(round_trips(server.connect().unwrap(), |s| optimized(s, &keys)), 391);

@@ -16,8 +16,8 @@ pub const PAIR: Pair = Pair {
                 transaction of its own, and waits for the disk.",
         remedy: "`let transaction = connection.transaction()?`, the loop, `transaction.commit()?`. For an \
                  endless stream, commit every few hundred rows or every few milliseconds.",
-        keep_naive_when: "Each row is acknowledged to somebody before the next one comes, or rows must \
-                          stand or fall one by one.",
+        keep_naive_when: "Each row must be acknowledged before the next one comes, or rows must succeed or fail \
+                          one by one.",
         costs: "A crash or an error loses the whole batch, not one row; other writers wait for as long as \
                 the transaction is open.",
         lint: None,
@@ -37,9 +37,9 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|_| 1),
     }],
-    explanation: "n flushes became one. A flush waits for the disk and takes hundreds to thousands of \
-                  times what inserting a row does, so their ratio is the gain, until there are so many rows \
-                  that inserting them takes as long as one flush.",
+    explanation: "n flushes became one. A flush waits for the disk and takes hundreds to thousands of times as \
+                  long as inserting a row. So the ratio of flushes is the gain, until there are enough rows that \
+                  inserting them takes as long as one flush.",
     limit: Limit::Fsyncs(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 8 },
     prepare,
@@ -95,15 +95,15 @@ impl State {
         let size = Size { customers: CUSTOMERS, products: 1, orders: 0 };
         let file = ShopFile::new(paths::durable_scratch()?, case, size, "")?;
         let shop = file.open()?;
-        // Checkpoints are made by the reset alone: they would come now and then, and flush.
+        // Only the reset makes checkpoints. Automatic ones would come now and then, and flush.
         shop.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
             .expect("SQLite knows these");
         Ok(State { shop, orders: orders(case), _file: file })
     }
 
-    /// No orders, and a write-ahead log that begins anew in the file it has: what is timed neither
-    /// extends the file (once it ran) nor writes the log's header, which takes a flush of its own.
-    /// The reset itself flushes nothing, to be over soon.
+    /// Deletes the orders and restarts the write-ahead log in its existing file. So the timed side neither
+    /// extends the file (after its first run) nor writes the log's header, which takes a flush of its own.
+    /// The reset itself flushes nothing, to be quick.
     fn reset(&mut self) {
         let reset = || -> rusqlite::Result<()> {
             let shop = &self.shop;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn durable() -> Option<State> {
-        // Where fsync is free, the pair is a row that says so, and there is nothing to test.
+        // Where fsync is free, the pair only reports that, and there is nothing to test.
         State::new(&Case { proof_size: Some(0), ..Case::realistic(5, 0, 42) }).ok()
     }
 
@@ -181,7 +181,7 @@ mod tests {
         value.unwrap()
     }
 
-    /// The toy commits to memory, or to a file that nobody flushes.
+    /// A toy benchmark commits to memory, or to a file that nobody flushes.
     #[test]
     fn trap_both_sides_are_durable_when_timed() {
         let Some(mut state) = durable() else { return };

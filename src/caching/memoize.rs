@@ -1,4 +1,4 @@
-//! Remember what a pure function returned: a bounded cache, not the same computation again.
+//! Remember what a pure function returned: look it up in a bounded cache, do not compute it again.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -14,21 +14,21 @@ use worthit_pair::prelude::*;
 /// Requests in one iteration; a multiple of 100, so that each hit rate is exact.
 const REQUESTS: u64 = 10_000;
 
-/// Results that the cache holds; fewer than there are users at every hit rate.
+/// Results that the cache holds: at every hit rate, fewer than there are users.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 pub const PAIR: Pair = Pair {
     title: "Memoize a pure function in a bounded cache",
     review: Review {
-        smell: "A pure function of the same key, a parse or a rendering, called again on each request \
-                of a loop or handler whose keys repeat.",
-        remedy: "`lru::LruCache` of a stated capacity: `*cache.get_or_insert(key, || compute(key))`.",
-        keep_naive_when: "Keys seldom come again before they are evicted. The break-even hit rate is what \
-                          the cache adds to a miss (hash, insertion, eviction) over what a computation \
-                          costs: low for the microsecond here, never reached for one of a few dozen \
-                          nanoseconds. Measure the hit rate before adding a cache.",
-        costs: "The memory of a full cache. Staleness, as soon as the function reads anything besides its \
-                key: then the cache needs invalidation. Among threads a lock, or a cache for each.",
+        smell: "A pure function (a parse, a rendering), called again for each request of a loop or handler whose \
+                keys repeat.",
+        remedy: "An `lru::LruCache` of a stated capacity: `*cache.get_or_insert(key, || compute(key))`.",
+        keep_naive_when: "Keys seldom repeat before they are evicted. The break-even hit rate is what the cache \
+                          adds to a miss (hash, insertion, eviction) divided by the cost of a computation: low for \
+                          the microsecond here, never reached for a computation of a few dozen nanoseconds. \
+                          Measure the hit rate before adding a cache.",
+        costs: "The memory of a full cache. Staleness, as soon as the function reads anything other than its key: \
+                then the cache needs invalidation. With several threads, a lock, or a cache for each.",
         lint: None,
     },
     naive: Side { summary: "compute on every request", growth: Growth::Constant },
@@ -48,21 +48,21 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|_| REQUESTS),
         optimized: Count::Exactly(|case| REQUESTS * (100 - case.point) / 100),
     }],
-    explanation: "One computation in a hundred is left at the far end, and the gain is a third of that \
-                  or so: a lookup, which hashes the key and moves it to the front of the list, is \
-                  paid on every request and there costs more than the computations that are left. At \
-                  no hits the side pays a lookup, an insertion and an eviction for nothing and loses. \
-                  The computation is the parse of a JSON document of some two hundred bytes; \
-                  a dearer one moves the break-even towards 0 and the gain towards 100.",
+    explanation: "At the far end one computation in a hundred is left, but the gain is only a third of that ratio \
+                  or so. Every request pays for a lookup, which hashes the key and moves it to the front of the \
+                  list; there the lookups cost more than the computations that are left. Without hits the \
+                  optimized side pays for a lookup, an insertion and an eviction for nothing, and loses. The \
+                  computation is the parse of a JSON document of some two hundred bytes; a more expensive one \
+                  moves the break-even towards 0 and the gain towards 100.",
     limit: Limit::Hashes(|_| REQUESTS),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// May this user do that?
+/// A user's request to take an action.
 struct Request {
-    /// Place in [`Input::documents`].
+    /// Index into [`Input::documents`].
     user: usize,
     /// One bit of [`Permissions`].
     action: u32,
@@ -70,11 +70,11 @@ struct Request {
 
 struct Input {
     requests: Vec<Request>,
-    /// For each user the JSON document that says what they may do.
+    /// For each user, the JSON document that says what they may do.
     documents: Vec<String>,
 }
 
-/// Bits: what a user may do.
+/// Bits that say what a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Permissions(u32);
 
@@ -95,7 +95,7 @@ fn naive(input: &Input, mut compute: impl FnMut(&str) -> Permissions) -> Vec<boo
 
 /// Whether each request is allowed; `compute` is [`permissions_of`].
 fn optimized(input: &Input, mut compute: impl FnMut(&str) -> Permissions) -> Vec<bool> {
-    // Its usual hasher is the same one, seeded anew by each process.
+    // The default hasher is the same, but seeded anew by each process.
     let mut cache = LruCache::with_hasher(CAPACITY, FixedState::default());
     let allowed = |request: &Request| {
         let miss = || compute(&input.documents[request.user]);
@@ -125,7 +125,7 @@ const OBJECTS: [&str; 4] = ["invoices", "payments", "customers", "reports"];
 const VERBS: [&str; 4] = ["read", "write", "approve", "delete"];
 const ROLES: [&str; 4] = ["auditor", "clerk", "manager", "administrator"];
 
-/// The pure function: what a document's roles and grants add up to.
+/// The pure function: adds up the permissions of a document's roles and grants.
 fn permissions_of(document: &str) -> Permissions {
     let document: Document = serde_json::from_str(document).expect("a valid document");
     if document.suspended {
@@ -166,20 +166,20 @@ fn document(user: usize, rng: &mut impl Rng) -> String {
     .to_string()
 }
 
-/// The users of `count` requests, of which exactly the stated share hits an LRU cache of
-/// [`CAPACITY`]. The cache is Mattson's stack of recent keys (1970): a hit is drawn by its depth, the
-/// most recent most often; a miss is a new user or, as often, one that was evicted.
+/// The users of `count` requests, of which exactly the stated share hits an LRU cache of [`CAPACITY`]. The
+/// cache is Mattson's stack of recent keys (1970). A hit is drawn by its depth, the most recent most often. A
+/// miss is a new user or, as often, an evicted one.
 fn users(case: &Case, count: usize) -> Vec<usize> {
     let mut rng = case.rng("users");
     let hits = count * case.point as usize / 100;
     let mut is_hit: Vec<bool> = (0..count).map(|i| i < hits).collect();
     is_hit.shuffle(&mut rng);
-    // Nobody hits an empty cache.
+    // The first request meets an empty cache.
     if let Some(miss) = is_hit.iter().position(|hit| !hit) {
         is_hit.swap(0, miss);
     }
     let depths = Zipf::new(CAPACITY.get(), if case.shape == Shape::Random { 0 } else { 4 });
-    // The most recent is the last.
+    // The most recent user is the last.
     let (mut cached, mut evicted, mut known) = (Vec::new(), Vec::new(), 0);
     let next = |hit: bool| {
         let user = if hit {
@@ -213,8 +213,8 @@ fn input(case: &Case) -> Input {
     Input { requests: users.into_iter().map(request).collect(), documents }
 }
 
-/// The percentage of these requests that hit an LRU cache, replayed with a plain list; without
-/// requests it is what was asked for.
+/// The percentage of these requests that hit an LRU cache, by replay with a plain list; `asked` if there are
+/// no requests.
 fn hit_rate(input: &Input, asked: u64) -> u64 {
     let (mut cached, mut hits) = (Vec::new(), 0);
     for Request { user, .. } in &input.requests {
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(optimized(&input, permissions_of), [true, false, true, false]);
     }
 
-    /// How many requests each user makes, in a realistic input.
+    /// The number of requests that each user makes in a realistic input.
     fn requests_by_user(point: u64) -> Vec<u64> {
         let input = input(&Case::realistic(point, 0, 1));
         let mut requests = vec![0; input.documents.len()];
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn trap_the_hits_are_not_of_one_user() {
+    fn trap_the_hits_are_not_all_of_one_user() {
         let most = requests_by_user(99).into_iter().max().unwrap();
         assert!(most * 4 < REQUESTS, "one user makes {most} of {REQUESTS} requests");
         let requests = input(&Case::realistic(99, 0, 1)).requests;

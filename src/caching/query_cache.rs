@@ -1,4 +1,4 @@
-//! Read rows of a database again and again: a bounded cache in front, told of every write.
+//! Read rows of a database again and again: through a bounded cache that is told of every write.
 
 use std::{num::NonZeroUsize, rc::Rc};
 
@@ -15,34 +15,34 @@ use worthit_pair::prelude::*;
 
 /// Reads and writes in one iteration.
 const OPS: u64 = 200;
-/// Products in the shop; which are asked for follows Zipf's law.
+/// Products in the shop; requests for them follow Zipf's law.
 const PRODUCTS: u64 = 2_000;
-/// Products that the cache holds at most: a quarter.
+/// Most products that the cache holds: a quarter of all.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(500).expect("not zero");
-/// Reads before the stream, so that it meets a cache in use.
+/// Warm-up reads before the stream, so that it meets a cache in use.
 const WARMING_READS: u64 = 5_000;
 
 pub const PAIR: Pair = Pair {
     title: "Cache rows, and forget them on write",
     review: Review {
         smell: "The same few rows are selected by key over and over: settings, products, the current user.",
-        remedy: "A read-through `lru::LruCache` in front of the query, with a bound; each write forgets \
-                 the row's entry after the database has taken it. Put both behind one type, so that no \
-                 write can go round it.",
+        remedy: "A bounded, read-through `lru::LruCache` in front of the query. Each write drops the row's entry \
+                 after the database has taken the write. Put both behind one type, so that no write can go around \
+                 the cache.",
         keep_naive_when: "Others write to the same tables, from other processes or by hand; writes are as \
                           frequent as reads; or a stale read costs more than a query does.",
-        costs: "Memory for the bound; every present and future write to the row must go through the \
-                cache, and none of it is checked by the compiler. Across threads it also takes a lock, \
-                and a read that misses while another thread writes can put the old row back.",
+        costs: "Memory up to the bound. Every present and future write to the row must go through the cache, and \
+                the compiler checks none of it. Across threads it also takes a lock, and a read that misses while \
+                another thread writes can put the old row back.",
         lint: None,
     },
     naive: Side {
         summary: "a SELECT by primary key for each read",
-        growth: Growth::Other("writes are dearer than reads"),
+        growth: Growth::Other("writes cost more than reads"),
     },
     optimized: Side {
         summary: "read through a bounded LRU cache, forget on write",
-        growth: Growth::Other("writes are dearer than reads that hit"),
+        growth: Growth::Other("writes cost more than reads that hit"),
     },
     axis: Axis {
         name: "share of writes",
@@ -54,25 +54,25 @@ pub const PAIR: Pair = Pair {
     causes: &[Claim {
         cause: causes::STATEMENTS,
         naive: Count::Exactly(|_| OPS),
-        // Every write; of the reads, half at most miss by bound and skew, and one more for each
-        // entry that was forgotten.
+        // Every write. Of the reads, at most half miss because of bound and skew, plus one for each
+        // forgotten entry.
         optimized: Count::AtMost(|case| {
             let writes = writes(OPS, case.point);
             let reads = OPS - writes;
             writes + reads.min(reads / 2 + writes)
         }),
     }],
-    explanation: "A read that hits costs no statement, and next to nothing. Without writes the gain is \
-                  the ratio of statements: one in the share of misses, which the bound and the skew \
-                  decide. Writes are statements on both sides, dearer than reads, and each makes one of \
-                  the most wanted entries miss: so their share soon decides the time of both sides.",
+    explanation: "A read that hits costs no statement, and next to nothing. Without writes the gain is the ratio \
+                  of statements, one over the share of misses, which the bound and the skew decide. Writes are \
+                  statements on both sides and cost more than reads, and each makes one of the most wanted entries \
+                  miss. So their share soon decides the time of both sides.",
     limit: Limit::Statements(|case| writes(OPS, case.point)),
     proof: Proof { resources: Resources::System, max_size: 200 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// How many of `ops` are writes.
+/// Number of writes among `ops`.
 const fn writes(ops: u64, percent: u64) -> u64 {
     ops * percent / 100
 }
@@ -93,7 +93,7 @@ struct Product {
     stock: i64,
 }
 
-/// What stands between reader and database.
+/// A cache between reader and database.
 trait Cache: Clone {
     fn get(&mut self, id: i64) -> Option<Rc<Product>>;
     fn put(&mut self, id: i64, product: &Rc<Product>);
@@ -102,7 +102,7 @@ trait Cache: Clone {
 
 type Lru = LruCache<i64, Rc<Product>, FixedState>;
 
-/// The usual hasher of the crate is the same one, seeded anew by each process.
+/// Returns an empty cache. The crate's default hasher is the same, but seeded anew by each process.
 fn empty_cache() -> Lru {
     Lru::with_hasher(CAPACITY, FixedState::default())
 }
@@ -121,7 +121,7 @@ impl Cache for Lru {
     }
 }
 
-/// What each read of the stream found.
+/// The products that the reads of the stream found.
 fn naive(shop: &Connection, ops: &[Op]) -> rusqlite::Result<Vec<Rc<Product>>> {
     let mut reads = Vec::with_capacity(ops.len());
     for op in ops {
@@ -133,7 +133,7 @@ fn naive(shop: &Connection, ops: &[Op]) -> rusqlite::Result<Vec<Rc<Product>>> {
     Ok(reads)
 }
 
-/// What each read of the stream found.
+/// The products that the reads of the stream found.
 fn optimized(
     shop: &Connection,
     cache: &mut impl Cache,
@@ -179,10 +179,10 @@ fn set_price(shop: &Connection, id: i64, price_cents: i64) -> rusqlite::Result<(
 struct State<C> {
     shop: Connection,
     cache: C,
-    /// The cache as the stream finds it.
+    /// The cache at the start of the stream.
     warm: C,
     ops: Vec<Op>,
-    /// What the stream writes over.
+    /// The prices that the stream overwrites, with their products' ids.
     prices: Vec<(i64, i64)>,
     _file: ShopFile,
 }
@@ -194,7 +194,7 @@ impl<C: Cache> State<C> {
         let file = ShopFile::new(paths::scratch()?, case, size, "")?;
         let shop = file.open()?;
         // Commits go to the write-ahead log without a flush, as in a busy shop between two
-        // checkpoints; these are made by the reset.
+        // checkpoints. Only the reset makes checkpoints.
         shop.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0",
         )
@@ -216,7 +216,7 @@ impl<C: Cache> State<C> {
         Ok(State { cache: warm.clone(), shop, warm, ops, prices, _file: file })
     }
 
-    /// Everything as before the first stream.
+    /// Restores the state before the first stream.
     fn reset(&mut self) {
         let reset = || -> rusqlite::Result<()> {
             let transaction = self.shop.unchecked_transaction()?;
@@ -231,9 +231,9 @@ impl<C: Cache> State<C> {
     }
 }
 
-/// The share of writes is exact; where they stand is chance.
+/// A stream of reads and writes. The share of writes is exact, their positions are random.
 fn stream(case: &Case, products: u64) -> Vec<Op> {
-    // Of a hundred, every point of the axis is a whole number.
+    // In a multiple of 100, every point of the axis is a whole number of writes.
     let count = case.items(OPS).next_multiple_of(100);
     let mut rng = case.rng("stream");
     let mut writing = vec![false; count];
@@ -246,7 +246,7 @@ fn stream(case: &Case, products: u64) -> Vec<Op> {
     writing.into_iter().zip(ids).map(op).collect()
 }
 
-/// Ids of products as they are asked for; the most popular ones are spread over the table.
+/// Ids of products in the order of requests. The most popular ones are spread over the table.
 fn ids(case: &Case, purpose: &str, count: usize, products: u64) -> Vec<i64> {
     if case.shape != Shape::Realistic {
         let values = case.values(count).into_iter();
@@ -259,7 +259,7 @@ fn ids(case: &Case, purpose: &str, count: usize, products: u64) -> Vec<i64> {
     (0..count).map(|_| by_rank[zipf.sample(&mut rng)]).collect()
 }
 
-/// Percentage of writes in `ops`; an empty stream has whatever share is `asked`.
+/// Percentage of writes in `ops`; `asked` if the stream is empty.
 fn share_of_writes(ops: &[Op], asked: u64) -> u64 {
     let writes = ops.iter().filter(|op| matches!(op, Op::SetPrice(..))).count();
     (100 * writes).checked_div(ops.len()).map_or(asked, |share| share as u64)
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(cache.len(), 1, "the cache is bounded");
     }
 
-    /// A cache that nobody told of a write.
+    /// A cache that is not told of writes.
     #[derive(Clone)]
     struct NeverInvalidated(Lru);
 
@@ -331,12 +331,12 @@ mod tests {
             let stale = State::new(&case, NeverInvalidated(empty_cache())).unwrap();
             let plain = resetting(plain, State::reset, |s| naive(&s.shop, &s.ops).unwrap());
             let mut trial = Trial::new(percent, plain, optimized_runner(stale));
-            // At 1 % there are two writes, of which chance may have read neither again.
+            // At 1 % there are two writes, and by chance the stream may read neither product again.
             assert!(trial.verify().is_err() || percent <= 1, "{percent} %");
         }
     }
 
-    /// A cache of everything, or one for a single key, would hit always.
+    /// A cache of everything, or one for a single key, would always hit.
     #[test]
     fn trap_the_cache_is_bounded_and_misses() {
         let case = Case { proof_size: Some(PRODUCTS), ..Case::realistic(0, 0, 42) };
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn every_iteration_starts_alike() {
+    fn every_iteration_starts_from_the_same_state() {
         let case = Case { proof_size: Some(PRODUCTS), ..Case::realistic(50, 0, 42) };
         let mut state = State::new(&case, empty_cache()).unwrap();
         let first = optimized(&state.shop, &mut state.cache, &state.ops).unwrap();

@@ -12,30 +12,29 @@ use tokio::{runtime, sync::OnceCell};
 use crate::fixtures::origin::{Client, Origin};
 use worthit_pair::prelude::*;
 
-/// Orders that the origin goes through for one page.
+/// Orders that the origin scans for one page.
 const ORDERS: u64 = 131_072;
 
 pub const PAIR: Pair = Pair {
     title: "Let one miss compute while the others wait",
     review: Review {
-        smell: "`if let Some(page) = cache.get(&key) { return page }`, then an `.await` that computes or \
-                fetches, then `cache.insert(key, page)`: every request that arrives before the insert \
-                misses too. It shows when a popular key expires, and as a surge at the origin.",
-        remedy: "Put a `tokio::sync::OnceCell` a key into the map and let requests `get_or_init` it, or \
-                 take a cache that has this: `get_or_insert_async` of `quick_cache`, `get_with` of \
-                 `moka`.",
-        keep_naive_when: "Keys are seldom asked for by two at once, or the value is cheap and its origin \
-                          has capacity to spare. Or a slow first computation must not hold up others: \
-                          all who wait share its latency and, unless it is retried, its failure.",
-        costs: "A cell a key. Failures need a decision: with `get_or_try_init` the next who waits tries \
-                again, and so they do when the one who computes is cancelled. It works within one \
-                process; several processes need a lock or a lease where the value is kept.",
+        smell: "`if let Some(page) = cache.get(&key) { return page }`, then an `.await` that computes or fetches, \
+                then `cache.insert(key, page)`: every request that arrives before the insert misses too. It shows \
+                as a surge at the origin when a popular key expires.",
+        remedy: "Put one `tokio::sync::OnceCell` per key into the map and let requests `get_or_init` it. Or take a \
+                 cache that has this: `get_or_insert_async` of `quick_cache`, `get_with` of `moka`.",
+        keep_naive_when: "Two requests seldom ask for the same key at once, or the value is cheap and its origin \
+                          has capacity to spare. Or a slow first computation must not hold up others: all waiting \
+                          requests share its latency and, unless it is retried, its failure.",
+        costs: "One cell per key. Failures need a decision: with `get_or_try_init` the next waiting request tries \
+                again, as it does when the computing one is cancelled. It works within one process; several \
+                processes need a lock or a lease where the value is kept.",
         lint: None,
     },
     naive: Side { summary: "every miss computes", growth: Growth::Linear },
     optimized: Side {
         summary: "one computes, the others wait (OnceCell a key)",
-        growth: Growth::Other("one computation, and a wake-up for each that waits"),
+        growth: Growth::Other("one computation, and a wake-up for each waiting request"),
     },
     axis: Axis {
         name: "concurrent misses",
@@ -50,11 +49,11 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|case| case.point.min(1)),
     }],
-    explanation: "n computations became one, by an origin that does one at a time (it has one core for \
-                  us). Beside it each request costs its task and its wake-up, which the waiting ones \
-                  pay too: at the far end these together cost as much as the one computation, and the \
-                  gain is little more than half of n. An origin with more cores to spare than there \
-                  are requests would hide the difference in time and pay for it in load.",
+    explanation: "n computations became one, at an origin that does one at a time (it has one core for us). Each \
+                  request also costs its task and its wake-up, which the waiting ones pay too. At the far end \
+                  these together cost as much as the one computation, and the gain is little more than half of n. \
+                  An origin with more cores to spare than there are requests would hide the difference in time and \
+                  pay for it in load.",
     limit: Limit::RoundTrips(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 64 },
     prepare,
@@ -65,14 +64,14 @@ type Page = Arc<str>;
 type Cache = Mutex<HashMap<u64, Page>>;
 type CellCache = Mutex<HashMap<u64, Arc<OnceCell<Page>>>>;
 
-/// Requests that arrive at once, all for the same key, and where to get its page.
+/// Requests that arrive at once, all for the same key, and the origin of its page.
 struct Input {
     requests: Vec<u64>,
     client: Arc<Client>,
     origin: Origin,
 }
 
-/// The page of one request.
+/// The page for one request.
 async fn naive(cache: Arc<Cache>, client: Arc<Client>, key: u64) -> Page {
     let cached = cache.lock().expect("no side panics").get(&key).cloned();
     if let Some(page) = cached {
@@ -83,13 +82,13 @@ async fn naive(cache: Arc<Cache>, client: Arc<Client>, key: u64) -> Page {
     page
 }
 
-/// The page of one request.
+/// The page for one request.
 async fn optimized(cache: Arc<CellCache>, client: Arc<Client>, key: u64) -> Page {
     let cell = Arc::clone(cache.lock().expect("no side panics").entry(key).or_default());
     Arc::clone(cell.get_or_init(|| fetch(&client, key)).await)
 }
 
-/// The page of one request, by a bounded cache that lets one compute.
+/// The page for one request, from a bounded cache that lets one request compute.
 async fn quick_cache(
     cache: Arc<quick_cache::sync::Cache<u64, Page>>,
     client: Arc<Client>,
@@ -105,7 +104,7 @@ async fn fetch(client: &Client, key: u64) -> Page {
     String::from_utf8(page).expect("pages are text").into()
 }
 
-/// What the requests of a burst got, and what is cached after them.
+/// The pages that a burst of requests got, and the cached entries after it.
 #[derive(Debug, PartialEq)]
 struct Served {
     callers: usize,
@@ -115,11 +114,11 @@ struct Served {
     cached: usize,
 }
 
-/// All requests at once, a task each, on an empty cache.
+/// Runs all requests at once, one task each, on an empty cache.
 ///
-/// Why they all miss: a current-thread runtime polls tasks in the order in which they were spawned
-/// or woken. All are spawned before the first is polled, each looks up when first polled, and a
-/// fetch always yields; so whoever wakes with a page is polled after the last has looked up.
+/// They all miss, because a current-thread runtime polls tasks in the order in which they were spawned or
+/// woken. All are spawned before the first is polled, each looks up when first polled, and a fetch always
+/// yields. So a task that wakes with a page is polled after the last one has looked up.
 async fn burst<C, F: Future<Output = Page> + Send + 'static>(
     input: &Input,
     empty: C,
@@ -158,7 +157,7 @@ struct Order {
     cents: u32,
 }
 
-/// What the origin computes: a customer's turnover by month, from all orders.
+/// The origin's computation: a customer's turnover by month, from all orders.
 fn page(orders: &[Order], key: u64) -> String {
     let customer = (key % 256) as u8;
     let mut months = [0_u64; 12];
@@ -189,7 +188,8 @@ fn input(case: &Case, runtime: &runtime::Runtime) -> Result<Input, Unavailable> 
 
 fn runtime() -> Result<Arc<runtime::Runtime>, Unavailable> {
     let runtime = runtime::Builder::new_current_thread().enable_io().build();
-    let unavailable = |error| Unavailable(format!("no tokio runtime: {error}; raise `ulimit -n`"));
+    let unavailable =
+        |error| Unavailable(format!("cannot start a tokio runtime: {error}; raise `ulimit -n`"));
     runtime.map(Arc::new).map_err(unavailable)
 }
 
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn trap_the_stampede_is_concurrent() {
-        // Every time, not by luck of scheduling: nobody finds what another has just stored.
+        // Every time, not by luck of scheduling: no request finds a page that another has just stored.
         let runtime = runtime().unwrap();
         let input = input(&Case::realistic(128, 0, 1), &runtime).unwrap();
         for _ in 0..20 {
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn trap_the_naive_side_has_a_cache_that_works() {
-        // It is the concurrency that defeats it: requests one after another compute once.
+        // Only concurrency defeats it: requests one after another compute once.
         let runtime = runtime().unwrap();
         let input = input(&Case::realistic(3, 0, 1), &runtime).unwrap();
         let cache = Arc::new(Cache::default());

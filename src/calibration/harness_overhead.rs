@@ -1,4 +1,4 @@
-//! What the harness adds to an iteration.
+//! The harness's overhead per iteration.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use worthit_pair::prelude::*;
 pub const PAIR: Pair = Pair {
     title: "Time x + 1 through the harness",
     review: Review {
-        smell: "A harness that calls the measured code through a pointer, or reads the clock, each iteration.",
+        smell: "A harness that calls the measured code through a pointer, or reads the clock, in each iteration.",
         remedy: "Erase types per batch: the loop over iterations calls the side directly.",
         keep_naive_when: "Iterations last a microsecond or more.",
         costs: "One copy of the loop for each side, in code size.",
@@ -27,23 +27,23 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|_| 0),
         optimized: Count::Exactly(|_| 0),
     }],
-    explanation: "The difference of the two times is what the harness adds to each iteration. Both loops are \
-                  the same seven instructions; what is left is where they lie.",
+    explanation: "The difference between the two times is what the harness adds to each iteration. Both loops are \
+                  the same seven instructions; any difference left comes from where the linker put them.",
     limit: Limit::None("it measures the harness, not the machine"),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Copies of each loop. A loop of seven instructions takes half again as long where it straddles two
-/// cache lines of code, whoever wrote it; eight copies lie in eight places.
+/// Copies of each loop. A loop of seven instructions takes half again as long where it straddles two cache
+/// lines, on either side; eight copies lie in eight places.
 const COPIES: u64 = 8;
 
 fn optimized<const K: u64>(x: &u64) -> u64 {
     x.wrapping_add(K)
 }
 
-/// The copies add different numbers, which keeps the compiler from making one of them.
+/// The copies add different numbers, which keeps the compiler from merging them.
 macro_rules! copies {
     ($($k:literal)*) => {
         fn bare(x: &Arc<u64>) -> Vec<Box<dyn Runner>> {

@@ -1,4 +1,4 @@
-//! Two identical sides, which must come out as 1.00×.
+//! Two identical sides, whose gain must come out as 1.00×.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -9,8 +9,9 @@ const STEPS: Cause = Cause::new("steps", "steps");
 pub const PAIR: Pair = Pair {
     title: "Compare a function with itself",
     review: Review {
-        smell: "A comparison of two builds or two functions that was never made on equals.",
-        remedy: "Run it on two copies of one function first: what it finds there is what it cannot tell.",
+        smell: "A method of comparing two builds or two functions that was never tried on equal ones.",
+        remedy: "First run it on two copies of one function (a null comparison): differences as small as those it \
+                 finds there are noise.",
         keep_naive_when: "Always: there is nothing to gain.",
         costs: "Nothing.",
         lint: None,
@@ -29,17 +30,17 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|case| case.point),
     }],
-    explanation: "Equal work, equal time: whatever else the table shows is the error of the measure.",
+    explanation: "Equal work takes equal time: whatever else the table shows is measurement error.",
     limit: Limit::None(
-        "the chain waits for its own multiplications; it measures nothing of the machine",
+        "the chain waits for its own multiplications; it does not measure the machine",
     ),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Each step needs the one before, so that neither code layout nor the memory matters much.
-/// The two sides differ in `COPY` alone, which keeps the compiler from making one function of them.
+/// Each step needs the one before, so that neither code layout nor memory matters much. The two sides differ
+/// only in `COPY`, which keeps the compiler from merging them.
 #[inline(always)]
 fn chain<const COPY: u8>(steps: &u64, mut count: impl FnMut()) -> u64 {
     black_box(COPY);

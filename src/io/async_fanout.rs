@@ -1,4 +1,4 @@
-//! Ask a distant server many things: a bounded number at once, not one after another.
+//! Send many requests to a distant server: a bounded number at once, not one after another.
 
 use std::{
     io,
@@ -19,16 +19,16 @@ use worthit_pair::prelude::*;
 pub const PAIR: Pair = Pair {
     title: "Await a bounded number of requests at once",
     review: Review {
-        smell: "`for request in requests { answers.push(client.call(request).await?) }`, where no request \
-                needs the answer of another.",
+        smell: "`for request in requests { answers.push(client.call(request).await?) }`, where no request needs \
+                another's answer.",
         remedy: "`stream::iter(requests).map(|request| client.call(request)).buffered(8).try_collect().await` \
-                 (futures-util; `buffer_unordered` where the order of answers does not matter). Asynchrony \
-                 is not what gains: a pool of eight blocking threads, the peer, waits as well.",
-        keep_naive_when: "There is one request, each depends on the one before, the first error must stop the \
-                          rest from being sent, or the other end serves one at a time anyway.",
-        costs: "As many connections as requests at once, and a burst of load on the server: never leave the \
-                fan-out unbounded (`join_all`, a `spawn` for each). `buffered` starts nothing new while the \
-                oldest request hangs, so give each call a timeout.",
+                 (futures-util; `buffer_unordered` where the order of answers does not matter). The gain does not \
+                 come from asynchrony: a pool of eight blocking threads, the peer, waits as well.",
+        keep_naive_when: "There is one request, each depends on the one before, the first error must keep the rest \
+                          from being sent, or the server handles one at a time anyway.",
+        costs: "As many connections as concurrent requests, and a burst of load on the server: never leave the \
+                fan-out unbounded (`join_all`, a `spawn` for each). `buffered` starts nothing new while the oldest \
+                request hangs, so give each call a timeout.",
         lint: None,
     },
     naive: Side { summary: "await one after another", growth: Growth::Linear },
@@ -49,9 +49,9 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|case| case.point.div_ceil(AT_ONCE as u64)),
     }],
-    explanation: "24 waits one after another became three waves of eight. A wave lasts the server's delay \
-                  of half a millisecond, plus the work of sending, waking and receiving for each of its \
-                  requests, which two cores cannot overlap as they do waits: the gain stays below eight.",
+    explanation: "24 waits one after another became three waves of eight. A wave lasts for the server's delay of \
+                  half a millisecond, plus the work of sending, waking and receiving for each of its requests. Two \
+                  cores cannot overlap that work as they overlap the waits, so the gain stays below eight.",
     limit: Limit::Waiting(|case| {
         case.point.div_ceil(AT_ONCE as u64) * SERVER_DELAY.as_nanos() as u64
     }),
@@ -60,16 +60,16 @@ pub const PAIR: Pair = Pair {
     ..Pair::DEFAULTS
 };
 
-/// Times at which a side has nothing left to do but wait for the server.
+/// Times that a side has nothing left to do but wait for the server.
 const WAVES: Cause = Cause::new("waves", "waits for the server");
 
-/// Requests that wait at once at most, and connections.
+/// Largest number of requests that wait at once, and number of connections.
 const AT_ONCE: usize = 8;
 
-/// What the server takes for an answer: a service in the same data centre.
+/// Time the server takes to answer, like a service in the same data centre.
 const SERVER_DELAY: Duration = Duration::from_micros(500);
 
-/// The answers to `keys`, in their order.
+/// The answers to `keys`, in order.
 async fn naive<T, E>(call: impl AsyncFn(u64) -> Result<T, E>, keys: &[u64]) -> Result<Vec<T>, E> {
     let mut answers = Vec::with_capacity(keys.len());
     for key in keys {
@@ -78,7 +78,7 @@ async fn naive<T, E>(call: impl AsyncFn(u64) -> Result<T, E>, keys: &[u64]) -> R
     Ok(answers)
 }
 
-/// The answers to `keys`, in their order.
+/// The answers to `keys`, in order.
 async fn optimized<T, E>(
     call: impl AsyncFn(u64) -> Result<T, E>,
     keys: &[u64],
@@ -86,7 +86,7 @@ async fn optimized<T, E>(
     stream::iter(keys).map(|key| call(*key)).buffered(AT_ONCE).try_collect().await
 }
 
-/// The answers to `keys`, in their order; in a pool of as many threads as connections.
+/// The answers to `keys`, in order, from a pool with one thread per connection.
 fn blocking_threads(
     connections: &[Mutex<io::BufReader<TcpStream>>],
     keys: &[u64],
@@ -108,20 +108,20 @@ struct Client {
 }
 
 impl Client {
-    /// Call it inside the runtime that is to wait for the server.
+    /// Opens the connections. Call it inside the runtime that will wait for the server.
     fn connect(server: &KvServer) -> Result<Client, Unavailable> {
         let connections = (0..AT_ONCE).map(|_| {
             let stream = server.connect()?;
             let stream = stream.set_nonblocking(true).and_then(|()| stream.try_into());
             let stream = stream.map_err(|error| {
-                Unavailable(format!("tokio does not take a TCP connection: {error}"))
+                Unavailable(format!("tokio does not accept a TCP connection: {error}"))
             })?;
             Ok(tokio::io::BufReader::new(stream))
         });
         Ok(Client { idle: Mutex::new(connections.collect::<Result<_, Unavailable>>()?) })
     }
 
-    /// Asks over an idle connection; one that fails is not used again.
+    /// Sends a request over an idle connection. A connection that fails is not reused.
     async fn call(&self, key: u64) -> io::Result<Option<u64>> {
         let idle = self.idle.lock().expect("no holder panics").pop();
         let mut stream = idle.ok_or_else(|| io::Error::other("every connection is in use"))?;
@@ -136,7 +136,7 @@ impl Client {
 struct Input {
     keys: Vec<u64>,
     client: Client,
-    /// One for each thread of the peer.
+    /// One connection for each thread of the peer.
     blocking: Vec<Mutex<io::BufReader<TcpStream>>>,
     _server: KvServer,
 }
@@ -147,9 +147,11 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let store = keys.iter().step_by(2).map(|key| (*key, key.wrapping_mul(31))).collect();
     let server = KvServer::start(store, SERVER_DELAY)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    let runtime = Arc::new(runtime.map_err(|e| Unavailable(format!("no tokio runtime: {e}")))?);
+    let runtime =
+        Arc::new(runtime.map_err(|e| Unavailable(format!("cannot start a tokio runtime: {e}")))?);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build();
-    let pool = Arc::new(pool.map_err(|e| Unavailable(format!("no {AT_ONCE} threads: {e}")))?);
+    let pool =
+        Arc::new(pool.map_err(|e| Unavailable(format!("cannot start {AT_ONCE} threads: {e}")))?);
     let client = {
         let _inside = runtime.enter();
         Client::connect(&server)?
@@ -183,7 +185,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
 
 const ANSWERS: &str = "the server answers";
 
-/// A client without a server: it answers whatever waits once nobody has anything else to do.
+/// A client without a server. It answers all waiting requests once nothing else can run.
 mod instrumented {
     use std::{
         cell::{Cell, RefCell},
@@ -201,7 +203,7 @@ mod instrumented {
     }
 
     impl Waits {
-        /// Ends with the wave that it began in.
+        /// Ends when the wave in which it began ends.
         pub async fn call(&self, key: u64) -> Result<u64, Infallible> {
             let began = self.waves.get();
             poll_fn(|context| {
@@ -215,7 +217,7 @@ mod instrumented {
             Ok(key)
         }
 
-        /// Runs `side`, beginning a wave each time it can only wait.
+        /// Runs `side` and begins a wave each time it can only wait.
         pub fn drive<A>(&self, side: impl Future<Output = A>) -> A {
             let mut side = pin!(side);
             loop {

@@ -14,14 +14,14 @@ use worthit_pair::prelude::*;
 pub const PAIR: Pair = Pair {
     title: "Write lines through a buffer",
     review: Review {
-        smell: "`file.write_all(line)` or `writeln!(file, …)` in a loop, where `file` is a bare `File`, \
-                socket or pipe. `writeln!` with arguments is worse than what is timed here: each piece \
-                of its format string is a write call of its own.",
+        smell: "`file.write_all(line)` or `writeln!(file, …)` in a loop, where `file` is a bare `File`, socket or \
+                pipe. `writeln!` with arguments is worse than the timed code: each piece of its format string is a \
+                write call of its own.",
         remedy: "`let mut out = BufWriter::with_capacity(64 * 1024, file);`, write to `out` in the loop, then \
-                 `out.flush()?`. The 8 KiB of `BufWriter::new` (the peer here) get most of it.",
-        keep_naive_when: "Each line must be in the kernel before the next step (a log that must survive \
-                          the process's crash, a prompt, a line that another process waits for), or \
-                          there is a single write anyway: the buffer only adds a copy.",
+                 `out.flush()?`. The 8 KiB of `BufWriter::new` (the peer here) get most of the gain.",
+        keep_naive_when: "Each line must reach the kernel before the next step (a log that must survive the \
+                          process's crash, a prompt, a line that another process waits for). Or there is only a \
+                          single write: then the buffer just adds a copy.",
         costs: "64 KiB, one more copy, and lines that are lost if the process dies. A `BufWriter` that is \
                 dropped flushes but *swallows the error* of a full disk: always end with `flush()?` or \
                 `into_inner()?`.",
@@ -52,17 +52,17 @@ pub const PAIR: Pair = Pair {
             optimized: Count::Exactly(|case| case.point),
         },
     ],
-    explanation: "At the far end one write call for each line became one for each 64 KiB, some six hundred \
-                  lines. The gain is far smaller than that ratio: what is saved is the fixed cost of a \
-                  call, and the bytes, which are copied into the same pages of the page cache on both \
-                  sides (and into the buffer on one), set the least that is left.",
+    explanation: "At the far end one write call for each line became one for each 64 KiB, some six hundred lines. \
+                  The gain is far smaller than that ratio, because only the fixed cost of a call is saved. Both \
+                  sides still copy the bytes into the same pages of the page cache (and one side into its buffer \
+                  first), which sets the floor.",
     limit: Limit::BytesWritten(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Beyond this a larger buffer saves next to nothing.
+/// Size of the buffer in bytes. A larger one saves next to nothing.
 const BUFFER: usize = 64 * 1024;
 
 /// Writes `lines` one after another.
@@ -78,7 +78,7 @@ fn optimized<L: AsRef<[u8]>>(lines: &[L], file: impl Write) -> io::Result<()> {
     through(BufWriter::with_capacity(BUFFER, file), lines)
 }
 
-/// The same with the buffer that one gets unasked.
+/// The same with the default buffer.
 fn bufwriter_8k<L: AsRef<[u8]>>(lines: &[L], file: impl Write) -> io::Result<()> {
     through(BufWriter::new(file), lines)
 }
@@ -95,8 +95,8 @@ fn lines(case: &Case) -> Vec<Vec<u8>> {
     log_lines(case, case.point as usize)
 }
 
-/// How often a buffer of `capacity` bytes is emptied because the next line does not fit, if no
-/// line is longer than it.
+/// Times that a buffer of `capacity` bytes is emptied because the next line does not fit. No line may be
+/// longer than the buffer.
 fn full_buffers(lines: &[Vec<u8>], capacity: usize) -> u64 {
     let mut held = 0;
     let mut emptied = 0;
@@ -110,7 +110,7 @@ fn full_buffers(lines: &[Vec<u8>], capacity: usize) -> u64 {
     emptied
 }
 
-/// What a side has written, read back only when it is compared or shown: not on the clock.
+/// The file that a side has written. It is read back, off the clock, only when it is compared or shown.
 struct Written(Rc<File>);
 
 impl Written {
@@ -144,7 +144,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         let file = File::options().create_new(true).read(true).write(true).open(&path);
         file.map(Rc::new).map_err(|e| Unavailable(format!("cannot write {}: {e}", path.display())))
     };
-    // The folder is kept with each side, and removed with the last.
+    // Each side keeps the folder. Dropping the last side removes it.
     let state = |file| (file, Rc::clone(&lines), Rc::clone(&folder));
     type State<F> = (Rc<File>, Rc<Vec<Vec<u8>>>, F);
     fn empty<F>((file, ..): &mut State<F>) {
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(buffered, b"one\nthree, no newline");
     }
 
-    /// Takes `left` bytes, then is full.
+    /// A disk that takes `left` bytes and is then full.
     struct Disk {
         left: usize,
     }
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn trap_a_buffer_that_is_not_flushed_swallows_the_last_error() {
-        // The lines fit into the buffer, so only the flush at the end meets the full disk: left to
-        // the drop, it would be lost.
+        // The lines fit into the buffer, so only the flush at the end meets the full disk. Left to
+        // the drop, the error would be lost.
         let lines = ["a line\n"; 10];
         for left in [0, 5, 69] {
             assert!(naive(&lines, Disk { left }).is_err());
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn trap_what_was_written_is_what_is_compared() {
+    fn trap_the_comparison_sees_the_written_bytes() {
         let folder = paths::scratch().unwrap();
         let written = |name: &str, content: &str| {
             let path = folder.path().join(name);

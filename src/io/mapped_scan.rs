@@ -17,12 +17,12 @@ pub const PAIR: Pair = Pair {
     title: "Map a file to scan it",
     review: Review {
         smell: "`let bytes = fs::read(path)?;`, then one pass over `bytes` and nothing more.",
-        remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over `&map[..]`. \
-                 For a single pass front to back, first try what needs no `unsafe`: `read` into one \
-                 buffer of 64 KiB again and again (the peer here): it is about as good up to a MiB, \
-                 and beyond, where its copy costs more than the scan, it still holds 64 KiB however \
-                 large the file is. `map.advise(Advice::HugePage)` has a cold file read in pieces that \
-                 are mapped 2 MiB at once, where the file system has such.",
+        remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over `&map[..]`. For a \
+                 single pass front to back, first try the way that needs no `unsafe`: `read` into one buffer of 64 \
+                 KiB again and again (the peer here). It is about as fast up to a MiB. Beyond that its copy costs \
+                 more than the scan, but it still holds only 64 KiB however large the file is. \
+                 `map.advise(Advice::HugePage)` makes the kernel read a cold file in pieces that are mapped 2 MiB \
+                 at once, where the file system has such pieces.",
         keep_naive_when: "The file is small (setting up and tearing down a map costs more than copying a few \
                           pages), the bytes are needed after the file has gone or changed, or it is not a \
                           plain file (a pipe cannot be mapped, some network file systems should not be).",
@@ -36,7 +36,10 @@ pub const PAIR: Pair = Pair {
     naive: Side { summary: "read the file into a Vec, then scan it", growth: Growth::Linear },
     optimized: Side {
         summary: "map the file and scan the page cache",
-        growth: Growth::Until(&Growth::Linear, "the file has pieces that are mapped 2 MiB at once"),
+        growth: Growth::Until(
+            &Growth::Linear,
+            "the file has pieces that are mapped 2 MiB at a time",
+        ),
     },
     axis: Axis {
         name: "file size",
@@ -62,16 +65,15 @@ pub const PAIR: Pair = Pair {
             optimized: Count::Exactly(|_| 0),
         },
     ],
-    explanation: "Reading in moves every byte three times: out of the page cache, into the Vec, and into \
-                  the scan. Mapped, the scan reads it where the kernel has it, once. So the gain nears \
-                  three while one memory holds all, and passes it where file and Vec together outgrow the \
-                  last cache, which still holds the file alone. A Vec too large for the \
-                  allocator to keep costs more still, as the kernel zeroes its pages anew each time. A \
-                  map costs some microseconds, and an entry in the page table for each piece of the page \
-                  cache, which is why small files lose. The file here was written at once and lies in \
-                  large pieces. One that was written bit by bit, or read in by readahead, lies in \
-                  small ones: filling the page table then takes longer than the scan, and most of the gain \
-                  is gone.",
+    explanation: "Reading the file moves every byte three times: out of the page cache, into the Vec, and into the \
+                  scan. With a map the scan reads each byte once, where the kernel has it. So the gain nears three \
+                  while one level of memory holds everything. It exceeds three where file and Vec together outgrow \
+                  the last-level cache, which still holds the file alone. A Vec too large for the allocator to \
+                  keep costs even more, because the kernel zeroes its pages anew each time. A map costs some \
+                  microseconds, and a page-table entry for each piece of the page cache, which is why small files \
+                  lose. The file here was written at once and lies in large pieces. One that was written bit by \
+                  bit, or read by readahead, lies in small ones: filling the page table then takes longer than the \
+                  scan, and most of the gain is gone.",
     limit: Limit::BytesStreamed(|case| case.point),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
@@ -86,13 +88,13 @@ fn naive(path: &Path) -> io::Result<u64> {
 /// The number of lines in the file at `path`, which nobody may change meanwhile.
 fn optimized(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
-    // SAFETY: the file is this process's own, in a folder made for it, and is neither written nor
-    // truncated after it has been built.
+    // SAFETY: the file belongs to this process alone, in a folder made for it, and is neither
+    // written nor truncated once it is built.
     let map = unsafe { Mmap::map(&file)? };
     Ok(lines(&map))
 }
 
-/// The number of lines in the file at `path`, of which only a part is held at any time.
+/// The number of lines in the file at `path`, holding only a part of it at any time.
 fn read_64k(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];
@@ -115,10 +117,9 @@ struct Input {
     _folder: TempDir,
 }
 
-/// Each process has a file of its own, written at once: so it lies in the page cache, in large
-/// pieces. A file that is kept loses them bit by bit to whatever needs memory, and comes back in
-/// small ones. It is gone before the kernel would write it to the device, so that no write-back
-/// runs while the pair is timed.
+/// Each process writes its own file at once, so that it lies in the page cache in large pieces. A file kept
+/// between processes would lose them bit by bit to memory pressure and come back in small ones. The file is
+/// deleted before the kernel would write it to the device, so no write-back runs while the pair is timed.
 fn input(case: &Case) -> Result<Input, Unavailable> {
     let folder = paths::scratch()?;
     let path = folder.path().join("log");
@@ -128,8 +129,7 @@ fn input(case: &Case) -> Result<Input, Unavailable> {
     Ok(Input { file: path, size, _folder: folder })
 }
 
-/// What is timed is built once for all processes; proofs take another seed each time, so theirs is
-/// not kept.
+/// Timed content is built once for all processes. Proofs use a new seed each time, so theirs is not kept.
 fn content(case: &Case) -> Result<Vec<u8>, Unavailable> {
     let built = || log_lines(case, case.point as usize).concat();
     if case.proof_size.is_some() || case.shape != Shape::Realistic {
@@ -198,17 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn trap_what_is_kept_is_the_content_and_not_the_file() {
+    fn trap_processes_share_the_content_but_not_the_file() {
         let case = Case::realistic(4_096, 0, 1);
         let [first, second] = [(), ()].map(|()| input(&case).unwrap());
-        assert_ne!(first.file, second.file, "a file of another process may be changed");
+        assert_ne!(first.file, second.file, "another process may change its file");
         for file in [&first.file, &second.file] {
             assert_eq!(fs::read(file).unwrap(), log_lines(&case, 4_096).concat());
         }
     }
 
     #[test]
-    fn trap_the_sweep_has_files_for_which_a_map_is_too_much() {
+    fn trap_the_sweep_has_files_too_small_for_a_map() {
         let points = PAIR.axis.points.default_points();
         assert!(points[0] <= 4_096, "one page: the copy is cheaper than the map");
         assert!(points[points.len() - 1] >= 8 << 20, "larger than the caches of a core");

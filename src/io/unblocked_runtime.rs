@@ -1,4 +1,4 @@
-//! Call what blocks from an asynchronous handler: on a thread for blocking calls, not on a worker.
+//! Make a blocking call from an asynchronous handler: on a thread for blocking calls, not on a worker.
 
 use std::{
     sync::{
@@ -16,12 +16,12 @@ use worthit_pair::prelude::*;
 pub const PAIR: Pair = Pair {
     title: "Keep blocking calls off the runtime's workers",
     review: Review {
-        smell: "A synchronous client, `std::fs`, `std::thread::sleep`, a contended `std::sync::Mutex` or long \
+        smell: "A synchronous client, `std::fs`, `std::thread::sleep`, a contended `std::sync::Mutex` or a long \
                 computation inside an `async fn`: a call that holds the thread and has no `.await`.",
         remedy: "`tokio::task::spawn_blocking(move || call()).await?`, or an asynchronous client. For long \
-                 computations a rayon pool, so that they do not outnumber the cores.",
-        keep_naive_when: "The call ends within some ten microseconds: handing it over and being woken costs \
-                          about as much. Or nothing else runs on the runtime that anyone waits for.",
+                 computations, a rayon pool, so that they do not outnumber the cores.",
+        keep_naive_when: "The call ends within some ten microseconds: handing it over and being woken costs about \
+                          as much. Or nobody waits for anything else on the runtime.",
         costs: "A hand-over and a thread for each call in progress (tokio makes up to 512, then calls queue: \
                 bound them with a semaphore). The closure owns what it uses, and cannot be cancelled once \
                 it has begun.",
@@ -31,7 +31,7 @@ pub const PAIR: Pair = Pair {
         summary: "block the worker",
         growth: Growth::Other(
             "a queue: a multiple of the blocking call's time, and without bound once calls arrive \
-             faster than the worker can sit through them",
+             faster than the worker can complete them",
         ),
     },
     optimized: Side {
@@ -51,35 +51,35 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| REQUESTS * case.point / 100),
         optimized: Count::Exactly(|_| 0),
     }],
-    explanation: "Whatever is due while a blocking call holds the only worker waits for the rest of that \
-                  call: at 1 % some ten requests behind each, so a tenth of all, and the 99th percentile \
-                  is a whole call. From about 8 % on, calls arrive faster than they end; the queue then \
-                  grows for as long as the load lasts, so there the figure says how long the load was and \
-                  the gain has no settled value. No call on the worker, and nobody waits behind one. At \
-                  0 % the sides do the same. A 99th percentile of microseconds needs two quiet cores: \
-                  one time slice lost to another process outlasts a blocking call.",
+    explanation: "Requests that are due while a blocking call holds the only worker wait for the rest of that \
+                  call. At 1 % these are some ten requests behind each call, a tenth of all, so the 99th \
+                  percentile is a whole call. From about 8 % on, calls arrive faster than they end, and the queue \
+                  grows for as long as the load lasts. There the figure says how long the load was, and the gain \
+                  has no settled value. With no call on the worker, nobody waits behind one. At 0 % the sides do \
+                  the same. A 99th percentile of microseconds needs two quiet cores: one time slice lost to \
+                  another process outlasts a blocking call.",
     limit: Limit::None("the latency of waking a worker, which the scheduler sets"),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
 };
 
-/// Blocking calls made on the thread of a worker.
+/// Blocking calls made on a worker's thread.
 const CALLS_ON_WORKERS: Cause =
     Cause::new("blocking_calls_on_workers", "blocking calls on workers");
 
-/// At 10 % blocking enough others remain for a 99th percentile, and at 20 % too.
+/// Requests in one load. Even at 20 % blocking, enough others remain for a 99th percentile.
 const REQUESTS: u64 = 1_300;
 
-/// 22,000 requests a second, which one worker serves with ease.
+/// Interval between requests: 22,000 a second, which one worker serves with ease.
 const INTERVAL: Duration = Duration::from_micros(45);
 
-/// One worker takes one core's load, whatever the machine: a runtime of N workers meets the same
-/// at N times the load, which one generating thread could not make.
+/// One worker takes one core's load on any machine. A runtime of N workers behaves the same at N times the
+/// load, which one generating thread could not make.
 const WORKERS: usize = 1;
 
-/// How long a blocking call holds its thread; a sleep stands for a synchronous client's wait for
-/// the answer of a database.
+/// Time that a blocking call holds its thread. A sleep stands in for a synchronous client that waits for a
+/// database.
 const CALL: Duration = Duration::from_micros(500);
 
 #[derive(Clone, Copy, Debug)]
@@ -88,12 +88,12 @@ struct Request {
     is_blocking: bool,
 }
 
-/// The answer to `request`, with `call` for those that block.
+/// The answer to `request`. A blocking request makes `call`.
 async fn naive(request: Request, call: impl FnOnce(u64) -> u64) -> u64 {
     if request.is_blocking { call(request.value) } else { answer(request.value) }
 }
 
-/// The answer to `request`, with `call` for those that block.
+/// The answer to `request`. A blocking request makes `call`.
 async fn optimized(request: Request, call: impl FnOnce(u64) -> u64 + Send + 'static) -> u64 {
     if request.is_blocking {
         let call = tokio::task::spawn_blocking(move || call(request.value));
@@ -108,12 +108,12 @@ fn blocking_call(value: u64) -> u64 {
     answer(value)
 }
 
-/// A microsecond of work or less: a lookup and its rendering.
+/// A microsecond of work or less, like a lookup and its rendering.
 fn answer(value: u64) -> u64 {
     (0..200).fold(value, |x, i| (x ^ (x >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(i))
 }
 
-/// Of every hundred requests `case.point` block, at random places of the whole load.
+/// The requests of a load. `case.point` percent of them block, at random places.
 fn requests(case: &Case) -> Vec<Request> {
     let count = case.items(REQUESTS).next_multiple_of(100);
     let blocking = count * case.point as usize / 100;
@@ -123,7 +123,7 @@ fn requests(case: &Case) -> Vec<Request> {
     requests.map(|(value, is_blocking)| Request { value, is_blocking }).collect()
 }
 
-/// Blocking requests in a hundred; `None` of an empty load.
+/// Percentage of blocking requests; `None` for an empty load.
 fn share(requests: &[Request]) -> Option<u64> {
     let blocking = requests.iter().filter(|request| request.is_blocking).count();
     (blocking * 100).checked_div(requests.len()).map(|share| share as u64)
@@ -132,17 +132,17 @@ fn share(requests: &[Request]) -> Option<u64> {
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     if logical_cores() < 2 {
         return Err(Unavailable(
-            "not measured: the load is made by a thread that spins, beside the worker; this needs \
-             two cores"
+            "not measured: a spinning thread generates the load beside the worker, which needs two cores"
                 .to_owned(),
         ));
     }
     let requests = Arc::new(requests(case));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).build();
-    let runtime = Arc::new(runtime.map_err(|e| Unavailable(format!("no tokio runtime: {e}")))?);
+    let runtime =
+        Arc::new(runtime.map_err(|e| Unavailable(format!("cannot start a tokio runtime: {e}")))?);
     let load = OpenLoop { interval: INTERVAL, requests: requests.len() as u64 };
     let counted = Arc::clone(&requests);
-    // An empty load (tried by proofs) has any share of blocking requests.
+    // An empty load (tried by proofs) stands for any share of blocking requests.
     let size = share(&requests).unwrap_or(case.point);
     // Only the latency of the requests that do not block counts.
     Ok(Trial::new(
@@ -159,7 +159,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     .counting(move |role, counts| counts.set(CALLS_ON_WORKERS, calls_on_worker(&counted, role))))
 }
 
-/// Calls that a side makes on the thread that polls it, over a call that only notes its thread.
+/// Number of calls that a side makes on the thread that polls it. The call used here only notes its thread.
 fn calls_on_worker(requests: &[Request], role: Role) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("there was one for the timed sides");

@@ -150,9 +150,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let threads = case.level as usize;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = Arc::new(pool.map_err(|error| {
-        Unavailable(format!(
-            "cannot start a pool of {threads} threads: {error}; raise `ulimit -u`"
-        ))
+        Unavailable(format!("cannot start a pool of {threads} threads: {error}; raise `ulimit -u`"))
     })?);
     let input = Arc::new(input(case));
     let trial = Trial::new(
@@ -198,7 +196,13 @@ mod tests {
     fn known_answers() {
         let point_at = |x: f32| [x; DIMENSIONS];
         let input = Input {
-            points: vec![point_at(9.0), point_at(1.0), point_at(5.0), point_at(-3.0), point_at(6.0)],
+            points: vec![
+                point_at(9.0),
+                point_at(1.0),
+                point_at(5.0),
+                point_at(-3.0),
+                point_at(6.0),
+            ],
             centroids: vec![point_at(0.0), point_at(10.0)],
         };
         // The third point is equally far from both: the first centroid gets it.

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::fixtures::shop::{ShopFile, Size};
 use worthit_pair::prelude::*;
 
-/// Lookups in one iteration, each of another customer.
+/// Lookups in one iteration, each of a random customer.
 const LOOKUPS: u64 = 2;
 const INDEX: &str = "CREATE INDEX orders_by_customer ON orders (customer_id)";
 const ORDERS_OF_CUSTOMER: &str =
@@ -21,8 +21,8 @@ pub const PAIR: Pair = Pair {
                 Often a foreign key: SQLite and PostgreSQL do not index the referring column by themselves.",
         remedy: "`CREATE INDEX orders_by_customer ON orders (customer_id)`, and a test that \
                  `EXPLAIN QUERY PLAN` says `SEARCH … USING INDEX`.",
-        keep_naive_when: "The table stays within a hundred rows or so, or the condition holds for a large \
-                          share of the rows: then a scan reads fewer pages than the index sends it to.",
+        keep_naive_when: "The table stays within a hundred rows or so, or the condition holds for a large share of \
+                          the rows: then a scan reads fewer pages than a search by the index.",
         costs: "Space for a copy of the column and the row ids; every insert, delete and change of the \
                 column writes one more tree.",
         lint: None,
@@ -42,22 +42,21 @@ pub const PAIR: Pair = Pair {
     causes: &[
         Claim {
             cause: causes::FULL_SCAN_STEPS,
-            // The first row is found by going to it, the others by steps.
+            // Going to the first row is no step; each other row is one.
             naive: Count::Exactly(|case| LOOKUPS * (case.point - 1)),
             optimized: Count::Exactly(|_| 0),
         },
         Claim {
             cause: causes::VM_STEPS,
             naive: Count::AtLeast(|case| LOOKUPS * case.point * 2),
-            // A customer with the most orders has some tens; each takes a handful of steps.
+            // The customer with the most orders has some tens; each takes a handful of steps.
             optimized: Count::AtMost(|_| LOOKUPS * 500),
         },
     ],
-    explanation: "n steps through the table became a descent of a few pages and a look at each row \
-                  found. Starting a statement on a file costs as much as scanning a few hundred rows, \
-                  on both sides. So the gain is far below n: about one in a few hundred of it, more \
-                  once the table no longer fits SQLite's page cache (2 MB unless set otherwise) and \
-                  each scan reads it again.",
+    explanation: "n steps through the table became a descent of a few pages and a look at each row found. On both \
+                  sides, starting a statement on a file costs as much as scanning a few hundred rows. So the gain \
+                  is far below n: n divided by a few hundred, and more once the table no longer fits SQLite's page \
+                  cache (2 MB by default) and each scan reads it again.",
     limit: Limit::Statements(|_| LOOKUPS),
     proof: Proof { resources: Resources::System, max_size: 500 },
     prepare,
@@ -88,7 +87,7 @@ fn optimized(input: &Input) -> rusqlite::Result<Vec<Vec<Order>>> {
     orders_of(&input.shop, &input.customers)
 }
 
-/// The same query for both: the database finds its way.
+/// The same query for both sides; the database chooses the plan.
 fn orders_of(shop: &Connection, customers: &[i64]) -> rusqlite::Result<Vec<Vec<Order>>> {
     let mut query = shop.prepare_cached(ORDERS_OF_CUSTOMER)?;
     let of_one = |customer| {
@@ -100,12 +99,12 @@ fn orders_of(shop: &Connection, customers: &[i64]) -> rusqlite::Result<Vec<Vec<O
     customers.iter().map(of_one).collect()
 }
 
-/// The same shop and customers, whatever the indexes.
+/// Builds the same shop and customers for any `indexes`.
 fn input(case: &Case, indexes: &str) -> Result<Input, Unavailable> {
     let size = Size::of_orders(case.point);
     let file = ShopFile::new(paths::scratch()?, case, size, indexes)?;
     let mut rng = case.rng("lookups");
-    // The last one never ordered.
+    // The last id is one that never ordered.
     let any = |_| rng.random_range(1..=size.customers as i64 + 1);
     Ok(Input {
         shop: file.open()?,
@@ -114,7 +113,7 @@ fn input(case: &Case, indexes: &str) -> Result<Input, Unavailable> {
     })
 }
 
-/// Rows of the table that is looked up in.
+/// Number of rows in the table.
 fn rows(shop: &Connection) -> u64 {
     shop.query_row("SELECT count(*) FROM orders", (), |row| row.get(0))
         .map(|count: i64| count as u64)
@@ -159,9 +158,9 @@ mod tests {
         assert_eq!(orders_of(&shop, &[7, 9, 8]).unwrap(), expected);
     }
 
-    /// The toy scans a hundred rows in memory.
+    /// A toy benchmark scans a hundred rows in memory.
     #[test]
-    fn trap_the_table_is_a_file_of_its_size_and_only_one_side_has_an_index() {
+    fn trap_the_table_is_a_large_file_and_only_one_side_has_an_index() {
         let case = Case::realistic(10_000, 0, 42);
         let search = "SEARCH orders USING INDEX orders_by_customer (customer_id=?)";
         for (indexes, plan) in [("", "SCAN orders"), (INDEX, search)] {
@@ -173,7 +172,7 @@ mod tests {
         }
     }
 
-    /// A scan is as long for a customer without orders, so answers must not all be empty.
+    /// A scan takes as long for a customer without orders, so not all answers may be empty.
     #[test]
     fn trap_lookups_find_something() {
         let found: usize = (0..20)

@@ -1,4 +1,4 @@
-//! Page through a list: go on from the last row seen, do not count the rows before it.
+//! Page through a list: continue from the last row seen, do not count the rows before it.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use worthit_pair::prelude::*;
 const ORDERS: u64 = 60_000;
 /// Orders on a page.
 const PAGE: u64 = 50;
-/// An index of SQLite ends in the row's id, so that ties are in order.
+/// An index in SQLite ends in the rowid, so that ties are in order.
 const INDEX: &str = "CREATE INDEX orders_by_time ON orders (placed_at)";
 const BY_OFFSET: &str = "SELECT id, placed_at, status, note FROM orders
      ORDER BY placed_at DESC, id DESC LIMIT ?1 OFFSET ?2";
@@ -25,14 +25,13 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`LIMIT 50 OFFSET page * 50`: the database walks over and throws away every row before \
                 the page.",
-        remedy: "Hand the last row's sort key to the client and ask for what follows it: \
-                 `WHERE (placed_at, id) < (?, ?) ORDER BY placed_at DESC, id DESC LIMIT 50`, with an \
-                 index on the same columns (in SQLite every index ends in the rowid by itself). The key \
-                 must end in a unique column, else rows that tie with the last one are lost.",
+        remedy: "Give the client the last row's sort key and ask for the rows that follow it: `WHERE (placed_at, \
+                 id) < (?, ?) ORDER BY placed_at DESC, id DESC LIMIT 50`, with an index on the same columns (in \
+                 SQLite every index ends in the rowid by itself). The key must end in a unique column, else rows \
+                 that tie with the last one are lost.",
         keep_naive_when: "Users must jump to page 317, or nobody ever leaves the first pages.",
-        costs: "No jump to a page by its number; the cursor carries the sort key, so every order of \
-                sorting needs its own cursor and index. In return, rows inserted meanwhile neither \
-                repeat nor hide others.",
+        costs: "No jump to a page by its number; the cursor carries the sort key, so every sort order needs its \
+                own cursor and index. In return, rows inserted meanwhile neither repeat nor hide others.",
         lint: None,
     },
     naive: Side { summary: "LIMIT and OFFSET", growth: Growth::Linear },
@@ -48,13 +47,13 @@ pub const PAIR: Pair = Pair {
         cause: causes::VM_STEPS,
         // At least a step to the next row and one to count it off.
         naive: Count::AtLeast(|case| 2 * case.point * PAGE),
-        // A dozen a row that is delivered, wherever the page is.
+        // About a dozen for each delivered row, wherever the page is.
         optimized: Count::AtMost(|_| 20 * PAGE),
     }],
-    explanation: "Steps for each skipped row became a descent of the index. A skipped row is a walk \
-                  along the index, without a look at the table, so it costs far less than one that is \
-                  delivered: the page must lie some pages deep before skipping costs as much as the page \
-                  itself; from there on the gain follows the ratio of steps.",
+    explanation: "Steps for each skipped row became one descent of the index. Skipping a row only moves along the \
+                  index, without a look at the table, so it costs far less than delivering one. The page must lie \
+                  some pages deep before skipping costs as much as the page itself; from there on the gain follows \
+                  the ratio of steps.",
     limit: Limit::Statements(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 4 },
     prepare,
@@ -80,14 +79,14 @@ struct Order {
     note: String,
 }
 
-/// One page of orders, the latest first.
+/// One page of orders, latest first.
 fn naive(input: &Input) -> rusqlite::Result<Vec<Order>> {
     let mut query = input.shop.prepare_cached(BY_OFFSET)?;
     let (limit, offset) = (input.page as i64, (input.depth * input.page) as i64);
     query.query_map((limit, offset), order)?.collect()
 }
 
-/// One page of orders, the latest first.
+/// One page of orders, latest first.
 fn optimized(input: &Input) -> rusqlite::Result<Vec<Order>> {
     let mut query = input.shop.prepare_cached(BY_KEY)?;
     let (placed_at, id) = input.last;
@@ -98,8 +97,8 @@ fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
     Ok(Order { id: row.get(0)?, placed_at: row.get(1)?, status: row.get(2)?, note: row.get(3)? })
 }
 
-/// The last order before a page, as whoever paged there was handed it; above all orders before
-/// the first page.
+/// Sort key of the last order before a page, which a client that paged there was given. For the first page it
+/// is above all orders.
 fn last_before(shop: &Connection, page: u64, depth: u64) -> (i64, i64) {
     let sql = "SELECT placed_at, id FROM orders ORDER BY placed_at DESC, id DESC
                LIMIT 1 OFFSET ?1 - 1";
@@ -107,11 +106,11 @@ fn last_before(shop: &Connection, page: u64, depth: u64) -> (i64, i64) {
         0 => (i64::MAX, i64::MAX),
         skipped => shop
             .query_row(sql, [skipped as i64], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect("as many orders are there"),
+            .expect("there are that many orders"),
     }
 }
 
-/// How many orders are before the page: from its cursor, not from the depth.
+/// Number of orders before the page, counted from its cursor and not from the depth.
 fn orders_before(shop: &Connection, last: (i64, i64)) -> u64 {
     let sql = "SELECT count(*) FROM orders WHERE (placed_at, id) >= (?1, ?2)";
     shop.query_row(sql, last, |row| row.get(0)).map(|count: i64| count as u64).expect("a count")
@@ -179,7 +178,7 @@ mod tests {
         }
     }
 
-    /// Page 1 is the same for both; the sweep must leave it, and the pages must be there.
+    /// On the first page both sides do the same, so the sweep must go deeper, to pages that exist.
     #[test]
     fn trap_deep_pages_are_full_and_far_down() {
         let deepest = *PAIR.axis.points.default_points().last().unwrap();

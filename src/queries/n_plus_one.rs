@@ -1,4 +1,4 @@
-//! Children of many parents: one join, not one query a parent.
+//! Fetch the children of many parents: one join, not one query per parent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,14 +30,14 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "A query inside a loop over the rows of another query; a lazily loaded relation \
                 (`order.lines()`) in a loop or a template.",
-        remedy: "One query: `… FROM orders LEFT JOIN order_lines …`, ordered by parent, a new group \
-                 begun where the parent's id changes. Where parents are wide or have several kinds of \
-                 children, one query for the parents and one `WHERE order_id IN (…)` a kind.",
+        remedy: "One query: `… FROM orders LEFT JOIN order_lines …`, ordered by parent; begin a new group where \
+                 the parent's id changes. Where parents are wide or have several kinds of children, one query for \
+                 the parents and one `WHERE order_id IN (…)` per kind.",
         keep_naive_when: "There is one parent, or few of the parents turn out to need their children. \
                           In process, as with SQLite, there is no round trip: a loop inside one read \
                           transaction, which locks the file once, may stay where it is the clearer code.",
-        costs: "The parent's columns come again with every child, which is dear where it has a large \
-                text; the rows must be taken apart. An inner join silently loses parents without children.",
+        costs: "The parent's columns are repeated with every child, which is expensive where they include a large \
+                text, and the rows must be regrouped. An inner join silently loses parents without children.",
         lint: None,
     },
     naive: Side {
@@ -74,12 +74,11 @@ pub const PAIR: Pair = Pair {
         naive: Count::Exactly(|case| case.point + 1),
         optimized: Count::Exactly(|_| 1),
     }],
-    explanation: "n + 1 round trips became one. Across a network they are nearly all of the time and \
-                  their ratio is the gain. On loopback a round trip costs no more than some tens of \
-                  rows, which both sides fetch alike and which bound the gain. In process there is \
-                  none, but each statement outside a transaction locks and unlocks the file, several \
-                  system calls that cost as much as ten rows or so; the join is the dearer statement \
-                  and loses where there is one parent.",
+    explanation: "n + 1 round trips became one. Across a network they are nearly all of the time, and their ratio \
+                  is the gain. On loopback a round trip costs no more than some tens of rows, which both sides \
+                  fetch alike and which bound the gain. In process there is no round trip, but each statement \
+                  outside a transaction locks and unlocks the file: several system calls that cost as much as ten \
+                  rows or so. The join is the more expensive statement and loses where there is one parent.",
     limit: Limit::RoundTrips(|_| 1),
     proof: Proof { resources: Resources::System, max_size: 64 },
     prepare,
@@ -88,7 +87,7 @@ pub const PAIR: Pair = Pair {
 
 struct Input<D> {
     shop: D,
-    /// How many of the latest orders are asked for.
+    /// Number of latest orders that are asked for.
     parents: u64,
     _file: ShopFile,
 }
@@ -125,7 +124,7 @@ fn optimized<D: Database>(shop: &D, parents: u64) -> Vec<Order> {
         if orders.last().is_none_or(|last| last.id != row.int(0)) {
             orders.push(order(row));
         }
-        // An order without lines has one row, without a line.
+        // An order without lines has one row, whose line is NULL.
         if let (Some(order), true) = (orders.last_mut(), row.get(3) != ValueRef::Null) {
             order.lines.push(line(row, 3));
         }
@@ -149,7 +148,7 @@ fn line(row: &dyn Columns, first: usize) -> Line {
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let file = ShopFile::new(paths::scratch()?, case, Size::of_orders(ORDERS), "")?;
     let shop = file.open()?;
-    let parents = orders_there(&shop, case.point);
+    let parents = existing_orders(&shop, case.point);
     Ok(match delay(case.level) {
         None => trial(Input { shop, parents, _file: file }),
         Some(delay) => {
@@ -158,7 +157,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     })
 }
 
-/// How long the server at a level waits before it answers; `None` without a server.
+/// Delay of the server's answers at a level; `None` without a server.
 fn delay(level: u64) -> Option<Duration> {
     match level {
         IN_PROCESS => None,
@@ -167,8 +166,8 @@ fn delay(level: u64) -> Option<Duration> {
     }
 }
 
-/// How many orders there are, of `asked`.
-fn orders_there(shop: &Connection, asked: u64) -> u64 {
+/// Number of orders that exist, `asked` at most.
+fn existing_orders(shop: &Connection, asked: u64) -> u64 {
     let sql = "SELECT count(*) FROM (SELECT id FROM orders LIMIT ?1)";
     shop.query_row(sql, [asked as i64], |row| row.get(0)).map(|n: i64| n as u64).expect("a count")
 }
@@ -222,8 +221,8 @@ mod tests {
         }
     }
 
-    /// The toy measures calls in one process and calls them queries over a network. (That a
-    /// server's delay is really served is tested where it is served.)
+    /// A toy benchmark measures calls in one process and calls them queries over a network. (The server's own
+    /// tests check that it really waits.)
     #[test]
     fn trap_every_distance_is_computed_from_a_real_round_trip() {
         let Some(Parameter { levels: Levels::Fixed(levels), .. }) = PAIR.parameter else {
@@ -241,7 +240,7 @@ mod tests {
         }
     }
 
-    /// Without an index, the loop would scan and the join would be praised for the scans.
+    /// Without an index, the loop would scan, and the join would take the credit for avoiding scans.
     #[test]
     fn trap_both_sides_find_lines_by_key_and_neither_sorts() {
         let case = Case { proof_size: Some(0), ..Case::realistic(1, 0, 1) };
@@ -256,7 +255,7 @@ mod tests {
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 
-    /// The toy compares few rows with many: here children are as many as they claim to be.
+    /// A toy benchmark compares few rows with many. Here parents have as many children as claimed.
     #[test]
     fn trap_parents_have_children() {
         let case = Case { proof_size: Some(0), ..Case::realistic(256, 0, 1) };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use worthit_harness::history::{GAIN, Line, Origin, Place, Reading};
+use worthit_pair::cases::CaseKey;
 
 /// The run of a day on a machine.
 pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {
@@ -25,16 +26,14 @@ pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {
 pub fn line(pair: &str, point: u64, quantity: &str, machine_key: &str, values: &[f64]) -> Line {
     let reading = |(day, value): (usize, &f64)| {
         let value = *value;
-        let mark = (day == 5).then(|| "others held the CPU".to_owned());
+        let mark = (day == 5).then(|| "other processes held the CPU".to_owned());
         let reading = Reading { value, low: value * 0.97, high: value * 1.03, mark };
         (origin(machine_key, day), reading)
     };
     Line {
         machine_key: machine_key.to_owned(),
         place: Place {
-            pair: pair.to_owned(),
-            level: String::new(),
-            point,
+            case: CaseKey { pair: pair.to_owned(), level: String::new(), point },
             side: "naive".to_owned(),
             quantity: quantity.to_owned(),
         },

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use worthit_harness::history::{
     GAIN, History, HistoryError, Line, Origin, Place, Reading, Recorded, TIME_NS,
 };
+use worthit_pair::cases::CaseKey;
 
 const READINGS: u64 = 1_000_000;
 const PAIRS: u64 = 22;
@@ -76,9 +77,11 @@ fn recorded(run: u64, rng: &mut ChaCha8Rng) -> Recorded {
             let level = 1.05_f64.powi((run / 200 % 3) as i32);
             let mut add = |side: &str, quantity: &str, value: f64| {
                 let place = Place {
-                    pair: format!("family/pair{pair}"),
-                    level: String::new(),
-                    point: 8 << (3 * case),
+                    case: CaseKey {
+                        pair: format!("family/pair{pair}"),
+                        level: String::new(),
+                        point: 8 << (3 * case),
+                    },
                     side: side.to_owned(),
                     quantity: quantity.to_owned(),
                 };

@@ -1,9 +1,9 @@
-//! Catalogue → criterion. The only file that names criterion.
+//! Runs the pairs of a catalogue as criterion benchmarks. Only this file names criterion.
 //!
-//! Each case becomes one criterion benchmark a side. Criterion decides how many iterations are
-//! run; inside its calls the [`Interleaver`] runs the other side in between, off criterion's clock,
-//! and gathers the gain. So filters, `--test`, `--list`, baselines and the time plan are criterion's
-//! own. A case that is not proven on its input is not timed.
+//! Each side of a case becomes one criterion benchmark. Criterion decides how many iterations to run. Inside its
+//! calls the [`Interleaver`] also runs the other side, off criterion's clock, and measures the gain. So filters,
+//! `--test`, `--list`, baselines and the time plan are criterion's own. A case is timed only if its proof on its
+//! input succeeds.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, PlottingBackend, SamplingMode, Throughput,
     measurement::WallTime,
 };
+use jiff::Timestamp;
 
 use crate::{
     calibration,
@@ -32,7 +33,7 @@ use crate::{
     measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
     nearest::nearest_id,
     numbers, progress, report,
-    results::{AboutPair, CaseRecord, Measured, Outcome, Record},
+    results::{CaseRecord, Measured, Outcome, PairResult, Record},
     run::{self, RunFile},
     samples::{self, Sample},
     scaling,
@@ -48,23 +49,22 @@ use worthit_pair::{
     trial::Role,
 };
 
-/// Criterion's warm-up; the sides were warmed when they were paced.
+/// Criterion's warm-up. It is short because [`warm`] has already run the side.
 const WARM_UP: Duration = Duration::from_millis(40);
-/// Wall time to measure one side, both sides' batches together.
+/// Wall time to measure one side, including the interleaved batches of the other side.
 const MEASUREMENT: Duration = Duration::from_millis(300);
-/// The same once the gain is known precisely: for criterion's estimate of the side.
+/// Wall time once the gain is precise: only criterion's estimate of the side still needs it.
 const SHORT_MEASUREMENT: Duration = Duration::from_millis(120);
-/// The same while the interval of the gain contains 1.
+/// Wall time while the interval of the gain contains 1.
 const LONG_MEASUREMENT: Duration = Duration::from_millis(600);
-/// Warm-up and measuring time of a quick run.
+/// Warm-up and measurement time of a quick run.
 const QUICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(60));
-/// Time for which batches of a case are repeated because others held the CPU.
+/// Maximum total time for repeating batches of a case during which other processes held the CPU.
 const REPEAT_TIME: Duration = Duration::from_millis(200);
-/// Paired batches below which a case has no interval worth the name.
+/// Minimum number of paired batches for a usable interval of the gain.
 const ENOUGH_PAIRS: usize = 8;
 
-/// Runs the benchmarks of a family of the catalogue with the process's arguments: the `main` of a bench
-/// binary.
+/// Runs the benchmarks of one family of the catalogue, with the process's arguments: the `main` of a bench binary.
 pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flags = Flags::parse();
@@ -73,10 +73,10 @@ pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
     }
     if let Some(kept) = Flags::strip_own(&arguments) {
         let error = own_executable().args(kept).envs(flags.environment()).exec();
-        fail(1, &format!("cannot execute itself again: {error}"));
+        fail(1, &format!("cannot re-execute this binary: {error}"));
     }
     let selector = flags.selector().unwrap_or_else(|error| {
-        fail(2, &format!("the filter is no regular expression: {error}"));
+        fail(2, &format!("the filter is not a valid regular expression: {error}"));
     });
     match flags.mode() {
         Mode::Measure => {
@@ -87,7 +87,7 @@ pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
     }
 }
 
-/// Works for a gate until it wants no more.
+/// Serves a gate until its requests end.
 fn serve_gate(family: &Family) {
     if let Err(error) = interrupt::handle() {
         fail(1, &format!("cannot handle interrupts: {error}"));
@@ -95,7 +95,7 @@ fn serve_gate(family: &Family) {
     paths::remove_abandoned();
     let served = worker::serve(family, io::stdin().lock(), io::stdout().lock());
     if let Err(error) = served {
-        fail(1, &format!("cannot work for the gate: {error}"));
+        fail(1, &format!("cannot serve the gate: {error}"));
     }
     paths::remove_own();
 }
@@ -107,12 +107,12 @@ fn fail(status: i32, message: &str) -> ! {
 }
 
 fn fail_unproven(problem: &str) -> ! {
-    fail(1, &format!("{problem}\nIt was not timed; the run ends here."))
+    fail(1, &format!("{problem}\nThe case was not timed; the run ends here."))
 }
 
 fn own_executable() -> Command {
     let exe = std::env::current_exe();
-    Command::new(exe.unwrap_or_else(|error| fail(1, &format!("cannot find itself: {error}"))))
+    Command::new(exe.unwrap_or_else(|error| fail(1, &format!("cannot find this binary: {error}"))))
 }
 
 fn extent(flags: &Flags) -> Extent {
@@ -124,7 +124,7 @@ fn extent(flags: &Flags) -> Extent {
     }
 }
 
-/// Ids of the benchmarks of a family.
+/// Returns the ids of the benchmarks of a family.
 fn ids<'a>(family: &'a Family, flags: &Flags) -> impl Iterator<Item = String> + 'a {
     let (extent, seed) = (extent(flags), flags.seed);
     family.pairs.iter().flat_map(move |entry| {
@@ -134,16 +134,19 @@ fn ids<'a>(family: &'a Family, flags: &Flags) -> impl Iterator<Item = String> + 
     })
 }
 
-/// A filter that selects nothing in the whole catalogue is a mistake; one that selects nothing in
-/// this family is not.
+/// Ends the process if the filter selects nothing in the whole catalogue, which must be a mistake. Selecting nothing
+/// in this family alone is fine.
 fn refuse_empty_selection(catalogue: &[&'static Family], flags: &Flags, selector: &Selector) {
     let Some(filter) = &flags.filter else { return };
     if catalogue.iter().any(|family| ids(family, flags).any(|id| selector.selects(&id))) {
         return;
     }
     let nearest = nearest_id(filter, catalogue);
-    let hint = nearest.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
-    fail(2, &format!("no benchmark matches `{filter}`{hint} `cargo bench -- --list` names all"));
+    let hint = nearest.map_or(";".to_owned(), |id| format!("; did you mean `{id}`?"));
+    fail(
+        2,
+        &format!("no benchmark matches `{filter}`{hint} `cargo bench -- --list` lists all of them"),
+    );
 }
 
 fn criterion() -> Criterion {
@@ -156,7 +159,7 @@ fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// `--test`, `--list`, `--profile-time`, `--load-baseline`: criterion's own work, no results.
+/// Leaves `--test`, `--list`, `--profile-time` and `--load-baseline` to criterion; records no results.
 fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode: Mode) {
     let mut criterion = criterion();
     let delay = RunDelay::of_this_thread();
@@ -180,7 +183,7 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
             for role in cases::roles(entry) {
                 let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
                 group.bench_function(id, |bencher| {
-                    let trial = trial.as_mut().expect("prepared, as its id is selected");
+                    let trial = trial.as_mut().expect("it was prepared because its id is selected");
                     let mut timer = TrialTimer::new(trial, &delay);
                     bencher.iter_custom(|iterations| timer.run(role, iterations).elapsed);
                 });
@@ -191,7 +194,7 @@ fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode:
     paths::remove_own();
 }
 
-/// A measuring process.
+/// The state of a measuring process.
 struct Bench<'a> {
     flags: &'a Flags,
     selector: &'a Selector,
@@ -231,16 +234,16 @@ fn measure(
     if std::env::var_os("WORTHIT_ROUND").is_some() {
         return;
     }
-    let found = run.load().unwrap_or_else(|error| fail(1, &error.to_string()));
-    println!("\n{}", table::of_family(&found, family));
-    if let Some(verdict) = calibration::verdict(&found) {
+    let recorded = run.load().unwrap_or_else(|error| fail(1, &error.to_string()));
+    println!("\n{}", table::of_family(&recorded, family));
+    if let Some(verdict) = calibration::verdict(&recorded) {
         println!("{verdict}\n");
     }
-    let kept = samples::load(&samples::path_of(run.path()));
-    let last = report::Last::here(&found.machine.key);
-    let written = kept.and_then(|samples| {
+    let samples = samples::load(&samples::path_of(run.path()));
+    let last = report::Last::here(&recorded.machine.key);
+    let written = samples.and_then(|samples| {
         report::write(&report::Material {
-            run: &found,
+            run: &recorded,
             samples: &samples,
             other: None,
             gate: (!last.is_empty()).then_some(&last),
@@ -256,7 +259,7 @@ fn measure(
             fail(
                 1,
                 &format!(
-                    "{error}\nThe result is in {}; `cargo run --release -- report` makes the pages from it.",
+                    "{error}\nThe result is in {}; `cargo run --release -- report` generates the pages from it.",
                     run.path().display()
                 ),
             );
@@ -271,12 +274,12 @@ fn is_selected(entry: &Entry, case: &NamedCase, selector: &Selector) -> bool {
         .any(|role| selector.selects(&cases::benchmark_id(entry, case, role)))
 }
 
-/// Which process of the run this is, from 1.
+/// Returns the number of this process in the run, from 1.
 fn round() -> u64 {
     std::env::var("WORTHIT_ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(1)
 }
 
-/// Executes this binary once a round.
+/// Runs this binary once per round, in a process of its own.
 fn in_rounds(rounds: u32, flags: &Flags) {
     for round in 1..=rounds {
         eprintln!("worthit: round {round} of {rounds}");
@@ -288,9 +291,9 @@ fn in_rounds(rounds: u32, flags: &Flags) {
             Ok(status) if status.success() => {}
             Ok(status) => fail(
                 status.code().unwrap_or(1),
-                &format!("round {round} failed ({status}); earlier rounds are kept"),
+                &format!("round {round} failed ({status}); the results of earlier rounds are kept"),
             ),
-            Err(error) => fail(1, &format!("round {round} cannot be started: {error}")),
+            Err(error) => fail(1, &format!("cannot start round {round}: {error}")),
         }
     }
 }
@@ -328,7 +331,7 @@ fn measure_here(
     };
     let mut criterion = criterion();
     if flags.quick {
-        // Plots cost several times what a quick measurement does.
+        // Plotting takes several times as long as a quick measurement.
         criterion = criterion.without_plots();
     }
     for entry in selected {
@@ -337,39 +340,39 @@ fn measure_here(
     criterion.final_summary();
 }
 
-/// Measures, once a run, what several threads of this machine are worth at once.
+/// Measures the thread ceiling of the machine, once per run.
 fn measure_ceiling(run: &mut RunFile) {
     if run.run().ceiling.is_empty() {
-        record_of_machine(run, Record::Ceiling(scaling::ceiling()));
+        append_or_fail(run, Record::Ceiling(scaling::ceiling()));
     }
 }
 
-/// Measures, once a run, what this machine can do.
+/// Measures the machine numbers, once per run.
 fn measure_numbers(run: &mut RunFile, flags: &Flags) {
     let effort = if flags.quick { Effort::QUICK } else { Effort::FULL };
     if run.run().numbers.is_none() {
         eprintln!("worthit: measuring the machine");
-        record_of_machine(run, Record::Numbers(numbers::measure(&effort)));
+        append_or_fail(run, Record::Numbers(numbers::measure(&effort)));
     }
 }
 
-fn record_of_machine(run: &mut RunFile, record: Record) {
-    if let Err(error) = run.append(record) {
+fn append_or_fail(run: &mut RunFile, record: Record) {
+    if let Err(error) = run.append(vec![record]) {
         fail(1, &error.to_string());
     }
 }
 
-/// Cases that all processes of this run will measure, as far as can be told.
+/// Returns how many cases all processes of this run will measure, as far as cargo's arguments show.
 fn total_cases(
     family: &'static Family,
     catalogue: &[&'static Family],
     flags: &Flags,
     selector: &Selector,
 ) -> usize {
-    let asked = run::asked_benches();
-    let families = catalogue.iter().filter(|known| {
-        known.name == family.name
-            || asked.as_ref().is_none_or(|asked| asked.iter().any(|name| name == known.name))
+    let requested = run::asked_benches();
+    let families = catalogue.iter().filter(|other| {
+        other.name == family.name
+            || requested.as_ref().is_none_or(|names| names.iter().any(|name| name == other.name))
     });
     let entries = families.flat_map(|family| family.pairs);
     entries
@@ -383,7 +386,7 @@ fn total_cases(
 impl Bench<'_> {
     /// Measures the selected cases of a pair, level by level.
     fn pair(&mut self, criterion: &mut Criterion, entry: &Entry) {
-        let about = AboutPair::of(entry);
+        let header = PairResult::of(entry);
         for level in cases::levels(entry) {
             let mut cases = cases::measured(entry, extent(self.flags), self.flags.seed);
             cases.retain(|case| {
@@ -393,14 +396,14 @@ impl Bench<'_> {
             for case in &cases {
                 let (outcome, samples) = self.case(&mut group, entry, case);
                 self.save_samples(&samples);
-                // A case measured at a real delay confirms the computed case.
+                // The measurement at a real delay is the confirmation of the computed case.
                 let computed = match (level.distance_us(), &outcome) {
                     (Some(rtt_us), Outcome::Measured(measured)) => {
-                        self.computed(&case.key, &about, rtt_us, Some(measured.clone()))
+                        self.computed(&case.key, &header, rtt_us, Some(measured.clone()))
                     }
                     _ => None,
                 };
-                self.record(&case.key, &about, computed.unwrap_or(outcome));
+                self.record(&case.key, &header, computed.unwrap_or(outcome));
             }
             group.finish();
             let Some(rtt_us) = level.distance_us() else { continue };
@@ -410,20 +413,20 @@ impl Bench<'_> {
                 if cases.iter().any(|case| case.key == key) {
                     continue;
                 }
-                if let Some(computed) = self.computed(&key, &about, rtt_us, None) {
-                    self.record(&key, &about, computed);
+                if let Some(computed) = self.computed(&key, &header, rtt_us, None) {
+                    self.record(&key, &header, computed);
                 }
             }
         }
     }
 
-    /// Adds a case to the run.
-    fn record(&mut self, key: &CaseKey, about: &AboutPair, outcome: Outcome) {
+    /// Adds a case to the run and reports progress.
+    fn record(&mut self, key: &CaseKey, header: &PairResult, outcome: Outcome) {
         let is_only_computed =
             matches!(&outcome, Outcome::Computed(computed) if computed.confirmation.is_none());
         let line = table::one_line(&outcome);
-        let about = about.clone();
-        if let Err(error) = self.run.add(CaseRecord::now(key.clone(), about, outcome)) {
+        let case = CaseRecord { when: Timestamp::now(), key: key.clone(), outcome };
+        if let Err(error) = self.run.add(header, case) {
             fail(1, &error.to_string());
         }
         if !is_only_computed {
@@ -432,35 +435,36 @@ impl Bench<'_> {
         }
     }
 
-    /// The case at a distance: the nearest measured level before it + counted round trips × RTT.
-    /// `None` if that was not measured in this run, or round trips were not counted.
+    /// Computes a case at a distance: time at the nearest preceding level that was measured + counted round
+    /// trips × RTT. `None` if this run has measured no such level, or has not counted round trips.
     fn computed(
         &self,
         key: &CaseKey,
-        about: &AboutPair,
+        header: &PairResult,
         rtt_us: u64,
         confirmation: Option<Box<Measured>>,
     ) -> Option<Outcome> {
         let run = self.run.run();
         let sweeps = &run.pairs.get(&key.pair)?.sweeps;
         let nearer: Vec<&String> =
-            about.levels.iter().take_while(|label| **label != key.level).collect();
+            header.levels.iter().take_while(|label| **label != key.level).collect();
         let (from, base) = nearer.iter().rev().find_map(|label| {
             let sweep = sweeps.iter().find(|sweep| sweep.level == **label)?;
             let case = sweep.cases.iter().find(|case| case.point == key.point)?;
             Some(((*label).clone(), case.measured()?))
         })?;
-        let side = |role| {
+        let time_and_trips = |role| {
             let side = base.side(role)?;
             let trips = side.causes.get(causes::ROUND_TRIPS)?;
             Some((side.time_ns.median * base.units_per_iteration as f64, trips))
         };
-        let mut computed = at_distance(side(Role::Naive)?, side(Role::Optimized)?, rtt_us);
+        let mut computed =
+            at_distance(time_and_trips(Role::Naive)?, time_and_trips(Role::Optimized)?, rtt_us);
         (computed.from, computed.confirmation) = (from, confirmation);
         Some(Outcome::Computed(computed))
     }
 
-    /// Measures one case.
+    /// Measures one case and returns its outcome and raw samples.
     fn case(
         &self,
         group: &mut BenchmarkGroup<'_, WallTime>,
@@ -521,25 +525,25 @@ impl Bench<'_> {
         (findings.outcome(), samples)
     }
 
-    /// Keeps raw samples beside the result.
+    /// Appends raw samples to the file next to the result.
     fn save_samples(&self, samples: &[Sample]) {
         if let Err(error) = self.run.save_samples(samples) {
             fail(1, &error.to_string());
         }
     }
 
-    /// Chooses criterion's sample size and measuring time for a side that takes `pace` an
-    /// iteration, unless the user did.
+    /// Sets criterion's sample size, measurement time and warm-up for a side that takes `pace` per iteration, except
+    /// where the user has set them.
     fn plan(
         &self,
         group: &mut BenchmarkGroup<'_, WallTime>,
         interleaver: &mut Interleaver,
         pace: Duration,
     ) {
-        let known = gain_in_one_process(interleaver.pairs());
-        let precise = known.as_ref().is_some_and(is_precise);
+        let gain = gain_in_one_process(interleaver.pairs());
+        let precise = gain.as_ref().is_some_and(is_precise);
         interleaver.pair_up(!precise);
-        let time = match known {
+        let time = match gain {
             _ if self.flags.quick => QUICK.1,
             _ if precise => SHORT_MEASUREMENT,
             Some(gain) if gain.contains(1.0) => LONG_MEASUREMENT,
@@ -547,7 +551,7 @@ impl Bench<'_> {
         };
         let wall = if precise { pace } else { pace * 2 };
         if self.flags.measurement_time.is_none() {
-            // Criterion takes ten samples of at least one iteration and warns if they do not fit.
+            // Criterion takes ten samples of at least one iteration each, and warns if they do not fit.
             group.measurement_time(time.max(wall * 13));
         }
         if self.flags.sample_size.is_none() {

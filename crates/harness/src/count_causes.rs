@@ -1,5 +1,4 @@
-//! The run in which causes are counted: made by the `worthit` command, asked for by bench
-//! processes, so that nothing is counted in a timed binary.
+//! Counts causes. Bench processes leave this to the `worthit` command, so that a timed binary never counts.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,14 +26,14 @@ pub struct CountedCase {
     /// The case.
     #[serde(flatten)]
     pub key: CaseKey,
-    /// Counts of each side for the causes that the pair names; empty if the case cannot run here.
+    /// Counts of each side for the causes that the pair names; empty if the case cannot run on this machine.
     pub sides: Vec<(Role, Counts)>,
 }
 
-/// Counting failed.
+/// Failure to count causes.
 #[derive(Debug, thiserror::Error)]
 pub enum CountingError {
-    /// Counting in a timed binary.
+    /// This binary does not count.
     #[error(transparent)]
     NotCounting(#[from] causes::NotCounting),
     /// The sides disagree.
@@ -45,7 +44,7 @@ pub enum CountingError {
         /// Both answers.
         error: Disagreement,
     },
-    /// The input is not of the size it claims.
+    /// The input does not have the size it claims.
     #[error("{key}: {error}")]
     WrongSize {
         /// The case.
@@ -58,7 +57,7 @@ pub enum CountingError {
 /// Counts the causes of every measured case of `entries` within `extent`.
 ///
 /// # Errors
-/// In a binary that does not count, and where a pair is not proven on its input.
+/// If this binary does not count, or a pair's proof on its input fails.
 pub fn count_causes(
     entries: &[&Entry],
     extent: Extent,
@@ -87,32 +86,32 @@ pub fn count_causes(
     Ok(counted)
 }
 
-/// What is counted of a pair's far end, for the gate.
+/// Counts of a pair at its far end, for the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FarEnd {
     /// Id of the pair.
     pub id: String,
-    /// All counts of each side, named by the pair or not; empty if the case cannot run here.
+    /// All counts of each side, even those that the pair does not name; empty if the case cannot run on this machine.
     pub sides: Vec<(Role, Counts)>,
-    /// Threads that the busier of the naive and the optimized side keeps busy.
+    /// Number of threads that the naive or the optimized side keeps busy, whichever is larger.
     pub threads: usize,
-    /// FNV-1a of the answer, as `Debug` writes it: what the same input gives in another build.
+    /// FNV-1a hash of the answer as `Debug` prints it, to compare builds on the same input.
     pub answer: Option<u64>,
-    /// Why the case is not proven, if it is not.
+    /// Why the proof failed, if it did.
     pub problem: Option<String>,
 }
 
-/// Iterations that are counted for the gate: what an iteration does only now and then, as a map that
-/// cleans up, is in hardly all of them.
+/// Iterations to count for the gate. Occasional work, such as a map's cleanup, hardly ever occurs in all of them.
 const ITERATIONS: usize = 5;
-/// Iterations of several threads: a queue that allocates when answers come out of order does not in one of ten.
+/// Iterations to count if a side uses several threads. More are needed: a queue that allocates when answers arrive out
+/// of order skips the allocation in only one iteration of ten.
 const ITERATIONS_OF_THREADS: usize = 32;
 
-/// Counts the least that an iteration of each side does at the far end of `entries`. `injected` is called
-/// in each, for the gate's self-test.
+/// Counts several iterations of each side at the far end of each pair, and returns the minimum of each count. Each
+/// iteration calls `injected`, which the gate's self-test passes.
 ///
 /// # Errors
-/// In a binary that does not count.
+/// If this binary does not count.
 pub fn far_ends(
     entries: &[&Entry],
     seed: u64,
@@ -128,7 +127,7 @@ pub fn far_ends(
             Ok(mut trial) => {
                 for role in trial.roles() {
                     let mut least = trial.count_in(role, &window).ok()?;
-                    // An open load's counts are not judged, and an iteration of it is long.
+                    // Counts under open-loop load are not judged, and its iterations are long.
                     let varies = trial.threads(role) > 1 && entry.metric != Metric::P99Latency;
                     let iterations = if varies { ITERATIONS_OF_THREADS } else { ITERATIONS };
                     for _ in 1..iterations {
@@ -147,26 +146,26 @@ pub fn far_ends(
     Ok(entries.iter().filter_map(far_end).collect())
 }
 
-/// Why causes are not there.
+/// Reason why causes were not counted.
 #[derive(Debug, thiserror::Error)]
 pub enum Uncounted {
-    /// There is no command that counts.
-    #[error("there is no {} that could count them: build it (`cargo build --release`), or name one: WORTHIT_COUNTER=…", _0.display())]
+    /// The command that counts does not exist.
+    #[error("{} does not exist: build it (`cargo build --release`), or set WORTHIT_COUNTER to another command that counts", _0.display())]
     NoCommand(PathBuf),
-    /// It failed.
+    /// The command failed.
     #[error("{}: {problem}", command.display())]
     Failed {
         /// The command.
         command: PathBuf,
-        /// What it said.
+        /// What it reported.
         problem: String,
     },
 }
 
-/// The counts of the pairs `ids` of `family`, by the command beside this executable.
+/// Returns the counts of the pairs `ids` of `family`, from the command that counts.
 ///
 /// # Errors
-/// If there is no such command, or it fails.
+/// If that command does not exist or fails.
 pub fn by_command(
     family: &Family,
     ids: &[&str],
@@ -191,14 +190,14 @@ pub fn by_command(
     let output = interrupt::output_of_child(counting.stdin(Stdio::null()).stderr(Stdio::piped()))
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(format!("counting {} failed: {}", family.name, said.trim())));
+        let message = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(format!("counting {} failed: {}", family.name, message.trim())));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))
 }
 
-/// The command that counts: `$WORTHIT_COUNTER`, else `worthit` in the folder that cargo puts
-/// binaries in, two above a bench executable.
+/// Returns the path of the command that counts: `$WORTHIT_COUNTER`, or else `worthit` in cargo's folder of binaries,
+/// two levels above a bench executable.
 fn counter() -> PathBuf {
     if let Some(named) = std::env::var_os("WORTHIT_COUNTER") {
         return PathBuf::from(named);

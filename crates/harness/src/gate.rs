@@ -1,9 +1,10 @@
-//! The gate: whether a change made a pair worse, judged by what does not cry wolf.
+//! The gate: decides whether a change made a pair worse, with few false alarms.
 //!
-//! Two runs one after the other do not share a machine, and their ratio is no steadier than they are.
-//! So the gate counts first (causes, instructions: exact, in seconds), then times what the counts do
-//! not settle, base and head interleaved in processes that are restarted often, and confirms a suspect
-//! afresh before it fails a build. What it cannot tell is *undecided*, which fails nothing.
+//! Two consecutive runs do not find the machine in the same state, so the ratio of their times is as noisy as the
+//! times. The gate therefore counts first: counts of causes and instructions are exact and take seconds. It then times
+//! the pairs that the counts do not settle, with base and head interleaved in processes that are restarted often. It
+//! confirms a suspect with fresh measurements before it fails a build. A pair that it cannot decide is *undecided*,
+//! which fails nothing.
 
 pub mod budgets;
 mod build_under_test;
@@ -51,10 +52,10 @@ use self::{
     revision::Repository,
 };
 
-/// Compares the working tree with the revision, and tells `progress` what is being done.
+/// Compares the working tree with the base revision, and reports each step to `progress`.
 ///
 /// # Errors
-/// If it cannot judge.
+/// If no verdict is possible.
 pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateReport, GateError> {
     let repository = Repository::here(&settings.cargo_arguments)?;
     run::take_turn_here()?;
@@ -77,7 +78,7 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
     let prefix = repository.prefix();
     let (commit, dirty) = (head.revision.commit.clone(), head.revision.dirty);
     let names = [base.revision.name.clone(), head.revision.name.clone()];
-    let found = comparison::compare(&base, &head, &prefix, settings, progress)?;
+    let comparison = comparison::compare(&base, &head, &prefix, settings, progress)?;
     let [base, head] = names;
     let machine = Machine::current().key;
     Ok(GateReport {
@@ -91,26 +92,26 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         self_test: self_test::last(&machine).map(|last| last.in_words()),
         machine,
         rustc: Toolchain::current().rustc,
-        rule: settings.rule(found.timed),
+        rule: settings.rule(comparison.timed),
         tolerances: settings.tolerances,
-        cases: found.cases,
-        notes: found.notes,
+        cases: comparison.cases,
+        notes: comparison.notes,
         seconds: start.elapsed().as_secs_f64(),
     })
 }
 
-/// Where the last report is kept.
+/// Returns the path of the last report.
 fn path() -> PathBuf {
     paths::home().join("gate/last.json")
 }
 
-/// Keeps a report for the site's page of the gate.
+/// Stores a report for the gate's page on the site.
 pub(crate) fn save(report: &GateReport) {
-    // It is printed all the same.
+    // An error does no harm here: the report is printed anyway.
     let _ = write_atomically(&path(), output::json::text(report).as_bytes());
 }
 
-/// The last report on this machine.
+/// Returns the last report on this machine, unless another version wrote it.
 pub fn last(machine: &str) -> Option<GateReport> {
     let report: GateReport = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
     (report.machine == machine && report.version == SCHEMA_VERSION).then_some(report)

@@ -18,7 +18,7 @@ use crate::{
     results::{CaseResult, Measured, Run},
     statistics::Interval,
 };
-use worthit_pair::{format, trial::Role};
+use worthit_pair::{cases::CaseKey, format, trial::Role};
 
 pub use change_points::{ChangePoint, change_points};
 #[cfg(feature = "history")]
@@ -57,12 +57,8 @@ pub struct Origin {
 /// What a reading is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// Id of the pair.
-    pub pair: String,
-    /// Value of the parameter; empty without one.
-    pub level: String,
-    /// Value on the axis.
-    pub point: u64,
+    /// The case.
+    pub case: CaseKey,
     /// `naive`, `optimized`, or the name of the peer. The gain of a pair is its naive side's.
     pub side: String,
     /// [`GAIN`], [`TIME_NS`], [`INSTRUCTIONS`], or the id of a counted cause.
@@ -79,7 +75,7 @@ pub struct Reading {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Why it must not make a change point: others held the CPU.
+    /// Why it must not make a change point: other processes held the CPU.
     pub mark: Option<String>,
 }
 
@@ -134,11 +130,8 @@ impl Recorded {
             };
             for count in counts.iter().filter(is_kept) {
                 let side = if count.role == Role::Naive { "naive" } else { "optimized" };
-                let key = &found.case.key;
                 let place = Place {
-                    pair: key.pair.clone(),
-                    level: key.level.clone(),
-                    point: key.point,
+                    case: found.case.key.clone(),
                     side: side.to_owned(),
                     quantity: count.cause.clone(),
                 };
@@ -151,10 +144,9 @@ impl Recorded {
 }
 
 fn place(pair: &str, level: &str, case: &CaseResult, side: &str, quantity: &str) -> Place {
+    let (pair, level) = (pair.to_owned(), level.to_owned());
     Place {
-        pair: pair.to_owned(),
-        level: level.to_owned(),
-        point: case.point,
+        case: CaseKey { pair, level, point: case.point },
         side: side.to_owned(),
         quantity: quantity.to_owned(),
     }
@@ -286,15 +278,13 @@ mod tests {
 
     fn line(quantity: &str, values: &[f64], marked: impl Fn(usize) -> bool) -> Line {
         let reading = |(day, value): (usize, &f64)| {
-            let mark = marked(day).then(|| "others held the CPU".to_owned());
+            let mark = marked(day).then(|| "other processes held the CPU".to_owned());
             (origin(day), Reading { value: *value, low: *value, high: *value, mark })
         };
         Line {
             machine_key: "made".to_owned(),
             place: Place {
-                pair: "made/pair".to_owned(),
-                level: String::new(),
-                point: 1,
+                case: CaseKey { pair: "made/pair".to_owned(), level: String::new(), point: 1 },
                 side: "naive".to_owned(),
                 quantity: quantity.to_owned(),
             },

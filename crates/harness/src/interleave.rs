@@ -20,7 +20,7 @@ pub struct Batch {
     pub elapsed: Duration,
     /// Wall time of the batch, including work that is off the clock.
     pub wall: Duration,
-    /// Whether other work held the CPU during the batch.
+    /// Whether other processes held the CPU during the batch.
     pub disturbed: bool,
 }
 
@@ -101,7 +101,7 @@ impl Interleaver {
         &self.pairs
     }
 
-    /// Share of the kept batches during which other work held the CPU, 0 to 1.
+    /// Share of the kept batches during which other processes held the CPU, 0 to 1.
     pub fn disturbed_share(&self) -> f64 {
         f64::from(self.disturbed) / f64::from(self.batches.max(1))
     }

@@ -1,6 +1,7 @@
-//! What drives pairs: benches, statistics, results, pages, the gate, the history, the `worthit` command.
+//! Runs pairs and reports on them: benches, statistics, results, pages, the gate, the history and the `worthit`
+//! command.
 //!
-//! ARCHITECTURE.md has the code map. What a pair is made of is the crate `worthit-pair`.
+//! ARCHITECTURE.md has the code map. The crate `worthit-pair` defines what a pair consists of.
 
 pub mod bench;
 mod calibration;

@@ -1,4 +1,4 @@
-//! Files of lines that are only ever appended to: a crash loses at most the last line.
+//! Append-only files of lines: a crash loses at most the last line.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,47 +10,47 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::results::ResultError;
 
-/// Bytes that are read at a time to find the end of the last whole line.
-const PIECE: u64 = 64 * 1024;
+/// Number of bytes to read at a time when looking for the end of the last complete line.
+const CHUNK: u64 = 64 * 1024;
 
-/// Appends whole lines to a file, which is created if it is missing; when this returns they are on the device. A last
-/// line without its end was cut off by a crash and is removed first.
+/// Appends complete lines to a file and creates it if it is missing. They are flushed to the device when this returns.
+/// A last line without a newline was cut off by a crash and is removed first.
 ///
 /// # Errors
-/// If the file cannot be written; its whole lines stay.
+/// If the file cannot be written. Its complete lines are kept.
 pub fn append(path: &Path, text: &[u8]) -> Result<(), ResultError> {
     let write = || {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
         let length = file.metadata()?.len();
-        let whole = end_of_whole_lines(&mut file, length)?;
-        if whole < length {
-            file.set_len(whole)?;
+        let end = end_of_complete_lines(&mut file, length)?;
+        if end < length {
+            file.set_len(end)?;
         }
-        file.seek(SeekFrom::Start(whole))?;
+        file.seek(SeekFrom::Start(end))?;
         file.write_all(text)?;
         file.sync_data()
     };
     write().map_err(|error| ResultError::Write { path: path.to_owned(), error })
 }
 
-/// Whether the file begins with a whole line (of less than 64 KiB).
-pub fn has_one(path: &Path) -> bool {
-    let mut piece = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(PIECE).read_to_end(&mut piece));
-    read.is_ok() && piece.contains(&b'\n')
+/// Returns whether the file starts with a complete line of up to 64 KiB.
+pub fn starts_with_line(path: &Path) -> bool {
+    let mut chunk = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(CHUNK).read_to_end(&mut chunk));
+    read.is_ok() && chunk.contains(&b'\n')
 }
 
-/// Where the last whole line of a file ends.
-fn end_of_whole_lines(file: &mut (impl Read + Seek), length: u64) -> io::Result<u64> {
+/// Returns the offset at which the last complete line of a file ends; 0 if there is none.
+fn end_of_complete_lines(file: &mut (impl Read + Seek), length: u64) -> io::Result<u64> {
     let mut end = length;
     while end > 0 {
-        let start = end.saturating_sub(PIECE);
-        let mut piece = vec![0; (end - start) as usize];
+        let start = end.saturating_sub(CHUNK);
+        let mut chunk = vec![0; (end - start) as usize];
         file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut piece)?;
-        if let Some(newline) = piece.iter().rposition(|byte| *byte == b'\n') {
+        file.read_exact(&mut chunk)?;
+        if let Some(newline) = chunk.iter().rposition(|byte| *byte == b'\n') {
             return Ok(start + newline as u64 + 1);
         }
         end = start;
@@ -58,8 +58,8 @@ fn end_of_whole_lines(file: &mut (impl Read + Seek), length: u64) -> io::Result<
     Ok(0)
 }
 
-/// The whole lines in these bytes; a last line without its end is left out.
-pub fn whole(bytes: &[u8]) -> &[u8] {
+/// Returns the complete lines in `bytes`, without a last line that lacks its newline.
+pub fn complete_lines(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1)]
 }
 
@@ -87,19 +87,23 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_found_however_long_the_last_line_is() {
-        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
+    fn the_end_is_found_for_any_length_of_the_last_line() {
+        for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             let mut bytes = b"first\n".to_vec();
             bytes.extend(vec![b'x'; length as usize]);
             let all = bytes.len() as u64;
-            assert_eq!(end_of_whole_lines(&mut Cursor::new(&bytes), all).unwrap(), 6, "{length}");
-            assert_eq!(whole(&bytes), b"first\n");
+            assert_eq!(
+                end_of_complete_lines(&mut Cursor::new(&bytes), all).unwrap(),
+                6,
+                "{length}"
+            );
+            assert_eq!(complete_lines(&bytes), b"first\n");
         }
-        assert_eq!(end_of_whole_lines(&mut Cursor::new(b"no end"), 6).unwrap(), 0);
+        assert_eq!(end_of_complete_lines(&mut Cursor::new(b"no end"), 6).unwrap(), 0);
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_named() {
+    fn the_error_names_a_file_that_cannot_be_written() {
         let error = append(Path::new("/no/such/folder/file"), b"x\n").unwrap_err().to_string();
         assert!(error.contains("cannot write /no/such/folder/file"), "{error}");
     }

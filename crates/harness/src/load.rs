@@ -38,7 +38,7 @@ impl Load {
             Some(format!("{} % of the CPU time was stolen by the hypervisor", percent(self.steal)))
         } else if self.disturbed > MARK_ABOVE {
             Some(format!(
-                "other work held the CPU during {} % of the batches",
+                "other processes held the CPU during {} % of the batches",
                 percent(self.disturbed)
             ))
         } else if threads > 1 && self.others > MARK_OTHERS_ABOVE {

@@ -1,6 +1,6 @@
-//! One case in this process: proving it, timing batches of it, and putting together what was found.
+//! Proves one case, times batches of it in this process, and assembles its outcome.
 //!
-//! Nothing here decides how much is run; that is criterion's, by way of [`crate::bench`].
+//! Criterion decides how many iterations to run; see [`crate::bench`].
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     interleave::{Batch, Interleaver},
     load::{Load, MARK_ABOVE, RunDelay},
-    results::{AboutPair, Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
+    results::{Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
     samples::Sample,
     statistics::{Interval, PairedTimes, Summary, gain_in_one_process},
 };
@@ -25,32 +25,32 @@ use worthit_pair::{
     trial::{Role, Trial},
 };
 
-/// Why a case is not timed.
+/// Reason why a case is not timed.
 #[derive(Debug)]
 pub enum NotReady {
-    /// It cannot run here; the run goes on.
+    /// The case cannot run on this machine. The run continues.
     Unavailable(String),
-    /// It was not proven on its input, with both answers; the run should end.
+    /// The proof on its input failed. The text has both answers if the sides disagree. The run should end.
     Unproven(String),
 }
 
-/// Makes a case ready and proves it.
+/// Prepares a case and proves it.
 ///
 /// # Errors
-/// If it cannot run here, or is not what it claims.
+/// If the case cannot run on this machine, or its proof fails.
 pub fn proven(entry: &Entry, case: &NamedCase) -> Result<Trial, NotReady> {
     ready(entry, case, None)
 }
 
-/// Makes these sides of a case ready that this build has proven before, in another process.
+/// Prepares these sides of a case that another process of the same build has already proven.
 ///
 /// # Errors
-/// If it cannot run here, or its input is not of the size it claims.
+/// If the case cannot run on this machine, or its input does not have the size it claims.
 pub fn prepared(entry: &Entry, case: &NamedCase, roles: &[Role]) -> Result<Trial, NotReady> {
     ready(entry, case, Some(roles))
 }
 
-/// Makes all sides ready and proves them, if it is not said which.
+/// Prepares the sides of these roles; without roles, prepares all sides and proves them.
 fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Trial, NotReady> {
     let place = &case.key;
     let unproven = |problem: String| NotReady::Unproven(format!("{place}: {problem}"));
@@ -66,46 +66,46 @@ fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Tria
         Ok(trial)
     }));
     made.unwrap_or_else(|_| {
-        Err(unproven("preparing or proving it panicked (see above)".to_owned()))
+        Err(unproven("its preparation or proof panicked (see above)".to_owned()))
     })
 }
 
-/// Times batches of a trial and watches for disturbances.
+/// Times batches of a trial and detects disturbances.
 #[derive(Debug)]
 pub struct TrialTimer<'a> {
     trial: &'a mut Trial,
     delay: &'a RunDelay,
-    /// Voluntary context switches an iteration, of sides that use several threads.
+    /// Voluntary context switches per iteration, for sides that use several threads.
     pub observations: BTreeMap<Role, Vec<f64>>,
 }
 
 impl<'a> TrialTimer<'a> {
-    /// Times `trial` on this thread, whose waits `delay` tells.
+    /// Times `trial` on this thread; `delay` reports how long this thread has waited for a CPU.
     pub fn new(trial: &'a mut Trial, delay: &'a RunDelay) -> TrialTimer<'a> {
         TrialTimer { trial, delay, observations: BTreeMap::new() }
     }
 
-    /// Runs a batch.
+    /// Runs a batch and times it.
     pub fn run(&mut self, role: Role, iterations: u64) -> Batch {
         let is_threaded = self.trial.threads(role) > 1;
         let switches = is_threaded.then(voluntary_context_switches);
-        let (own, waited) = (cpu_time_of_other_threads(), self.delay.so_far());
+        let (others, waited) = (cpu_time_of_other_threads(), self.delay.so_far());
         let start = Instant::now();
         let elapsed = self.trial.measure(role, iterations);
         let (wall, waited) = (start.elapsed(), self.delay.so_far() - waited);
-        // A server in this process may have had this thread's core, which is no disturbance either.
-        let waited = waited.saturating_sub(cpu_time_of_other_threads().saturating_sub(own));
+        // Another thread of this process, such as a server, may have held this thread's core. That is no disturbance.
+        let waited = waited.saturating_sub(cpu_time_of_other_threads().saturating_sub(others));
         if let Some(before) = switches {
             let per_iteration = (voluntary_context_switches() - before) as f64 / iterations as f64;
             self.observations.entry(role).or_default().push(per_iteration);
         }
-        // Threads of one side wait for each other, which is no disturbance.
+        // The threads of one side wait for each other. That is no disturbance either.
         let disturbed = !is_threaded && waited > wall.mul_f64(MARK_ABOVE);
         Batch { elapsed, wall, disturbed }
     }
 }
 
-/// Runs a side until it has had a few milliseconds, and returns the time of its last iterations.
+/// Runs a side for a few milliseconds and returns the time per iteration of its last batch.
 pub fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
     let start = Instant::now();
     let mut iterations = 1;
@@ -118,14 +118,15 @@ pub fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
     }
 }
 
-/// Precise enough to stop: ± 3 %, or ± 10 % where the gain exceeds 2 either way.
+/// Returns whether the gain is precise enough to stop: ± 3 %, or ± 10 % beyond a factor of 2 either way. If the
+/// interval contains 1, only ± 1 % is enough.
 pub fn is_precise(gain: &Interval) -> bool {
     let settled = !(0.5..=2.0).contains(&gain.estimate);
     !gain.contains(1.0) && gain.relative_half_width() <= if settled { 0.10 } else { 0.03 }
         || gain.relative_half_width() <= 0.01
 }
 
-/// What was found of a case in this process.
+/// Everything measured for one case in this process.
 #[derive(Debug)]
 pub struct Findings<'a> {
     /// The pair.
@@ -136,23 +137,23 @@ pub struct Findings<'a> {
     pub units: u64,
     /// Threads of the busiest side.
     pub threads: usize,
-    /// What else the machine did.
+    /// Other load on the machine meanwhile.
     pub load: Load,
-    /// Paired times of the sides.
+    /// Paired times of the naive and the optimized side.
     pub gain: Interleaver,
     /// Paired times of the peer and the optimized side.
     pub against_peer: Interleaver,
-    /// Voluntary context switches an iteration.
+    /// Voluntary context switches per iteration.
     pub observations: BTreeMap<Role, Vec<f64>>,
-    /// What one iteration does; empty if it was not counted.
+    /// Counts of one iteration of each side; empty if nothing was counted.
     pub counts: Vec<(Role, Counts)>,
 }
 
 impl Findings<'_> {
-    /// The paired times, as they are kept beside the result.
+    /// Returns the paired times as rows for the file next to the result.
     pub fn samples(&self, process: u64) -> Vec<Sample> {
         let units = self.units as f64;
-        let of = |interleaver: &Interleaver, role| -> Vec<Sample> {
+        let samples_of_role = |interleaver: &Interleaver, role| -> Vec<Sample> {
             let sample = |times: &PairedTimes| Sample {
                 pair: self.entry.id.to_owned(),
                 level: self.case.key.level.clone(),
@@ -164,28 +165,28 @@ impl Findings<'_> {
             };
             interleaver.pairs().iter().map(sample).collect()
         };
-        let mut samples = of(&self.gain, Role::Naive);
-        samples.extend(of(&self.against_peer, Role::Peer));
+        let mut samples = samples_of_role(&self.gain, Role::Naive);
+        samples.extend(samples_of_role(&self.against_peer, Role::Peer));
         samples
     }
 
-    /// The case as results say it.
+    /// Returns the outcome of the case, as results record it.
     pub fn outcome(self) -> Outcome {
         let times = |role| -> Vec<f64> {
-            let own = |interleaver: &Interleaver, first| {
+            let times_per_unit = |interleaver: &Interleaver, first| {
                 let pairs = interleaver.pairs().iter();
                 let per_iteration =
                     pairs.map(|pair| if first { pair.naive } else { pair.optimized });
                 per_iteration.map(|ns| ns / self.units as f64).collect()
             };
             match role {
-                Role::Naive => own(&self.gain, true),
-                Role::Optimized => own(&self.gain, false),
-                Role::Peer => own(&self.against_peer, true),
+                Role::Naive => times_per_unit(&self.gain, true),
+                Role::Optimized => times_per_unit(&self.gain, false),
+                Role::Peer => times_per_unit(&self.against_peer, true),
             }
         };
         let side = |role| {
-            let counts = self.counts.iter().find(|(of, _)| *of == role);
+            let counts = self.counts.iter().find(|(counted, _)| *counted == role);
             let switches = self.observations.get(&role).and_then(|values| Summary::of(values));
             Some(SideResult {
                 role,
@@ -201,20 +202,20 @@ impl Findings<'_> {
         let sides: Vec<SideResult> =
             cases::roles(self.entry).into_iter().filter_map(side).collect();
         let timed = gain_in_one_process(self.gain.pairs());
-        let found = match self.entry.metric {
+        let gain = match self.entry.metric {
             Metric::Time | Metric::P99Latency => timed,
             Metric::BytesHeld => bytes_gain(&sides),
         };
-        let Some(found) = found else {
-            let reason = "not measured: too few paired batches (only one side was selected, or the time was too short)";
+        let Some(gain) = gain else {
+            let reason = "not measured: too few paired batches (only one side was selected, or the measurement time was too short)";
             return Outcome::Unavailable { reason: reason.to_owned() };
         };
         let mark = self.load.mark(self.threads);
         Outcome::Measured(Box::new(Measured {
             units_per_iteration: self.units,
             sides,
-            gain: found,
-            processes: vec![found],
+            gain,
+            processes: vec![gain],
             against_peer: gain_in_one_process(self.against_peer.pairs()),
             needed: self.entry.limit.needed(&self.case.case, self.threads),
             load: self.load,
@@ -224,28 +225,28 @@ impl Findings<'_> {
     }
 }
 
-/// Seven significant digits: more than the clock tells, and half of what a file would else hold.
+/// Rounds to seven significant digits. That is finer than the clock's resolution and halves the file.
 fn rounded(ns: f64) -> f64 {
     format!("{ns:.6e}").parse().unwrap_or(ns)
 }
 
-/// A case at a distance, from the time (ns) and round trips of an iteration of both sides.
+/// Computes a case at a distance from the time (ns) and the round trips per iteration of each side.
 pub fn at_distance(naive: (f64, u64), optimized: (f64, u64), rtt_us: u64) -> Computed {
-    let at = |(ns, trips): (f64, u64)| ns + (trips * rtt_us * 1_000) as f64;
+    let time_at_distance = |(ns, trips): (f64, u64)| ns + (trips * rtt_us * 1_000) as f64;
     let saved_trips = naive.1.checked_sub(optimized.1).filter(|saved| *saved > 0);
     Computed {
         from: String::new(),
         rtt_us,
-        naive_ns: at(naive),
-        optimized_ns: at(optimized),
-        gain: at(naive) / at(optimized),
+        naive_ns: time_at_distance(naive),
+        optimized_ns: time_at_distance(optimized),
+        gain: time_at_distance(naive) / time_at_distance(optimized),
         break_even_rtt_us: saved_trips
             .map(|saved| ((optimized.0 - naive.0) / saved as f64 / 1_000.0).max(0.0)),
         confirmation: None,
     }
 }
 
-/// Gain in bytes held: a ratio of two counts.
+/// Returns the gain in bytes held: the ratio of two counts, which is exact.
 fn bytes_gain(sides: &[SideResult]) -> Option<Interval> {
     let held = |role| {
         let side = sides.iter().find(|side| side.role == role)?;
@@ -254,20 +255,19 @@ fn bytes_gain(sides: &[SideResult]) -> Option<Interval> {
     Some(Interval::exact(held(Role::Naive)? / held(Role::Optimized)?))
 }
 
-/// Voluntary context switches of all threads of this process so far.
+/// Number of voluntary context switches of all threads of this process so far.
 fn voluntary_context_switches() -> i64 {
     usage().ru_nvcsw
 }
 
-/// Time that all threads of this process have had on a CPU so far, the kernel on their behalf
-/// included.
+/// CPU time of all threads of this process so far, including kernel time on their behalf.
 pub(crate) fn cpu_time() -> Duration {
     clock(ClockId::ProcessCPUTime)
 }
 
-/// Time that the threads of this process but the calling one have had on a CPU so far.
+/// CPU time of all other threads of this process so far.
 fn cpu_time_of_other_threads() -> Duration {
-    // The own time first, which the other includes.
+    // Read this thread's time first: the time of the process includes it.
     let own = clock(ClockId::ThreadCPUTime);
     cpu_time().saturating_sub(own)
 }
@@ -277,7 +277,7 @@ fn clock(id: ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What this process has used so far.
+/// Resource usage of this process so far.
 fn usage() -> libc::rusage {
     // SAFETY: an all-zero `rusage` is a valid value of plain integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -293,7 +293,7 @@ impl From<&Cause> for NamedCause {
 }
 
 impl PairResult {
-    /// What is said of a pair in results, without sweeps.
+    /// Describes a pair for results, without sweeps.
     pub fn of(entry: &Entry) -> PairResult {
         PairResult {
             title: entry.title.to_owned(),
@@ -306,15 +306,8 @@ impl PairResult {
             parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
             causes: entry.named_causes().iter().map(NamedCause::from).collect(),
             sweeps: Vec::new(),
+            levels: cases::levels(entry).into_iter().map(|level| level.label).collect(),
         }
-    }
-}
-
-impl AboutPair {
-    /// What the cases of a pair have in common.
-    pub fn of(entry: &Entry) -> AboutPair {
-        let levels = cases::levels(entry).into_iter().map(|level| level.label).collect();
-        AboutPair { pair: PairResult::of(entry), levels }
     }
 }
 
@@ -328,7 +321,7 @@ mod tests {
 
     #[test]
     fn distance_adds_round_trips_to_time() {
-        // 101 trips and 1 ms against 1 trip and 2 ms, 1 ms apart.
+        // 101 round trips and 1 ms, compared with 1 round trip and 2 ms, at a distance of 1 ms.
         let computed = at_distance((1e6, 101), (2e6, 1), 1_000);
         assert_eq!((computed.naive_ns, computed.optimized_ns, computed.gain), (102e6, 3e6, 34.0));
         assert_eq!(computed.break_even_rtt_us, Some(10.0));
@@ -352,16 +345,16 @@ mod tests {
         };
         let sides = [side(Role::Naive, 4_000), side(Role::Optimized, 1_000)];
         assert_eq!(bytes_gain(&sides), Some(Interval::exact(4.0)));
-        assert_eq!(bytes_gain(&sides[..1]), None, "not counted, no gain");
+        assert_eq!(bytes_gain(&sides[..1]), None, "there is no gain without both counts");
     }
 
     #[test]
-    fn precision_is_enough_at_three_percent_or_ten_beyond_two() {
+    fn three_percent_is_precise_and_so_is_ten_percent_beyond_a_factor_of_two() {
         assert!(is_precise(&gain(1.10, 1.15)));
         assert!(!is_precise(&gain(1.10, 1.30)));
         assert!(is_precise(&gain(9.2, 10.9)));
         assert!(is_precise(&gain(0.092, 0.109)));
         assert!(!is_precise(&gain(0.98, 1.02)), "still contains 1");
-        assert!(is_precise(&gain(0.995, 1.005)), "as good as 1");
+        assert!(is_precise(&gain(0.995, 1.005)), "indistinguishable from 1");
     }
 }

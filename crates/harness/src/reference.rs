@@ -33,7 +33,7 @@ pub enum ReferenceError {
     },
     /// Its revision does not identify the measured code.
     #[error(
-        "the working tree had uncommitted changes when this was measured, so nobody could measure it again: commit, then run `cargo bench -- --rounds {LEAST_PROCESSES}`"
+        "this was measured on a tree that was not committed, so nobody could measure it again: commit, then run `cargo bench -- --rounds {LEAST_PROCESSES}`"
     )]
     NotCommitted,
     /// Nothing was measured.
@@ -62,7 +62,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn results_in(folder: &Path) -> Vec<PathBuf> {
-    let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    let is_json =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "jsonl" || end == "json");
     entries(folder).into_iter().filter(is_json).collect()
 }
 
@@ -84,7 +85,7 @@ pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
     }
     let folder = reports.join(&run.machine.key);
     let revision: String = commit.chars().take(12).collect();
-    let path = folder.join(format!("{}-{revision}.json", run.started.strftime("%Y-%m-%d")));
+    let path = folder.join(format!("{}-{revision}.jsonl", run.started.strftime("%Y-%m-%d")));
     let earlier = results_in(&folder);
     run.save(&path)?;
     for file in earlier.into_iter().filter(|file| *file != path) {
@@ -103,7 +104,7 @@ pub fn summary(references: &[Run]) -> String {
         let measured: Vec<_> = cases.filter_map(CaseResult::measured).collect();
         let marked = measured.iter().filter(|found| found.mark.is_some()).count();
         text += &format!(
-            "\n### {}\n\n{}, {} logical cores, {}, revision `{}`, {}. {}; {marked} of {} measured cases are marked, because other work held the CPU, and excluded from headlines.\n\n",
+            "\n### {}\n\n{}, {} logical cores, {}, revision `{}`, {}. {}; {marked} of {} measured cases are marked, because other processes held the CPU, and excluded from headlines.\n\n",
             run.machine.key,
             run.machine.cpu,
             run.machine.logical_cores,
@@ -191,7 +192,7 @@ mod tests {
             marked_processes: 0,
             mark: None,
         };
-        let pair = PairResult {
+        let mut pair = PairResult {
             title: String::new(),
             naive: "a | b".to_owned(),
             optimized: String::new(),
@@ -202,9 +203,11 @@ mod tests {
             parameter: None,
             causes: vec![],
             sweeps: vec![],
+            levels: vec![String::new()],
         };
         let outcome = Outcome::Measured(Box::new(measured));
-        run.add("f/p", &pair, "", &[String::new()], CaseResult { point: 8, outcome });
+        pair.add("", CaseResult { point: 8, outcome });
+        run.pairs.insert("f/p".to_owned(), pair);
         run
     }
 
@@ -213,7 +216,7 @@ mod tests {
         let reports = tempfile::tempdir().unwrap();
         assert_eq!(all(reports.path()).unwrap(), []);
         let path = save(&run(5, false), reports.path()).unwrap();
-        assert!(path.ends_with("made-linux1/1970-01-01-0123456789ab.json"), "{path:?}");
+        assert!(path.ends_with("made-linux1/1970-01-01-0123456789ab.jsonl"), "{path:?}");
         let mut later = run(6, false);
         later.revision.commit = Some("f".repeat(40));
         save(&later, reports.path()).unwrap();
@@ -225,7 +228,7 @@ mod tests {
         let reports = tempfile::tempdir().unwrap();
         let refused = |run: Run| save(&run, reports.path()).unwrap_err().to_string();
         assert!(refused(run(4, false)).contains("f/p at 8 was measured in 4 process(es)"));
-        assert!(refused(run(5, true)).contains("uncommitted"));
+        assert!(refused(run(5, true)).contains("not committed"));
         assert!(refused(Run { pairs: BTreeMap::new(), ..run(5, false) }).contains("nothing"));
         assert_eq!(all(reports.path()).unwrap(), []);
     }

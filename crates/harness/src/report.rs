@@ -1,8 +1,8 @@
 //! The report: a static site of one run, which opens from disk and can be published unchanged.
 //!
 //! [`pages`] is a pure function of its material, except that it looks up which pages criterion has
-//! made. [`write()`] writes the pages into a folder and removes those of an earlier site that no
-//! longer exist.
+//! made. [`write()`] writes the pages into a folder and removes those of an earlier site that this
+//! one lacks.
 
 mod charts;
 mod code;

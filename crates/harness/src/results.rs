@@ -1,8 +1,8 @@
-//! Results: what one run found, in a file of JSON lines with a versioned schema.
+//! The result of a run: a file of JSON lines with a versioned schema.
 //!
-//! The first line says what was run where; each further one is a [`Record`], most of them a case. So a run adds
-//! a line per case and a committed result shows a line per case in a diff. Version 1 was one JSON document, which is
-//! still read.
+//! The first line describes the run, its machine and its build. Each further line is a [`Record`], usually a case. So
+//! a run appends one line per case, and the diff of a committed result shows one line per case. Version 1 was a single
+//! JSON document, which can still be read.
 
 use std::{
     collections::BTreeMap,
@@ -26,9 +26,9 @@ use worthit_pair::{
     cases::CaseKey, causes::Counts, format, limit::Needed, pair::Metric, trial::Role,
 };
 
-/// Name of the schema in every document.
+/// Schema name in every result.
 const SCHEMA: &str = "worthit-run";
-/// Its version: raised when a reader of the old one would misread the new one.
+/// Schema version: raised when a reader of the old schema would misread the new one.
 pub const VERSION: u64 = 2;
 
 /// One run: all bench processes of one `cargo bench`.
@@ -38,29 +38,29 @@ pub struct Run {
     pub schema: String,
     /// Version of the schema.
     pub version: u64,
-    /// Identity of the run, also the name of its file.
+    /// Key of the run, and the name of its file.
     pub key: String,
-    /// When its first process began.
+    /// Time when its first process started.
     pub started: Timestamp,
-    /// When the last case was added.
+    /// Time when the last case was added.
     pub updated: Timestamp,
-    /// Two ends and the middle of each sweep only, measured shortly.
+    /// Whether only the two ends and the middle of each sweep were measured, briefly.
     pub quick: bool,
     /// Seed of all inputs.
     pub seed: u64,
-    /// Where it ran.
+    /// The machine that it ran on.
     pub machine: Machine,
-    /// What built the timed binaries.
+    /// The toolchain that built the timed binaries.
     pub toolchain: Toolchain,
-    /// What was measured.
+    /// The revision that was measured.
     pub revision: Revision,
-    /// What several threads of this machine are worth at once; empty if no pair needed to know.
+    /// The thread ceiling of this machine; empty if no pair needed it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ceiling: Vec<scaling::Point>,
-    /// What this machine can do; `None` if no limit needed to know, or in an older result.
+    /// The machine numbers; `None` if no limit needed them, and in results of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
-    /// What was found, by the ids of pairs. A pair that is not here was not in this run.
+    /// Results by the ids of pairs. A missing pair was not part of this run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pairs: BTreeMap<String, PairResult>,
 }
@@ -70,7 +70,7 @@ pub struct Run {
 pub struct Revision {
     /// Commit id; `None` outside a git checkout.
     pub commit: Option<String>,
-    /// Whether the tree had changes that are not committed.
+    /// Whether the tree had uncommitted changes.
     pub dirty: bool,
 }
 
@@ -82,6 +82,13 @@ pub enum Record {
     Ceiling(Vec<scaling::Point>),
     /// See [`Run::numbers`].
     Numbers(Numbers),
+    /// A pair without its sweeps; precedes its cases.
+    Pair {
+        /// Its id.
+        id: String,
+        /// What its cases have in common.
+        pair: PairResult,
+    },
     /// A case.
     Case(Box<CaseRecord>),
 }
@@ -95,39 +102,21 @@ impl Record {
     }
 }
 
-/// What one process found of a case.
+/// What one process found for a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseRecord {
     /// When it was found.
     pub when: Timestamp,
     /// The case.
     pub key: CaseKey,
-    /// Its pair.
-    pub about: AboutPair,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-impl CaseRecord {
-    /// A case that has just been measured.
-    pub fn now(key: CaseKey, about: AboutPair, outcome: Outcome) -> CaseRecord {
-        CaseRecord { when: Timestamp::now(), key, about, outcome }
-    }
-}
-
-/// What every case of a pair has in common.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AboutPair {
-    /// The pair, without sweeps.
-    pub pair: PairResult,
-    /// Labels of its levels, in the order of its sweeps.
-    pub levels: Vec<String>,
-}
-
-/// What was found of one pair.
+/// The result of one pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairResult {
-    /// The technique.
+    /// The technique in a few words.
     pub title: String,
     /// The naive implementation in a few words; empty in results of older versions.
     #[serde(default)]
@@ -135,29 +124,32 @@ pub struct PairResult {
     /// The optimized implementation in a few words; empty in results of older versions.
     #[serde(default)]
     pub optimized: String,
-    /// What was compared.
+    /// The quantity compared between the sides.
     pub metric: Metric,
-    /// The unit of work that times are per.
+    /// The unit of work; times are per unit.
     pub unit: String,
-    /// What the sweep varies.
+    /// The quantity that the sweep varies.
     pub axis: String,
     /// Unit of the axis.
     pub axis_unit: String,
-    /// The second thing that is varied.
+    /// The second quantity that is varied, if any.
     pub parameter: Option<String>,
-    /// What is counted; the first one explains the gain.
+    /// The counted causes; the first one explains the gain.
     pub causes: Vec<NamedCause>,
-    /// Sweeps, one a value of the parameter; one without a label if there is no parameter.
+    /// One sweep per value of the parameter; a single sweep without a label if there is no parameter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<Sweep>,
+    /// Labels of its levels, in the order of the sweeps; empty in results of version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<String>,
 }
 
-/// A cause, as results name it.
+/// The names of a cause in results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedCause {
     /// Key of the counts.
     pub id: String,
-    /// What stands behind a number.
+    /// The noun after a number.
     pub label: String,
 }
 
@@ -168,22 +160,22 @@ pub struct Sweep {
     pub level: String,
     /// Cases, ascending in the axis.
     pub cases: Vec<CaseResult>,
-    /// Where the optimized side begins or ceases to win: made of the cases, also when a result is read.
+    /// Where the optimized side starts or stops winning. Computed from the cases, also when a result is read.
     #[serde(skip_deserializing)]
     pub break_even: BreakEven,
 }
 
-/// What was found at one point.
+/// The result at one point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     /// Value on the axis.
     pub point: u64,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What came of a case.
+/// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
@@ -191,9 +183,9 @@ pub enum Outcome {
     Measured(Box<Measured>),
     /// Computed from a measured case and counted round trips.
     Computed(Computed),
-    /// It cannot run here.
+    /// The case cannot run on this machine.
     Unavailable {
-        /// Why, and what to do about it.
+        /// Why, and how to fix that.
         reason: String,
     },
 }
@@ -207,20 +199,20 @@ pub struct Measured {
     pub sides: Vec<SideResult>,
     /// Naive ÷ optimized.
     pub gain: Interval,
-    /// Gain within each process; one unless the run was made of several rounds.
+    /// Gain within each process; several only if the run had several rounds.
     pub processes: Vec<Interval>,
-    /// Peer ÷ optimized, interleaved likewise.
+    /// Peer ÷ optimized, interleaved in the same way.
     #[serde(alias = "against_reference", default, skip_serializing_if = "Option::is_none")]
     pub against_peer: Option<Interval>,
-    /// The least an iteration of the optimized side needs of the machine, if anything bounds it.
+    /// The least work of an iteration of the optimized side; `None` if no machine number bounds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needed: Option<Needed>,
-    /// What else the machine did meanwhile (the worst of the processes).
+    /// Other load on the machine meanwhile (the worst of the processes).
     pub load: Load,
-    /// In how many processes others held the CPU.
+    /// Number of processes during which other processes held the CPU.
     pub marked_processes: u64,
-    /// Why the case must not make a headline or a break-even: others held the CPU in at least half
-    /// of the processes.
+    /// Why the case is left out of headlines and break-evens: other processes held the CPU in at least half of the
+    /// processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
 }
@@ -228,35 +220,35 @@ pub struct Measured {
 /// One side of a measured case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SideResult {
-    /// Which side.
+    /// The role of the side.
     pub role: Role,
     /// `naive`, `optimized`, or the name of the peer.
     pub name: String,
-    /// Metric per unit of work, in ns (of the last process).
+    /// Metric per unit of work in the last process, ns.
     pub time_ns: Summary,
-    /// What one iteration does, counted exactly; empty if it was not counted.
+    /// Exact counts of one iteration; empty if nothing was counted.
     #[serde(default)]
     pub causes: Counts,
-    /// What depends on scheduling, per iteration; never asserted or gated.
+    /// Quantities per iteration that depend on the scheduler; never asserted or gated.
     #[serde(default)]
     pub observations: BTreeMap<String, Summary>,
 }
 
-/// A computed case: metric of a measured one + counted round trips × distance.
+/// A computed case: metric of a measured case + counted round trips × distance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Computed {
-    /// The measured level it rests on.
+    /// The measured level that it is based on.
     pub from: String,
     /// Round-trip time added per counted round trip, µs.
     pub rtt_us: u64,
-    /// Time of an iteration, naive, ns.
+    /// Time of an iteration of the naive side, ns.
     pub naive_ns: f64,
-    /// Time of an iteration, optimized, ns.
+    /// Time of an iteration of the optimized side, ns.
     pub optimized_ns: f64,
     /// Naive ÷ optimized.
     pub gain: f64,
-    /// Round-trip time from which on the optimized side wins, µs: 0 if it does at any distance,
-    /// `None` if it makes no fewer round trips.
+    /// Round-trip time above which the optimized side wins, µs: 0 if it wins at any distance, `None` if it does not
+    /// make fewer round trips.
     pub break_even_rtt_us: Option<f64>,
     /// The same case measured at a real delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,14 +256,26 @@ pub struct Computed {
 }
 
 impl PairResult {
-    /// A point of the axis with its unit: "65,536 items".
+    /// Adds a case to the sweep at a level, which is created if needed.
+    pub fn add(&mut self, level: &str, case: CaseResult) {
+        if !self.sweeps.iter().any(|sweep| sweep.level == level) {
+            let level = level.to_owned();
+            self.sweeps.push(Sweep { level, cases: vec![], break_even: BreakEven::default() });
+            let place = |sweep: &Sweep| self.levels.iter().position(|label| *label == sweep.level);
+            self.sweeps.sort_by_key(place);
+        }
+        let sweep = self.sweeps.iter_mut().find(|sweep| sweep.level == level);
+        sweep.expect("it was created above").add(case);
+    }
+
+    /// Returns a point of the axis with its unit: "65,536 items".
     pub fn place(&self, point: u64) -> String {
         format!("{} {}", format::count(point), self.axis_unit).trim_end().to_owned()
     }
 }
 
 impl CaseResult {
-    /// The measurement, if the case was measured.
+    /// Returns the measurement, if the case was measured.
     pub fn measured(&self) -> Option<&Measured> {
         match &self.outcome {
             Outcome::Measured(measured) => Some(measured),
@@ -281,12 +285,12 @@ impl CaseResult {
 }
 
 impl Measured {
-    /// The side of a role.
+    /// Returns the side of a role.
     pub fn side(&self, role: Role) -> Option<&SideResult> {
         self.sides.iter().find(|side| side.role == role)
     }
 
-    /// How close the optimized side comes to what the machine allows, by the numbers of the run.
+    /// Returns how close the optimized side comes to its limit, by the machine numbers of the run.
     pub fn share_of_limit(&self, numbers: Option<&Numbers>) -> limit::Share {
         let iteration_ns = |role| {
             let side = self.side(role);
@@ -296,7 +300,7 @@ impl Measured {
         limit::share(self.needed, numbers, naive_ns, optimized_ns)
     }
 
-    /// Adds what another process found of the same case: the gain becomes the one over processes.
+    /// Merges the same case of another process: the gain becomes the geometric mean over the processes.
     fn join(&mut self, mut other: Measured) {
         other.processes.splice(0..0, self.processes.drain(..));
         let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
@@ -310,7 +314,7 @@ impl Measured {
 }
 
 impl Sweep {
-    /// Measured and unmarked gains, for headlines and break-evens.
+    /// Returns the gains that are measured and unmarked, for headlines and break-evens.
     pub fn headline_gains(&self) -> Vec<(u64, Interval)> {
         let unmarked = |case: &CaseResult| {
             let measured = case.measured()?;
@@ -337,10 +341,10 @@ impl Sweep {
     }
 }
 
-/// A result file cannot be used.
+/// Failure to use a result file.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the result {}: {error}", path.display())]
     Read {
         /// The file.
@@ -348,8 +352,8 @@ pub enum ResultError {
         /// Why.
         error: io::Error,
     },
-    /// It is not what it should be.
-    #[error("the result {} is broken at `{field}`: {problem}; it was left as it is: move it away, or name another", path.display())]
+    /// The file is damaged, or not a result.
+    #[error("the result {} is broken at `{field}`: {problem}; the file is unchanged: move it away, or name another one", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
@@ -358,15 +362,15 @@ pub enum ResultError {
         /// What is wrong there.
         problem: String,
     },
-    /// It was written by a newer version.
-    #[error("the result {} has version {version} of its schema, this worthit reads up to {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
+    /// The file was written by a newer version.
+    #[error("the result {} has schema version {version}, but this worthit reads only up to version {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its version.
         version: u64,
     },
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error("cannot write {}: {error}; {}", path.display(), what_to_do(error))]
     Write {
         /// The file.
@@ -379,17 +383,17 @@ pub enum ResultError {
 fn what_to_do(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space and run again; what was recorded before is still there"
+            "free some space and run again; earlier records are intact"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "make it writable and run again; what was recorded before is still there"
+            "make it writable and run again; earlier records are intact"
         }
-        _ => "what was recorded before is still there",
+        _ => "earlier records are intact",
     }
 }
 
 impl Run {
-    /// A run without results.
+    /// Creates a run without results.
     pub fn new(
         key: &str,
         started: Timestamp,
@@ -421,7 +425,7 @@ impl Run {
         Run::parse(&fs::read(path).map_err(read)?, path)
     }
 
-    /// Reads a result from the bytes of `path`.
+    /// Parses `bytes`, the contents of `path`.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Run, ResultError> {
         let broken = |field: String, problem: String| ResultError::Broken {
             path: path.to_owned(),
@@ -429,7 +433,7 @@ impl Run {
             problem,
         };
         let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-        // A document over several lines is of version 1; its first line alone is none.
+        // Version 1 is a document over several lines, so its first line alone is not valid JSON.
         let (head, records) = match serde_json::from_slice::<IgnoredAny>(&bytes[..first]) {
             Ok(_) => bytes.split_at(first),
             Err(_) => (bytes, &[][..]),
@@ -439,53 +443,65 @@ impl Run {
         check_schema(&document, path)?;
         let mut run: Run = serde_path_to_error::deserialize(document)
             .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
-        for (nth, line) in lines::whole(records).split_inclusive(|byte| *byte == b'\n').enumerate()
+        for (nth, line) in
+            lines::complete_lines(records).split_inclusive(|byte| *byte == b'\n').enumerate()
         {
             let document = &mut serde_json::Deserializer::from_slice(line);
             let record = serde_path_to_error::deserialize(document).map_err(|error| {
                 let field = format!("line {}, {}", nth + 2, error.path());
                 broken(field, error.inner().to_string())
             })?;
-            run.apply(record);
+            run.apply(record)
+                .map_err(|error| broken(format!("line {}", nth + 2), error.to_string()))?;
         }
+        // In memory a run always has the current version, whatever version its file had.
+        run.version = VERSION;
         run.check().map_err(|(field, problem)| broken(field, problem))?;
         let sweeps = run.pairs.values_mut().flat_map(|pair| &mut pair.sweeps);
         sweeps.for_each(Sweep::find_break_even);
         Ok(run)
     }
 
-    /// Takes over a record.
-    pub fn apply(&mut self, record: Record) {
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// If it is a case of a pair that no record before it describes.
+    pub fn apply(&mut self, record: Record) -> Result<(), UndescribedPair> {
         match record {
             Record::Ceiling(ceiling) => self.ceiling = ceiling,
             Record::Numbers(numbers) => self.numbers = Some(numbers),
-            Record::Case(found) => {
-                let CaseRecord { when, key, about, outcome } = *found;
+            Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(pair)),
+            Record::Case(record) => {
+                let CaseRecord { when, key, outcome } = *record;
+                let pair = self.pairs.get_mut(&key.pair).ok_or(UndescribedPair(key.pair))?;
+                pair.add(&key.level, CaseResult { point: key.point, outcome });
                 self.updated = when;
-                let case = CaseResult { point: key.point, outcome };
-                self.add(&key.pair, &about.pair, &key.level, &about.levels, case);
             }
         }
+        Ok(())
     }
 
-    /// The records that this run is made of.
+    /// The records that this run consists of.
     fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         if !self.ceiling.is_empty() {
             records.push(Record::Ceiling(self.ceiling.clone()));
         }
         records.extend(self.numbers.clone().map(Record::Numbers));
-        for (id, found) in &self.pairs {
-            let levels = found.sweeps.iter().map(|sweep| sweep.level.clone()).collect();
-            let pair = PairResult { sweeps: Vec::new(), ..found.clone() };
-            let about = AboutPair { pair, levels };
-            for (sweep, case) in
-                found.sweeps.iter().flat_map(|s| s.cases.iter().map(move |c| (s, c)))
-            {
-                let (pair, level) = (id.clone(), sweep.level.clone());
-                let key = CaseKey { pair, level, point: case.point };
-                let (when, about, outcome) = (self.updated, about.clone(), case.outcome.clone());
-                records.push(Record::Case(Box::new(CaseRecord { when, key, about, outcome })));
+        for (id, pair) in &self.pairs {
+            let levels = match pair.levels.is_empty() {
+                true => pair.sweeps.iter().map(|sweep| sweep.level.clone()).collect(),
+                false => pair.levels.clone(),
+            };
+            let header = PairResult { sweeps: Vec::new(), levels, ..pair.clone() };
+            records.push(Record::Pair { id: id.clone(), pair: header });
+            for sweep in &pair.sweeps {
+                records.extend(sweep.cases.iter().map(|case| {
+                    let (pair, level) = (id.clone(), sweep.level.clone());
+                    let key = CaseKey { pair, level, point: case.point };
+                    let (when, outcome) = (self.updated, case.outcome.clone());
+                    Record::Case(Box::new(CaseRecord { when, key, outcome }))
+                }));
             }
         }
         records
@@ -503,21 +519,24 @@ impl Run {
                     if let Outcome::Computed(found) = &case.outcome
                         && !(found.gain > 0.0 && found.gain.is_finite())
                     {
-                        return broken("gain", format!("{} is no gain", found.gain));
+                        return broken(
+                            "gain",
+                            format!("a gain must be positive and finite, but is {}", found.gain),
+                        );
                     }
                     let Some(measured) = case.measured() else { continue };
                     let Interval { low, estimate, high } = measured.gain;
                     if !(0.0 < low && low <= estimate && estimate <= high && high.is_finite()) {
                         return broken(
                             "gain",
-                            format!("{low} … {estimate} … {high} is no interval of a gain"),
+                            format!("{low} … {estimate} … {high} is not an interval of a gain"),
                         );
                     }
                     for side in &measured.sides {
                         let s = side.time_ns;
                         let times = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
                         if !(times.is_sorted() && s.min >= 0.0 && s.max.is_finite()) {
-                            let problem = format!("{times:?} are no quartiles of times");
+                            let problem = format!("{times:?} are not quartiles of times");
                             return broken(&format!("{}.time_ns", side.name), problem);
                         }
                     }
@@ -527,48 +546,25 @@ impl Run {
         Ok(())
     }
 
-    /// Writes the result to `path` whole or not at all: to a temporary file beside it, flushed to
-    /// the device, then renamed.
+    /// Writes the result to `path` atomically: to a temporary file next to it, which is flushed to the device and then
+    /// renamed.
     pub fn save(&self, path: &Path) -> Result<(), ResultError> {
         let (ceiling, numbers, pairs) = (Vec::new(), None, BTreeMap::new());
         let head = Run { version: VERSION, ceiling, numbers, pairs, ..self.clone() };
-        let mut text = serde_json::to_vec(&head).expect("it holds nothing that JSON lacks");
+        let mut text = serde_json::to_vec(&head).expect("JSON can represent all of it");
         text.push(b'\n');
         text.extend(self.records().iter().flat_map(Record::line));
         write_atomically(path, &text)
             .map_err(|error| ResultError::Write { path: path.to_owned(), error })
     }
-
-    /// The sweep of a pair at a level, made if need be. `levels` gives the order of its sweeps.
-    pub fn add(
-        &mut self,
-        id: &str,
-        pair: &PairResult,
-        level: &str,
-        levels: &[String],
-        case: CaseResult,
-    ) {
-        let found = self.pairs.entry(id.to_owned()).or_insert_with(|| pair.clone());
-        let sweep = match found.sweeps.iter().position(|sweep| sweep.level == level) {
-            Some(place) => &mut found.sweeps[place],
-            None => {
-                let empty = Sweep {
-                    level: level.to_owned(),
-                    cases: vec![],
-                    break_even: BreakEven::default(),
-                };
-                found.sweeps.push(empty);
-                let order = |sweep: &Sweep| levels.iter().position(|level| *level == sweep.level);
-                found.sweeps.sort_by_key(order);
-                let place = found.sweeps.iter().position(|sweep| sweep.level == level);
-                &mut found.sweeps[place.expect("just added")]
-            }
-        };
-        sweep.add(case);
-    }
 }
 
-/// Writes a file whole or not at all.
+/// A record names a pair that no record before it describes.
+#[derive(Debug, thiserror::Error)]
+#[error("no line before it describes the pair `{0}`")]
+pub struct UndescribedPair(String);
+
+/// Writes a file atomically: readers see the old contents or all of the new ones.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -576,13 +572,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temp = tempfile::NamedTempFile::new_in(folder)?;
     temp.write_all(bytes)?;
     temp.as_file().sync_all()?;
-    // A temp file is the owner's alone; a report is everybody's.
+    // Only its owner may read a temporary file; everybody may read a report.
     fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     temp.persist(path)?;
     File::open(folder)?.sync_all()
 }
 
-/// Refuses a document that is no result, or one of a newer version.
+/// Refuses a document that is not a result, or that a newer version wrote.
 fn check_schema(document: &serde_json::Value, path: &Path) -> Result<(), ResultError> {
     let broken = |field: &str, problem: String| ResultError::Broken {
         path: path.to_owned(),
@@ -593,7 +589,7 @@ fn check_schema(document: &serde_json::Value, path: &Path) -> Result<(), ResultE
         Some(SCHEMA) => {}
         Some(other) => return Err(broken("schema", format!("it is `{other}`, not `{SCHEMA}`"))),
         None => {
-            let problem = "it is missing: this is no result of worthit".to_owned();
+            let problem = "it is missing: this is not a worthit result".to_owned();
             return Err(broken("schema", problem));
         }
     }
@@ -621,7 +617,7 @@ mod tests {
             needed: None,
             load: Load::default(),
             marked_processes: u64::from(mark),
-            mark: mark.then(|| "others held the CPU".to_owned()),
+            mark: mark.then(|| "other processes held the CPU".to_owned()),
         }
     }
 
@@ -641,6 +637,7 @@ mod tests {
             parameter: None,
             causes: vec![],
             sweeps: vec![],
+            levels: vec![],
         }
     }
 
@@ -649,26 +646,32 @@ mod tests {
         Run::new("key", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision)
     }
 
+    fn add(run: &mut Run, levels: &[&str], level: &str, case: CaseResult) {
+        let levels = levels.iter().map(|label| (*label).to_owned()).collect();
+        let pair = run.pairs.entry("f/p".to_owned()).or_insert(PairResult { levels, ..pair() });
+        pair.add(level, case);
+    }
+
     fn sweep(cases: Vec<CaseResult>) -> Sweep {
         let mut run = run();
         for case in cases {
-            run.add("f/p", &pair(), "", &[String::new()], case);
+            add(&mut run, &[""], "", case);
         }
         run.pairs["f/p"].sweeps[0].clone()
     }
 
     #[test]
-    fn rounds_join_into_a_gain_over_processes() {
+    fn rounds_are_merged_into_one_gain_over_processes() {
         let found = sweep(vec![case(1, 2.0, false), case(1, 2.2, false), case(1, 2.1, false)]);
         assert_eq!(found.cases.len(), 1);
         let joined = found.cases[0].measured().unwrap();
         assert_eq!(joined.processes.len(), 3);
-        // Student's interval over ln 2, ln 2.2, ln 2.1 is far wider than one process's ± 1 %.
+        // Student's interval over ln 2, ln 2.2 and ln 2.1 is far wider than the ± 1 % of one process.
         assert!(joined.gain.low < 1.9 && joined.gain.high > 2.3, "{:?}", joined.gain);
     }
 
     #[test]
-    fn a_joined_case_is_marked_if_half_of_its_processes_are() {
+    fn a_merged_case_is_marked_if_half_of_its_processes_are() {
         let mark = |marks: &[bool]| {
             let cases = marks.iter().map(|mark| case(1, 2.0, *mark)).collect();
             sweep(cases).cases[0].measured().unwrap().mark.is_some()
@@ -678,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn marked_and_unavailable_cases_make_no_break_even() {
+    fn marked_and_unavailable_cases_are_left_out_of_the_break_even() {
         let unavailable = Outcome::Unavailable { reason: "no".to_owned() };
         let found = sweep(vec![
             case(4, 3.0, false),
@@ -696,39 +699,39 @@ mod tests {
 
     #[test]
     fn sweeps_are_in_the_order_of_their_levels() {
-        let levels = ["near", "far"].map(str::to_owned);
+        let levels = ["near", "far"];
         let mut run = run();
         for level in ["far", "near"] {
-            run.add("f/p", &pair(), level, &levels, case(1, 2.0, false));
+            add(&mut run, &levels, level, case(1, 2.0, false));
         }
         let order: Vec<&str> = run.pairs["f/p"].sweeps.iter().map(|s| s.level.as_str()).collect();
         assert_eq!(order, ["near", "far"]);
     }
 
     #[test]
-    fn a_result_survives_its_file_and_an_impossible_gain_does_not() {
+    fn a_saved_result_is_read_back_unchanged_and_an_impossible_gain_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
         let mut run = run();
-        run.add("f/p", &pair(), "", &[String::new()], case(1, 2.0, false));
+        add(&mut run, &[""], "", case(1, 2.0, false));
         run.save(&path).unwrap();
         assert_eq!(Run::load(&path).unwrap(), run);
         let text = fs::read_to_string(&path).unwrap();
         for gain in ["-2.0", "0.0", "1e999"] {
-            let broken = text.replace("\"estimate\": 2.0", &format!("\"estimate\": {gain}"));
+            let broken = text.replace("\"estimate\":2.0", &format!("\"estimate\":{gain}"));
             assert_ne!(broken, text);
             assert!(Run::parse(broken.as_bytes(), &path).is_err(), "{gain}");
         }
     }
 
     #[test]
-    fn a_run_that_was_cut_off_anywhere_keeps_its_whole_cases() {
+    fn a_run_that_was_cut_off_anywhere_keeps_its_complete_cases() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.jsonl");
         let mut whole = run();
         for (level, point) in [("a", 1), ("a", 2), ("b", 1)] {
-            let levels = ["a".to_owned(), "b".to_owned()];
-            whole.add("f/p", &pair(), level, &levels, case(point, 2.0 / 3.0, false));
+            let levels = ["a", "b"];
+            add(&mut whole, &levels, level, case(point, 2.0 / 3.0, false));
         }
         whole.save(&path).unwrap();
         let text = fs::read(&path).unwrap();
@@ -738,7 +741,8 @@ mod tests {
             let sweeps = found.pairs.values().flat_map(|pair| &pair.sweeps);
             let cases = sweeps.map(|sweep| sweep.cases.len()).sum::<usize>();
             let lines = text[..cut].iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(cases, lines.saturating_sub(1), "{cut}");
+            // One line is the run, one the pair.
+            assert_eq!(cases, lines.saturating_sub(2), "{cut}");
         }
         assert_eq!(Run::parse(&text, &path).unwrap(), whole);
     }

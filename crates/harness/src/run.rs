@@ -1,4 +1,4 @@
-//! One run is several processes: cargo starts one bench binary a family, and each adds its
+//! The run file. A run consists of several processes: cargo starts one bench binary per family, and each appends its
 //! finished cases to the file of the run.
 
 use std::{
@@ -16,40 +16,40 @@ use serde::{Deserialize, Serialize};
 use crate::{
     interrupt, lines,
     machine::Machine,
-    results::{CaseRecord, Record, ResultError, Revision, Run},
+    results::{CaseRecord, PairResult, Record, ResultError, Revision, Run},
     samples::{self, Sample},
 };
 use worthit_pair::paths;
 
-/// The run that this process belongs to.
+/// The run that this process belongs to, and its file.
 #[derive(Debug)]
 pub struct RunFile {
     path: PathBuf,
     run: Run,
 }
 
-/// The process that a run is keyed by.
+/// The process that identifies a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Leader {
     pid: i32,
-    /// Ticks since boot, which tell it from a later process of the same id.
+    /// Start time in ticks since boot, which distinguishes it from a later process with the same id.
     start_ticks: u64,
-    /// `cargo bench` and its arguments.
+    /// Its command line: `cargo bench` and the arguments.
     command: Vec<String>,
 }
 
 /// Another run is measuring.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "another run is measuring in this checkout (process {pid}: {command}); two at once would disturb each other. \
-     Wait for it to end, end it, or give this one a folder of its own: WORTHIT_HOME=…"
+    "another run is measuring in this checkout (process {pid}: {command}), and two runs at once disturb each other. \
+     Wait until it ends, stop it, or set WORTHIT_HOME to another folder for this run"
 )]
 pub struct Busy {
     pid: i32,
     command: String,
 }
 
-/// Why this process cannot take part in a run.
+/// Reason why this process cannot join a run.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// Another run is measuring.
@@ -59,9 +59,9 @@ pub enum JoinError {
     #[error(transparent)]
     File(#[from] ResultError),
     /// The folder of runs cannot be used.
-    #[error("cannot use {}: {error}; make it writable, or name another folder: WORTHIT_HOME=…", path.display())]
+    #[error("cannot use {}: {error}; make it writable, or set WORTHIT_HOME to another folder", path.display())]
     Folder {
-        /// The folder or a file in it.
+        /// The folder, or a file in it.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -72,14 +72,14 @@ impl Leader {
     fn of(pid: i32) -> Option<Leader> {
         let process = Process::new(pid).ok()?;
         let stat = process.stat().ok()?;
-        // A process that has ended but is not yet waited for measures nothing.
+        // A zombie measures nothing.
         let ended = matches!(stat.state, 'Z' | 'X');
         let command = process.cmdline().unwrap_or_default();
         (!ended).then_some(Leader { pid, start_ticks: stat.starttime, command })
     }
 
-    /// The cargo that started this process, else this process; `$WORTHIT_LEADER` (set for the
-    /// processes of `--rounds`) names another.
+    /// Returns the cargo that started this process, or else this process. `$WORTHIT_LEADER`, which is set for the
+    /// processes of `--rounds`, overrides both.
     fn of_this_run() -> Leader {
         let named =
             std::env::var("WORTHIT_LEADER").ok().and_then(|pid| Leader::of(pid.parse().ok()?));
@@ -106,19 +106,18 @@ impl Leader {
         Timestamp::from_second(seconds as i64).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// `20261123T211305Z-4711`: sorts by time.
+    /// Returns the key of the run, such as `20261123T211305Z-4711`; keys sort by time.
     fn key(&self) -> String {
         format!("{}-{}", self.started().strftime("%Y%m%dT%H%M%SZ"), self.pid)
     }
 }
 
-/// The process id by which the processes of this run know each other, for `WORTHIT_LEADER`.
+/// Returns the id of the process that identifies this run, for `WORTHIT_LEADER`.
 pub fn leader_pid() -> i32 {
     Leader::of_this_run().pid
 }
 
-/// Names of the bench binaries that this run's cargo was asked for (`--bench NAME`); `None` for all
-/// of them.
+/// Returns the names of the bench binaries that the user asked cargo for (`--bench NAME`); `None` for all of them.
 pub fn asked_benches() -> Option<Vec<String>> {
     benches_in(&Leader::of_this_run().command)
 }
@@ -137,10 +136,10 @@ fn benches_in(command: &[String]) -> Option<Vec<String>> {
 }
 
 impl RunFile {
-    /// Joins the run of this process, or begins it.
+    /// Joins the run of this process, or starts it.
     ///
     /// # Errors
-    /// If another run is measuring, or files cannot be used.
+    /// If another run is measuring, or a file cannot be used.
     pub fn join(quick: bool, seed: u64) -> Result<RunFile, JoinError> {
         let home = paths::home();
         let leader = Leader::of_this_run();
@@ -158,67 +157,73 @@ impl RunFile {
         Ok(RunFile { path, run })
     }
 
-    /// The file of this run.
+    /// Returns the path of the run's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The run as this process found it, with what it has added since.
+    /// Returns the run as this process first read it, plus what this process has added since.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// Reads the run again, with what other processes have added.
+    /// Reads the run again, including what other processes have added.
     ///
     /// # Errors
-    /// If its file cannot be read.
+    /// If the file cannot be read.
     pub fn load(&self) -> Result<Run, ResultError> {
         Run::load(&self.path)
     }
 
-    /// Adds a case; when this returns it is on the device.
+    /// Adds a case of a pair; when this returns it is on the device.
     ///
     /// # Errors
-    /// If the file cannot be written; what it held stays.
-    pub fn add(&mut self, case: CaseRecord) -> Result<(), ResultError> {
-        self.append(Record::Case(Box::new(case)))
+    /// If the file cannot be written; its earlier content stays.
+    pub fn add(&mut self, pair: &PairResult, case: CaseRecord) -> Result<(), ResultError> {
+        let id = case.key.pair.clone();
+        let is_new = !self.run.pairs.contains_key(&id);
+        let header = is_new.then(|| Record::Pair { id, pair: pair.clone() });
+        self.append(header.into_iter().chain([Record::Case(Box::new(case))]).collect())
     }
 
-    /// Adds a record; when this returns it is on the device.
+    /// Appends records; when this returns they are on the device.
     ///
     /// # Errors
-    /// If the file cannot be written; what it held stays.
-    pub fn append(&mut self, record: Record) -> Result<(), ResultError> {
+    /// If the file cannot be written; its earlier content stays.
+    pub fn append(&mut self, records: Vec<Record>) -> Result<(), ResultError> {
         let _whole = interrupt::uninterrupted();
-        lines::append(&self.path, &record.line())?;
-        self.run.apply(record);
+        let text: Vec<u8> = records.iter().flat_map(Record::line).collect();
+        lines::append(&self.path, &text)?;
+        for record in records {
+            self.run.apply(record).expect("a pair is added before its cases");
+        }
         Ok(())
     }
 
-    /// Saves raw samples beside the result; when this returns they are on the device.
+    /// Appends raw samples to the file next to the result; they are flushed to the device when this returns.
     ///
     /// # Errors
-    /// If their file cannot be written; what it held stays.
+    /// If that file cannot be written. Its complete lines are kept.
     pub fn save_samples(&self, samples: &[Sample]) -> Result<(), ResultError> {
-        let _whole = interrupt::uninterrupted();
+        let _guard = interrupt::uninterrupted();
         samples::append(&samples::path_of(&self.path), samples)
     }
 }
 
-/// Takes the turn to measure for this process, in the usual home folder.
+/// Claims the exclusive right to measure for this process, in the usual home folder.
 pub(crate) fn take_turn_here() -> Result<(), JoinError> {
     let own = Leader::of(std::process::id() as i32);
     take_turn(&paths::home(), &own.unwrap_or_else(Leader::of_this_run))
 }
 
-/// Takes the turn to measure for the run of `leader`, unless another run that lives has it.
+/// Claims the exclusive right to measure for the run of `leader`, unless another live run holds it.
 fn take_turn(home: &Path, leader: &Leader) -> Result<(), JoinError> {
     let path = home.join("measuring.json");
     let failed = |error: io::Error| JoinError::Folder { path: path.clone(), error };
     fs::create_dir_all(home).map_err(failed)?;
     let lock = File::create(home.join("measuring.lock")).map_err(failed)?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-    // What cannot be read was left by a process that was killed while it wrote: nobody's turn.
+    // An unreadable file was left by a process that was killed while writing it: nobody holds the right.
     let holder: Option<Leader> =
         fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(holder) = holder.filter(|holder| holder != leader && holder.is_alive()) {
@@ -228,7 +233,7 @@ fn take_turn(home: &Path, leader: &Leader) -> Result<(), JoinError> {
     fs::write(&path, text).map_err(failed)
 }
 
-/// The revision of the tree around the current folder.
+/// Returns the revision of the working tree that contains the current folder.
 fn revision() -> Revision {
     let git = |arguments: &[&str]| {
         let output =
@@ -251,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn asked_benches_are_read_from_cargos_command() {
+    fn requested_benches_are_read_from_the_cargo_command() {
         assert_eq!(benches_in(&words("cargo bench -- --bench x")), None);
         assert_eq!(
             benches_in(&words("cargo bench --bench io --bench=queries -- n_plus_one")),
@@ -261,21 +266,21 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_is_told_to_wait_and_a_dead_one_is_not_waited_for() {
+    fn a_second_run_is_refused_unless_the_first_one_has_died() {
         let home = tempfile::tempdir().unwrap();
         let own = Leader::of(std::process::id() as i32).unwrap();
         let init = Leader::of(1).unwrap();
         let dead = Leader { start_ticks: init.start_ticks + 1, ..init.clone() };
         take_turn(home.path(), &dead).unwrap();
         take_turn(home.path(), &init).unwrap();
-        take_turn(home.path(), &init).expect("its own turn");
+        take_turn(home.path(), &init).expect("the same run may go on");
         let message = take_turn(home.path(), &own).unwrap_err().to_string();
         assert!(
             message.contains("another run is measuring") && message.contains("process 1"),
             "{message}"
         );
         fs::write(home.path().join("measuring.json"), "{").unwrap();
-        take_turn(home.path(), &own).expect("an unreadable turn is nobody's");
+        take_turn(home.path(), &own).expect("an unreadable file blocks nobody");
     }
 
     #[test]

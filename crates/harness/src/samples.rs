@@ -1,8 +1,7 @@
-//! Raw samples: the paired times behind each gain, in a file beside the result.
+//! Raw samples: the paired times behind each gain, in a file next to the result.
 //!
-//! Results hold summaries and stay small enough to be committed; `<run>.samples.csv` holds what they
-//! were made of and is only ever appended to. A result without it is whole: its pages have quartiles
-//! in place of single samples.
+//! Results hold only summaries and stay small enough to commit. `<run>.samples.csv` holds the samples behind them and
+//! is append-only. A result is complete without that file: its pages then show quartiles instead of single samples.
 
 use std::{
     fs::File,
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{lines, results::ResultError};
 
-/// Two batches that ran one after the other, in metric per unit of work, ns.
+/// Two batches that ran one after the other: the metric of each per unit of work, ns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Id of the pair.
@@ -23,9 +22,9 @@ pub struct Sample {
     pub level: String,
     /// Value on the axis.
     pub point: u64,
-    /// Which process of the run, from 1.
+    /// Number of the process in the run, from 1.
     pub process: u64,
-    /// The side that the optimized one was interleaved with: `naive`, or the name of the peer.
+    /// The side that the optimized side was interleaved with: `naive`, or the name of the peer.
     pub side: String,
     /// Time of that side, ns per unit.
     pub side_ns: f64,
@@ -33,20 +32,20 @@ pub struct Sample {
     pub optimized_ns: f64,
 }
 
-/// Where the samples of a result lie.
+/// Returns the path of the samples of a result.
 pub fn path_of(result: &Path) -> PathBuf {
     result.with_extension("samples.csv")
 }
 
-/// Appends samples to the file; when this returns they are on the device.
+/// Appends samples to the file; they are flushed to the device when this returns.
 ///
 /// # Errors
-/// If the file cannot be written; what it held stays.
+/// If the file cannot be written. Its complete lines are kept.
 pub fn append(path: &Path, samples: &[Sample]) -> Result<(), ResultError> {
-    lines::append(path, &to_csv(samples, !lines::has_one(path)))
+    lines::append(path, &to_csv(samples, !lines::starts_with_line(path)))
 }
 
-/// The samples as CSV, one row each, with a row of names if `header`.
+/// Returns the samples as CSV, one row each, with a header row if `header`.
 pub fn to_csv(samples: &[Sample], header: bool) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().has_headers(header).from_writer(Vec::new());
     for sample in samples {
@@ -55,11 +54,11 @@ pub fn to_csv(samples: &[Sample], header: bool) -> Vec<u8> {
     writer.into_inner().expect("memory can be flushed")
 }
 
-/// The samples of a result; none if there is no such file. A last line without its end was cut off
-/// by a kill and is left out.
+/// Reads the samples of a result; none if the file does not exist. Ignores a last line without a newline, which a kill
+/// has cut off.
 ///
 /// # Errors
-/// If the file cannot be read, or a whole line of it is no sample.
+/// If the file cannot be read, or a complete line is not a sample.
 pub fn load(path: &Path) -> Result<Vec<Sample>, ResultError> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
@@ -69,17 +68,17 @@ pub fn load(path: &Path) -> Result<Vec<Sample>, ResultError> {
     }
 }
 
-/// The samples in the bytes of `path`, which may end in the middle of a line.
+/// Parses `bytes`, the contents of `path`, which may end in the middle of a line.
 ///
 /// # Errors
-/// If a whole line is no sample.
+/// If a complete line is not a sample.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Sample>, ResultError> {
     let broken = |problem: String, line: u64| ResultError::Broken {
         path: path.to_owned(),
         field: format!("line {line}"),
         problem,
     };
-    let mut rows = csv::Reader::from_reader(lines::whole(bytes));
+    let mut rows = csv::Reader::from_reader(lines::complete_lines(bytes));
     let samples = rows.deserialize().enumerate().map(|(i, row)| {
         let sample: Sample = row.map_err(|error| broken(error.to_string(), i as u64 + 2))?;
         if !(sample.side_ns.is_finite() && sample.optimized_ns.is_finite()) {
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn appended_samples_come_back_as_they_were() {
+    fn appended_samples_are_read_back_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = path_of(&folder.path().join("run.json"));
         assert_eq!(load(&path).unwrap(), []);
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_off_is_left_out_and_a_broken_one_is_named() {
+    fn a_cut_off_line_is_ignored_and_a_broken_line_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("samples.csv");
         append(&path, &[sample(1, 2.5), sample(2, 2.5)]).unwrap();

@@ -43,11 +43,14 @@ fn the_templates_own_tests_pass() {
 fn a_tree_without_a_change_is_unchanged_and_not_timed() {
     let repository = Repository::new();
     let judgement = repository.judge("--against main");
-    judgement.assert(0, &["unchanged: 3 unchanged of 3 pairs", "(0 pairs timed)", "the working tree ("]);
+    judgement
+        .assert(0, &["unchanged: 3 unchanged of 3 pairs", "(0 pairs timed)", "the working tree ("]);
     assert!(!judgement.stderr.contains("timing"), "{judgement}");
     // Neither is it if what is no code has changed.
     repository.edit("README.md", "# Pairs of your own", "# Ours");
-    repository.judge("--against main").assert(0, &["3 unchanged", "(0 pairs timed)", "changed since"]);
+    repository
+        .judge("--against main")
+        .assert(0, &["3 unchanged", "(0 pairs timed)", "changed since"]);
 }
 
 #[test]
@@ -120,8 +123,9 @@ fn another_far_end_or_another_input_is_not_comparable() {
     repository.edit(JOIN, "&[1, 8, 64, 1_024]", "&[1, 8, 64, 2_048]");
     repository.edit(CRC, "rng.random()).collect();", "rng.random::<u8>() & 0x7f).collect();");
     let judgement = repository.judge("--against main");
-    judgement.assert(0, &["not comparable: its far end was `1024` and is `2048`: another input"]);
-    judgement.assert(0, &["not comparable: its sides agree in each build but not between them"]);
+    judgement.assert(0, &["not comparable: its far end was `1024` and is now `2048`"]);
+    judgement
+        .assert(0, &["not comparable: its sides agree within each build but not across builds"]);
     judgement.assert(0, &["2 undecided, 1 unchanged of 3 pairs"]);
 }
 
@@ -139,7 +143,7 @@ fn what_is_not_committed_and_not_even_added_is_judged_too() {
     let judgement = repository.judge("--against HEAD");
     judgement.assert(0, &["the working tree (changed since", "against HEAD ("]);
     judgement.assert(0, &["records/unknown", "new: the base does not have it"]);
-    judgement.assert(0, &["its far end was `1024` and is `512`"]);
+    judgement.assert(0, &["its far end was `1024` and is now `512`"]);
 }
 
 #[test]
@@ -159,7 +163,7 @@ fn a_change_in_the_second_of_the_commit_is_seen() {
     touch(JOIN);
     touch(".git/index");
     let judgement = repository.judge("--against main");
-    judgement.assert(0, &["its far end was `1024` and is `2048`"]);
+    judgement.assert(0, &["its far end was `1024` and is now `2048`"]);
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn a_base_that_serves_no_gate_is_told_to_be_too_old() {
         let judgement = repository.judge("--against main");
         judgement.assert(2, &["no bench of main (", "can be compared", said]);
         judgement.assert(2, &[&format!("does not speak version {VERSION} of the gate's protocol")]);
-        judgement.assert(2, &["compare with a revision that has this one"]);
+        judgement.assert(2, &["compare with a revision that uses this version"]);
         repository.git("reset --quiet --hard HEAD~1");
     }
 }
@@ -241,7 +245,10 @@ fn without_valgrind_it_is_said_what_goes_unseen() {
     let programs = programs_without("valgrind");
     let mut gate = repository.gate("--against main");
     let judgement = repository.judge_by(gate.env("PATH", programs.path()));
-    judgement.assert(0, &["instructions are not counted, as valgrind is not here", "go unseen"]);
+    judgement.assert(
+        0,
+        &["instructions are not counted because valgrind is not installed", "go unseen"],
+    );
     judgement.assert(0, &["apt-get install valgrind", "(3 pairs timed)"]);
     assert!(!judgement.stdout.contains("regressed,"), "{judgement}");
 }
@@ -282,7 +289,7 @@ fn budgets_hold_whatever_the_base_is() {
     let breach = "budget: at most 0 allocations, but 1";
     repository.judge("--against main").assert(1, &["records/join_fields at 1,024", breach]);
     repository.write("budgets.toml", &of_allocations(1).replace("1024", "64"));
-    repository.judge("--against main").assert(0, &["not the far end now", "worthit budgets"]);
+    repository.judge("--against main").assert(0, &["no longer the far end", "worthit budgets"]);
     repository.write("budgets.toml", "version = 1\nfloors = 3\n");
     repository.judge("--against main").assert(2, &["budgets.toml is broken", "unknown field"]);
 }

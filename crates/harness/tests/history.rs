@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use worthit_harness::history::{GAIN, History, HistoryError, Origin, Place, Reading, Recorded};
+use worthit_pair::cases::CaseKey;
 
 fn origin(key: &str, day: i64, machine_key: &str) -> Origin {
     Origin {
@@ -34,9 +35,7 @@ fn origin(key: &str, day: i64, machine_key: &str) -> Origin {
 
 fn place(pair: &str, level: &str, point: u64, quantity: &str) -> Place {
     Place {
-        pair: pair.to_owned(),
-        level: level.to_owned(),
-        point,
+        case: CaseKey { pair: pair.to_owned(), level: level.to_owned(), point },
         side: "naive".to_owned(),
         quantity: quantity.to_owned(),
     }
@@ -209,7 +208,9 @@ fn machine_keys_are_lines_of_their_own_in_the_order_of_time() {
     let lines = history.trend("f/p").unwrap();
     let order: Vec<(&str, u64, &str)> = lines
         .iter()
-        .map(|line| (line.place.level.as_str(), line.place.point, line.machine_key.as_str()))
+        .map(|line| {
+            (line.place.case.level.as_str(), line.place.case.point, line.machine_key.as_str())
+        })
         .collect();
     let points = [9, 10, u64::MAX].into_iter().map(|point| ("far", point));
     let expected: Vec<_> = points
@@ -231,7 +232,7 @@ fn the_export_is_csv_of_everything() {
     let mut history = History::open(&folder.path().join("history.sqlite")).unwrap();
     let later = vec![(place("f/p", "a, \"b\"", 8, GAIN), reading(2.0))];
     history.append(&Recorded { origin: origin("later", 2, "one"), readings: later }).unwrap();
-    let marked = Reading { mark: Some("others held the CPU".to_owned()), ..reading(4.0) };
+    let marked = Reading { mark: Some("other processes held the CPU".to_owned()), ..reading(4.0) };
     let count = Reading { low: 257.0, high: 257.0, ..reading(257.0) };
     let sooner = vec![
         (place("f/p", "", 8, GAIN), marked),
@@ -243,7 +244,7 @@ fn the_export_is_csv_of_everything() {
     let expected = "\
 run,started,machine_key,rustc,rustflags,commit,dirty,seed,source,pair,level,point,side,quantity,value,low,high,mark
 sooner,2026-01-02T00:00:00Z,one,rustc 1.90.0,\"-C \"\"opt\"\", x\",0123456789abcdef,false,18446744073709551615,run,a/p,,18446744073709551615,naive,statements,257,257,257,
-sooner,2026-01-02T00:00:00Z,one,rustc 1.90.0,\"-C \"\"opt\"\", x\",0123456789abcdef,false,18446744073709551615,run,f/p,,8,naive,gain,4,3.6,4.4,others held the CPU
+sooner,2026-01-02T00:00:00Z,one,rustc 1.90.0,\"-C \"\"opt\"\", x\",0123456789abcdef,false,18446744073709551615,run,f/p,,8,naive,gain,4,3.6,4.4,other processes held the CPU
 later,2026-01-03T00:00:00Z,one,rustc 1.90.0,\"-C \"\"opt\"\", x\",0123456789abcdef,false,18446744073709551615,run,f/p,\"a, \"\"b\"\"\",8,naive,gain,2,1.8,2.2,
 ";
     assert_eq!(String::from_utf8(csv).unwrap().replace("4.4000000000000004", "4.4"), expected);

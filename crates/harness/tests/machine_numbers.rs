@@ -121,7 +121,8 @@ fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
     assert!(unknown.contains("how long that takes on this machine was not measured"), "{unknown}");
     run.numbers = Some(numbers());
     let within = page_of(&run);
-    let expected = "25.0 % of the limit set by 10,000 bytes streamed at 20.0 GB/s (streamed, memory)";
+    let expected =
+        "25.0 % of the limit set by 10,000 bytes streamed at 20.0 GB/s (streamed, memory)";
     assert!(within.contains(expected) && !within.contains("is beaten"), "{within}");
     inject_share(&mut run, 10.0);
     let beyond = page_of(&run);
@@ -147,11 +148,11 @@ fn independent_reads_are_held_against_the_level_of_the_working_set() {
     for (within_bytes, expected) in [
         (
             1 << 20,
-            "50.0 % of the limit set by 500 independent reads at random places at 2.00 ns (independent read, L2)",
+            "50.0 % of the limit set by 500 independent random reads at 2.00 ns (independent read, L2)",
         ),
         (
             2 << 20,
-            "250 % of the limit set by 500 independent reads at random places at 10.0 ns (independent read, memory)",
+            "250 % of the limit set by 500 independent random reads at 10.0 ns (independent read, memory)",
         ),
     ] {
         let needed =

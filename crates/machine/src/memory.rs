@@ -1,6 +1,6 @@
 //! Latency and bandwidth of each memory level.
 //!
-//! *Latency* is measured as by lmbench's `lat_mem_rd` (McVoy and Staelin, "lmbench: Portable Tools for Performance
+//! *Latency* is measured as in lmbench's `lat_mem_rd` (McVoy and Staelin, "lmbench: Portable Tools for Performance
 //! Analysis", USENIX 1996): each read yields the address of the next, so none begins before the last has ended. The
 //! cache lines are linked in one random cycle (Sattolo, "An algorithm to generate a random cyclic permutation", 1986).
 //! No prefetcher can predict the next line, and every line is read before one is read again. TLB misses are included,
@@ -11,8 +11,8 @@
 //! (Luszczek et al., "The HPC Challenge Benchmark Suite", SC 2006). The order is a shuffle: every line is read before
 //! one is read again. The order itself is read front to back and has a sixteenth of the size of the lines.
 //!
-//! *Bandwidth* is that of a sum over an array that fits the level, the read half of STREAM (McCalpin, "Memory Bandwidth
-//! and Machine Balance in Current High Performance Computers", 1995).
+//! *Bandwidth* is the rate of a sum over an array that fits the level, which is the read half of STREAM (McCalpin,
+//! "Memory Bandwidth and Machine Balance in Current High Performance Computers", 1995).
 //!
 //! The working set is a quarter of a cache and is read through just before each reading. (A cache that cores or virtual
 //! machines share is never all one's own: a neighbour evicts lines that are not reused soon.) Beyond the caches, the

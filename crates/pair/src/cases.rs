@@ -1,4 +1,4 @@
-//! Which cases of a pair a run measures, and what they are called.
+//! The cases of a pair that a run measures, and their names.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     trial::Role,
 };
 
-/// How much of each sweep is run.
+/// How much of each sweep to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// The two ends.
@@ -19,11 +19,11 @@ pub enum Extent {
     Quick,
     /// Every default point.
     Default,
-    /// The larger points too.
+    /// Every default point and the larger ones.
     Deep,
 }
 
-/// The name of a case, in results, protocols and files.
+/// The name of a case in results, protocols and files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CaseKey {
     /// Id of the pair.
@@ -36,38 +36,38 @@ pub struct CaseKey {
 }
 
 impl CaseKey {
-    /// Criterion's group of the case: `queries/n_plus_one/loopback`.
+    /// Returns criterion's group of the case: `queries/n_plus_one/loopback`.
     pub fn group(&self) -> String {
         group_id(&self.pair, &self.level)
     }
 }
 
-/// `queries/n_plus_one/loopback at 256`.
+/// Prints the key as `queries/n_plus_one/loopback at 256`.
 impl fmt::Display for CaseKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.group(), self.point)
     }
 }
 
-/// A case with its name.
+/// A case and its name.
 #[derive(Clone, Debug)]
 pub struct NamedCase {
-    /// What `prepare` gets.
+    /// The argument of `prepare`.
     pub case: Case,
     /// Its name.
     pub key: CaseKey,
 }
 
 impl NamedCase {
-    /// The case of `entry` that is timed at `point` of a level.
-    fn new(entry: &Entry, level: &LevelOf, point: u64, seed: u64) -> NamedCase {
+    /// Makes the case of `entry` that is timed at `point` of a level.
+    fn new(entry: &Entry, level: &ResolvedLevel, point: u64, seed: u64) -> NamedCase {
         let case = Case::realistic(point, level.value, seed);
         let key = CaseKey { pair: entry.id.to_owned(), level: level.label.clone(), point };
         NamedCase { case, key }
     }
 }
 
-/// Points of the axis within `extent`, ascending.
+/// Returns the points of the axis within `extent`, ascending.
 pub fn points(entry: &Entry, extent: Extent) -> Vec<u64> {
     let mut points = entry.axis.points.default_points();
     match extent {
@@ -85,14 +85,14 @@ fn thin(points: &[u64], kept: &[usize]) -> Vec<u64> {
     thinned
 }
 
-/// Values of the parameter with their labels, all origins; one without a label if there is no
-/// parameter.
-pub fn levels(pair: &Pair) -> Vec<LevelOf> {
+/// Returns all levels of a pair on this machine, measured and computed. Without a parameter, this is a single level
+/// with an empty label.
+pub fn levels(pair: &Pair) -> Vec<ResolvedLevel> {
     match pair.parameter.as_ref() {
-        None => vec![LevelOf { label: String::new(), value: 0, level: None }],
+        None => vec![ResolvedLevel { label: String::new(), value: 0, level: None }],
         Some(Parameter { levels: Levels::Fixed(levels), .. }) => levels
             .iter()
-            .map(|level| LevelOf {
+            .map(|level| ResolvedLevel {
                 label: level.label.to_owned(),
                 value: level.value,
                 level: Some(level),
@@ -102,7 +102,7 @@ pub fn levels(pair: &Pair) -> Vec<LevelOf> {
             let counts = thread_counts(logical_cores());
             counts[counts.len().saturating_sub(4)..]
                 .iter()
-                .map(|count| LevelOf {
+                .map(|count| ResolvedLevel {
                     label: format!("{name}={count}"),
                     value: *count,
                     level: None,
@@ -112,18 +112,18 @@ pub fn levels(pair: &Pair) -> Vec<LevelOf> {
     }
 }
 
-/// One value of a parameter on this machine.
+/// One value of the parameter, resolved for this machine.
 #[derive(Debug)]
-pub struct LevelOf {
-    /// As written in ids; empty without a parameter.
+pub struct ResolvedLevel {
+    /// The label in ids; empty if there is no parameter.
     pub label: String,
-    /// What `prepare` reads.
+    /// The value that `prepare` reads.
     pub value: u64,
     level: Option<&'static Level>,
 }
 
-impl LevelOf {
-    /// Whether it is measured at `point`.
+impl ResolvedLevel {
+    /// Returns whether this level is measured at `point`.
     pub fn is_measured_at(&self, point: u64) -> bool {
         self.level.is_none_or(|level| match level.origin {
             Origin::Measured => true,
@@ -131,7 +131,7 @@ impl LevelOf {
         })
     }
 
-    /// The distance in µs, if its figures are computed.
+    /// Returns the distance in µs, if the figures of this level are computed.
     pub fn distance_us(&self) -> Option<u64> {
         match self.level?.origin {
             Origin::Distance { rtt_us, .. } => Some(rtt_us),
@@ -140,7 +140,7 @@ impl LevelOf {
     }
 }
 
-/// The measured cases of a pair within `extent`: by level, then ascending in the axis.
+/// Returns the measured cases of a pair within `extent`, by level and then ascending along the axis.
 pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     let points = points(entry, extent);
     let mut cases = Vec::new();
@@ -152,7 +152,7 @@ pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     cases
 }
 
-/// The case at the far end of a pair: the last point of its last level whose figures are measured.
+/// Returns the case at the far end of a pair: the last point of the last level whose figures are measured.
 pub fn far_end(entry: &Entry, seed: u64) -> Option<NamedCase> {
     let levels = levels(entry);
     let level = levels.iter().rfind(|level| level.distance_us().is_none())?;
@@ -160,12 +160,12 @@ pub fn far_end(entry: &Entry, seed: u64) -> Option<NamedCase> {
     Some(NamedCase::new(entry, level, point, seed))
 }
 
-/// Criterion's group of a level: `queries/n_plus_one/loopback`.
+/// Returns criterion's group of a level: `queries/n_plus_one/loopback`.
 pub fn group_id(pair: &str, level: &str) -> String {
     if level.is_empty() { pair.to_owned() } else { format!("{pair}/{level}") }
 }
 
-/// What a side is called in ids: `naive`, `optimized`, or the name of the peer crate.
+/// Returns the name of a side in ids: `naive`, `optimized`, or the name of the peer crate.
 pub fn side_name(entry: &Entry, role: Role) -> &'static str {
     match role {
         Role::Naive => "naive",
@@ -174,13 +174,13 @@ pub fn side_name(entry: &Entry, role: Role) -> &'static str {
     }
 }
 
-/// The sides of a pair.
+/// Returns the roles of a pair's sides.
 pub fn roles(entry: &Entry) -> Vec<Role> {
     let peer = entry.peer.map(|_| Role::Peer);
     [Role::Naive, Role::Optimized].into_iter().chain(peer).collect()
 }
 
-/// Criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.
+/// Returns criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.
 pub fn benchmark_id(entry: &Entry, case: &NamedCase, role: Role) -> String {
     format!("{}/{}/{}", case.key.group(), side_name(entry, role), case.key.point)
 }

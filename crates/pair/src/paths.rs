@@ -140,7 +140,7 @@ impl Owned {
         Owned(path)
     }
 
-    /// The folder.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -36,7 +36,7 @@ const ALONE: &str = "WORTHIT_COUNTS_ALONE";
 /// (memory) or 32 (files, sockets, threads, databases).
 ///
 /// # Panics
-/// If the pair is not proven, with the smallest failing case that was found. If no case can run on this machine.
+/// If a case fails; the message names the smallest one found. If no case can run on this machine.
 pub fn sides_agree(family: &Family, id: &str) {
     let entry = entry(family, id);
     let mut reason = None;

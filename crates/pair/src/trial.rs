@@ -2,7 +2,7 @@
 //!
 //! A [`Trial`] holds one runner per side. The types of inputs and answers are erased per *batch*: inside
 //! [`Trial::measure`] the loop over iterations calls the side directly, so the harness adds nothing to an
-//! iteration. `black_box`, drops, resets, runtime entry, spawning and barriers are only used here. All of them are
+//! iteration. `black_box`, drops, resets, runtime entry, spawning and barriers are used only here. All of them are
 //! off the clock, unless a shape says otherwise.
 //!
 //! Each shape of side has a function that makes its runner: [`by_ref`], [`under_contract`], [`by_value`],
@@ -229,7 +229,7 @@ impl Trial {
         self.units
     }
 
-    /// How many threads a side keeps busy.
+    /// Returns how many threads a side keeps busy.
     pub fn threads(&self, role: Role) -> usize {
         match role {
             Role::Naive => self.naive.threads(),
@@ -253,7 +253,7 @@ impl Trial {
         self.runner(role).measure(iterations)
     }
 
-    /// Makes those of these sides that [`on_first_use`] has deferred until now.
+    /// Makes the sides of these roles that [`on_first_use`] has deferred until now.
     ///
     /// # Errors
     /// If a side cannot be made on this machine.

@@ -130,7 +130,7 @@ fn overview(history: &History) -> Result<String, CliError> {
     let mut table = table(["pair", "machine key", "runs", "latest gain", "last change"]);
     for pair in history.pairs()? {
         let lines = history.trend(&pair)?;
-        for sweep in lines.chunk_by(|a, b| a.place.level == b.place.level) {
+        for sweep in lines.chunk_by(|a, b| a.place.case.level == b.place.case.level) {
             let machines: BTreeSet<&str> =
                 sweep.iter().map(|line| line.machine_key.as_str()).collect();
             for machine in machines {
@@ -147,7 +147,7 @@ fn overview(history: &History) -> Result<String, CliError> {
 }
 
 fn overview_row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
-    let level = lines.first().map_or("", |line| line.place.level.as_str());
+    let level = lines.first().map_or("", |line| line.place.case.level.as_str());
     let runs: BTreeSet<&str> = lines
         .iter()
         .flat_map(|line| &line.readings)
@@ -157,7 +157,7 @@ fn overview_row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
     let far_end = lines.iter().rev().find(is_gain);
     let latest = far_end.and_then(|line| Some((line, line.readings.last()?)));
     let latest = latest.map_or(format::NONE.to_owned(), |(line, (_, reading))| {
-        format!("{}: {}", format::count(line.place.point), written(line, reading))
+        format!("{}: {}", format::count(line.place.case.point), written(line, reading))
     });
     let changes = lines
         .iter()
@@ -166,7 +166,7 @@ fn overview_row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
     let last = changes.max_by_key(|(line, change)| line.readings[change.at].0.started);
     let last = last.map_or(format::NONE.to_owned(), |(line, change)| {
         let origin = &line.readings[change.at].0;
-        let (date, point) = (origin.date(), format::count(line.place.point));
+        let (date, point) = (origin.date(), format::count(line.place.case.point));
         let quantity = quantity_name(line);
         format!("{date}, {}: {quantity} at {point}: {}", origin.revision(), levels(line, &change))
     });
@@ -200,20 +200,23 @@ fn written(line: &Line, reading: &Reading) -> String {
 /// All lines of one pair: one table per case and machine key, one row per run.
 fn tables_of_pair(lines: &[Line]) -> String {
     let mut text = String::new();
-    for case in
-        lines.chunk_by(|a, b| (&a.place.level, a.place.point) == (&b.place.level, b.place.point))
-    {
+    for case in lines.chunk_by(|a, b| {
+        (&a.place.case.level, a.place.case.point) == (&b.place.case.level, b.place.case.point)
+    }) {
         let machines: BTreeSet<&str> = case.iter().map(|line| line.machine_key.as_str()).collect();
         for machine in machines {
             let lines: Vec<&Line> =
                 case.iter().filter(|line| line.machine_key == machine).collect();
             let place = &lines[0].place;
-            let level =
-                if place.level.is_empty() { String::new() } else { format!("/{}", place.level) };
-            let point = format::count(place.point);
+            let level = if place.case.level.is_empty() {
+                String::new()
+            } else {
+                format!("/{}", place.case.level)
+            };
+            let point = format::count(place.case.point);
             text += &format!(
                 "{}{level} at {point} on {machine}\n{}\n",
-                place.pair,
+                place.case.pair,
                 table_of_runs(&lines)
             );
         }

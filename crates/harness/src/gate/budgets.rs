@@ -1,7 +1,6 @@
-//! Budgets: what must hold whatever the base was, in a file that is committed and reviewed like code.
+//! Budgets: limits that apply whatever the base is, in a file that is committed and reviewed like code.
 //!
-//! A budget on a count holds everywhere. A budget on a gain names its machine key and is judged only
-//! there.
+//! A budget on a count applies everywhere. A budget on a gain names a machine key and applies only there.
 
 use std::{
     fs, io,
@@ -22,21 +21,22 @@ use crate::{
 };
 use worthit_pair::{cases::CaseKey, format, trial::Role};
 
-/// Name of the file, beside `Cargo.toml`.
+/// Name of the budgets file, which is beside `Cargo.toml`.
 pub const FILE: &str = "budgets.toml";
-/// Version of the file.
+/// Version of the file's format.
 const VERSION: u64 = 1;
+/// Comment at the top of the file.
 const HEAD: &str = "\
-# Budgets of the gate: what must hold whatever a change is compared with. Written by `worthit budgets`;
-# review a change of this file as you review code.
+# Budgets of the gate: limits that apply whatever a change is compared with. Written by `worthit budgets`;
+# review changes to this file like changes to code.
 
 ";
 
-/// The file.
+/// Contents of the budgets file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budgets {
-    /// Version of the file.
+    /// Version of the file's format.
     pub version: u64,
     /// Budgets on counts.
     #[serde(default)]
@@ -46,11 +46,12 @@ pub struct Budgets {
     pub gain: Vec<GainBudget>,
 }
 
-/// The optimized side does no more of something.
+/// Maximum count of a cause on the optimized side.
+// The fields of the case's key are written out, because an error in a flattened field lacks its line number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CountBudget {
-    /// Id of the pair. (The case's key is spelled out, as errors in a flattened field do not know their line.)
+    /// Id of the pair.
     pub pair: String,
     /// Label of the level; empty if the pair has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -61,17 +62,17 @@ pub struct CountBudget {
     pub seed: u64,
     /// Id of the cause.
     pub cause: String,
-    /// The most that one iteration may do.
+    /// Maximum count in one iteration.
     pub at_most: u64,
 }
 
-/// The gain is at least so much.
+/// Minimum gain of a pair on one machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GainBudget {
     /// Machine key.
     pub machine: String,
-    /// Id of the pair. (The case's key is spelled out, as errors in a flattened field do not know their line.)
+    /// Id of the pair.
     pub pair: String,
     /// Label of the level; empty if the pair has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -80,47 +81,47 @@ pub struct GainBudget {
     pub point: u64,
     /// Seed of the input.
     pub seed: u64,
-    /// The least gain.
+    /// Minimum gain.
     pub at_least: f64,
 }
 
-/// The file cannot be used.
+/// Reason why the budgets file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetsError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
-    /// It is not what it should be.
-    #[error("{} is broken: {problem}Mend it, or write it anew: worthit budgets", path.display())]
+    /// The file is malformed.
+    #[error("{} is broken: {problem}Fix it, or rewrite it with `worthit budgets`", path.display())]
     Broken {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong, and where.
         problem: String,
     },
-    /// It has the name of an older version.
-    #[error("{} is called {} now: rename it", old.display(), path.display())]
+    /// The file has the name that an older version gave it.
+    #[error("{} is now called {}: rename it", old.display(), path.display())]
     OldName {
-        /// The file that is there.
+        /// Path of the existing file.
         old: PathBuf,
-        /// Its name now.
+        /// Its new path.
         path: PathBuf,
     },
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error(transparent)]
     Write(#[from] ResultError),
 }
 
 impl Budgets {
-    /// Reads the file; `None` if there is none.
+    /// Reads the file; returns `None` if there is none.
     ///
     /// # Errors
-    /// If it cannot be read or is broken.
+    /// If the file cannot be read or is malformed.
     pub fn load(path: &Path) -> Result<Option<Budgets>, BudgetsError> {
         match fs::read(path) {
             Ok(bytes) => Budgets::parse(&bytes, path).map(Some),
@@ -136,39 +137,39 @@ impl Budgets {
         }
     }
 
-    /// Reads the bytes of `path`.
+    /// Parses the contents of the file at `path`.
     ///
     /// # Errors
-    /// If they are no budgets.
+    /// If they are malformed.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Budgets, BudgetsError> {
         let broken = |problem: String| BudgetsError::Broken { path: path.to_owned(), problem };
         let budgets: Budgets =
             toml::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if budgets.version != VERSION {
             return Err(broken(format!(
-                "it has version {}, this worthit reads version {VERSION}. ",
+                "it has version {}, but this worthit reads version {VERSION}. ",
                 budgets.version
             )));
         }
         match budgets.gain.iter().find(|gain| !(gain.at_least > 0.0 && gain.at_least.is_finite())) {
             Some(gain) => {
-                Err(broken(format!("gain of {}: {} is no gain. ", gain.pair, gain.at_least)))
+                Err(broken(format!("gain of {}: {} is not a gain. ", gain.pair, gain.at_least)))
             }
             None => Ok(budgets),
         }
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), BudgetsError> {
         let text = HEAD.to_owned() + &toml::to_string(self).unwrap_or_default();
         let write = |error| ResultError::Write { path: path.to_owned(), error };
         Ok(write_atomically(path, text.as_bytes()).map_err(write)?)
     }
 
-    /// Budgets at the present counts, of causes that the pairs name; the gains of `known` stay.
+    /// Returns budgets that equal the current counts of the causes that the pairs name; keeps the gains of `known`.
     pub fn of_counts(known: Option<Budgets>, cases: &[GateCase], found: &[FarEnd]) -> Budgets {
         let count = cases.iter().flat_map(|case| {
             let end = found.iter().find(|end| end.id == case.key.pair);
@@ -185,15 +186,19 @@ impl Budgets {
         Budgets { version: VERSION, count: count.collect(), gain }
     }
 
-    /// Sets budgets on the gains of a run at the pairs' far ends: the lower end of the interval less
-    /// `margin`. Those of other machines stay.
+    /// Sets budgets on the gains of a run at the pairs' far ends.
+    ///
+    /// Each is the lower end of the gain's confidence interval, reduced by the share `margin`. The budgets of other
+    /// machines stay.
     pub fn set_gains(&mut self, run: &Run, cases: &[GateCase], margin: f64) {
         self.gain.retain(|gain| gain.machine != run.machine.key);
         for case in cases {
             let sweeps = run.pairs.get(&case.key.pair).map(|pair| &pair.sweeps);
-            let sweep = sweeps.and_then(|of| of.iter().find(|s| s.level == case.key.level));
-            let at = sweep.and_then(|sweep| sweep.cases.iter().find(|c| c.point == case.key.point));
-            let measured = at.and_then(|at| at.measured()).filter(|found| found.mark.is_none());
+            let sweep = sweeps.and_then(|sweeps| sweeps.iter().find(|s| s.level == case.key.level));
+            let far_end =
+                sweep.and_then(|sweep| sweep.cases.iter().find(|c| c.point == case.key.point));
+            let measured =
+                far_end.and_then(|case| case.measured()).filter(|found| found.mark.is_none());
             let Some(measured) = measured.filter(|_| run.seed == case.seed) else { continue };
             let CaseKey { pair, level, point } = case.key.clone();
             self.gain.push(GainBudget {
@@ -207,7 +212,7 @@ impl Budgets {
         }
     }
 
-    /// Counts of a case that exceed their budgets, and budgets that are of another case.
+    /// Returns the counts of a case that exceed their budgets, and notes on budgets for another case.
     pub fn judge_counts(&self, case: &GateCase, counts: &CaseCounts) -> (Vec<Breach>, Vec<String>) {
         let (mut breaches, mut notes) = (Vec::new(), Vec::new());
         for budget in self.count.iter().filter(|budget| budget.pair == case.key.pair) {
@@ -215,7 +220,8 @@ impl Budgets {
             if set_for != (case.key.level.as_str(), case.key.point, case.seed) {
                 let CountBudget { pair, point, .. } = budget;
                 notes.push(format!(
-                    "the budgets of {pair} are of {}, which is not the far end now; write them anew: worthit budgets",
+                    "the budgets of {pair} are for {}, which is no longer the far end; \
+                     rewrite them with `worthit budgets`",
                     format::count(*point)
                 ));
                 continue;
@@ -236,7 +242,7 @@ impl Budgets {
         (breaches, notes)
     }
 
-    /// Budgets on gains of this machine whose case is the far end of a pair.
+    /// Returns the budgets on the gain of a case on this machine.
     pub fn gains_here<'a>(
         &'a self,
         machine: &'a str,
@@ -253,7 +259,7 @@ impl Budgets {
 }
 
 impl GainBudget {
-    /// Whether a gain lies below the budget, with the whole of its interval.
+    /// Returns a breach if the whole confidence interval of a gain is below the budget.
     pub fn judge(&self, gain: &Interval) -> Option<Breach> {
         (gain.high < self.at_least).then(|| Breach {
             what: format!(
@@ -265,14 +271,14 @@ impl GainBudget {
     }
 }
 
-/// Two significant digits, rounded down.
+/// Rounds down to two significant digits.
 fn two_digits(value: f64) -> f64 {
     let unit = 10_f64.powi(value.log10().floor() as i32 - 1);
     let cut = (value / unit).floor() * unit;
     format!("{cut:.6}").parse().unwrap_or(cut)
 }
 
-/// Counts of the head that exceed budgets, by pair; and what is to be noted.
+/// Returns the head's counts that exceed their budgets, by pair id, and notes for the reader.
 pub fn judge(
     budgets: &Budgets,
     cases: &[GateCase],
@@ -281,9 +287,9 @@ pub fn judge(
     let (mut breaches, mut notes) = (Vec::new(), Vec::new());
     for case in cases {
         let Some(found) = counts.by_pair.get(&case.key.pair) else { continue };
-        let (of_case, said) = budgets.judge_counts(case, found);
-        breaches.extend(of_case.into_iter().map(|breach| (case.key.pair.clone(), breach)));
-        notes.extend(said);
+        let (case_breaches, case_notes) = budgets.judge_counts(case, found);
+        breaches.extend(case_breaches.into_iter().map(|breach| (case.key.pair.clone(), breach)));
+        notes.extend(case_notes);
     }
     (breaches, notes)
 }
@@ -311,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_are_written_of_named_causes_and_read_again() {
+    fn budgets_are_written_for_named_causes_and_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert_eq!(Budgets::load(&path).unwrap(), None);
@@ -340,11 +346,11 @@ mod tests {
         let mut other = far_end.clone();
         other.key.point = 200;
         let (breaches, notes) = budgets.judge_counts(&other, &counted(4));
-        assert!(breaches.is_empty() && notes[0].contains("not the far end now"), "{notes:?}");
+        assert!(breaches.is_empty() && notes[0].contains("no longer the far end"), "{notes:?}");
     }
 
     #[test]
-    fn a_gain_below_its_budget_is_a_breach_if_all_of_its_interval_is() {
+    fn a_gain_is_a_breach_if_its_whole_interval_is_below_the_budget() {
         let budget = GainBudget {
             machine: "here".to_owned(),
             pair: "a/b".to_owned(),
@@ -363,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_named_with_the_place() {
+    fn a_malformed_file_is_reported_with_the_line() {
         let parse = |text: &str| {
             Budgets::parse(text.as_bytes(), Path::new("budgets.toml")).unwrap_err().to_string()
         };
@@ -376,7 +382,7 @@ mod tests {
         assert!(parse("version = 1\nfloor = 3\n").contains("unknown field"));
         let gain =
             "version = 1\n[[gain]]\nmachine='x'\npair='a/b'\npoint=1\nseed=1\nat_least=-1.0\n";
-        assert!(parse(gain).contains("-1 is no gain"), "{}", parse(gain));
+        assert!(parse(gain).contains("-1 is not a gain"), "{}", parse(gain));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One of the two builds: its cases, and the bench binary that has each.
+//! One of the two builds: its cases, and the bench binary of each case.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -10,17 +10,18 @@ use super::{
 };
 use worthit_pair::trial::Role;
 
-/// A build, and what is known of it.
+/// A build and its cases.
 #[derive(Debug)]
 pub struct BuildUnderTest {
-    /// The revision.
+    /// Revision that was built.
     pub revision: Revision,
-    /// Its binaries.
+    /// Binaries of the build.
     pub build: Build,
-    /// Its cases, in the order of its bench binaries.
+    /// Cases, in the order of the bench binaries.
     pub cases: Vec<GateCase>,
+    /// Path of the bench binary that has each pair.
     programs: BTreeMap<String, PathBuf>,
-    /// Bench binaries that do not serve the gate, and why.
+    /// Names of bench binaries that do not serve the gate, each with the reason.
     pub silent: Vec<(String, WorkerError)>,
 }
 
@@ -41,15 +42,15 @@ impl BuildUnderTest {
         BuildUnderTest { revision, build, cases, programs, silent }
     }
 
-    /// The optimized side of a case, to be timed.
+    /// Returns the optimized side of a case, for timing.
     pub fn optimized<'a>(&'a self, case: &'a GateCase) -> Program<'a> {
         Program::new(self.program(&case.key.pair), case, Role::Optimized)
     }
 
-    /// The bench binary that has a pair.
+    /// Returns the path of the bench binary that has a pair.
     ///
     /// # Panics
-    /// If none of this build's cases has the id.
+    /// If this build does not have the pair.
     pub fn program(&self, id: &str) -> &PathBuf {
         &self.programs[id]
     }

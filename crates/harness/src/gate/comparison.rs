@@ -1,4 +1,4 @@
-//! Comparing two builds: pair up, count, time what the counts leave open, judge, hold against the budgets.
+//! Compares two builds: matches their pairs, counts, times what the counts leave open, judges, and checks the budgets.
 
 use std::time::Instant;
 
@@ -17,21 +17,23 @@ use super::{
     verdict::{Breach, CountChange, Time, judge_time},
 };
 
-/// What was found of all pairs.
+/// Result of comparing all pairs.
 #[derive(Debug)]
 pub struct Comparison {
-    /// One per pair.
+    /// Reports, one per pair.
     pub cases: Vec<CaseReport>,
-    /// What else the reader must know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
     /// Number of pairs that were timed.
     pub timed: usize,
 }
 
-/// Compares all pairs of two builds. `prefix` is the path of the package inside its repository.
+/// Compares all pairs of two builds.
+///
+/// `prefix` is the path of the package inside its repository.
 ///
 /// # Errors
-/// If causes cannot be counted, or a filter selects nothing.
+/// If causes cannot be counted, or neither build has a requested pair.
 pub fn compare(
     base: &BuildUnderTest,
     head: &BuildUnderTest,
@@ -42,26 +44,26 @@ pub fn compare(
     let pairs = pairing::select(pairing::pair_up(&base.cases, &head.cases), &settings.ids)?;
     progress(&format!("counting {} pairs", pairs.iter().filter(|p| p.is_comparable()).count()));
     let counts = counting::count_both(base, head, &pairs, &settings.tolerances, settings.seed)?;
-    let both = Both { base, head, prefix, counts, settings };
-    let timed: Vec<&Matched> = pairs.iter().filter(|pair| both.is_timed(pair)).collect();
-    let times = both.time(&timed, progress);
-    let (breaches, said) = both.breaches(&pairs, &timed, progress);
+    let builds = Builds { base, head, prefix, counts, settings };
+    let timed: Vec<&Matched> = pairs.iter().filter(|pair| builds.is_timed(pair)).collect();
+    let times = builds.time(&timed, progress);
+    let (breaches, budget_notes) = builds.breaches(&pairs, &timed, progress);
     let cases = pairs.iter().map(|pair| {
         let time = times.iter().find(|(timed, _)| std::ptr::eq(*timed, pair));
-        let mut report = both.report(pair, time.map(|(_, time)| time));
+        let mut report = builds.report(pair, time.map(|(_, time)| time));
         let own = breaches.iter().filter(|(id, _)| *id == report.case.key.pair);
         report.breaches = own.map(|(_, breach)| breach.clone()).collect();
         report
     });
     let cases = cases.collect();
     let silent = head.silent.iter().chain(&base.silent);
-    let silent = silent.map(|(name, error)| format!("the bench `{name}` is left out: {error}"));
-    let notes = silent.chain(both.counts.notes).chain(said).collect();
+    let silent = silent.map(|(name, error)| format!("the bench `{name}` is excluded: {error}"));
+    let notes = silent.chain(builds.counts.notes).chain(budget_notes).collect();
     Ok(Comparison { cases, notes, timed: timed.len() })
 }
 
 /// Both builds and their counts.
-struct Both<'a> {
+struct Builds<'a> {
     base: &'a BuildUnderTest,
     head: &'a BuildUnderTest,
     prefix: &'a str,
@@ -69,12 +71,12 @@ struct Both<'a> {
     settings: &'a Settings,
 }
 
-impl Both<'_> {
+impl Builds<'_> {
     fn changes(&self, pair: &Matched) -> Vec<CountChange> {
         counting::changes(pair, &self.counts.base, &self.counts.head, &self.settings.tolerances)
     }
 
-    /// Whether the counts leave open what became of a pair's time.
+    /// Returns whether a pair is to be timed: both builds can run it, and the counts do not settle it.
     fn is_timed(&self, pair: &Matched) -> bool {
         let BothCounts { base, head, .. } = &self.counts;
         let runs = |counts: &BuildCounts, id: &str| {
@@ -87,14 +89,14 @@ impl Both<'_> {
             && !(self.settings.skip && self.is_settled(pair))
     }
 
-    /// Whether the code and all counts of a pair are the same in both builds.
+    /// Returns whether a pair's code and counts are the same in both builds.
     fn is_settled(&self, pair: &Matched) -> bool {
         let ids = self.base.cases.iter().chain(&self.head.cases).map(|case| case.key.pair.as_str());
         let others: Vec<&str> =
             ids.filter(|id| *id != pair.head_id() && *id != pair.base_id()).collect();
         let (from, to) = (&self.base.revision.files, &self.head.revision.files);
         self.counts.has_instructions
-            && self.changes(pair).iter().all(CountChange::is_alike)
+            && self.changes(pair).iter().all(CountChange::is_within_noise)
             && pairing::has_same_code(from, to, self.prefix, &others)
     }
 
@@ -120,7 +122,7 @@ impl Both<'_> {
         }
         let (pairs, mut timings): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         paired_timing::decide_all(&mut timings, &rule, deadline, &mut |left| {
-            progress(&format!("{left} pairs are not decided yet"));
+            progress(&format!("{left} pairs are still undecided"));
         });
         let judged = pairs.into_iter().zip(timings).map(|(pair, timing)| {
             let time = self.judge(pair, timing);
@@ -141,15 +143,16 @@ impl Both<'_> {
             Some(Err(error)) => Time::Missing { reason: error.to_string() },
             _ => Time::Missing {
                 reason: format!(
-                    "the time limit of {:?} was reached before; give more: --time-limit",
+                    "the time limit of {:?} was reached first; raise it with --time-limit",
                     self.settings.time_limit
                 ),
             },
         }
     }
 
-    /// Budgets that do not hold, by the ids of their pairs, and what the reader must know of them. Gains are measured
-    /// only of pairs that are new or were timed: the others have held before.
+    /// Returns the budgets that are not met, by pair id, and notes for the reader.
+    ///
+    /// Gains are measured only for pairs that are new or were timed; the others met their budgets before.
     fn breaches(
         &self,
         pairs: &[Matched],
@@ -169,15 +172,17 @@ impl Both<'_> {
             .filter(|case| counts.by_pair.contains_key(&case.key.pair))
             .collect();
         let rule = |comparisons| self.settings.rule(comparisons);
-        let (by_gain, said) = gains::breaches(budgets, &changed, self.head, rule, progress);
-        breaches.extend(by_gain);
-        notes.extend(said);
+        let (gain_breaches, gain_notes) =
+            gains::breaches(budgets, &changed, self.head, rule, progress);
+        breaches.extend(gain_breaches);
+        notes.extend(gain_notes);
         (breaches, notes)
     }
 
-    /// What came of a pair, without its budgets.
+    /// Returns the report on a pair, without its budgets.
     fn report(&self, pair: &Matched, time: Option<&Time>) -> CaseReport {
-        let case = pair.head.as_ref().or(pair.base.as_ref()).expect("in one of both").clone();
+        let case =
+            pair.head.as_ref().or(pair.base.as_ref()).expect("in at least one build").clone();
         let renamed_from = pair.renamed_from().map(str::to_owned);
         let outcome = self.outcome(pair, time);
         CaseReport { case, renamed_from, outcome, breaches: Vec::new() }
@@ -192,16 +197,20 @@ impl Both<'_> {
         } else if pair.base.is_none() || pair.head.is_none() {
             Outcome::OnlyIn { head: pair.head.is_some() }
         } else if let Some(difference) = pair.difference() {
-            Outcome::NotComparable { reason: format!("{difference}: another input") }
+            Outcome::NotComparable {
+                reason: format!("{difference}, so the two measure different things"),
+            }
         } else if let Some(problem) = base.problems.get(base_id) {
-            Outcome::NotComparable { reason: format!("it was not proven in the base: {problem}") }
+            Outcome::NotComparable { reason: format!("not proven in the base: {problem}") }
         } else if !is_run(head, head_id) || !is_run(base, base_id) {
-            Outcome::Unavailable { reason: "it cannot run here; `cargo bench` says why".to_owned() }
+            Outcome::Unavailable {
+                reason: "cannot run here; `cargo bench` shows the reason".to_owned(),
+            }
         } else if !head.agrees_on(head_id, base, base_id) {
-            let reason = "its sides agree in each build but not between them: another input, or another function";
+            let reason = "its sides agree within each build but not across builds: the input or the function differs";
             Outcome::NotComparable { reason: reason.to_owned() }
         } else {
-            let skipped = Time::Skipped { reason: "the same code, the same counts".to_owned() };
+            let skipped = Time::Skipped { reason: "same code and same counts".to_owned() };
             Outcome::Judged { counts: self.changes(pair), time: time.cloned().unwrap_or(skipped) }
         }
     }

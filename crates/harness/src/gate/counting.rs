@@ -1,4 +1,4 @@
-//! Counting both builds: first what is missing, then again what differs.
+//! Counts both builds: first what has not been counted yet, then again what differs.
 
 use rayon::prelude::*;
 
@@ -12,31 +12,34 @@ use super::{
 };
 use worthit_pair::trial::Role;
 
-/// Recounts, in both builds, of causes and of varying instruction counts that differ between the builds. They show
-/// which counts vary from process to process.
+/// Maximum number of recounts, in both builds, of a cause or a varying instruction count that differs between them.
+///
+/// Recounts show which counts vary from process to process.
 const RECOUNTS: usize = 5;
-/// Recounts of instruction counts that have been stable so far.
+/// Maximum number of recounts of an instruction count that has been stable so far.
 const RECOUNTS_OF_STABLE: usize = 2;
 
-/// Said where instructions cannot be counted.
-const WITHOUT_VALGRIND: &str = "instructions are not counted, as valgrind is not installed: changes of 1 % go \
-    unseen, and a slower CPU-bound side is at most undecided. Install it: apt-get install valgrind";
+/// Note for runs that cannot count instructions.
+const WITHOUT_VALGRIND: &str = "instructions are not counted because valgrind is not installed: changes of 1 % go \
+    unseen, and a slower CPU-bound side is undecided at most. Install it: apt-get install valgrind";
 
 /// Counts of both builds.
 #[derive(Debug)]
 pub struct BothCounts {
-    /// Of the base.
+    /// Counts of the base.
     pub base: BuildCounts,
-    /// Of the head.
+    /// Counts of the head.
     pub head: BuildCounts,
     /// Whether instructions are counted.
     pub has_instructions: bool,
-    /// What could not be counted.
+    /// Notes on what could not be counted.
     pub notes: Vec<String>,
 }
 
-/// Counts the comparable pairs in both builds, and what is new in the head, as that must be proven too. Counts are
-/// saved beside each build and not taken twice.
+/// Counts the comparable pairs in both builds.
+///
+/// The causes of the head's other pairs are counted too, because counting proves a pair. Counts are stored beside each
+/// build and reused.
 ///
 /// # Errors
 /// If the command of a build cannot count.
@@ -49,7 +52,7 @@ pub fn count_both(
 ) -> Result<BothCounts, CountError> {
     let has_instructions = instructions::is_available();
     let comparable: Vec<&Matched> = pairs.iter().filter(|pair| pair.is_comparable()).collect();
-    let of_head: Vec<&str> =
+    let head_ids: Vec<&str> =
         pairs.iter().filter(|pair| pair.head.is_some()).map(Matched::head_id).collect();
     let mut notes = Vec::new();
     let mut add_missing = |tested: &BuildUnderTest,
@@ -65,12 +68,12 @@ pub fn count_both(
     let base_ids = ids(&comparable, Matched::base_id);
     let mut base_counts = BuildCounts::load(&base.build, seed);
     add_missing(base, &mut base_counts, &base_ids, &base_ids)?;
-    // Of identical binaries the same counts serve, so that what varies by itself does not look like a change.
+    // Identical binaries share their counts. Otherwise a count that varies would look like a change.
     let mut head_counts = match head.build.is_same_as(&base.build) {
         true => base_counts.clone(),
         false => BuildCounts::load(&head.build, seed),
     };
-    add_missing(head, &mut head_counts, &of_head, &ids(&comparable, Matched::head_id))?;
+    add_missing(head, &mut head_counts, &head_ids, &ids(&comparable, Matched::head_id))?;
     notes.dedup();
     if !has_instructions {
         notes.push(WITHOUT_VALGRIND.to_owned());
@@ -81,7 +84,7 @@ pub fn count_both(
     Ok(BothCounts { base: base_counts, head: head_counts, has_instructions, notes })
 }
 
-/// Counts all pairs of one build, and says what could not be counted.
+/// Counts all pairs of one build; also returns notes on what could not be counted.
 ///
 /// # Errors
 /// If the command of the build cannot count.
@@ -114,7 +117,7 @@ fn add_missing_causes(
     counts.add_causes(&tested.build, &missing, seed, None)
 }
 
-/// Returns what could not be counted.
+/// Counts instructions that have not been counted yet; returns notes on what could not be counted.
 fn add_missing_instructions(
     tested: &BuildUnderTest,
     counts: &mut BuildCounts,
@@ -127,8 +130,9 @@ fn add_missing_instructions(
     notes
 }
 
-/// Counts the instructions of pairs on all cores at once, as counts are unaffected by concurrent load. Returns also
-/// what could not be counted.
+/// Counts the instructions of pairs; also returns notes on what could not be counted.
+///
+/// Uses all cores at once, because concurrent load does not affect the counts.
 pub fn count_instructions(tested: &BuildUnderTest, ids: &[&str]) -> (BuildCounts, Vec<String>) {
     let count = |id: &&str| {
         let mut counts = BuildCounts::default();
@@ -142,7 +146,7 @@ pub fn count_instructions(tested: &BuildUnderTest, ids: &[&str]) -> (BuildCounts
     for (id, counted) in counted {
         match counted {
             Ok(counts) => all.merge(counts),
-            // The case is a row that says so itself.
+            // The report on the case says so itself.
             Err(WorkerError::Unavailable(_)) => {}
             Err(error) => notes.push(format!("the instructions of {id} are not counted: {error}")),
         }
@@ -150,7 +154,7 @@ pub fn count_instructions(tested: &BuildUnderTest, ids: &[&str]) -> (BuildCounts
     (all, notes)
 }
 
-/// Counts again, in both builds, what differs, until it is known to vary by itself or has differed often enough.
+/// Recounts, in both builds, what differs between them, until it proves to vary by itself or has differed often enough.
 ///
 /// # Errors
 /// If the command of a build cannot count.
@@ -175,28 +179,28 @@ pub fn recount(
         };
         let suspects = select(&|pair| differs(pair, false) || disagrees(pair));
         let suspects_by_instructions = select(&|pair| differs(pair, true));
-        let again =
+        let recount_build =
             |tested: &BuildUnderTest, counts: &mut BuildCounts, id: fn(&Matched) -> &str| {
                 counts.add_causes(&tested.build, &ids(&suspects, id), seed, None)?;
-                // What fails now has failed before, and was noted then.
+                // Errors are ignored: the first count has failed too, and that was noted.
                 let by_instructions = ids(&suspects_by_instructions, id);
                 counts.merge(count_instructions(tested, &by_instructions).0);
                 Ok::<_, CountError>(())
             };
-        again(base, base_counts, Matched::base_id)?;
-        again(head, head_counts, Matched::head_id)?;
+        recount_build(base, base_counts, Matched::base_id)?;
+        recount_build(head, head_counts, Matched::head_id)?;
     }
     Ok(())
 }
 
-/// Whether a count that was taken again `nth` times still differs and is worth another recount.
+/// Returns whether a count that still differs after `nth` recounts is counted once more.
 pub fn is_counted_again(change: &CountChange, nth: usize, tolerances: &Tolerances) -> bool {
     let is_stable = change.cause == INSTRUCTIONS && !change.varies(tolerances);
     let most = if is_stable { RECOUNTS_OF_STABLE } else { RECOUNTS };
     nth < most && change.is_open()
 }
 
-/// Every count of a pair that both builds have, judged.
+/// Judges every count of a pair that both builds have.
 pub fn changes(
     pair: &Matched,
     base: &BuildCounts,

@@ -1,5 +1,7 @@
-//! What both builds do, counted: causes by the command of each build, instructions by its bench
-//! binaries under callgrind. What was counted of a build is kept beside it.
+//! Counts of what a build does.
+//!
+//! The build's command counts causes. Its bench binaries count instructions, under callgrind. The counts are stored
+//! beside the build.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,40 +22,40 @@ use super::{
 use crate::{count_causes::FarEnd, interrupt, results::write_atomically};
 use worthit_pair::trial::Role;
 
-/// Sides whose counts are compared; a peer crate is not ours to judge.
+/// Sides whose counts are judged; a peer crate is not ours to judge.
 pub const JUDGED: [Role; 2] = [Role::Naive, Role::Optimized];
 
-/// Raised whenever a count becomes one of something else, so that those kept before are not read.
+/// Version of the stored counts; raised whenever a count changes its meaning, so that older files are not read.
 const COUNTING: u64 = 2;
 
-/// Counts of a case by side and cause.
+/// Counts of a case, by side and cause.
 pub type CaseCounts = BTreeMap<(Role, String), Counted>;
 
-/// The counts of one build.
+/// Counts of one build.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BuildCounts {
-    /// By pair.
+    /// Counts by pair id.
     pub by_pair: BTreeMap<String, CaseCounts>,
-    /// Threads that pairs keep busy.
+    /// Number of threads that each pair keeps busy.
     pub threads: BTreeMap<String, usize>,
-    /// FNV-1a of the answers of pairs: several, if a pair answers otherwise each time.
+    /// FNV-1a hashes of each pair's answers; several if its answer varies.
     pub answers: BTreeMap<String, BTreeSet<u64>>,
-    /// Why pairs are not proven.
+    /// Reasons why pairs are not proven.
     pub problems: BTreeMap<String, String>,
 }
 
-/// The command of a build cannot count.
+/// Failure of a build's command to count.
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot count causes: {problem}", command.display())]
 pub struct CountError {
-    /// The command.
+    /// Path of the command.
     command: std::path::PathBuf,
-    /// What is wrong.
+    /// What went wrong.
     problem: String,
 }
 
 impl BuildCounts {
-    /// Adds what another process counted.
+    /// Adds a count from another process.
     pub fn add(&mut self, id: &str, role: Role, cause: &str, count: u64) {
         let counts = self.by_pair.entry(id.to_owned()).or_default();
         let new = Counted::once(count);
@@ -63,7 +65,7 @@ impl BuildCounts {
             .or_insert(new);
     }
 
-    /// Adds all that others have counted of the same build.
+    /// Adds all counts of the same build from other processes.
     pub fn merge(&mut self, other: BuildCounts) {
         for (id, counts) in other.by_pair {
             let own = self.by_pair.entry(id).or_default();
@@ -78,23 +80,25 @@ impl BuildCounts {
         self.threads.extend(other.threads);
     }
 
-    /// The instructions of a pair, if both sides are counted.
+    /// Returns whether the instructions of both sides of a pair are counted.
     pub fn has_instructions(&self, id: &str) -> bool {
         let counts = self.by_pair.get(id);
-        let has = |role| counts.is_some_and(|of| of.contains_key(&(role, INSTRUCTIONS.to_owned())));
-        JUDGED.into_iter().all(has)
+        let has_role = |role| {
+            counts.is_some_and(|counts| counts.contains_key(&(role, INSTRUCTIONS.to_owned())))
+        };
+        JUDGED.into_iter().all(has_role)
     }
 
-    /// Whether the causes of a pair are counted.
+    /// Returns whether the causes of a pair are counted, or cannot be because it is not proven.
     pub fn has_causes(&self, id: &str) -> bool {
         self.problems.contains_key(id)
             || self
                 .by_pair
                 .get(id)
-                .is_some_and(|of| of.keys().any(|(_, cause)| cause != INSTRUCTIONS))
+                .is_some_and(|counts| counts.keys().any(|(_, cause)| cause != INSTRUCTIONS))
     }
 
-    /// Whether a pair gives the same answer in another build, as far as it always gives the same.
+    /// Returns whether a pair gives the same answer in another build; true if an answer varies or is unknown.
     pub fn agrees_on(&self, id: &str, other: &BuildCounts, other_id: &str) -> bool {
         let (Some(own), Some(others)) = (self.answers.get(id), other.answers.get(other_id)) else {
             return true;
@@ -103,7 +107,7 @@ impl BuildCounts {
         varies || own.is_empty() || others.is_empty() || !own.is_disjoint(others)
     }
 
-    /// Counts the causes of pairs in a process of its own.
+    /// Counts the causes of pairs in a new process.
     ///
     /// # Errors
     /// If the command of the build fails.
@@ -129,7 +133,7 @@ impl BuildCounts {
         Ok(())
     }
 
-    /// Counts the instructions of sides of a pair in a process of its own.
+    /// Counts the instructions of a pair's sides in a new process.
     ///
     /// # Errors
     /// If the case cannot run, or the worker or valgrind fails.
@@ -146,25 +150,26 @@ impl BuildCounts {
         Ok(())
     }
 
-    /// What was counted of a build before, with this seed.
+    /// Loads the stored counts of a build for this seed.
     pub fn load(build: &Build, seed: u64) -> BuildCounts {
         let text = fs::read(build.folder.join(file_name(seed))).unwrap_or_default();
-        // What cannot be read is counted anew.
-        let Kept { rows, answers, threads } = serde_json::from_slice(&text).unwrap_or_default();
+        // An unreadable file is ignored, and everything is counted again.
+        let StoredCounts { rows, answers, threads } =
+            serde_json::from_slice(&text).unwrap_or_default();
         let mut counts = BuildCounts { answers, threads, ..BuildCounts::default() };
-        for Row { id, role, cause, counted } in rows {
+        for StoredCount { id, role, cause, counted } in rows {
             counts.by_pair.entry(id).or_default().insert((role, cause), counted);
         }
         counts
     }
 
-    /// Keeps what was counted of a build.
+    /// Stores the counts of a build for this seed.
     pub fn save(&self, build: &Build, seed: u64) {
         let rows = self
             .by_pair
             .iter()
             .flat_map(|(id, counts)| {
-                counts.iter().map(|((role, cause), counted)| Row {
+                counts.iter().map(|((role, cause), counted)| StoredCount {
                     id: id.clone(),
                     role: *role,
                     cause: cause.clone(),
@@ -173,9 +178,9 @@ impl BuildCounts {
             })
             .collect();
         let (answers, threads) = (self.answers.clone(), self.threads.clone());
-        let kept = Kept { rows, answers, threads };
-        let text = serde_json::to_vec(&kept).unwrap_or_default();
-        // What is not kept is counted again.
+        let stored = StoredCounts { rows, answers, threads };
+        let text = serde_json::to_vec(&stored).unwrap_or_default();
+        // After an error, the next run counts again.
         let _ = write_atomically(&build.folder.join(file_name(seed)), &text);
     }
 }
@@ -184,21 +189,24 @@ fn file_name(seed: u64) -> String {
     format!("counts-{COUNTING}-{seed}.json")
 }
 
+/// Contents of the file of counts.
 #[derive(Default, Serialize, Deserialize)]
-struct Kept {
-    rows: Vec<Row>,
+struct StoredCounts {
+    rows: Vec<StoredCount>,
     answers: BTreeMap<String, BTreeSet<u64>>,
     threads: BTreeMap<String, usize>,
 }
 
+/// One count in the file.
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct StoredCount {
     id: String,
     role: Role,
     cause: String,
     counted: Counted,
 }
 
+/// Runs a build's command to count the causes of pairs at their far ends.
 fn causes(
     command: &Path,
     ids: &[&str],

@@ -1,11 +1,13 @@
-//! How long to measure, and what the times say: pure functions of log ratios.
+//! Decides how long to measure, and what the times show. Pure functions of log ratios.
 //!
-//! A comparison is a *screen* and, where that finds a suspect, a *confirmation* in fresh processes with
-//! samples of its own. Only a confirmation can say *regressed*. It grows until it is clear, and is tested when it
-//! has so many restarts as `LOOKS` says, which nothing that was measured changes. Each test is at a level that
-//! is the run's false-alarm rate divided by the number of comparisons and of tests (Bonferroni). So whatever the
-//! screen did and however often was looked, the probability that a run without any change
-//! alarms is at most that rate, as far as restarts are independent and treat base and head alike.
+//! A comparison starts with a *screen*. If the screen finds a suspect, a *confirmation* follows, in fresh processes and
+//! with its own samples. Only a confirmation can report *regressed*.
+//!
+//! A confirmation grows until its result is clear. It is tested at the numbers of restarts in `LOOKS`, which are fixed
+//! in advance. The level of each test is the run's false-alarm rate divided by the number of comparisons and the number
+//! of tests (Bonferroni). The probability of a false alarm in a run without any change is therefore at most that rate,
+//! whatever the screen did and however many tests there were. This assumes that restarts are independent and treat base
+//! and head alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,38 +17,43 @@ use super::{
 };
 use crate::statistics::{Interval, exp, median};
 
-/// Restarts that every comparison begins with: the fewest that an interval of 95 % can be made of.
+/// Number of restarts with which every comparison begins: the minimum for a 95 % confidence interval.
 const SCREEN: usize = 6;
-/// Restarts at which a screen that has decided nothing ends.
+/// Number of restarts after which an undecided screen ends.
 const LONGEST_SCREEN: usize = 24;
-/// Restarts at which a confirmation is tested: half as many more each time. The first are about
-/// the fewest that can tell; outliers among a few are outvoted only by more.
+/// Numbers of restarts at which a confirmation is tested; each is about 1.5 times the one before.
+///
+/// The first is close to the minimum that can reach the level of the test. Outliers are outvoted only by more restarts.
 const LOOKS: [usize; 7] = [16, 24, 36, 54, 80, 120, 160];
-/// A change of 5/3 of the relevant size (5 % for 3 %) is likely to be there; its distance from
-/// half the relevant size, which is tested, is this many relevant sizes.
+/// Margin at which a change is likely to be detected, in relevant sizes.
+///
+/// A change of 5/3 of the relevant size (5 % for 3 %) is likely to be detected. The test is against half the relevant
+/// size.
 const LIKELY_SEEN: f64 = 5.0 / 3.0 - 0.5;
-/// Each side of the interval that is shown, and that the screen decides by.
+/// One-sided level of the confidence interval that is shown, and by which the screen decides.
 const SHOWN_ALPHA: f64 = 0.025;
 
-/// What counts as a regression.
+/// Definition of a regression of time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Growth of time above which a regression is relevant: 0.03 is 3 %.
     pub relevant: f64,
-    /// Probability that a whole run without any change alarms, at most.
+    /// Maximum probability of a false alarm in a whole run without any change.
     pub false_alarms: f64,
-    /// Comparisons in the run.
+    /// Number of comparisons in the run.
     pub comparisons: usize,
 }
 
 impl Rule {
-    /// Level of each test of a confirmation.
+    /// Returns the level of each test of a confirmation.
     pub fn alpha(&self) -> f64 {
         self.false_alarms / (self.comparisons.max(1) * LOOKS.len()) as f64
     }
 
-    /// After how many restarts a confirmation is tested: [`LOOKS`], where the smallest possible p is within the
-    /// level though one or two restarts are against it.
+    /// Returns the numbers of restarts at which a confirmation is tested.
+    ///
+    /// These are [`LOOKS`], raised where necessary so that the smallest possible p-value stays within the level even if
+    /// one or two restarts contradict the others.
     fn looks(&self) -> impl Iterator<Item = usize> {
         let fewest = (-self.alpha().log2()).ceil() as usize + 2;
         LOOKS.into_iter().map(move |look| look.max(fewest))
@@ -57,36 +64,36 @@ impl Rule {
     }
 }
 
-/// Log ratios head ÷ base, one a restart, so far.
+/// Log ratios head ÷ base so far, one per restart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
-    /// Of the screen.
+    /// Log ratios of the screen.
     pub screen: Vec<f64>,
-    /// Of the confirmation, if it has begun.
+    /// Log ratios of the confirmation, if it has begun.
     pub confirmation: Option<Vec<f64>>,
 }
 
-/// What to do next.
+/// Next step of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// This many more restarts, and then ask again.
+    /// Measure this many more restarts, then ask again.
     Measure(usize),
     /// Begin the confirmation.
     Confirm,
-    /// Nothing more.
+    /// Stop; the comparison is decided.
     Done(TimeVerdict),
 }
 
 impl Samples {
-    /// Decides, or asks for more.
+    /// Decides, or asks for more restarts.
     pub fn next(&self, rule: &Rule) -> Next {
         let threshold = rule.threshold();
         match &self.confirmation {
             Some(ratios) => {
-                let is_looked_at = rule.looks().any(|look| look == ratios.len());
-                if is_looked_at && is_regressed(ratios, rule) {
+                let is_tested_now = rule.looks().any(|look| look == ratios.len());
+                if is_tested_now && is_regressed(ratios, rule) {
                     self.done(Verdict::Regressed)
-                } else if is_looked_at && centre(ratios).high <= threshold {
+                } else if is_tested_now && centre(ratios).high <= threshold {
                     self.done(Verdict::Unchanged)
                 } else if let Some(look) = rule.looks().find(|look| *look > ratios.len()) {
                     Next::Measure(look - ratios.len())
@@ -100,7 +107,7 @@ impl Samples {
                 if shown.low >= -threshold && shown.high <= threshold {
                     self.done(Verdict::Unchanged)
                 } else if self.is_hopeless(rule, shown.estimate) {
-                    // Six may scatter by chance.
+                    // The first six restarts may scatter by chance.
                     match self.screen.len() {
                         SCREEN => Next::Measure(SCREEN),
                         _ => self.done(Verdict::Undecided),
@@ -118,7 +125,7 @@ impl Samples {
         }
     }
 
-    /// Adds restarts to what is being measured.
+    /// Adds restarts to the confirmation, or to the screen before it begins.
     pub fn add(&mut self, ratios: &[f64]) {
         self.confirmation.as_mut().unwrap_or(&mut self.screen).extend(ratios);
     }
@@ -128,7 +135,7 @@ impl Samples {
         self.confirmation = Some(Vec::new());
     }
 
-    /// What is known when no more can be measured.
+    /// Returns the verdict if no more restarts can be measured.
     pub fn given_up(&self) -> TimeVerdict {
         self.found(Verdict::Undecided)
     }
@@ -149,18 +156,20 @@ impl Samples {
         }
     }
 
-    /// Whether no confirmation could be long enough to see a change of the relevant size, nor one of
-    /// the size that the screen has seen.
+    /// Returns whether even the longest confirmation is too short to detect a change of the relevant size, or one as
+    /// large as the screen's estimate.
     fn is_hopeless(&self, rule: &Rule, estimate: f64) -> bool {
         let longest = LOOKS[LOOKS.len() - 1];
         let seen = estimate - rule.threshold() / 2.0;
         self.wanted(rule.threshold() * LIKELY_SEEN.max(seen / rule.threshold())) > longest
     }
 
-    /// Restarts with which a centre that lies by `margin` above what is tested is likely to be seen,
-    /// given the spread of the screen. Normal approximation; the test itself is exact.
+    /// Returns how many restarts likely detect a centre that lies `margin` above the tested value, given the spread of
+    /// the screen.
+    ///
+    /// This is a normal approximation; the test itself is exact.
     fn wanted(&self, margin: f64) -> usize {
-        // Quantiles of the normal distribution: of 1 − 10⁻⁴, about the level, and of 0.98, the power.
+        // Quantiles of the normal distribution for 1 − 10⁻⁴ (close to the level) and for 0.98 (the power).
         const QUANTILES: f64 = 3.72 + 2.05;
         let middle = median(&self.screen).unwrap_or(0.0);
         let deviations: Vec<f64> = self.screen.iter().map(|ratio| (ratio - middle).abs()).collect();
@@ -170,12 +179,13 @@ impl Samples {
     }
 }
 
-/// Whether a sample, of a size that was set before it was taken, says that the change is relevant.
+/// Returns whether a sample shows a relevant slowdown; its size must have been set in advance.
 fn is_regressed(ratios: &[f64], rule: &Rule) -> bool {
     let is_above = signed_rank::p_above(ratios, rule.threshold() / 2.0) <= rule.alpha();
     is_above && centre(ratios).estimate > rule.threshold()
 }
 
+/// Returns the centre with the confidence interval that is shown; the interval is infinite without ratios.
 fn centre(ratios: &[f64]) -> Interval {
     let everything = Interval { low: f64::NEG_INFINITY, estimate: 0.0, high: f64::INFINITY };
     signed_rank::centre(ratios, SHOWN_ALPHA).unwrap_or(everything)
@@ -190,7 +200,7 @@ mod tests {
 
     const RULE: Rule = Rule { relevant: 0.03, false_alarms: 0.01, comparisons: 20 };
 
-    /// Decides on restarts of an injected change; noise is near normal, with outliers now and then.
+    /// Decides about restarts with an injected change; the noise is nearly normal, with occasional outliers.
     fn decide(change: f64, noise: f64, seed: u64) -> TimeVerdict {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut restart = || {
@@ -211,14 +221,15 @@ mod tests {
         }
     }
 
+    /// Returns the share of comparisons that end with `verdict`.
     fn share(change: f64, noise: f64, verdict: Verdict) -> f64 {
-        let of = 150;
-        let such = (0..of).filter(|seed| decide(change, noise, *seed).verdict == verdict);
-        such.count() as f64 / f64::from(of as u32)
+        let seeds = 150;
+        let matching = (0..seeds).filter(|seed| decide(change, noise, *seed).verdict == verdict);
+        matching.count() as f64 / f64::from(seeds as u32)
     }
 
     #[test]
-    fn injected_noise_never_alarms_and_is_mostly_decided() {
+    fn noise_alone_never_raises_an_alarm_and_is_mostly_decided() {
         for noise in [0.001, 0.01, 0.03, 0.10] {
             assert_eq!(share(0.0, noise, Verdict::Regressed), 0.0, "noise {noise}");
         }
@@ -237,17 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_relevant_does_not_fail() {
+    fn irrelevant_changes_do_not_fail() {
         assert!(share(0.015, 0.01, Verdict::Regressed) < 0.002);
         assert!(share(0.01, 0.005, Verdict::Unchanged) > 0.99);
         let between = share(0.03, 0.005, Verdict::Regressed);
-        // Either is right; each look is another chance to find it above.
+        // Either verdict is right; each look is another chance to find the estimate above the threshold.
         assert!((0.2..0.95).contains(&between), "{between}");
         assert!(share(0.025, 0.005, Verdict::Regressed) < 0.05);
     }
 
     #[test]
-    fn injected_gains_are_improvements() {
+    fn injected_speedups_are_improvements() {
         assert!(share(-0.10, 0.01, Verdict::Improved) > 0.99);
         assert_eq!(share(-0.10, 0.10, Verdict::Regressed), 0.0);
     }
@@ -258,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn hopeless_noise_ends_with_the_screen_unless_the_change_is_as_large() {
+    fn hopeless_noise_ends_with_the_screen_unless_the_change_is_just_as_large() {
         let scattered: Vec<f64> =
             (0..2 * SCREEN).map(|n| if n % 2 == 0 { 0.4 } else { -0.4 }).collect();
         let screen = |shift: f64| Samples {
@@ -273,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_screen_alone_says_nothing_red() {
+    fn a_screen_alone_cannot_report_a_regression() {
         let mut samples = Samples::default();
         assert_eq!(samples.next(&RULE), Next::Measure(SCREEN));
         samples.add(&[0.2; SCREEN]);
@@ -288,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmation_is_tested_at_its_looks_alone() {
+    fn a_confirmation_is_tested_only_at_its_looks() {
         let confirming = |ratios: &[f64]| Samples {
             screen: vec![0.2; SCREEN],
             confirmation: Some(ratios.to_vec()),
@@ -296,14 +307,14 @@ mod tests {
         assert_eq!(confirming(&[0.2; 3]).next(&RULE), Next::Measure(13));
         let Next::Done(found) = confirming(&[0.2; 16]).next(&RULE) else { panic!("clear") };
         assert_eq!(found.verdict, Verdict::Regressed);
-        // One that lies far on the other side is too much for sixteen, but not for 24.
+        // One restart far on the other side prevents a verdict at 16 restarts, but not at 24.
         let mut ratios = vec![0.2; 23];
         ratios.insert(0, -0.9);
         assert_eq!(confirming(&ratios[..16]).next(&RULE), Next::Measure(8));
         assert_eq!(confirming(&ratios[..23]).next(&RULE), Next::Measure(1));
         let Next::Done(found) = confirming(&ratios).next(&RULE) else { panic!("clear") };
         assert_eq!(found.verdict, Verdict::Regressed);
-        // Evenly spread about 2 %, by 30 % each way: at the last look it is left undecided.
+        // Evenly spread around 2 %, by 30 % each way: still undecided at the last look.
         let spread = |n: u32| 0.02 + 0.6 * (f64::from(n * 37 % 160) / 160.0 - 0.5);
         let spread: Vec<f64> = (0..160).map(spread).collect();
         let Next::Done(found) = confirming(&spread).next(&RULE) else { panic!("the end") };
@@ -312,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_confirmation_is_long_enough_for_its_level() {
-        // 10,000 comparisons: even 2⁻¹⁶ would not do.
+        // With 10,000 comparisons, even a p-value of 2⁻¹⁶ is too large.
         let rule = Rule { comparisons: 10_000, ..RULE };
         let mut samples = Samples { screen: vec![0.2; 12], confirmation: None };
         assert_eq!(samples.next(&rule), Next::Confirm);

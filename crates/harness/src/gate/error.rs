@@ -1,36 +1,37 @@
-//! Why the gate cannot judge.
+//! Error of the gate.
 
 use super::{
     budgets::BudgetsError, counts::CountError, pairing::UnknownPair, revision::RevisionError,
 };
 use crate::run;
 
-/// Why the gate cannot judge.
+/// Reason why the gate cannot judge.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// A revision cannot be had or built.
+    /// A revision cannot be exported or built.
     #[error(transparent)]
     Revision(#[from] RevisionError),
     /// Causes cannot be counted.
     #[error(transparent)]
     Count(#[from] CountError),
-    /// A filter selects nothing.
+    /// A requested pair does not exist.
     #[error(transparent)]
     UnknownPair(#[from] UnknownPair),
-    /// The file of budgets cannot be used.
+    /// The budgets file cannot be used.
     #[error(transparent)]
     Budgets(#[from] BudgetsError),
     /// Another run is measuring, or the home folder cannot be used.
     #[error(transparent)]
     Turn(#[from] run::JoinError),
-    /// No bench binary of a build serves a gate of this version.
+    /// No bench binary of a build speaks this version of the gate's protocol.
     #[error(
-        "no bench of {name} can be compared: {problem}. If it was built with an older worthit, compare with a revision that has this one"
+        "no bench of {name} can be compared: {problem}. \
+         If it uses an older worthit, compare with a revision that uses this version"
     )]
     Protocol {
-        /// The revision.
+        /// Name of the revision.
         name: String,
-        /// What the first of them said.
+        /// Error of the first bench binary.
         problem: String,
     },
 }

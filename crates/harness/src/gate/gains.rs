@@ -1,4 +1,6 @@
-//! Measuring the gains that have a budget: naive and optimized sides of the head, interleaved as base and head are.
+//! Measures the gains that have a budget.
+//!
+//! The naive and the optimized side of the head are interleaved, as base and head are in a comparison.
 
 use super::{
     budgets::{Budgets, GainBudget},
@@ -13,11 +15,12 @@ use super::{
 use crate::{machine::Machine, statistics::exp};
 use worthit_pair::trial::Role;
 
-/// Restarts per gain: enough for the level of the rule.
+/// Number of restarts per gain: enough to reach the level of the rule.
 const RESTARTS: usize = 24;
 
-/// Measures the gains of `cases` that have a budget on this machine. Returns the budgets that do not hold, by the ids of
-/// their pairs, and what could not be measured.
+/// Measures the gains of `cases` that have a budget on this machine.
+///
+/// Returns the budgets that are not met, by pair id, and notes on what could not be measured.
 pub fn breaches(
     budgets: &Budgets,
     cases: &[&GateCase],
@@ -43,7 +46,7 @@ pub fn breaches(
                 breaches.extend(budget.judge(&exp(centre)).map(|breach| (pair.clone(), breach)));
             }
             Ok(None) => {}
-            Err(error) => notes.push(format!("the gain of {pair} is not judged: {error}")),
+            Err(error) => notes.push(format!("the gain of {pair} could not be measured: {error}")),
         }
     }
     (breaches, notes)

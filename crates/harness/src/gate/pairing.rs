@@ -1,4 +1,4 @@
-//! Which pair of the head is which of the base, and whether the two can be compared. Pure functions.
+//! Matches the pairs of base and head, and finds out whether they can be compared. Pure functions.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use crate::nearest::nearest;
 /// A pair in one or both builds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matched {
-    /// As the base knows it.
+    /// Its case in the base.
     pub base: Option<GateCase>,
-    /// As the head knows it.
+    /// Its case in the head.
     pub head: Option<GateCase>,
 }
 
 impl Matched {
-    /// Why the two cannot be compared, if both are there and cannot.
+    /// Returns the reason why base and head cannot be compared, if both have the pair.
     pub fn difference(&self) -> Option<String> {
         let (base, head) = (self.base.as_ref()?, self.head.as_ref()?);
         let differs = |what: &str, base: &dyn std::fmt::Display, head: &dyn std::fmt::Display| {
             let (base, head) = (base.to_string(), head.to_string());
-            (base != head).then(|| format!("its {what} was `{base}` and is `{head}`"))
+            (base != head).then(|| format!("its {what} was `{base}` and is now `{head}`"))
         };
         let (old, new) = (&base.key, &head.key);
         differs("axis", &base.axis, &head.axis)
@@ -32,53 +32,53 @@ impl Matched {
             .or_else(|| (base.metric != head.metric).then(|| "its metric has changed".to_owned()))
     }
 
-    /// Whether both builds have the pair, with the same input.
+    /// Returns whether both builds have the pair and measure the same thing.
     pub fn is_comparable(&self) -> bool {
         self.base.is_some() && self.head.is_some() && self.difference().is_none()
     }
 
-    /// Id in the base; empty if the base lacks the pair.
+    /// Returns the id in the base; empty if the base lacks the pair.
     pub fn base_id(&self) -> &str {
         self.base.as_ref().map_or("", |case| &case.key.pair)
     }
 
-    /// Id in the head; empty if the head lacks the pair.
+    /// Returns the id in the head; empty if the head lacks the pair.
     pub fn head_id(&self) -> &str {
         self.head.as_ref().map_or("", |case| &case.key.pair)
     }
 
-    /// Whether it is called `name` in either build: by its whole id, or the part after the family.
+    /// Returns whether `name` is its id in either build, or the part of the id after the family.
     fn is_called(&self, name: &str) -> bool {
         [self.base_id(), self.head_id()]
             .into_iter()
             .any(|id| id == name || id.split_once('/').is_some_and(|(_, short)| short == name))
     }
 
-    /// What the base calls it, if otherwise.
+    /// Returns the id in the base, if it differs.
     pub fn renamed_from(&self) -> Option<&str> {
         let (base, head) = (self.base.as_ref()?, self.head.as_ref()?);
         (base.key.pair != head.key.pair).then_some(base.key.pair.as_str())
     }
 }
 
-/// A pair was asked for that neither build has.
+/// Request for a pair that neither build has.
 #[derive(Debug, thiserror::Error)]
-#[error("neither revision has a pair called `{asked}`{hint}; `worthit list` names all")]
+#[error("neither revision has a pair called `{asked}`{hint}; `worthit list` lists all pairs")]
 pub struct UnknownPair {
     asked: String,
     hint: String,
 }
 
-/// The pairs that are asked for by their ids or names; all if none is.
+/// Selects the pairs in `asked`, by their whole ids or the part after the family; all pairs if it is empty.
 ///
 /// # Errors
-/// If neither build has one that is asked for.
+/// If neither build has one of them.
 pub fn select(pairs: Vec<Matched>, asked: &[String]) -> Result<Vec<Matched>, UnknownPair> {
     if let Some(unknown) = asked.iter().find(|name| !pairs.iter().any(|pair| pair.is_called(name)))
     {
         let cases = pairs.iter().filter_map(|pair| pair.head.as_ref().or(pair.base.as_ref()));
         let hint = nearest(unknown, cases.map(|case| case.key.pair.as_str()));
-        let hint = hint.map_or(String::new(), |id| format!(", did you mean `{id}`?"));
+        let hint = hint.map_or(String::new(), |id| format!(" (did you mean `{id}`?)"));
         return Err(UnknownPair { asked: unknown.clone(), hint });
     }
     let is_asked =
@@ -86,8 +86,10 @@ pub fn select(pairs: Vec<Matched>, asked: &[String]) -> Result<Vec<Matched>, Unk
     Ok(pairs.into_iter().filter(is_asked).collect())
 }
 
-/// Matches pairs by id; those that are left over by their title, where that is unique: they were
-/// renamed. In the order of the head, then what only the base has.
+/// Matches pairs by id, and the remaining ones by title.
+///
+/// Pairs with different ids were renamed if their title is the same and unique in each build. The result is in the
+/// order of the head, followed by pairs that only the base has.
 pub fn pair_up(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
     let mut left: BTreeMap<&str, &GateCase> =
         base.iter().map(|case| (case.key.pair.as_str(), case)).collect();
@@ -114,9 +116,10 @@ pub fn pair_up(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
     found
 }
 
-/// Whether a pair is made of the same files in both trees: its own, and everything else that may be
-/// compiled into it; not the files of other pairs, nor what is no code. `prefix` is the package's
-/// path from the top, `others` the ids of other pairs.
+/// Returns whether a pair is compiled from the same files in both trees.
+///
+/// Compares all files except those of other pairs and those that are not code. `prefix` is the package's path inside
+/// the repository, `others` the ids of other pairs.
 pub fn has_same_code(
     base: &BTreeMap<String, String>,
     head: &BTreeMap<String, String>,
@@ -126,19 +129,19 @@ pub fn has_same_code(
     let matters = |path: &&String| {
         let inside =
             path.strip_prefix(prefix).map_or(path.as_str(), |rest| rest.trim_start_matches('/'));
-        let is_no_code =
+        let is_not_code =
             [".github/", ".ci/", ".gitlab", "tests/", "reports/", "scripts/", "LICENSE"]
                 .iter()
                 .any(|start| inside.starts_with(start) || path.starts_with(start))
                 || path.ends_with(".md")
                 || inside == "budgets.toml";
-        let is_of_another = others.iter().any(|id| path.ends_with(&format!("/{id}.rs")));
-        !is_no_code && !is_of_another
+        let is_of_other_pair = others.iter().any(|id| path.ends_with(&format!("/{id}.rs")));
+        !is_not_code && !is_of_other_pair
     };
-    let same = |from: &BTreeMap<String, String>, to: &BTreeMap<String, String>| {
+    let includes_all = |from: &BTreeMap<String, String>, to: &BTreeMap<String, String>| {
         from.keys().filter(matters).all(|path| from.get(path) == to.get(path))
     };
-    same(base, head) && same(head, base)
+    includes_all(base, head) && includes_all(head, base)
 }
 
 #[cfg(test)]
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_matched_by_id_then_by_a_title_of_their_own() {
+    fn pairs_are_matched_by_id_and_then_by_a_unique_title() {
         let titled = |id: &str, title: &str| GateCase { title: title.to_owned(), ..case(id, &[]) };
         let base = [titled("a/one", "One"), titled("a/two", "Two"), titled("a/gone", "Gone")];
         let head = [titled("a/two", "Two"), titled("b/uno", "One"), titled("b/three", "Three")];
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn another_input_is_not_compared() {
+    fn cases_that_measure_different_things_are_not_compared() {
         let base = case("a/b", &[]);
         let difference = |change: &dyn Fn(&mut GateCase)| {
             let mut head = base.clone();
@@ -186,7 +189,7 @@ mod tests {
         assert_eq!(difference(&|_| ()), None);
         assert_eq!(
             difference(&|head| head.key.point = 200).as_deref(),
-            Some("its far end was `100` and is `200`")
+            Some("its far end was `100` and is now `200`")
         );
         assert!(difference(&|head| head.key.level = "zipf".to_owned()).is_some());
         assert!(difference(&|head| head.seed = 7).is_some());
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_has_the_same_code_if_nothing_that_is_compiled_into_it_differs() {
+    fn a_pair_has_the_same_code_unless_a_file_that_is_compiled_into_it_differs() {
         let tree = |changes: &[(&str, &str)]| {
             let paths =
                 ["Cargo.lock", "src/lib.rs", "src/a/one.rs", "src/a/two.rs", "src/fixtures/x.rs"];

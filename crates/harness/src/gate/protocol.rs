@@ -1,32 +1,34 @@
-//! What the gate and a worker say to each other: one JSON document a line, a request on the
-//! worker's standard input, its reply on standard output.
+//! Protocol between the gate and a worker.
 //!
-//! The base and the head are other builds, so both sides of the conversation may be of different
-//! versions; the first line a worker writes is its [`Hello`].
+//! Each message is a line with one JSON document. The worker reads requests from its standard input and writes replies
+//! to its standard output.
+//!
+//! Base and head are separate builds, so gate and worker may have different versions. The first line that a worker
+//! writes is therefore its [`Hello`].
 
 use serde::{Deserialize, Serialize};
 
 use worthit_pair::{cases::CaseKey, pair::Metric, trial::Role};
 
-/// Raised whenever a gate would misread an older worker.
+/// Version of the protocol; raised whenever a gate would misread an older worker.
 pub const VERSION: u64 = 8;
 
-/// The first line of a worker.
+/// First line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Version of the protocol, under a name that no other program says.
+    /// Version of the protocol, under a name that no other program prints.
     pub worthit_gate_worker: u64,
 }
 
-/// What the gate asks.
+/// Request of the gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Which cases does this build have?
+    /// List the cases of this build.
     Cases {
         /// Seed of all inputs.
         seed: u64,
     },
-    /// Go before all that others run, from now on, if the system lets you.
+    /// Run at real-time priority from now on, if the system permits.
     SetRealtimePriority,
     /// Make a case ready.
     Prepare {
@@ -34,33 +36,33 @@ pub enum Request {
         case: CaseKey,
         /// Seed of its input.
         seed: u64,
-        /// Which sides will be asked for; `None` for all, which are then proven too.
+        /// Sides that will be requested; `None` for all sides, which are then also proven.
         roles: Option<Vec<Role>>,
     },
-    /// Run on this core alone from now on, with all threads.
+    /// Pin all threads to this core from now on.
     Pin {
         /// The core.
         core: usize,
     },
-    /// Keep each thread of the case that is ready on a core of its own from now on.
+    /// Pin each thread of the case that is ready to a core of its own from now on.
     Spread,
     /// Run iterations of one side of the case that is ready.
     Batch {
-        /// Which side.
+        /// The side.
         role: Role,
-        /// How many first, off the clock: what the other program has left of the caches is made up for.
+        /// Number of iterations to run first, off the clock, to reload what the other program evicted from the caches.
         untimed: u64,
-        /// How many then.
+        /// Number of timed iterations.
         iterations: u64,
         /// Extra work, for the self-test.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         injected: Option<Injected>,
     },
-    /// Run one side so often, and have the instructions of each iteration counted.
+    /// Run iterations of one side and count the instructions of each.
     Count {
-        /// Which side.
+        /// The side.
         role: Role,
-        /// How many iterations.
+        /// Number of iterations.
         iterations: u64,
         /// Extra work, for the self-test.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,30 +70,31 @@ pub enum Request {
     },
 }
 
-/// The case that stands for a pair in the gate: its far end.
+/// Case that represents a pair in the gate: its far end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateCase {
-    /// The case.
+    /// Key of the case.
     pub key: CaseKey,
     /// Seed of its input.
     pub seed: u64,
-    /// The technique.
+    /// Title of the pair: the technique.
     pub title: String,
-    /// What the sweep varies.
+    /// Quantity that the sweep varies.
     pub axis: String,
     /// Unit of the axis.
     pub axis_unit: String,
-    /// The unit of work.
+    /// Unit of work.
     pub unit: String,
-    /// What is compared.
+    /// Metric that is compared.
     pub metric: Metric,
-    /// Causes that the pair names: their counts repeat exactly.
+    /// Ids of the causes that the pair names; their counts repeat exactly.
     pub causes: Vec<String>,
 }
 
 impl GateCase {
-    /// Whether it is a load whose requests start when they are due: its threads spin until then, so
-    /// that beside what the pair names nothing that they do is the code's.
+    /// Returns whether the case is an open-loop load, whose requests start when they are due.
+    ///
+    /// Its threads spin until then, so their counts do not describe the code, except for causes that the pair names.
     pub fn is_open_loop(&self) -> bool {
         self.metric == Metric::P99Latency
     }
@@ -100,45 +103,45 @@ impl GateCase {
 /// Extra work in one side, for the self-test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Injected {
-    /// This share of the time of a batch, spent computing.
+    /// Computing for this share of a batch's time.
     Time(f64),
-    /// So many steps of a few instructions, in each counted iteration.
+    /// This many steps of a few instructions each, in every counted iteration.
     Steps(u64),
 }
 
-/// What a worker replies.
+/// Reply of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Request::Cases`].
+    /// Reply to [`Request::Cases`].
     Cases(Vec<GateCase>),
-    /// To [`Request::SetRealtimePriority`]: whether the system lets it.
+    /// Reply to [`Request::SetRealtimePriority`]: whether the system permits it.
     HasRealtimePriority(bool),
-    /// The case is ready.
+    /// Reply to [`Request::Prepare`]: the case is ready.
     Ready {
-        /// Threads that each side keeps busy.
+        /// Number of threads that each side keeps busy.
         threads: Vec<(Role, usize)>,
     },
     /// The case cannot run here.
     Unavailable(String),
-    /// The sides do not agree, or something else is not as it should be.
+    /// The sides disagree, or something else is wrong.
     Unproven(String),
-    /// To [`Request::Pin`] and [`Request::Spread`].
+    /// Reply to [`Request::Pin`] and [`Request::Spread`].
     Pinned,
-    /// To [`Request::Batch`].
+    /// Reply to [`Request::Batch`].
     Batch(Times),
-    /// To [`Request::Count`]: the counts are in callgrind's files.
+    /// Reply to [`Request::Count`]: the counts are in callgrind's files.
     Counted,
 }
 
 /// Times of a batch, ns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Times {
-    /// In the side itself.
+    /// Time of the side itself.
     pub elapsed: u64,
-    /// Of the whole batch, with what is off the clock.
+    /// Wall time of the whole batch, including what is off the clock.
     pub wall: u64,
-    /// Of all threads on the CPU, the kernel on their behalf included.
+    /// CPU time of all threads, including time in the kernel.
     pub cpu: u64,
-    /// Whether others held the CPU meanwhile.
+    /// Whether other processes held the CPU during the batch.
     pub disturbed: bool,
 }

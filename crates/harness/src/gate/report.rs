@@ -1,4 +1,4 @@
-//! What a gate reports: a case per pair, the notes, and the verdict on the whole.
+//! Report of a gate run: a case per pair, notes, and the overall verdict.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,48 +9,48 @@ use super::{
     verdict::{Breach, CountChange, Time, Tolerances, Verdict},
 };
 
-/// What came of a pair.
+/// Report on a pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseReport {
-    /// The pair's far end, as the head knows it (the base, if the head does not).
+    /// The pair's far end in the head; in the base if the head lacks the pair.
     pub case: GateCase,
-    /// What the base calls the pair, if otherwise.
+    /// Id of the pair in the base, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<String>,
-    /// What came of it.
+    /// Outcome of the comparison.
     pub outcome: Outcome,
-    /// Budgets that do not hold.
+    /// Budgets that are not met.
     #[serde(default)]
     pub breaches: Vec<Breach>,
 }
 
-/// What came of a pair.
+/// Outcome of comparing a pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Both builds have it, and it was judged.
+    /// The pair was judged in both builds.
     Judged {
         /// Counts of both builds.
         counts: Vec<CountChange>,
         /// Time of the optimized side.
         time: Time,
     },
-    /// It cannot be compared.
+    /// The pair cannot be compared.
     NotComparable {
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// In one build only.
+    /// Only one build has the pair.
     OnlyIn {
-        /// Whether that is the head.
+        /// Whether that build is the head.
         head: bool,
     },
-    /// It cannot run here.
+    /// The pair cannot run here.
     Unavailable {
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// The head's sides do not agree, or it fails.
+    /// The pair's sides disagree in the head, or the pair fails there.
     Broken {
         /// What is wrong.
         problem: String,
@@ -58,7 +58,7 @@ pub enum Outcome {
 }
 
 impl CaseReport {
-    /// The verdict on the pair.
+    /// Returns the verdict on the pair.
     pub fn verdict(&self) -> Verdict {
         let found = match &self.outcome {
             Outcome::Judged { counts, time } => {
@@ -73,54 +73,54 @@ impl CaseReport {
     }
 }
 
-/// What a gate found.
+/// Report of a gate run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateReport {
     /// Always `worthit-gate`.
     pub schema: String,
     /// Version of the schema.
     pub version: u64,
-    /// When it began.
+    /// Start of the run.
     pub when: Timestamp,
-    /// The base, as it is shown.
+    /// Display name of the base.
     pub base: String,
-    /// The head, as it is shown.
+    /// Display name of the head.
     pub head: String,
-    /// Commit that the head is, or is based on.
+    /// Commit of the head, or the commit that a dirty head is based on.
     pub commit: String,
-    /// Whether the head has changes that are not committed.
+    /// Whether the head has uncommitted changes.
     pub dirty: bool,
     /// Machine key.
     pub machine: String,
-    /// Compiler.
+    /// Version of the compiler.
     pub rustc: String,
-    /// What counts as a regression of time.
+    /// Definition of a regression of time.
     pub rule: Rule,
-    /// By how much counts may grow.
+    /// Tolerated growth of counts.
     pub tolerances: Tolerances,
-    /// One a pair.
+    /// Reports on the pairs.
     pub cases: Vec<CaseReport>,
-    /// What the reader must know besides: what was not counted, left out, not built.
+    /// Notes for the reader: what was not counted, not built or left out.
     pub notes: Vec<String>,
-    /// What the last self-test on this machine found, in words.
+    /// Result of the last self-test on this machine, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_test: Option<String>,
-    /// Duration after the builds, s.
+    /// Duration of the run after the builds, s.
     pub seconds: f64,
 }
 
 /// Name of the schema of a [`GateReport`].
 pub const SCHEMA: &str = "worthit-gate";
-/// Its version.
+/// Version of the schema.
 pub const SCHEMA_VERSION: u64 = 2;
 
 impl GateReport {
-    /// The verdict on the whole.
+    /// Returns the overall verdict, which is the worst of all pairs.
     pub fn verdict(&self) -> Verdict {
         self.cases.iter().map(CaseReport::verdict).max().unwrap_or(Verdict::Unchanged)
     }
 
-    /// How many pairs have a verdict.
+    /// Returns the number of pairs with this verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.cases.iter().filter(|case| case.verdict() == verdict).count()
     }

@@ -1,10 +1,11 @@
-//! The gate's test of itself, on this machine: how often it alarms where nothing has changed, and what
-//! it catches of what was injected.
+//! The gate's self-test on this machine: how often it raises a false alarm, and which injected changes it catches.
 //!
-//! *Nulls* compare the head with the same build, with one that has a scratch pair and idle functions, and
-//! with one whose functions the linker has placed otherwise; each is the full decision, counts and
-//! time, and nothing is skipped. *Injected* are: time (computing for a share of each batch), instructions, and one
-//! more allocation, write, fsync or statement an iteration.
+//! *Null (A/A) comparisons* compare the head with the same build, with a build that has a scratch pair and idle
+//! functions, and with a build whose functions the linker placed differently. Each makes the full decision, by counts
+//! and time, and skips nothing.
+//!
+//! *Injections* add time (computing for a share of each batch), instructions, or one more allocation, write, fsync or
+//! statement per iteration.
 
 use std::{
     collections::BTreeMap,
@@ -41,90 +42,91 @@ use worthit_pair::{
     trial::Role,
 };
 
-/// Injected shares.
+/// Sizes of injections, as shares of time or of instructions.
 const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
-/// An injected share of at least this that is missed is named.
-const WORTH_A_NAME: f64 = 0.10;
-/// Times after which an injected slowdown is asked about.
-const AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
-/// Steps that are injected to learn how many instructions a step is, at least; more where a side does more, as what
-/// its count varies by grows with it.
-const TRIAL_STEPS: u64 = 1_000;
-/// One step is tried for so many instructions of the side: a fifth more of them.
-const PER_TRIAL_STEP: u64 = 20;
+/// Size from which a missed injection of time is reported.
+const LARGE: f64 = 0.10;
+/// Timing durations after which the verdict on an injected slowdown is recorded.
+const TIME_LIMITS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+/// Minimum number of steps that are injected to measure the instructions per step.
+///
+/// A side with more instructions gets more steps, because its count varies by more.
+const MIN_TRIAL_STEPS: u64 = 1_000;
+/// Number of the side's instructions per trial step, so that the steps add about a fifth to its instructions.
+const INSTRUCTIONS_PER_TRIAL_STEP: u64 = 20;
 
-/// How much is tried.
+/// Extent of a self-test.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Null runs, each over all pairs and every kind of null.
+    /// Number of null runs, each over all pairs and every kind of null comparison.
     pub nulls: usize,
-    /// How often each size is injected in each pair.
+    /// Number of times that each size of slowdown is injected into each pair.
     pub trials: usize,
 }
 
-/// What was found.
+/// Result of a self-test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfTest {
-    /// When.
+    /// Start of the self-test.
     pub when: Timestamp,
     /// Machine key.
     pub machine: String,
-    /// The head, as it is shown.
+    /// Display name of the head.
     pub head: String,
-    /// Load average at the end.
+    /// Load average at the end of the self-test.
     pub load_average: f64,
-    /// Whether timed workers went before all that others run.
+    /// Whether workers were timed at real-time priority.
     #[serde(default)]
     pub has_realtime_priority: bool,
-    /// Nulls by their kind.
+    /// Null comparisons by kind.
     pub nulls: BTreeMap<String, Nulls>,
-    /// Null runs in which any case failed, of how many.
+    /// Number of null runs in which any case regressed, and number of all null runs.
     pub failed_runs: (usize, usize),
-    /// Cases that alarmed, and by what.
+    /// False alarms: the case, and the signal that raised it.
     pub alarms: Vec<String>,
-    /// What was injected and caught.
+    /// Injections, and how many of them were caught.
     pub caught: Vec<Caught>,
-    /// Large slowdowns that were missed.
+    /// Missed injections of instructions, and missed large injections of time.
     pub missed: Vec<String>,
-    /// What could not be tried.
+    /// Notes on what could not be tested.
     pub notes: Vec<String>,
-    /// Duration after the builds, s.
+    /// Duration of the self-test after the builds, s.
     pub seconds: f64,
 }
 
 /// Null comparisons of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Nulls {
-    /// Full decisions.
+    /// Number of comparisons.
     pub comparisons: usize,
-    /// Of them regressed, by counts.
+    /// Number that regressed by counts.
     pub alarms_by_counts: usize,
-    /// Of them regressed, by time.
+    /// Number that regressed by time.
     pub alarms_by_time: usize,
-    /// Whose times alone say regressed, which layout may explain.
+    /// Number whose times alone regressed, which layout or load may explain.
     pub held_back: usize,
-    /// Undecided.
+    /// Number that is undecided.
     pub undecided: usize,
 }
 
-/// What was caught of one size of one injection in one class of pairs.
+/// Injections of one size and signal into one class of pairs, and how many of them were caught.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caught {
-    /// The signal: `time after 3 s`, `instructions`, `fsync`.
+    /// Signal that should catch it: `time after 3 s`, `instructions`, `fsync`.
     pub signal: String,
-    /// What was injected: `5 %`, `one more`.
+    /// Size of the injection: `5 %`, `one more`.
     pub size: String,
     /// Class of the pairs.
     pub class: String,
-    /// How often it was injected.
+    /// Number of injections.
     pub injected: usize,
-    /// How often it was called regressed.
+    /// Number of injections with the verdict regressed.
     pub caught: usize,
-    /// How often it was called undecided.
+    /// Number of injections with the verdict undecided.
     pub undecided: usize,
 }
 
-/// Tests the gate on the working tree.
+/// Tests the gate with the working tree.
 ///
 /// # Errors
 /// If the tree cannot be built or counted.
@@ -140,7 +142,7 @@ pub fn run(
     progress(&format!("building {}", head.name));
     let build = repository.build(&head)?;
     let tested = BuildUnderTest::new(head.clone(), build, settings.seed);
-    // Each pair is matched with itself.
+    // Matches each pair with itself.
     let pairs = pairing::pair_up(&tested.cases, &tested.cases);
     let mut pairs = pairing::select(pairs, &settings.ids)?;
     let mut notes = Vec::new();
@@ -150,8 +152,8 @@ pub fn run(
     };
     let start = Instant::now();
     progress("counting");
-    let (counts, said) = counting::count_one(&tested, settings.seed)?;
-    notes.extend(said);
+    let (counts, count_notes) = counting::count_one(&tested, settings.seed)?;
+    notes.extend(count_notes);
     let runs = |id: &str| counts.by_pair.contains_key(id);
     pairs.retain(|pair| pair.head.as_ref().is_some_and(|case| runs(&case.key.pair)));
     let test = Test { tested: &tested, counts, settings, injections, pairs };
@@ -168,15 +170,15 @@ pub fn run(
     }
     for trial in 1..=extent.trials {
         progress(&format!("injecting time, {trial} of {}", extent.trials));
-        // What is too small to be relevant is tried once.
-        let from = if trial == 1 { 0.0 } else { settings.relevant };
-        test.times(SIZES.into_iter().filter(|size| *size >= from), &mut found, &mut notes);
+        // Sizes too small to be relevant are tried only once.
+        let smallest = if trial == 1 { 0.0 } else { settings.relevant };
+        test.times(SIZES.into_iter().filter(|size| *size >= smallest), &mut found, &mut notes);
         found.seconds = start.elapsed().as_secs_f64();
         found.save();
     }
     for nth in 1..=extent.nulls {
         progress(&format!(
-            "null run {nth} of {}: {} alarms so far",
+            "null run {nth} of {}: {} false alarms so far",
             extent.nulls,
             found.alarms.len()
         ));
@@ -196,12 +198,12 @@ pub fn run(
     Ok(found)
 }
 
-/// Where the last self-test is kept.
+/// Returns the path of the last self-test.
 fn path() -> PathBuf {
     paths::home().join("gate/self-test.json")
 }
 
-/// The last self-test on this machine.
+/// Returns the last self-test on this machine, if there is one.
 pub fn last(machine: &str) -> Option<SelfTest> {
     let found: SelfTest = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
     (found.machine == machine).then_some(found)
@@ -210,7 +212,7 @@ pub fn last(machine: &str) -> Option<SelfTest> {
 /// A change to an exported package.
 type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
 
-/// Builds that nothing tells from the head.
+/// Builds variants of the head in which nothing that is measured has changed.
 fn variants(
     repository: &Repository,
     head: &Revision,
@@ -235,12 +237,13 @@ fn variants(
                 let variant = BuildUnderTest::new(head.clone(), build, settings.seed);
                 built.push((name.to_owned(), variant));
             }
-            Err(error) => notes.push(format!("not tried: {name}: {error}")),
+            Err(error) => notes.push(format!("not compared with {name}: {error}")),
         }
     }
     built
 }
 
+/// A self-test in progress.
 struct Test<'a> {
     tested: &'a BuildUnderTest,
     counts: BuildCounts,
@@ -254,13 +257,14 @@ impl Test<'_> {
         self.pairs.iter().filter_map(|pair| Some(pair.head.as_ref()?.key.pair.as_str())).collect()
     }
 
-    /// What bounds a pair, as its counts and threads tell.
+    /// Returns the class of a pair: what limits its speed, judging by its counts and threads.
     fn class(&self, case: &GateCase) -> &'static str {
         let id = &case.key.pair;
         let counts = self.counts.by_pair.get(id);
         let does = |cause: causes::Cause| {
-            let of = |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
-            JUDGED.into_iter().any(|role| of(role).is_some_and(|count| count.least > 0))
+            let count_of_role =
+                |role| counts.and_then(|counts| counts.get(&(role, cause.id.to_owned())));
+            JUDGED.into_iter().any(|role| count_of_role(role).is_some_and(|count| count.least > 0))
         };
         if case.is_open_loop() {
             "open loop"
@@ -279,7 +283,7 @@ impl Test<'_> {
         self.settings.rule(self.pairs.len())
     }
 
-    /// One more of each kind of cause, in every pair.
+    /// Injects one more operation of each kind into every pair.
     fn causes(
         &self,
         found: &mut SelfTest,
@@ -289,7 +293,7 @@ impl Test<'_> {
             progress(&format!("injecting one more {name}"));
             let mut counts = BuildCounts::default();
             let (build, seed) = (&self.tested.build, self.settings.seed);
-            // As the gate does: what differs is counted again before it is judged.
+            // Counts repeatedly, as the gate recounts what differs before it judges.
             for _ in 0..3 {
                 counts.add_causes(build, &self.ids(), seed, Some(name))?;
             }
@@ -311,7 +315,7 @@ impl Test<'_> {
         Ok(())
     }
 
-    /// Each share of instructions, in every pair.
+    /// Injects each share of instructions into every pair.
     fn instructions(&self, found: &mut SelfTest, progress: &mut dyn FnMut(&str)) {
         progress("injecting instructions");
         let injected: Vec<(&String, &'static str, f64, Verdict)> = self
@@ -333,24 +337,26 @@ impl Test<'_> {
                     Some(counts.by_pair[id][&key].least)
                 };
                 let Some(none) = least(0) else { return Vec::new() };
-                let tried = TRIAL_STEPS.max(none / PER_TRIAL_STEP);
+                let tried = MIN_TRIAL_STEPS.max(none / INSTRUCTIONS_PER_TRIAL_STEP);
                 let Some(some) = least(tried) else { return Vec::new() };
                 let per_step = some.saturating_sub(none) as f64 / tried as f64;
                 let class = self.class(case);
                 let verdict = |size: f64| {
                     let steps = (none as f64 * size / per_step.max(0.1)).ceil() as u64;
                     let (mut base, mut head) = (self.counts.clone(), BuildCounts::default());
-                    let mut again = 0;
+                    let mut recounts = 0;
                     loop {
                         count(steps, &mut head)?;
                         let changes =
                             counting::changes(pair, &base, &head, &self.settings.tolerances);
-                        let change = changes.into_iter().find(|of| of.cause == INSTRUCTIONS)?;
-                        if !counting::is_counted_again(&change, again, &self.settings.tolerances) {
+                        let change =
+                            changes.into_iter().find(|change| change.cause == INSTRUCTIONS)?;
+                        if !counting::is_counted_again(&change, recounts, &self.settings.tolerances)
+                        {
                             return Some((id, class, size, change.verdict));
                         }
                         count(0, &mut base)?;
-                        again += 1;
+                        recounts += 1;
                     }
                 };
                 SIZES.into_iter().filter_map(verdict).collect()
@@ -364,7 +370,7 @@ impl Test<'_> {
         }
     }
 
-    /// Each share of time, once in every pair; the times alone are judged.
+    /// Injects each share of time once into every pair, and judges by the times alone.
     fn times(
         &self,
         sizes: impl Iterator<Item = f64> + Clone,
@@ -379,21 +385,21 @@ impl Test<'_> {
                 let mut timing = match PairedTiming::new(base, head) {
                     Ok(timing) => timing,
                     Err(error) => {
-                        notes.push(format!("{} is not timed: {error}", case.key.pair));
+                        notes.push(format!("{} was not timed: {error}", case.key.pair));
                         break;
                     }
                 };
                 let class = self.class(case);
                 let start = Instant::now();
-                for after in AFTER {
-                    timing.decide(&self.rule(), start + after);
+                for limit in TIME_LIMITS {
+                    timing.decide(&self.rule(), start + limit);
                     let verdict = match &timing.found {
                         Some(Ok(TimeVerdict { verdict, .. })) => *verdict,
                         _ => Verdict::Undecided,
                     };
-                    let signal = format!("time after {} s", after.as_secs());
+                    let signal = format!("time after {} s", limit.as_secs());
                     found.add(&signal, &percent(size), class, verdict);
-                    if verdict != Verdict::Regressed && size >= WORTH_A_NAME {
+                    if verdict != Verdict::Regressed && size >= LARGE {
                         let (id, size) = (&case.key.pair, percent(size));
                         found.missed.push(format!("{id}, {size}, {signal}: {:?}", timing.found));
                     }
@@ -403,7 +409,7 @@ impl Test<'_> {
         }
     }
 
-    /// The full decision on every pair where nothing has changed; whether any fails.
+    /// Makes the full decision on every pair, although nothing has changed; returns whether any pair regressed.
     fn null_run(
         &self,
         kind: &str,
@@ -427,21 +433,21 @@ impl Test<'_> {
                 match PairedTiming::new(self.tested.optimized(case), variant.optimized(case)) {
                     Ok(timing) => timing,
                     Err(error) => {
-                        found.notes.push(format!("{} is not timed: {error}", case.key.pair));
+                        found.notes.push(format!("{} was not timed: {error}", case.key.pair));
                         continue;
                     }
                 };
-            timing.decide(&self.rule(), Instant::now() + AFTER[1]);
+            timing.decide(&self.rule(), Instant::now() + TIME_LIMITS[1]);
             let (threads, share, disturbed) =
                 (timing.threads(), timing.cpu_share(), timing.disturbed);
             let times = match timing.found {
                 Some(Ok(times)) => times,
                 failed => {
-                    found.notes.push(format!("{} is not timed: {failed:?}", case.key.pair));
+                    found.notes.push(format!("{} was not timed: {failed:?}", case.key.pair));
                     continue;
                 }
             };
-            let alone = times.verdict;
+            let verdict_of_times = times.verdict;
             let change = times.change;
             let time = judge_time(times, &changes, threads, share, disturbed);
             let by_counts: Vec<&CountChange> =
@@ -449,8 +455,9 @@ impl Test<'_> {
             nulls.comparisons += 1;
             nulls.alarms_by_counts += usize::from(!by_counts.is_empty());
             nulls.alarms_by_time += usize::from(time.verdict() == Verdict::Regressed);
-            nulls.held_back +=
-                usize::from(alone == Verdict::Regressed && time.verdict() != Verdict::Regressed);
+            nulls.held_back += usize::from(
+                verdict_of_times == Verdict::Regressed && time.verdict() != Verdict::Regressed,
+            );
             nulls.undecided += usize::from(time.verdict() == Verdict::Undecided);
             for count in &by_counts {
                 found.alarms.push(format!("{} ({kind}): {count:?}", case.key.pair));
@@ -469,10 +476,11 @@ fn percent(size: f64) -> String {
 }
 
 impl SelfTest {
+    /// Adds the verdict on one injection.
     fn add(&mut self, signal: &str, size: &str, class: &str, verdict: Verdict) {
-        let is_it =
+        let is_same =
             |row: &&mut Caught| row.signal == signal && row.size == size && row.class == class;
-        if self.caught.iter_mut().find(is_it).is_none() {
+        if self.caught.iter_mut().find(is_same).is_none() {
             self.caught.push(Caught {
                 signal: signal.to_owned(),
                 size: size.to_owned(),
@@ -482,42 +490,42 @@ impl SelfTest {
                 undecided: 0,
             });
         }
-        if let Some(row) = self.caught.iter_mut().find(is_it) {
+        if let Some(row) = self.caught.iter_mut().find(is_same) {
             row.injected += 1;
             row.caught += usize::from(verdict == Verdict::Regressed);
             row.undecided += usize::from(verdict == Verdict::Undecided);
         }
     }
 
-    /// Keeps what is found so far.
+    /// Stores what has been found so far.
     fn save(&self) {
         let text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        // It is printed all the same.
+        // An error does no harm here: the result is printed anyway.
         let _ = write_atomically(&path(), &text);
     }
 
-    /// The whole in a sentence, for those who read a verdict.
+    /// Returns the result in one sentence, for readers of a verdict.
     pub fn in_words(&self) -> String {
         let alarms = self.nulls.values().map(|n| n.alarms_by_counts + n.alarms_by_time);
-        let of = |signal: &str, size: &str| {
+        let caught_of = |signal: &str, size: &str| {
             let rows = self.caught.iter().filter(|row| row.signal == signal && row.size == size);
             let (caught, injected) =
                 rows.fold((0, 0), |sum, row| (sum.0 + row.caught, sum.1 + row.injected));
             format!("{caught} of {injected}")
         };
         format!(
-            "self-test of {} on this machine: {} alarms in {} comparisons without a change; caught {} injected 1 % of \
-             instructions, {} injected 5 % and {} injected 10 % of time",
+            "self-test of {} on this machine: {} false alarms in {} null (A/A) comparisons; caught 1 % more \
+             instructions in {} injections, 5 % more time in {} and 10 % more time in {}",
             self.when.strftime("%Y-%m-%d"),
             alarms.sum::<usize>(),
             format::count(self.null_comparisons() as u64),
-            of("instructions", "1 %"),
-            of("time after 10 s", "5 %"),
-            of("time after 3 s", "10 %")
+            caught_of("instructions", "1 %"),
+            caught_of("time after 10 s", "5 %"),
+            caught_of("time after 3 s", "10 %")
         )
     }
 
-    /// Comparisons without any change, of all kinds.
+    /// Returns the number of null comparisons of all kinds.
     pub fn null_comparisons(&self) -> usize {
         self.nulls.values().map(|nulls| nulls.comparisons).sum()
     }

@@ -1,36 +1,36 @@
-//! What the gate is asked for.
+//! Settings of a gate run.
 
 use std::time::Duration;
 
 use super::{budgets::Budgets, decision::Rule, verdict::Tolerances};
 
-/// What the gate is asked for.
+/// Settings of a gate run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Revision that the working tree is compared with.
+    /// Base revision, with which the working tree is compared.
     pub against: String,
-    /// Pairs to judge, by their ids; all if there are none.
+    /// Ids of the pairs to judge; all pairs if empty.
     pub ids: Vec<String>,
-    /// Time to spend on timing.
+    /// Time limit for timing.
     pub time_limit: Duration,
     /// Growth of time above which a regression is relevant.
     pub relevant: f64,
-    /// Probability that a whole run without any change alarms, at most.
+    /// Maximum probability of a false alarm in a whole run without any change.
     pub false_alarms: f64,
-    /// By how much counts may grow.
+    /// Tolerated growth of counts.
     pub tolerances: Tolerances,
-    /// Whether pairs whose code and counts are the same are not timed.
+    /// Whether to skip timing of pairs whose code and counts are unchanged.
     pub skip: bool,
     /// Seed of all inputs.
     pub seed: u64,
-    /// What must hold whatever the base was.
+    /// Limits that apply whatever the base is.
     pub budgets: Option<Budgets>,
-    /// What cargo is told besides when it builds.
+    /// Additional arguments for `cargo build`.
     pub cargo_arguments: Vec<String>,
 }
 
 impl Settings {
-    /// What counts as a regression of time where so many pairs are timed.
+    /// Returns the definition of a regression of time in a run with this many comparisons.
     pub fn rule(&self, comparisons: usize) -> Rule {
         Rule { relevant: self.relevant, false_alarms: self.false_alarms, comparisons }
     }

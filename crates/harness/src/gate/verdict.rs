@@ -1,4 +1,4 @@
-//! Verdicts: what each signal says of a case, and what they say together. Pure functions.
+//! Verdicts on a case: by each signal, and by all signals together. Pure functions.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::protocol::GateCase;
 use crate::statistics::Interval;
 use worthit_pair::{causes, trial::Role};
 
-/// What is said of a signal, a case or a run. The later outweighs the earlier.
+/// Verdict on a signal, a case or a run; a later variant outweighs an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -16,7 +16,7 @@ pub enum Verdict {
     Unchanged,
     /// Better by more than is relevant.
     Improved,
-    /// It cannot be told; never fails a build.
+    /// Too uncertain to decide; never fails a build.
     Undecided,
     /// Worse by more than is relevant, and confirmed.
     Regressed,
@@ -33,48 +33,48 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A count of one iteration over the processes in which it was counted.
+/// Range of a count of one iteration, over the processes that counted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Least.
+    /// Smallest count.
     pub least: u64,
-    /// Greatest.
+    /// Largest count.
     pub most: u64,
 }
 
 impl Counted {
-    /// Counted once.
+    /// Returns the range of a single count.
     pub fn once(count: u64) -> Counted {
         Counted { least: count, most: count }
     }
 
-    /// Counted in more processes.
+    /// Returns the range that covers both.
     pub fn and(self, other: Counted) -> Counted {
         Counted { least: self.least.min(other.least), most: self.most.max(other.most) }
     }
 
-    /// Whether all processes agree.
+    /// Returns whether all processes counted the same.
     pub fn repeats(&self) -> bool {
         self.least == self.most
     }
 
-    /// By how much more the most is than the least, as a share of it.
+    /// Returns the width of the range as a share of the smallest count.
     fn spread(&self) -> f64 {
         (self.most - self.least) as f64 / self.least.max(1) as f64
     }
 }
 
-/// Name of the count of instructions beside those of causes.
+/// Id of the instruction count among those of causes.
 pub const INSTRUCTIONS: &str = "instructions";
 
-/// By how much counts may grow.
+/// Tolerated growth of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tolerances {
-    /// Of instructions: 0.005 is half a percent.
+    /// Growth of instructions: 0.005 is 0.5 %.
     pub instructions: f64,
-    /// Of bytes that the pair does not name as a cause: a path's length may be among them.
+    /// Growth of byte counts that the pair does not name as causes; they may include the length of a path.
     pub bytes: f64,
-    /// Of everything else.
+    /// Growth of all other counts.
     pub causes: f64,
 }
 
@@ -84,65 +84,69 @@ impl Default for Tolerances {
     }
 }
 
-/// What one iteration of a side does in both builds.
+/// A count of one iteration of a side, in both builds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CountChange {
     /// The side.
     pub role: Role,
     /// Id of the cause, or [`INSTRUCTIONS`].
     pub cause: String,
-    /// In the base.
+    /// Count in the base.
     pub base: Counted,
-    /// In the head.
+    /// Count in the head.
     pub head: Counted,
-    /// What it says.
+    /// Verdict on the change.
     pub verdict: Verdict,
 }
 
 impl CountChange {
-    /// Head ÷ base, of the least counts.
+    /// Returns head ÷ base of the smallest counts.
     pub fn ratio(&self) -> f64 {
         self.head.least as f64 / self.base.least.max(1) as f64
     }
 
-    /// Whether the builds differ though each repeats, as far as it has been counted; of
-    /// instructions, or nearly repeats.
+    /// Returns whether the builds differ and a recount could still show that the count merely varies.
+    ///
+    /// That is so while the count repeats within each build. Instructions may vary, as long as they would be reported
+    /// as changed.
     pub fn is_open(&self) -> bool {
         let repeats = self.base.repeats() && self.head.repeats();
         let is_judged = self.cause == INSTRUCTIONS && self.verdict != Verdict::Unchanged;
-        !self.is_same() && (repeats || is_judged)
+        !self.overlaps() && (repeats || is_judged)
     }
 
-    /// Whether instructions differ from process to process by so much that what is tolerated could
-    /// be chance: by more than half of it.
+    /// Returns whether instructions vary between processes by more than half their tolerance.
+    ///
+    /// If so, a change as large as the tolerance could be chance.
     pub fn varies(&self, tolerances: &Tolerances) -> bool {
         self.cause == INSTRUCTIONS && self.spread() > tolerances.instructions / 2.0
     }
 
-    /// By how much either build's counts differ from process to process, as a share.
+    /// Returns the larger spread of both builds between processes, as a share.
     fn spread(&self) -> f64 {
         self.base.spread().max(self.head.spread())
     }
 
-    /// Whether both builds have counted the same, or what varies overlaps.
-    pub fn is_same(&self) -> bool {
+    /// Returns whether the ranges of both builds overlap.
+    pub fn overlaps(&self) -> bool {
         self.base.least <= self.head.most && self.head.least <= self.base.most
     }
 
-    /// Whether it tells of no change of the code: as [`CountChange::is_same`], of instructions within
-    /// what a seed moves them by.
-    pub fn is_alike(&self) -> bool {
+    /// Returns whether the count is no evidence of changed code.
+    ///
+    /// That is so if the ranges overlap, or if instructions differ by no more than a random seed can explain.
+    pub fn is_within_noise(&self) -> bool {
         let is_close = (self.ratio() - 1.0).abs() <= SAME_INSTRUCTIONS;
-        self.is_same() || self.cause == INSTRUCTIONS && is_close
+        self.overlaps() || self.cause == INSTRUCTIONS && is_close
     }
 }
 
 /// Judges a count.
 ///
-/// What a pair names repeats exactly. Another count that differs between processes of one build depends
-/// on scheduling: an observation, which is never judged. Instructions may grow by as much as is tolerated or,
-/// if that is more, by as much as they differ by. A count has grown if the least of the head is
-/// more than what the most of the base may grow to.
+/// The counts that a pair names repeat exactly. Any other count that varies between processes of one build depends on
+/// scheduling; it is an observation and never judged. Instructions may grow by their tolerance or by their spread
+/// between processes, whichever is larger. A count has grown if the smallest count of the head exceeds the largest of
+/// the base by more than its tolerance.
 pub fn judge_count(
     case: &GateCase,
     role: Role,
@@ -152,11 +156,11 @@ pub fn judge_count(
     tolerances: &Tolerances,
 ) -> CountChange {
     let is_named = case.causes.iter().any(|named| named == cause);
-    let bytes =
+    let byte_causes =
         [causes::ALLOCATED_BYTES, causes::PEAK_BYTES, causes::BYTES_READ, causes::BYTES_WRITTEN];
     let tolerance = if cause == INSTRUCTIONS {
         tolerances.instructions
-    } else if !is_named && bytes.iter().any(|of| of.id == cause) {
+    } else if !is_named && byte_causes.iter().any(|bytes| bytes.id == cause) {
         tolerances.bytes
     } else {
         tolerances.causes
@@ -165,7 +169,7 @@ pub fn judge_count(
     let change = CountChange { role, cause: cause.to_owned(), base, head, verdict };
     let spread = change.spread();
     let tolerance = if cause == INSTRUCTIONS { tolerance.max(spread) } else { tolerance };
-    // The last factor is for the rounding of the others.
+    // The last factor absorbs rounding errors.
     let allowed = |from: u64| from as f64 * tolerance * (1.0 + 1e-9);
     let grown = |from: u64, to: u64| to.saturating_sub(from) as f64 > allowed(from);
     let is_observation = match cause == INSTRUCTIONS {
@@ -184,51 +188,53 @@ pub fn judge_count(
     CountChange { verdict, ..change }
 }
 
-/// What the times say.
+/// Verdict of the times alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimeVerdict {
     /// The verdict.
     pub verdict: Verdict,
-    /// Time of the head ÷ time of the base with its 95 % interval, of the confirmation, or of the
-    /// screen if there was none. `None` while there are too few restarts for an interval.
+    /// Time of the head ÷ time of the base, with its 95 % confidence interval.
+    ///
+    /// It is that of the confirmation or, without one, of the screen; `None` while there are too few restarts for an
+    /// interval.
     pub change: Option<Interval>,
-    /// Restarts, in all.
+    /// Number of restarts.
     pub restarts: usize,
-    /// Restarts of the confirmation among them.
+    /// Number of restarts in the confirmation.
     pub confirming: usize,
 }
 
-/// The time of a case.
+/// Time of a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Time {
-    /// It was not measured, and need not be.
+    /// Not measured, because there was no need to.
     Skipped {
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// It was measured.
+    /// Measured.
     Judged {
-        /// What the times say by themselves.
+        /// Verdict of the times alone.
         found: TimeVerdict,
-        /// What they say in the end.
+        /// Final verdict.
         verdict: Verdict,
-        /// Why the two differ.
+        /// Reason why the two differ.
         caveat: Option<String>,
         /// CPU time of all threads ÷ wall time.
         cpu_share: f64,
-        /// Restarts during which others held the CPU.
+        /// Number of restarts during which other processes held the CPU.
         disturbed: usize,
     },
-    /// It should have been measured.
+    /// Not measured, although it should have been.
     Missing {
-        /// Why it was not.
+        /// Reason.
         reason: String,
     },
 }
 
 impl Time {
-    /// What the time says.
+    /// Returns the final verdict of the time.
     pub fn verdict(&self) -> Verdict {
         match self {
             Time::Skipped { .. } => Verdict::Unchanged,
@@ -238,20 +244,22 @@ impl Time {
     }
 }
 
-/// Instructions that differ by less are the same: a randomly seeded hash moves them by 0.02 %.
+/// Relative difference up to which instruction counts are the same; a randomly seeded hash moves them by 0.02 %.
 const SAME_INSTRUCTIONS: f64 = 0.001;
-/// What is on a CPU for more of its time is what a different layout can shift: its own code by where
-/// the linker has put it, the kernel's on its behalf by where the heap begins.
+/// CPU time ÷ wall time from which a different layout can shift a side's time.
+///
+/// Linker layout shifts the time of its own code. The start of the heap shifts the time that the kernel spends on it.
 const CPU_BOUND: f64 = 0.5;
 
-/// A different layout shifts time by less than this.
+/// Upper bound on the relative shift of time by a different layout.
 const LAYOUT: f64 = 0.08;
 
-/// What the times of a case say, given its counts. Where nothing that is counted has changed, the code
-/// has not, and what is left is noise or where the linker has put it, which moves time by up
-/// to 7 %: undecided, as it is without counted instructions. Threads may get in each other's way
-/// without one more instruction, so theirs is believed when it is beyond what layout does. `disturbed`
-/// of its restarts were.
+/// Judges the time of a case, given its counts and the number of disturbed restarts.
+///
+/// If no count has changed, the code has not changed either. A slowdown is then noise or linker layout, which shifts
+/// the time of CPU-bound code by up to 7 %, so the verdict is undecided. It is also undecided if instructions were not
+/// counted. Several threads can slow each other down without executing more instructions, so their slowdown is believed
+/// if it exceeds [`LAYOUT`].
 pub fn judge_time(
     found: TimeVerdict,
     counts: &[CountChange],
@@ -264,16 +272,19 @@ pub fn judge_time(
     let instructions: Vec<&CountChange> =
         counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
     let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
-        true => !count.is_alike(),
+        true => !count.is_within_noise(),
         false => count.verdict != Verdict::Unchanged,
     });
     let is_red = found.verdict == Verdict::Regressed;
     let caveat = if is_red && disturbed * 3 > found.restarts {
-        Some(format!("others held the CPU during {disturbed} of {} restarts", found.restarts))
+        Some(format!(
+            "other processes held the CPU during {disturbed} of {} restarts",
+            found.restarts
+        ))
     } else if is_red && is_layout_bound && instructions.is_empty() {
-        Some("layout? Its instructions were not counted".to_owned())
+        Some("possibly a layout effect: its instructions were not counted".to_owned())
     } else if is_red && is_layout_bound && !has_changed {
-        Some("layout? It does exactly what it did, instruction for instruction".to_owned())
+        Some("possibly a layout effect: none of its counts has changed".to_owned())
     } else {
         None
     };
@@ -281,10 +292,10 @@ pub fn judge_time(
     Time::Judged { found, verdict, caveat, cpu_share, disturbed }
 }
 
-/// A budget that does not hold.
+/// A budget that is not met.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breach {
-    /// What the budget says, and what was found.
+    /// The budget, and what was measured.
     pub what: String,
 }
 
@@ -340,20 +351,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_varies_from_process_to_process_is_an_observation() {
+    fn counts_that_vary_between_processes_are_observations() {
         assert_eq!(judged("allocations", (90, 110), (300, 300)), Verdict::Unchanged);
         assert_eq!(judged("allocations", (90, 90), (91, 92)), Verdict::Unchanged);
         assert_eq!(judged("peak_bytes", (90, 110), (111, 120)), Verdict::Regressed, "named");
         let close = (10_000, 10_020);
         assert_eq!(judged(INSTRUCTIONS, close, (10_100, 10_110)), Verdict::Regressed);
         assert_eq!(judged(INSTRUCTIONS, close, (10_060, 10_080)), Verdict::Unchanged);
-        // They differ by 2 %, and may grow by as much.
+        // They vary by 2 %, so they may grow by 2 %.
         assert_eq!(judged(INSTRUCTIONS, (10_000, 10_200), (10_400, 10_400)), Verdict::Unchanged);
         assert_eq!(judged(INSTRUCTIONS, (10_000, 10_200), (10_410, 10_410)), Verdict::Regressed);
     }
 
     #[test]
-    fn what_a_seed_moves_is_no_change_of_the_code() {
+    fn the_effect_of_a_random_seed_is_not_a_change_of_the_code() {
         let change = |cause: &str, head| CountChange {
             role: Role::Naive,
             cause: cause.to_owned(),
@@ -362,16 +373,18 @@ pub(crate) mod tests {
             verdict: Verdict::Unchanged,
         };
         assert!(
-            change(INSTRUCTIONS, 100_005).is_alike() && change(INSTRUCTIONS, 100_090).is_alike()
+            change(INSTRUCTIONS, 100_005).is_within_noise()
+                && change(INSTRUCTIONS, 100_090).is_within_noise()
         );
         assert!(
-            !change(INSTRUCTIONS, 100_110).is_alike() && !change(INSTRUCTIONS, 99_890).is_alike()
+            !change(INSTRUCTIONS, 100_110).is_within_noise()
+                && !change(INSTRUCTIONS, 99_890).is_within_noise()
         );
-        assert!(!change("allocations", 100_011).is_alike(), "of others each counts");
+        assert!(!change("allocations", 100_011).is_within_noise(), "each one counts");
     }
 
     #[test]
-    fn instructions_are_counted_again_as_long_as_they_would_be_judged() {
+    fn instructions_are_recounted_while_they_would_be_reported_as_changed() {
         let is_open = |base: (u64, u64), head: (u64, u64)| {
             let range = |(least, most)| Counted { least, most };
             let (base, head) = (range(base), range(head));
@@ -385,7 +398,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn of_an_open_loop_only_what_the_pair_names_is_judged() {
+    fn an_open_loop_is_judged_only_by_the_causes_that_its_pair_names() {
         let case = GateCase { metric: Metric::P99Latency, ..case("a/b", &["round_trips"]) };
         let judged = |cause| {
             let (base, head) = (Counted::once(1), Counted::once(9));
@@ -407,7 +420,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_time_alone_does_not_fail_code_that_layout_can_shift() {
+    fn time_alone_does_not_fail_code_that_layout_can_shift() {
         let same = [count(INSTRUCTIONS, 10_000, 10_000), count("allocations", 3, 3)];
         let verdict = |counts: &[CountChange], threads, user, disturbed| {
             judge_time(times(Verdict::Regressed), counts, threads, user, disturbed).verdict()
@@ -415,7 +428,7 @@ pub(crate) mod tests {
         assert_eq!(verdict(&same, 1, 0.9, 0), Verdict::Undecided, "layout?");
         assert_eq!(verdict(&[], 1, 0.9, 0), Verdict::Undecided, "nothing counted");
         assert_eq!(verdict(&same, 1, 0.1, 0), Verdict::Regressed, "it waits");
-        assert_eq!(verdict(&same, 2, 1.9, 0), Verdict::Undecided, "layout? Of two threads");
+        assert_eq!(verdict(&same, 2, 1.9, 0), Verdict::Undecided, "layout? (two threads)");
         assert_eq!(verdict(&same, 2, 0.3, 0), Verdict::Regressed, "threads that wait");
         let far = Some(Interval { low: 1.09, estimate: 1.20, high: 1.31 });
         let far = TimeVerdict { change: far, ..times(Verdict::Regressed) };
@@ -430,7 +443,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn nothing_else_is_changed_by_a_caveat() {
+    fn a_caveat_changes_only_regressions() {
         for kept in [Verdict::Unchanged, Verdict::Improved, Verdict::Undecided] {
             assert_eq!(judge_time(times(kept), &[], 1, 1.0, 30).verdict(), kept);
         }

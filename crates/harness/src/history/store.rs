@@ -15,6 +15,8 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
+use worthit_pair::cases::CaseKey;
+
 use super::{Line, Origin, Place, Reading, Recorded};
 
 const SCHEMA: &str = include_str!("schema.sql");
@@ -175,7 +177,7 @@ impl History {
         for (place, reading) in &recorded.readings {
             let numbers = [reading.value, reading.low, reading.high];
             if let Some(value) = numbers.into_iter().find(|number| !number.is_finite()) {
-                let Place { pair, point, side, quantity, .. } = place.clone();
+                let Place { case: CaseKey { pair, point, .. }, side, quantity } = place.clone();
                 return Err(HistoryError::NotFinite { pair, point, side, quantity, value });
             }
         }
@@ -217,11 +219,11 @@ impl History {
             )?;
             let mut pairs: HashMap<&str, i64> = HashMap::new();
             for (place, found) in &recorded.readings {
-                let pair = match pairs.get(place.pair.as_str()) {
+                let pair = match pairs.get(place.case.pair.as_str()) {
                     Some(pair) => *pair,
-                    None => pair_id(&transaction, &place.pair)?,
+                    None => pair_id(&transaction, &place.case.pair)?,
                 };
-                pairs.insert(&place.pair, pair);
+                pairs.insert(&place.case.pair, pair);
                 let line = line_id(&transaction, pair, place)?;
                 let Reading { value, low, high, mark } = found;
                 insert.execute(params![pair, run, line, value, low, high, mark])?;
@@ -280,14 +282,14 @@ impl History {
         }
         let mut levels: Vec<String> = Vec::new();
         for line in lines.values().filter(|line| !line.readings.is_empty()) {
-            if !levels.contains(&line.place.level) {
-                levels.push(line.place.level.clone());
+            if !levels.contains(&line.place.case.level) {
+                levels.push(line.place.case.level.clone());
             }
         }
         let mut lines: Vec<Line> = lines.into_values().collect();
-        let level = |line: &Line| levels.iter().position(|level| *level == line.place.level);
+        let level = |line: &Line| levels.iter().position(|level| *level == line.place.case.level);
         // A stable sort: it keeps the order of quantities and machine keys.
-        lines.sort_by_key(|line| (level(line), line.place.point));
+        lines.sort_by_key(|line| (level(line), line.place.case.point));
         for line in &mut lines {
             line.readings.sort_by(|(a, _), (b, _)| (a.started, &a.key).cmp(&(b.started, &b.key)));
         }
@@ -402,7 +404,7 @@ fn pair_id(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
 }
 
 fn line_id(connection: &Connection, pair: i64, place: &Place) -> rusqlite::Result<i64> {
-    let Place { level, point, side, quantity, .. } = place;
+    let Place { case: CaseKey { level, point, .. }, side, quantity } = place;
     let key = params![pair, level, point.cast_signed(), side, quantity];
     let find = "SELECT id FROM line
                 WHERE pair = ?1 AND level = ?2 AND point = ?3 AND side = ?4 AND quantity = ?5";
@@ -448,9 +450,11 @@ fn places(connection: &Connection, pair: i64, name: &str) -> rusqlite::Result<Ha
         connection.prepare("SELECT id, level, point, side, quantity FROM line WHERE pair = ?1")?;
     let place = |row: &rusqlite::Row<'_>| {
         let place = Place {
-            pair: name.to_owned(),
-            level: row.get(1)?,
-            point: row.get::<_, i64>(2)?.cast_unsigned(),
+            case: CaseKey {
+                pair: name.to_owned(),
+                level: row.get(1)?,
+                point: row.get::<_, i64>(2)?.cast_unsigned(),
+            },
             side: row.get(3)?,
             quantity: row.get(4)?,
         };
@@ -465,9 +469,7 @@ mod tests {
 
     fn recorded(key: &str, readings: u64) -> Recorded {
         let place = |point| Place {
-            pair: "f/p".to_owned(),
-            level: String::new(),
-            point,
+            case: CaseKey { pair: "f/p".to_owned(), level: String::new(), point },
             side: "naive".to_owned(),
             quantity: super::super::GAIN.to_owned(),
         };

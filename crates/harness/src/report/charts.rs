@@ -74,7 +74,7 @@ impl Ink {
 pub enum Standing {
     /// Measured: a filled marker.
     Measured,
-    /// Measured while other work held the CPU: a cross.
+    /// Measured while other processes held the CPU: a cross.
     Marked,
     /// Computed, the near end of a sweep, or a change of level: a hollow marker.
     Hollow,

@@ -157,7 +157,7 @@ pub fn ink_of(role: Role) -> Ink {
     }
 }
 
-/// Median and quartiles of a side of a case; if computed, the time per iteration three times.
+/// Median and quartiles of a side of a case; a computed case has its time per iteration in all three.
 pub fn metric_of(pair: &PairResult, case: &CaseResult, role: Role) -> Option<(f64, f64, f64)> {
     match &case.outcome {
         Outcome::Measured(found) => {

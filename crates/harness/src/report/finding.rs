@@ -126,7 +126,7 @@ fn without_headline(sweep: &Sweep) -> String {
         (true, _) => "No case of this sweep was measured.".to_owned(),
         (_, Some(reason)) => format!("Not measured here: {reason}."),
         (_, None) => {
-            "Other work held the CPU during every case of this sweep, so there is no headline."
+            "Other processes held the CPU during every case of this sweep, so there is no headline."
                 .to_owned()
         }
     }

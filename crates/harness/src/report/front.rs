@@ -179,7 +179,7 @@ pub fn warnings(run: &Run) -> Vec<String> {
     let marked = measured.iter().filter(|found| found.mark.is_some()).count();
     if marked > 0 {
         warnings.push(format!(
-            "Loaded machine: other work held the CPU during {marked} of {} measured cases. These are marked and excluded from headlines and break-evens.",
+            "Loaded machine: other processes held the CPU during {marked} of {} measured cases. These are marked and excluded from headlines and break-evens.",
             measured.len()
         ));
     }

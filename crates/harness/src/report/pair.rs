@@ -155,8 +155,9 @@ fn marked(sweep: &Sweep) -> Option<String> {
         })
         .collect();
     let level = if sweep.level.is_empty() { String::new() } else { format!("{}: ", sweep.level) };
-    (!marks.is_empty())
-        .then(|| format!("{level}marked, because other work held the CPU: {}", marks.join("; ")))
+    (!marks.is_empty()).then(|| {
+        format!("{level}marked, because other processes held the CPU: {}", marks.join("; "))
+    })
 }
 
 fn sweep_part(

@@ -65,7 +65,7 @@ type Changed<'a> = (&'a Line, Vec<ChangePoint>);
 pub fn page(material: &Material<'_>, lines: &[Line]) -> String {
     let mut pairs: BTreeMap<&str, Vec<Changed<'_>>> = BTreeMap::new();
     for line in lines {
-        pairs.entry(&line.place.pair).or_default().push((line, line.changes()));
+        pairs.entry(&line.place.case.pair).or_default().push((line, line.changes()));
     }
     let parts = pairs.into_iter().map(|(id, lines)| part(material, id, &lines));
     let page = Trends {
@@ -87,11 +87,12 @@ fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> TrendsPart 
     changes.sort_by_key(|(origin, _)| std::cmp::Reverse(origin.started));
     let gains: Vec<&Changed<'_>> = lines.iter().filter(|(line, _)| is_gain(&line.place)).collect();
     let mut trends = Vec::new();
-    for level in gains.chunk_by(|a, b| a.0.place.level == b.0.place.level) {
-        let far = level.last().map(|(line, _)| line.place.point);
-        for case in level.chunk_by(|a, b| a.0.place.point == b.0.place.point) {
+    for level in gains.chunk_by(|a, b| a.0.place.case.level == b.0.place.case.level) {
+        let far = level.last().map(|(line, _)| line.place.case.point);
+        for case in level.chunk_by(|a, b| a.0.place.case.point == b.0.place.case.point) {
             let place = &case[0].0.place;
-            if far == Some(place.point) || case.iter().any(|(_, changes)| !changes.is_empty()) {
+            if far == Some(place.case.point) || case.iter().any(|(_, changes)| !changes.is_empty())
+            {
                 // Machine keys beyond the number of inks go to another chart.
                 let charts = case.chunks(Ink::LEVELS.len());
                 trends.extend(charts.filter_map(|lines| trend(lines, &where_(place))));
@@ -114,14 +115,14 @@ fn is_gain(place: &Place) -> bool {
 
 /// "rtt=1ms, 256 orders"
 fn where_of(material: &Material<'_>, place: &Place) -> String {
-    let point = match (material.run.pairs.get(&place.pair), material.entry(&place.pair)) {
-        (Some(pair), _) => pair.place(place.point),
+    let point = match (material.run.pairs.get(&place.case.pair), material.entry(&place.case.pair)) {
+        (Some(pair), _) => pair.place(place.case.point),
         (None, Some(entry)) => {
-            format!("{} {}", format::count(place.point), entry.axis.unit).trim_end().to_owned()
+            format!("{} {}", format::count(place.case.point), entry.axis.unit).trim_end().to_owned()
         }
-        (None, None) => format::count(place.point),
+        (None, None) => format::count(place.case.point),
     };
-    if place.level.is_empty() { point } else { format!("{}, {point}", place.level) }
+    if place.case.level.is_empty() { point } else { format!("{}, {point}", place.case.level) }
 }
 
 /// "2026-01-31 12:00, 0123456789 on made-2c-4g: gain at 256 orders: 11.3× → 9.20×"

@@ -60,7 +60,10 @@ pub fn report() -> GateReport {
     };
     let layout = Outcome::Judged {
         counts: vec![],
-        time: timed(Verdict::Undecided, Some("layout? It does exactly what it did")),
+        time: timed(
+            Verdict::Undecided,
+            Some("possibly a layout effect: none of its counts has changed"),
+        ),
     };
     let better =
         Outcome::Judged { counts: vec![count("fsyncs", 9, 1, Verdict::Improved)], time: skipped() };
@@ -101,7 +104,7 @@ pub fn report() -> GateReport {
             row(HOSTILE, Outcome::Unavailable { reason: hostile() }),
         ],
         notes: vec![hostile()],
-        self_test: Some("self-test of 2026-11-25: 0 alarms".to_owned()),
+        self_test: Some("self-test of 2026-11-25: 0 false alarms".to_owned()),
         seconds: 12.3,
     }
 }

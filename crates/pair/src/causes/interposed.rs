@@ -2,7 +2,7 @@
 //!
 //! A symbol that the executable defines takes precedence over libc's, both for std and for C code linked into the
 //! executable. Each function makes the system call through `libc::syscall` (which sets `errno` as usual) and counts
-//! it. Do not use these functions directly: [`counting_binary!`](crate::counting_binary) expands to the symbols.
+//! it. Do not use these functions directly: [`counting_binary!`](crate::counting_binary) defines the symbols.
 
 #![expect(
     clippy::missing_safety_doc,

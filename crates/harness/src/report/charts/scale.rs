@@ -9,7 +9,7 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 pub enum Division {
     /// Logarithmic if all values are positive and span a decade, else linear.
     Fitting,
-    /// Logarithmic if any value is positive; the others are left out.
+    /// Logarithmic if any value is positive; charts omit the non-positive ones.
     Logarithmic,
     /// Linear.
     Linear,
