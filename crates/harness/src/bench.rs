@@ -42,7 +42,8 @@ use crate::{
 };
 use worthit_machine::Effort;
 use worthit_pair::{
-    cases::{self, CaseKey, Extent, NamedCase},
+    case::{CaseKey, group_id},
+    cases::{self, Extent, NamedCase},
     causes::{self, Counts},
     family::{Entry, Family},
     paths,
@@ -392,7 +393,7 @@ impl Bench<'_> {
             cases.retain(|case| {
                 case.key.level == level.label && is_selected(entry, case, self.selector)
             });
-            let mut group = criterion.benchmark_group(cases::group_id(entry.id, &level.label));
+            let mut group = criterion.benchmark_group(group_id(entry.id, &level.label));
             for case in &cases {
                 let (outcome, samples) = self.case(&mut group, entry, case);
                 self.save_samples(&samples);

@@ -12,10 +12,12 @@ use crate::{
     measuring::{NotReady, proven},
 };
 use worthit_pair::{
-    cases::{self, CaseKey, Extent},
+    case::CaseKey,
+    case::fnv1a,
+    cases::{self, Extent},
     causes::{self, Counts, NotCounting},
     family::{Entry, Family},
-    pair::{Metric, fnv1a},
+    pair::Metric,
     paths,
     trial::{Disagreement, Role, Window, WrongSize},
 };

@@ -18,7 +18,7 @@ use crate::{
     results::{CaseResult, Measured, Run},
     statistics::Interval,
 };
-use worthit_pair::{cases::CaseKey, format, trial::Role};
+use worthit_pair::{case::CaseKey, format, trial::Role};
 
 pub use change_points::{ChangePoint, change_points};
 #[cfg(feature = "history")]

@@ -23,7 +23,7 @@ use crate::{
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
 };
 use worthit_pair::{
-    cases::CaseKey, causes::Counts, format, limit::Needed, pair::Metric, trial::Role,
+    case::CaseKey, causes::Counts, format, limit::Needed, pair::Metric, trial::Role,
 };
 
 /// Schema name in every result.
@@ -87,7 +87,7 @@ pub enum Record {
         /// Its id.
         id: String,
         /// What its cases have in common.
-        pair: PairResult,
+        pair: Box<PairResult>,
     },
     /// A case.
     Case(Box<CaseRecord>),
@@ -470,7 +470,7 @@ impl Run {
         match record {
             Record::Ceiling(ceiling) => self.ceiling = ceiling,
             Record::Numbers(numbers) => self.numbers = Some(numbers),
-            Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(pair)),
+            Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(*pair)),
             Record::Case(record) => {
                 let CaseRecord { when, key, outcome } = *record;
                 let pair = self.pairs.get_mut(&key.pair).ok_or(UndescribedPair(key.pair))?;
@@ -494,7 +494,7 @@ impl Run {
                 false => pair.levels.clone(),
             };
             let header = PairResult { sweeps: Vec::new(), levels, ..pair.clone() };
-            records.push(Record::Pair { id: id.clone(), pair: header });
+            records.push(Record::Pair { id: id.clone(), pair: Box::new(header) });
             for sweep in &pair.sweeps {
                 records.extend(sweep.cases.iter().map(|case| {
                     let (pair, level) = (id.clone(), sweep.level.clone());

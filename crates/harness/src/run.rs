@@ -182,7 +182,7 @@ impl RunFile {
     pub fn add(&mut self, pair: &PairResult, case: CaseRecord) -> Result<(), ResultError> {
         let id = case.key.pair.clone();
         let is_new = !self.run.pairs.contains_key(&id);
-        let header = is_new.then(|| Record::Pair { id, pair: pair.clone() });
+        let header = is_new.then(|| Record::Pair { id, pair: Box::new(pair.clone()) });
         self.append(header.into_iter().chain([Record::Case(Box::new(case))]).collect())
     }
 
@@ -193,7 +193,8 @@ impl RunFile {
     pub fn append(&mut self, records: Vec<Record>) -> Result<(), ResultError> {
         let _whole = interrupt::uninterrupted();
         let text: Vec<u8> = records.iter().flat_map(Record::line).collect();
-        lines::append(&self.path, &text)?;
+        lines::append(&self.path, &text)
+            .map_err(|error| ResultError::Write { path: self.path.clone(), error })?;
         for record in records {
             self.run.apply(record).expect("a pair is added before its cases");
         }

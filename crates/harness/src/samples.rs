@@ -42,7 +42,8 @@ pub fn path_of(result: &Path) -> PathBuf {
 /// # Errors
 /// If the file cannot be written. Its complete lines are kept.
 pub fn append(path: &Path, samples: &[Sample]) -> Result<(), ResultError> {
-    lines::append(path, &to_csv(samples, !lines::starts_with_line(path)))
+    let text = to_csv(samples, !lines::starts_with_line(path));
+    lines::append(path, &text).map_err(|error| ResultError::Write { path: path.to_owned(), error })
 }
 
 /// Returns the samples as CSV, one row each, with a header row if `header`.

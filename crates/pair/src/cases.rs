@@ -1,12 +1,9 @@
 //! The cases of a pair that a run measures, and their names.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 use crate::{
+    case::{Case, CaseKey},
     family::Entry,
-    pair::{Case, Level, Levels, Origin, Pair, Parameter, logical_cores, thread_counts},
+    pair::{Level, Levels, Origin, Pair, Parameter, logical_cores, thread_counts},
     trial::Role,
 };
 
@@ -21,32 +18,6 @@ pub enum Extent {
     Default,
     /// Every default point and the larger ones.
     Deep,
-}
-
-/// The name of a case in results, protocols and files.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CaseKey {
-    /// Id of the pair.
-    pub pair: String,
-    /// Label of the parameter's value; empty if the pair has no parameter.
-    #[serde(default)]
-    pub level: String,
-    /// Value on the axis.
-    pub point: u64,
-}
-
-impl CaseKey {
-    /// Returns criterion's group of the case: `queries/n_plus_one/loopback`.
-    pub fn group(&self) -> String {
-        group_id(&self.pair, &self.level)
-    }
-}
-
-/// Prints the key as `queries/n_plus_one/loopback at 256`.
-impl fmt::Display for CaseKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.group(), self.point)
-    }
 }
 
 /// A case and its name.
@@ -158,11 +129,6 @@ pub fn far_end(entry: &Entry, seed: u64) -> Option<NamedCase> {
     let level = levels.iter().rfind(|level| level.distance_us().is_none())?;
     let point = *points(entry, Extent::Default).last()?;
     Some(NamedCase::new(entry, level, point, seed))
-}
-
-/// Returns criterion's group of a level: `queries/n_plus_one/loopback`.
-pub fn group_id(pair: &str, level: &str) -> String {
-    if level.is_empty() { pair.to_owned() } else { format!("{pair}/{level}") }
 }
 
 /// Returns the name of a side in ids: `naive`, `optimized`, or the name of the peer crate.

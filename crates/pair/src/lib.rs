@@ -4,6 +4,7 @@
 //! [`trial`] for how its sides are timed. The crate `worthit-harness` runs the pairs.
 
 pub mod build;
+pub mod case;
 pub mod cases;
 pub mod causes;
 pub mod contract;

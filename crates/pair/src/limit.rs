@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{format, pair::Case};
+use crate::{case::Case, format};
 
 /// The least work that the optimized side must do, in units that have a machine number. Each function returns the
 /// amount for one iteration of a case.

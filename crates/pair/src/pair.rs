@@ -4,12 +4,14 @@
 //! Nothing here runs a side or reads a clock; [`crate::trial`] does. Answers that may differ need a type of
 //! [`crate::contract`].
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use crate::{causes::Cause, trial::Trial};
 
-pub use crate::{growth::Growth, limit::Limit, unavailable::Unavailable};
+pub use crate::{
+    case::{Case, Shape},
+    growth::Growth,
+    limit::Limit,
+    unavailable::Unavailable,
+};
 
 /// One technique: a naive and an optimized implementation of the same function.
 #[derive(Debug)]
@@ -273,95 +275,6 @@ pub enum Resources {
     System,
 }
 
-/// Content of an input, where the pair can choose it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Content as it occurs in practice; the only shape that is timed.
-    Realistic,
-    /// Uniformly random.
-    Random,
-    /// Few distinct values.
-    DuplicateHeavy,
-    /// Ascending.
-    Sorted,
-    /// Extremes, boundaries and values that break naive assumptions.
-    Adversarial,
-}
-
-impl Shape {
-    /// Every shape.
-    pub const ALL: [Shape; 5] =
-        [Shape::Realistic, Shape::Random, Shape::DuplicateHeavy, Shape::Sorted, Shape::Adversarial];
-}
-
-/// Returns the 64-bit FNV-1a hash (Fowler, Noll and Vo), which is the same on every machine and never changes.
-pub fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-/// One point of a sweep, with its seed: everything that `prepare` builds an input from.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// Value on the axis.
-    pub point: u64,
-    /// Value of the parameter; 0 if the pair has none.
-    pub level: u64,
-    /// Seed of the run; see [`Case::rng`].
-    pub seed: u64,
-    /// Content of the input.
-    pub shape: Shape,
-    /// In proofs, the size that replaces the pair's fixed sizes; see [`Case::items`].
-    pub proof_size: Option<u64>,
-}
-
-impl Case {
-    /// Returns the case that is timed at `point` and `level`.
-    pub fn realistic(point: u64, level: u64, seed: u64) -> Case {
-        Case { point, level, seed, shape: Shape::Realistic, proof_size: None }
-    }
-
-    /// Returns the size of an input whose size is not the axis: `usual` when timed, any size from 0 to `usual`
-    /// in property tests.
-    pub fn items(&self, usual: u64) -> usize {
-        self.proof_size.map_or(usual, |size| size.min(usual)) as usize
-    }
-
-    /// Returns a random number generator for one `purpose`. The same seed, point and purpose give the same
-    /// numbers on every machine and in every version (ChaCha8, seeded with the FNV-1a hash of the three).
-    pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
-        let bytes = self.seed.to_le_bytes().into_iter().chain(self.point.to_le_bytes());
-        ChaCha8Rng::seed_from_u64(fnv1a(bytes.chain(purpose.bytes())))
-    }
-
-    /// Returns `count` numbers of this case's shape. [`Shape::Realistic`] and [`Shape::Random`] are uniform
-    /// over all of `u64`.
-    pub fn values(&self, count: usize) -> Vec<u64> {
-        let mut rng = self.rng("values");
-        match self.shape {
-            Shape::Realistic | Shape::Random => (0..count).map(|_| rng.random()).collect(),
-            Shape::DuplicateHeavy => (0..count).map(|_| rng.random_range(0..3)).collect(),
-            Shape::Sorted => {
-                let mut values: Vec<u64> =
-                    (0..count).map(|_| rng.random_range(0..2 * count as u64)).collect();
-                values.sort_unstable();
-                values
-            }
-            Shape::Adversarial => {
-                let extremes = [0, u64::MAX, 1, u64::MAX - 1, 1 << 63, (1 << 63) - 1, 1 << 32];
-                (0..count)
-                    .map(|i| match rng.random_range(0..3) {
-                        0 => extremes[i % extremes.len()],
-                        1 => (count - i) as u64,
-                        _ => (i as u64) << 48,
-                    })
-                    .collect()
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,25 +285,5 @@ mod tests {
         assert_eq!(thread_counts(2), [1, 2]);
         assert_eq!(thread_counts(6), [1, 2, 4, 6]);
         assert_eq!(thread_counts(8), [1, 2, 4, 8]);
-    }
-
-    #[test]
-    fn the_same_seed_always_gives_the_same_numbers() {
-        let case = Case::realistic(3, 0, 42);
-        assert_eq!(case.values(3), GOLDEN);
-        assert_ne!(case.values(3), Case::realistic(4, 0, 42).values(3));
-        assert_ne!(case.values(3), Case::realistic(3, 0, 43).values(3));
-    }
-
-    /// Never change these: results of other days and machines rest on them.
-    const GOLDEN: [u64; 3] =
-        [15_199_483_247_605_180_311, 3_084_741_056_694_896_899, 881_751_400_747_860_533];
-
-    #[test]
-    fn shapes_have_the_content_they_are_named_after() {
-        let values = |shape| Case { shape, ..Case::realistic(100, 0, 1) }.values(100);
-        assert!(values(Shape::Sorted).is_sorted());
-        assert!(values(Shape::DuplicateHeavy).iter().all(|value| *value < 3));
-        assert!(values(Shape::Adversarial).contains(&u64::MAX));
     }
 }

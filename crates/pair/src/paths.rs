@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{pair::fnv1a, unavailable::Unavailable};
+use crate::{case::fnv1a, unavailable::Unavailable};
 
 /// Returns the folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target folder.
 pub fn home() -> PathBuf {

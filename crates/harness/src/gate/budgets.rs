@@ -19,7 +19,7 @@ use crate::{
     results::{ResultError, Run, write_atomically},
     statistics::Interval,
 };
-use worthit_pair::{cases::CaseKey, format, trial::Role};
+use worthit_pair::{case::CaseKey, format, trial::Role};
 
 /// Name of the budgets file, which is beside `Cargo.toml`.
 pub const FILE: &str = "budgets.toml";

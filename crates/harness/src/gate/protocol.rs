@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use worthit_pair::{cases::CaseKey, pair::Metric, trial::Role};
+use worthit_pair::{case::CaseKey, pair::Metric, trial::Role};
 
 /// Version of the protocol; raised whenever a gate would misread an older worker.
 pub const VERSION: u64 = 8;

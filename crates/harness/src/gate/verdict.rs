@@ -303,7 +303,7 @@ pub struct Breach {
 pub(crate) mod tests {
     use super::*;
     use crate::statistics::Interval;
-    use worthit_pair::{cases::CaseKey, pair::Metric};
+    use worthit_pair::{case::CaseKey, pair::Metric};
 
     pub(crate) fn case(id: &str, causes: &[&str]) -> GateCase {
         GateCase {

@@ -20,7 +20,8 @@ use crate::{
     measuring::{NotReady, TrialTimer, cpu_time, prepared, proven},
 };
 use worthit_pair::{
-    cases::{self, CaseKey, NamedCase},
+    case::CaseKey,
+    cases::{self, NamedCase},
     cores,
     family::{Entry, Family},
     trial::{Role, Trial, Window},

@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use worthit_pair::cases::CaseKey;
+use worthit_pair::case::CaseKey;
 
 use super::{Line, Origin, Place, Reading, Recorded};
 

@@ -9,7 +9,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::Material;
-use worthit_pair::pair::fnv1a;
+use worthit_pair::case::fnv1a;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("site.js");
