@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use worthit_harness::history::{GAIN, Line, Origin, Place, Reading};
-use worthit_pair::cases::CaseKey;
+use worthit_pair::case::CaseKey;
 
 /// The run of a day on a machine.
 pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use worthit_harness::history::{
     GAIN, History, HistoryError, Line, Origin, Place, Reading, Recorded, TIME_NS,
 };
-use worthit_pair::cases::CaseKey;
+use worthit_pair::case::CaseKey;
 
 const READINGS: u64 = 1_000_000;
 const PAIRS: u64 = 22;

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use worthit_harness::history::{GAIN, History, HistoryError, Origin, Place, Reading, Recorded};
-use worthit_pair::cases::CaseKey;
+use worthit_pair::case::CaseKey;
 
 fn origin(key: &str, day: i64, machine_key: &str) -> Origin {
     Origin {

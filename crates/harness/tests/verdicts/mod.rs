@@ -10,7 +10,7 @@ use worthit_harness::{
     },
     statistics::Interval,
 };
-use worthit_pair::{cases::CaseKey, pair::Metric, trial::Role};
+use worthit_pair::{case::CaseKey, pair::Metric, trial::Role};
 
 /// Whatever breaks tables, tags and attributes.
 const HOSTILE: &str = "a|b\n\\`<script>alert(1)</script>&amp; *x* _y_ [l](http://h) ]]> \"q\" 'q' #1 @all ~~s~~ \u{1b}[31m \u{0}";
