@@ -1,4 +1,4 @@
-//! The `worthit` command and its error paths.
+//! Tests of the `worthit` command and its error messages.
 
 use std::{
     fs,
@@ -24,21 +24,21 @@ fn worthit(folder: &Path, arguments: &[&str]) -> Output {
     command.env("WORTHIT_HOME", folder.join("home")).env_remove("WORTHIT_HISTORY").output().unwrap()
 }
 
-/// What a command prints that should succeed.
+/// Runs a command that must succeed and returns its output.
 fn printed(folder: &Path, arguments: &[&str]) -> String {
     let output = worthit(folder, arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Exit status and message of a command that should fail.
+/// Runs a command that must fail and returns its exit status and message.
 fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = worthit(folder, arguments);
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// The committed reference, as another run of another day.
+/// Saves the committed reference as a run of another day and returns the file's name. A gain drops after the ninth day.
 fn a_measured_run(folder: &Path, day: usize) -> String {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
     let mut run = reference::all(&reports).unwrap().remove(0);
@@ -93,7 +93,7 @@ fn an_unknown_pair_is_refused_with_a_hint() {
 }
 
 #[test]
-fn causes_are_counted_in_the_command() {
+fn causes_are_printed_as_json_and_as_text() {
     let folder = tempfile::tempdir().unwrap();
     let json = printed(folder.path(), &["causes", "--json", "--quick", "algorithms/hash_dedup"]);
     let counted: Vec<CountedCase> = serde_json::from_str(&json).unwrap();
@@ -110,7 +110,7 @@ fn causes_are_counted_in_the_command() {
 }
 
 #[test]
-fn the_machine_is_measured_in_its_turn_as_a_table_and_as_json() {
+fn machine_prints_a_table_or_json_and_refuses_during_another_run() {
     let folder = tempfile::tempdir().unwrap();
     let json = printed(folder.path(), &["machine", "--quick", "--json"]);
     let numbers: Numbers = serde_json::from_str(&json).unwrap();
@@ -118,7 +118,7 @@ fn the_machine_is_measured_in_its_turn_as_a_table_and_as_json() {
     assert!(document["machine"]["key"].is_string() && document["ceiling"].is_array());
     let table = printed(folder.path(), &["machine", "--quick"]);
     for number in &numbers.numbers {
-        // A cell may be broken into lines.
+        // A cell may wrap.
         let first = number.what.split([' ', ',']).next().unwrap();
         assert!(table.contains(first), "{}\n{table}", number.what);
     }
@@ -139,7 +139,7 @@ fn the_machine_is_measured_in_its_turn_as_a_table_and_as_json() {
 }
 
 #[test]
-fn a_report_is_made_from_a_result_or_the_latest_run() {
+fn a_report_is_made_from_a_given_result_or_the_latest_run() {
     let folder = tempfile::tempdir().unwrap();
     let (status, message) = failure(folder.path(), &["report"]);
     assert_eq!(status, 1);
@@ -155,7 +155,7 @@ fn a_report_is_made_from_a_result_or_the_latest_run() {
 }
 
 #[test]
-fn results_that_cannot_be_used_are_named() {
+fn unusable_results_are_reported_with_the_broken_field() {
     let folder = tempfile::tempdir().unwrap();
     let text = serde_json::to_string(&a_run()).unwrap();
     for (text, expected) in [
@@ -183,7 +183,7 @@ fn results_that_cannot_be_used_are_named() {
     }
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder recursively.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
@@ -197,7 +197,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn stale_parts_of_a_readme_are_told_and_mended() {
+fn stale_parts_of_a_readme_are_reported_and_rewritten() {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     copy(&root.join("reports"), &folder.path().join("reports"));
@@ -225,7 +225,7 @@ fn stale_parts_of_a_readme_are_told_and_mended() {
 }
 
 #[test]
-fn a_run_of_one_process_is_no_reference() {
+fn a_run_without_measurements_is_refused_as_a_reference() {
     let folder = tempfile::tempdir().unwrap();
     let result = folder.path().join("run.json");
     let mut run = a_run();
@@ -246,14 +246,14 @@ fn two_results_are_compared_and_three_are_refused() {
     printed(folder.path(), &["report", result, result]);
     let page = fs::read_to_string(folder.path().join("reports/compare.html")).unwrap();
     assert!(page.contains("Comparison of two results"));
-    // A later site without a comparison has no stale one.
+    // A later report without a comparison removes the old one.
     printed(folder.path(), &["report", result]);
     assert!(!folder.path().join("reports/compare.html").exists());
     assert_eq!(failure(folder.path(), &["report", result, result, result]).0, 2);
 }
 
 #[test]
-fn broken_samples_are_named() {
+fn broken_samples_are_reported_with_their_line() {
     let folder = tempfile::tempdir().unwrap();
     let result = folder.path().join("run.json");
     a_run().save(&result).unwrap();
@@ -266,7 +266,7 @@ fn broken_samples_are_named() {
 }
 
 #[test]
-fn a_history_takes_results_and_shows_where_levels_changed() {
+fn a_history_imports_results_and_shows_where_levels_changed() {
     let folder = tempfile::tempdir().unwrap();
     let results: Vec<String> = (1..=14).map(|day| a_measured_run(folder.path(), day)).collect();
     let mut import = vec!["history", "--history", "h.sqlite", "--import"];
@@ -274,7 +274,7 @@ fn a_history_takes_results_and_shows_where_levels_changed() {
     let added = printed(folder.path(), &import);
     assert_eq!(added.lines().count(), 14, "{added}");
     assert!(added.contains("added 20260114T000000Z-1 from day14.json: "), "{added}");
-    // The same again replaces, and adds nothing.
+    // Importing the same results again replaces them.
     printed(folder.path(), &import);
     let all = printed(folder.path(), &["history", "--history", "h.sqlite"]);
     let row = all.lines().find(|line| line.contains("queries/n_plus_one")).unwrap();
@@ -299,7 +299,7 @@ fn a_history_takes_results_and_shows_where_levels_changed() {
 }
 
 #[test]
-fn a_broken_result_leaves_a_history_as_it_is() {
+fn a_broken_result_leaves_the_history_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let whole = a_measured_run(folder.path(), 1);
     let text = fs::read_to_string(folder.path().join(&whole)).unwrap();
@@ -313,7 +313,7 @@ fn a_broken_result_leaves_a_history_as_it_is() {
 }
 
 #[test]
-fn a_history_that_cannot_be_used_says_what_to_do() {
+fn errors_about_a_history_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let history = |arguments: &[&str]| {
         let (status, message) = failure(folder.path(), &[&["history"], arguments].concat());

@@ -1,6 +1,6 @@
-//! The ambient counters see what was injected, through std and through SQLite alike.
+//! Tests that the ambient counters count injected events, both through std and through SQLite.
 //!
-//! One test, because the counters are the process's: nothing may run beside it.
+//! There is only one test, because the counters belong to the whole process: a parallel test would be counted too.
 
 use std::{
     fs::File,
@@ -65,11 +65,11 @@ fn injected_events_are_counted() {
     });
     assert_eq!(found.get(causes::STATEMENTS), Some(10));
     assert_eq!(found.get(causes::ROWS_RETURNED), Some(10));
-    assert_eq!(found.get(causes::FSYNCS), Some(9), "one a commit in WAL mode");
-    assert_eq!(found.get(causes::FULL_SCAN_STEPS), Some(9), "steps to the next of ten rows");
+    assert_eq!(found.get(causes::FSYNCS), Some(9), "one per commit in WAL mode");
+    assert_eq!(found.get(causes::FULL_SCAN_STEPS), Some(9), "nine steps from row to row of ten");
     assert_eq!(found.get(causes::SORTS), Some(1));
     let frame = 24 + 4096;
-    assert_eq!(found.get(causes::BYTES_WRITTEN), Some(9 * frame), "one page a commit");
+    assert_eq!(found.get(causes::BYTES_WRITTEN), Some(9 * frame), "one page per commit");
     assert_eq!(found.get(causes::WRITE_CALLS), Some(9 * 2), "frame header and page");
 
     let found = counts(|| {
@@ -99,7 +99,7 @@ fn injected_events_are_counted() {
             (&client).read_exact(&mut [0; 10]).unwrap();
         }
     });
-    assert_eq!(found.get(causes::WRITE_CALLS), Some(3), "the server leaves itself out");
+    assert_eq!(found.get(causes::WRITE_CALLS), Some(3), "the server's thread is excluded");
     assert_eq!(found.get(causes::READ_CALLS), Some(3));
     server.join().unwrap();
 

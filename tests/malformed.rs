@@ -1,5 +1,5 @@
-//! A hundred thousand malformed inputs through every reader of files: none panics, and each that is
-//! refused is refused with an error that names the file and the place.
+//! Feeds a hundred thousand malformed inputs to the readers of files. No reader may panic, and each error must name the
+//! file and the place.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use worthit_harness::{
     samples, table,
 };
 
-/// Pieces that break what was written with whole numbers, plain names and few levels in mind.
+/// Pieces that break a parser which expects whole numbers, plain names and shallow nesting.
 const PIECES: [&str; 24] = [
     "null",
     "true",
@@ -46,7 +46,7 @@ const PIECES: [&str; 24] = [
     "99999999999999999999999999999999999999",
 ];
 
-/// One to four changes of a valid document, at random places.
+/// Returns a valid document with one to four changes at random places.
 fn mutated(valid: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = valid.to_vec();
     for _ in 0..rng.random_range(1..=4) {
@@ -73,13 +73,13 @@ fn piece(rng: &mut ChaCha8Rng) -> &'static str {
     PIECES[rng.random_range(0..PIECES.len())]
 }
 
-/// Replaces the name or the string at `at`.
+/// Replaces the word at `at`.
 fn replace_a_word(bytes: &mut Vec<u8>, at: usize, rng: &mut ChaCha8Rng) {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     replace(bytes, at, is_word, rng);
 }
 
-/// Replaces the number at `at`.
+/// Replaces the number at or after `at`.
 fn replace_a_number(bytes: &mut Vec<u8>, at: usize, rng: &mut ChaCha8Rng) {
     let is_number = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
     let next = bytes[at..].iter().position(u8::is_ascii_digit).map_or(at, |skip| at + skip);
@@ -92,8 +92,8 @@ fn replace(bytes: &mut Vec<u8>, at: usize, is_part: impl Fn(&u8) -> bool, rng: &
     bytes.splice(start..at + length, piece(rng).bytes()).for_each(drop);
 }
 
-/// Reads `count` mutations of `valid`; `read` returns the error's text of what is refused. Returns how
-/// many were.
+/// Reads `count` mutations of `valid` and returns how many were refused. For a refused input, `read` returns the
+/// error's message.
 fn try_all(
     what: &str,
     valid: &[u8],
@@ -120,7 +120,7 @@ fn try_all(
     refused
 }
 
-/// The committed reference, cut down to a pair that has measured and computed cases.
+/// Committed reference, cut down to a pair that has measured and computed cases.
 fn small_run() -> Run {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
     let mut run = worthit_harness::reference::all(&reports).unwrap().remove(0);
@@ -132,7 +132,7 @@ fn small_run() -> Run {
 }
 
 #[test]
-fn results() {
+fn malformed_results() {
     let run = small_run();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.json");
@@ -142,7 +142,7 @@ fn results() {
     let place = ["broken at `", "has schema version"];
     try_all("the-result.json", &valid, 45_000, |bytes| match Run::parse(bytes, name) {
         Ok(run) => {
-            // What is let in must not break what is made of it.
+            // An accepted result must not break the table or the history made from it.
             for family in CATALOGUE {
                 table::of_family(&run, family);
             }
@@ -158,7 +158,7 @@ fn results() {
 }
 
 #[test]
-fn pages_of_results_that_are_let_in() {
+fn pages_of_accepted_results() {
     let run = small_run();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.json");
@@ -178,7 +178,7 @@ fn pages_of_results_that_are_let_in() {
 }
 
 #[test]
-fn samples_of_a_result() {
+fn malformed_samples() {
     let sample = |n: u64| samples::Sample {
         pair: "queries/n_plus_one".to_owned(),
         level: "loopback".to_owned(),
@@ -201,7 +201,7 @@ fn samples_of_a_result() {
 }
 
 #[test]
-fn budgets_of_the_gate() {
+fn malformed_budgets() {
     let valid = "# reviewed\nversion = 1\n\n[[count]]\npair = \"queries/n_plus_one\"\nlevel = \"loopback\"\n\
                  point = 256\nseed = 42\ncause = \"statements\"\nat_most = 1\n\n[[gain]]\nmachine = \"some-cpu\"\n\
                  pair = \"queries/index\"\npoint = 100000\nseed = 42\nat_least = 310.0\n";
@@ -212,12 +212,12 @@ fn budgets_of_the_gate() {
 }
 
 #[test]
-fn histories() {
+fn malformed_histories() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("the-history.sqlite");
     History::open(&path).unwrap().append(&Recorded::of(&small_run())).unwrap();
     let valid = fs::read(&path).unwrap();
-    // SQLite reads what it can: damage that no query meets is let through.
+    // SQLite accepts damage that no query reads.
     let read = |bytes: &[u8]| {
         for beside in ["-wal", "-shm"] {
             let _ = fs::remove_file(folder.path().join(format!("the-history.sqlite{beside}")));
@@ -235,7 +235,7 @@ fn histories() {
 }
 
 #[test]
-fn requests_to_a_worker() {
+fn malformed_requests_to_a_worker() {
     let valid =
         br#"{"Batch":{"role":"optimized","untimed":13,"iterations":100,"injected":{"Time":0.05}}}"#;
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -243,7 +243,7 @@ fn requests_to_a_worker() {
     for _ in 0..2_000 {
         let mut line = mutated(valid, &mut rng);
         line.retain(|byte| *byte != b'\n');
-        // What is no text ends the conversation, as it would for any reader of lines.
+        // Made valid UTF-8, because a line that is not text ends the conversation, as for any reader of lines.
         lines.extend(String::from_utf8_lossy(&line).bytes().chain([b'\n']));
     }
     let mut replies = Vec::new();

@@ -1,4 +1,4 @@
-//! The pages of the report: made from injected results, read as text and in a real browser.
+//! Tests of the report's pages, made from synthetic results and read as text and in a real browser.
 
 mod lines;
 #[path = "../crates/harness/tests/verdicts/mod.rs"]
@@ -138,7 +138,7 @@ fn sample(pair: &str, point: u64, i: u64) -> Sample {
     }
 }
 
-/// A run with a case of every kind.
+/// Run with a case of every kind.
 fn full_run() -> Run {
     let mut run = empty_run();
     let cases = vec![
@@ -174,7 +174,7 @@ fn site(run: &Run) -> BTreeMap<String, String> {
     files.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
 }
 
-/// Text of a page: what stands outside of tags, with entities resolved as far as these tests need.
+/// Text of a page's main element without tags. Resolves only the entities that these tests need.
 fn text(page: &str) -> String {
     let (_, body) = page.split_once("<main").unwrap();
     let (main, _) = body.split_once("</main>").unwrap();
@@ -185,7 +185,7 @@ fn text(page: &str) -> String {
 }
 
 #[test]
-fn the_finding_is_made_of_the_figures_of_the_run() {
+fn the_finding_quotes_the_figures_of_the_run() {
     let site = site(&full_run());
     let page = text(&site["pairs/made/search.html"]);
     for sentence in [
@@ -205,7 +205,7 @@ fn the_finding_is_made_of_the_figures_of_the_run() {
 }
 
 #[test]
-fn a_marked_case_makes_no_headline() {
+fn a_marked_case_is_never_the_headline() {
     let mut run = empty_run();
     let cases = vec![(1, measured(2.0, None)), (9, measured(50.0, Some("stolen")))];
     add(&mut run, "made/search", &pair("Search"), "", cases);
@@ -218,7 +218,7 @@ fn a_marked_case_makes_no_headline() {
 }
 
 #[test]
-fn losing_and_undecided_sides_are_said_plainly() {
+fn the_finding_says_if_a_side_loses_or_is_undecided() {
     let finding = |gain| {
         let mut run = empty_run();
         add(&mut run, "made/search", &pair("Search"), "", vec![(9, measured(gain, None))]);
@@ -240,11 +240,11 @@ fn scaling_shows_speedups_the_ceiling_and_why_there_is_no_fit() {
 }
 
 #[test]
-fn laws_are_fitted_where_there_are_enough_threads() {
+fn laws_are_fitted_if_there_are_enough_thread_counts() {
     let mut run = empty_run();
     run.machine.logical_cores = 64;
     let threads = PairResult { axis: "threads".to_owned(), ..pair("Use all cores") };
-    // A tenth of the work is serial: Amdahl's law.
+    // Amdahl's law with a tenth of the work serial.
     let time = |n: f64| 1_000.0 * (0.1 + 0.9 / n);
     for n in [1, 2, 4, 8, 16, 32, 64] {
         let Outcome::Measured(mut found) = measured(1.0, None) else { unreachable!() };
@@ -259,7 +259,7 @@ fn laws_are_fitted_where_there_are_enough_threads() {
 }
 
 #[test]
-fn the_front_page_warns_of_what_makes_figures_doubtful() {
+fn the_front_page_warns_of_doubtful_figures() {
     let front = text(&site(&full_run())["index.html"]);
     for part in [
         "Loaded machine: other processes held the CPU during 1 of 6 measured cases",
@@ -273,7 +273,7 @@ fn the_front_page_warns_of_what_makes_figures_doubtful() {
     assert!(text(&site(&empty_run())["index.html"]).contains("Nothing was measured in this run."));
 }
 
-/// The HTML pages of a run in which nothing was measured.
+/// HTML pages of a run in which nothing was measured.
 fn pages_of_the_catalogue() -> BTreeMap<String, String> {
     let run = empty_run();
     let material = Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) };
@@ -282,7 +282,7 @@ fn pages_of_the_catalogue() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn pairs_of_the_catalogue_that_were_not_measured_are_rows_with_pages() {
+fn unmeasured_pairs_of_the_catalogue_have_rows_and_pages() {
     let files = pages_of_the_catalogue();
     let front = &files["index.html"];
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
@@ -298,8 +298,8 @@ fn the_review_card_says_how_answers_may_differ() {
     let files = pages_of_the_catalogue();
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
         let page = &files[&format!("pairs/{}.html", entry.id)];
-        let said = format!("Answers {} Clippy", entry.contract.unwrap_or("must be equal"));
-        assert!(text(page).contains(&said), "{}: no `{said}`", entry.id);
+        let answers = format!("Answers {} Clippy", entry.contract.unwrap_or("must be equal"));
+        assert!(text(page).contains(&answers), "{}: no `{answers}`", entry.id);
     }
 }
 
@@ -312,7 +312,7 @@ fn every_side_of_a_pair_has_its_code() {
         let headings = page.matches("<h3>naive: ").count()
             + page.matches("<h3>optimized: ").count()
             + page.matches(&format!("<h3>{}: ", entry.peer.unwrap_or("no peer"))).count();
-        // Its naive side is a loop of the harness itself.
+        // The naive side of this pair is a loop in the harness itself.
         let expected = if entry.id == "calibration/harness_overhead" { 0 } else { sides };
         assert_eq!(headings, expected, "{}", entry.id);
     }
@@ -415,7 +415,7 @@ fn pages_of_an_earlier_site_are_removed_and_other_files_are_not() {
     let samples = [sample("made/search", 100, 1)];
     write(&material(&run, &samples, folder.path())).unwrap();
     assert!(path("pairs/made/search.html").exists() && path("samples/made/search.csv").exists());
-    // A manifest from elsewhere must not reach outside of the folder.
+    // A manifest must not cause files outside of the folder to be deleted.
     let outside = TempDir::new().unwrap();
     let precious = outside.path().join("precious.html");
     fs::write(&precious, "").unwrap();
@@ -428,7 +428,7 @@ fn pages_of_an_earlier_site_are_removed_and_other_files_are_not() {
 }
 
 #[test]
-fn samples_are_offered_as_they_were_kept() {
+fn samples_are_offered_unchanged() {
     let run = full_run();
     let kept: Vec<Sample> = (0..500).map(|i| sample("made/search", 100, i)).collect();
     let files = pages(&material(&run, &kept, Path::new("reports")));
@@ -439,7 +439,7 @@ fn samples_are_offered_as_they_were_kept() {
 }
 
 #[test]
-fn criterions_pages_are_linked_where_they_are() {
+fn criterions_pages_are_linked_if_they_exist() {
     let root = TempDir::new().unwrap();
     let group = root.path().join("criterion/made_search/report");
     fs::create_dir_all(&group).unwrap();
@@ -455,7 +455,7 @@ fn criterions_pages_are_linked_where_they_are() {
 }
 
 #[test]
-fn two_results_of_one_machine_get_ratios_and_of_two_machines_none() {
+fn two_results_get_ratios_only_if_they_are_of_the_same_machine() {
     let (run, mut other) = (full_run(), full_run());
     let found = other.pairs.get_mut("made/search").unwrap().sweeps[0].cases.last_mut().unwrap();
     found.outcome = measured(2.0, None);
@@ -483,8 +483,7 @@ fn two_results_of_one_machine_get_ratios_and_of_two_machines_none() {
     assert!(!different.contains("intervals"), "{different}");
 }
 
-/// A hundred pairs with the code and the cards of the catalogue's, six cases and a hundred samples
-/// each.
+/// A hundred pairs with code and cards from the catalogue, each with six cases of a hundred samples.
 fn hundred() -> (Run, Vec<Sample>, Vec<&'static Family>) {
     let originals: Vec<&'static Entry> = CATALOGUE.iter().flat_map(|family| family.pairs).collect();
     let mut run = full_run();
@@ -523,7 +522,7 @@ fn a_site_of_a_hundred_pairs_is_small() {
     let start = std::time::Instant::now();
     let material = Material { families: &families, ..material(&run, &kept, folder.path()) };
     write(&material).unwrap();
-    // Shown, not asserted: time belongs in benchmarks.
+    // Printed but not asserted: time belongs in benchmarks.
     println!("a site of {} pairs in {:?}", run.pairs.len(), start.elapsed());
     let files = pages(&material);
     let bytes: usize = files.values().map(Vec::len).sum();
@@ -537,18 +536,25 @@ fn a_site_of_a_hundred_pairs_is_small() {
 }
 
 /// Runs the checks of `tests/browser` over a site in headless Chromium.
-fn check_in_browser(folder: &Path) {
+///
+/// `visit` is part of the paths of the pair pages to load.
+fn check_in_browser(folder: &Path, visit: &str) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/check.mjs");
-    let output = Command::new("node").arg(script).arg(folder).output().expect("node on PATH");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+    let output = Command::new("node")
+        .arg(script)
+        .arg(folder)
+        .args(["--visit", visit])
+        .output()
+        .expect("node on PATH");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    println!("{said}");
+    assert!(output.status.success(), "{printed}");
+    println!("{printed}");
 }
 
 #[test]
 #[ignore = "needs Chromium and node: scripts/check installs them and runs it"]
-fn every_kind_of_page_holds_in_a_browser() {
+fn every_kind_of_page_passes_the_checks_in_a_browser() {
     let criterion: Option<&CriterionPages> = None;
     let other = full_run();
     let mut lines = lines::lines();
@@ -556,12 +562,14 @@ fn every_kind_of_page_holds_in_a_browser() {
         lines.push(lines::line(&format!("{name}/{name}"), u64::MAX, "gain", name, &lines::step(9)));
     }
     let last = Last { report: Some(verdicts::report()), self_test: Some(verdicts::self_test()) };
-    let sites: [(Run, Vec<Sample>, Vec<&'static Family>); 3] = [
-        (hostile_run(), vec![], CATALOGUE.to_vec()),
-        (empty_run(), vec![], CATALOGUE.to_vec()),
-        hundred(),
+    let many = hundred();
+    // The families of the hundred have the same twenty pairs, so that one family shows all of their pages.
+    let sites = [
+        (hostile_run(), vec![], CATALOGUE.to_vec(), ""),
+        (empty_run(), vec![], CATALOGUE.to_vec(), ""),
+        (many.0, many.1, many.2, "family0/"),
     ];
-    for (run, kept, families) in &sites {
+    for (run, kept, families, visit) in &sites {
         let folder = TempDir::new().unwrap();
         let folder: PathBuf = folder.path().join("reports");
         write(&Material {
@@ -575,7 +583,7 @@ fn every_kind_of_page_holds_in_a_browser() {
             folder: &folder,
         })
         .unwrap();
-        check_in_browser(&folder);
+        check_in_browser(&folder, visit);
     }
 }
 

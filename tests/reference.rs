@@ -1,5 +1,4 @@
-//! What cards say holds in the committed references: growth, peers, limits. (Read from files: nothing
-//! is timed here.)
+//! Tests that the committed references agree with the cards: growth, peers, limits. Nothing is timed here.
 
 use std::path::Path;
 
@@ -13,18 +12,18 @@ use worthit_harness::{
 };
 use worthit_pair::{family::Entry, pair::Limit, trial::Role};
 
-/// An optimized side is at least so good as its peer, or its card says why not.
-const OF_PEER: f64 = 0.95;
-/// A pure stream comes at least so near to its limit, or its card says why not.
-const OF_STREAM: f64 = 0.5;
+/// Minimum speed of an optimized side ÷ speed of its peer, unless its card says why it is slower.
+const MIN_OF_PEER: f64 = 0.95;
+/// Minimum share of its limit that a pure stream reaches, unless its card says why it does not.
+const MIN_OF_STREAM: f64 = 0.5;
 
 fn references() -> Vec<Run> {
     let runs = reference::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")).unwrap();
-    assert!(!runs.is_empty(), "without a reference nothing is held against it");
+    assert!(!runs.is_empty(), "there is no committed reference to check");
     runs
 }
 
-/// Every sweep of a reference whose pair is in the catalogue.
+/// Sweeps of a reference whose pairs are in the catalogue.
 fn sweeps(run: &Run) -> impl Iterator<Item = (&'static Entry, &Sweep)> {
     let entries = CATALOGUE.iter().flat_map(|family| family.pairs);
     entries.flat_map(|entry| {
@@ -33,7 +32,7 @@ fn sweeps(run: &Run) -> impl Iterator<Item = (&'static Entry, &Sweep)> {
     })
 }
 
-/// Everything that a reviewer reads of a pair.
+/// All that a reviewer reads about a pair.
 fn card(entry: &Entry) -> String {
     let review = &entry.review;
     [review.remedy, review.keep_naive_when, review.costs, entry.explanation].join("\n")
@@ -44,7 +43,7 @@ fn far_end(sweep: &Sweep) -> Option<&worthit_harness::results::Measured> {
 }
 
 #[test]
-fn sides_grow_as_they_claim_or_say_where_that_ends() {
+fn sides_grow_as_claimed_or_the_claim_says_where_that_ends() {
     let mut wrong = Vec::new();
     for run in references() {
         for (entry, sweep) in sweeps(&run) {
@@ -69,10 +68,11 @@ fn optimized_sides_are_no_worse_than_their_peers_or_the_card_names_the_peer() {
             let Some(found) = far_end(sweep).and_then(|found| found.against_peer) else {
                 continue;
             };
-            let (peer, card) = (entry.peer.expect("it was measured"), card(entry));
+            let (peer, card) =
+                (entry.peer.expect("a pair with a measured peer names it"), card(entry));
             let is_named = card.contains(peer) || card.contains("peer");
             assert!(
-                found.estimate >= OF_PEER || is_named,
+                found.estimate >= MIN_OF_PEER || is_named,
                 "{} {}: {found:?} of {peer}, and the card does not say why",
                 entry.id,
                 sweep.level
@@ -89,7 +89,7 @@ fn pure_streams_come_near_their_limit_or_the_card_says_why_not() {
             let Some(found) = far_end(sweep).filter(|_| is_stream) else { continue };
             if let Share::Known(share) = found.share_of_limit(run.numbers.as_ref()) {
                 assert!(
-                    share >= OF_STREAM || card(entry).contains("its limit"),
+                    share >= MIN_OF_STREAM || card(entry).contains("its limit"),
                     "{} {}: {share} of its limit, and the card does not say why",
                     entry.id,
                     sweep.level
@@ -100,7 +100,7 @@ fn pure_streams_come_near_their_limit_or_the_card_says_why_not() {
 }
 
 #[test]
-fn pages_show_what_is_claimed_and_what_was_found() {
+fn pages_show_the_claimed_and_the_measured_growth() {
     for run in references() {
         let material =
             Material { families: &CATALOGUE, ..Material::of(&run, Path::new("reports")) };
@@ -109,12 +109,12 @@ fn pages_show_what_is_claimed_and_what_was_found() {
         for (entry, sweep) in sweeps(&run).filter(|(_, sweep)| far_end(sweep).is_some()) {
             let page = String::from_utf8_lossy(&files[&format!("pairs/{}.html", entry.id)]);
             for (role, side) in [(Role::Naive, &entry.naive), (Role::Optimized, &entry.optimized)] {
-                let said = match growth::check(side.growth, sweep, role) {
+                let finding = match growth::check(side.growth, sweep, role) {
                     Ok(check) => check.in_words(),
                     Err(reason) => reason.to_string(),
                 };
-                checked += usize::from(said.contains("predicted"));
-                assert!(page.contains(&said), "{}: {said}", entry.id);
+                checked += usize::from(finding.contains("predicted"));
+                assert!(page.contains(&finding), "{}: {finding}", entry.id);
                 let claim = side.growth.to_string().replace('\'', "&#39;");
                 assert!(page.contains(&claim), "{}: {claim}", entry.id);
             }

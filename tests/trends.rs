@@ -1,4 +1,4 @@
-//! The page of trends, as text; `tests/pages.rs` has it in a browser.
+//! Tests of the trends page as text; `tests/pages.rs` opens it in a browser.
 
 mod lines;
 
@@ -26,7 +26,7 @@ fn page(lines: &[Line]) -> String {
 }
 
 #[test]
-fn there_is_a_page_of_trends_only_if_there_is_a_history() {
+fn there_is_a_trends_page_only_if_there_is_a_history() {
     let without = site(None);
     assert!(!without.contains_key("trends.html"));
     assert!(without.values().all(|page| !page.contains("trends.html")));
@@ -37,7 +37,7 @@ fn there_is_a_page_of_trends_only_if_there_is_a_history() {
 }
 
 #[test]
-fn changes_are_listed_and_drawn_and_machines_are_not_joined() {
+fn changes_are_listed_and_drawn_and_each_machine_has_its_own_line() {
     let page = page(&lines());
     for part in [
         "2026-01-13 00:00, 1223456789 on made-2c-4g-linux6.1-ext4: gain at 100: 90.4× → 81.4×",
@@ -50,14 +50,19 @@ fn changes_are_listed_and_drawn_and_machines_are_not_joined() {
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
-    assert_eq!(page.matches("<svg").count(), 1, "nothing changed at 1, which is not the far end");
-    // Joined are twenty readings of one machine and seven of the other; each has an interval too.
+    assert_eq!(
+        page.matches("<svg").count(),
+        1,
+        "no chart for point 1, which is not the far end and did not change"
+    );
+    // Strokes join twenty readings of one machine and seven of the other. Each interval takes three strokes, and the
+    // cross of a marked case takes two.
     let strokes = |ink: &str| page.matches(&format!("stroke=\"{ink}\" stroke-width=\"4\"")).count();
     assert_eq!((strokes("#0B62A8"), strokes("#B8480B")), (19 + 20 * 3 + 2, 6 + 7 * 3 + 2));
 }
 
 #[test]
-fn more_machines_than_inks_get_a_chart_of_their_own() {
+fn more_machines_than_inks_get_a_second_chart() {
     let machines: Vec<Line> = (0..6)
         .map(|machine| line("made/search", 9, GAIN, &format!("machine{machine}"), &step(99)))
         .collect();
@@ -69,7 +74,7 @@ fn more_machines_than_inks_get_a_chart_of_their_own() {
 }
 
 #[test]
-fn hostile_text_and_figures_stay_text_and_reach_no_chart() {
+fn hostile_names_stay_text_and_broken_figures_reach_no_chart() {
     let mut hostile = lines();
     for line in &mut hostile {
         line.machine_key = "\"><script>alert(1)</script>".to_owned();

@@ -1,4 +1,4 @@
-// axe on one page of every kind, and the screenshots a person looks at.
+// Runs axe on one page of every kind, and takes screenshots for people.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ const GROUP = 'accessibility';
 const SCHEMES = ['light', 'dark'];
 const WIDTHS = [360, 1280];
 
-/** The front page, the first, middle and last pair, and the pages there is one of. */
+/** Returns the pages that exist once, such as the front page, and the first, middle and last pair. */
 function sampleOf(site) {
   const { pairs } = site;
   const some = [pairs[0], pairs[Math.floor(pairs.length / 2)], pairs.at(-1)];
@@ -17,7 +17,7 @@ function sampleOf(site) {
 }
 
 export async function checkAccessibility({ browser, axeSource, site, report }) {
-  // axe is a script the policy rightly refuses, so this context, and no other, lifts the policy.
+  // The site's policy rightly blocks axe's script, so this context, and no other, bypasses the policy.
   const context = await browser.newContext({ bypassCSP: true, reducedMotion: 'reduce' });
   await onPages(context, sampleOf(site), 2, async (name, page) => {
     await page.goto(site.address(name));
@@ -37,7 +37,7 @@ export async function checkAccessibility({ browser, axeSource, site, report }) {
   await context.close();
 }
 
-/** Runs in the page: all rules that are on by default, best practices among them. */
+/** Runs in the page: checks all of axe's default rules, which include its best practices. */
 async function runAxe() {
   document.getAnimations().forEach((animation) => animation.finish());
   const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
@@ -48,7 +48,7 @@ async function runAxe() {
   });
 }
 
-/** Saves a front, a pair and a scaling page, each in both schemes and on a small screen. */
+/** Saves screenshots of the front page, a pair and the scaling page: in both color schemes, and on a small screen. */
 export async function takeScreenshots(browser, site, folder) {
   mkdirSync(folder, { recursive: true });
   const pair = site.pairs.find((page) => page === 'pairs/queries/n_plus_one.html') ?? site.pairs[0];

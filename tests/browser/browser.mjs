@@ -1,9 +1,9 @@
-// Starting the one browser, and what every check needs of it.
+// Starts the browser that all checks share, and offers what they need of it.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-/** The check itself cannot be run; the message says what to do about it. */
+/** The check itself cannot run; the message says what to do. */
 export class CannotRun extends Error {}
 
 const ARGUMENTS = [
@@ -14,7 +14,7 @@ const ARGUMENTS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // No name resolves, so a page that asks for a remote resource fails the same way everywhere.
+  // No host name resolves, so a request for a remote resource fails the same way everywhere.
   '--host-resolver-rules=MAP * ~NOTFOUND',
 ];
 
@@ -59,8 +59,8 @@ export async function onPages(context, items, size, work) {
 }
 
 /**
- * Calls `onTrouble(text)` for everything a quiet page does not do: console messages, errors,
- * dialogs, failed requests, and requests for anything outside the site.
+ * Calls `onTrouble(text)` for every console message, error, dialog, failed request and request
+ * for anything outside the site.
  */
 export function watch(page, site, onTrouble) {
   page.on('console', (message) => onTrouble(`console ${message.type()}: ${message.text()}`));
@@ -80,7 +80,7 @@ export function watch(page, site, onTrouble) {
   });
 }
 
-/** Waits until the page has painted, so that what its script does at the start is done. */
+/** Waits until the page has painted, because by then its script has finished its initial work. */
 export function painted(page) {
   return page.evaluate(
     () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))),

@@ -1,4 +1,4 @@
-// All checks of a site, in groups; and the report they write to.
+// Runs all checks of a site and collects their results in a report.
 
 import { checkAccessibility } from './accessibility.mjs';
 import { checkFrontPage } from './front.mjs';
@@ -9,7 +9,7 @@ export class Report {
   failures = [];
   #counts = new Map();
 
-  /** Counts things checked, so that a group that checked nothing is seen to have done so. */
+  /** Counts what was checked, so that the output reveals a group that checked nothing. */
   count(group, things, number = 1) {
     const counts = this.#counts.get(group) ?? new Map();
     this.#counts.set(group, counts.set(things, (counts.get(things) ?? 0) + number));
@@ -48,8 +48,8 @@ export async function checkSite({ browser, axeSource, site, steps = Object.keys(
     try {
       await STEPS[step]({ browser, axeSource, site, report });
     } catch (error) {
-      // A check that breaks off has not passed.
-      report.fail(step, 'index.html', `the check broke off: ${error.message.split('\n').slice(0, 4).join(' ')}`);
+      // A check that throws has not passed.
+      report.fail(step, 'index.html', `the check threw an error: ${error.message.split('\n').slice(0, 4).join(' ')}`);
     }
   }
   return report;

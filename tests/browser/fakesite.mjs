@@ -1,4 +1,4 @@
-// A small site that keeps the contract the check is about, for selftest.mjs to spoil.
+// A small site that passes all checks, into which selftest.mjs injects faults.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 
 const SECTIONS = ['finding', 'gain', 'metric', 'code', 'causes', 'limit', 'samples', 'review', 'reproduce'];
 const PAIRS = [
-  // The gains are such that their order as text is not their order as numbers.
+  // The gains sort differently as text and as numbers.
   // Some names share a word across families and causes, so that every filter of a combination matters.
   { pair: 'caching/cache_warm', family: 'caching', cause: 'computations', gain: 2, limit: 7 },
   { pair: 'caching/memoize', family: 'caching', cause: 'computations', gain: 9.5, limit: 100 },
@@ -123,7 +123,7 @@ function render({ path, style, script, body, policy }) {
 ${script ? `<script>${script}</script>` : ''}</body></html>`;
 }
 
-/** Writes the site below `folder`, each page as `edit` has left it (or not at all if it says false). */
+/** Writes the site to `folder`. `edit` may change each page, or leave it out by returning false. */
 export function writeFakeSite(folder, edit = () => true) {
   for (const page of sitePages()) {
     if (edit(page) === false) continue;

@@ -1,4 +1,4 @@
-// The front page's search, filters, sorting, and their state in the address.
+// Checks the front page's search, filters and sorting, and that the address keeps their state.
 
 import { painted, watch } from './browser.mjs';
 import { readFront } from './inspect.mjs';
@@ -17,7 +17,7 @@ export async function checkFrontPage({ browser, site, report }) {
   const context = await browser.newContext({ reducedMotion: 'reduce' });
   const visit = {
     fail: (reason) => report.fail(GROUP, 'index.html', reason),
-    /** Notes a problem, if there is one, of one thing checked. */
+    /** Counts one checked behaviour, and reports its problem if it has one. */
     verdict(what, problem) {
       report.count(GROUP, 'behaviours');
       if (problem) visit.fail(`${what}: ${problem}`);
@@ -35,7 +35,7 @@ export async function checkFrontPage({ browser, site, report }) {
   visit.rows = (await page.evaluate(readFront)).rows;
   visit.causes = await page.locator('#cause option').evaluateAll((all) => all.map((one) => one.value).filter(Boolean));
   visit.verdict('controls', await controlsProblem(page, visit.rows));
-  visit.verdict('at first', await settled(page, (state) => rowsProblem(state, {})));
+  visit.verdict('initially', await settled(page, (state) => rowsProblem(state, {})));
   await checkSearch(page, visit);
   await checkSelects(page, visit);
   await checkSorting(page, visit);
@@ -46,9 +46,17 @@ export async function checkFrontPage({ browser, site, report }) {
   await context.close();
 }
 
-/** Asks again until there is no problem or time is up: a page may answer a little later. */
-export async function settled(page, problemOf, limit = 1200) {
-  const end = Date.now() + limit;
+// How long a page may take to react, ms.
+let patience = 1200;
+
+/** Waits less for a page to react, where a page that does not react is expected. */
+export function waitAtMost(ms) {
+  patience = ms;
+}
+
+/** Repeats until there is no problem or the time is up, because a page may react with a delay. */
+export async function settled(page, problemOf) {
+  const end = Date.now() + patience;
   for (;;) {
     const problem = problemOf(await page.evaluate(readFront));
     if (!problem || Date.now() > end) return problem;
@@ -73,7 +81,7 @@ async function controlsProblem(page, rows) {
 
 const wordsOf = (pair) => pair.toLowerCase().split(/[^a-z0-9]+/).filter((word) => word.length > 2);
 
-/** A word of a name that some rows have and others have not, and not too few if possible. */
+/** Returns the word of a name that most rows have, but not all. */
 function someWord(rows) {
   const words = [...new Set(rows.flatMap((row) => wordsOf(row.pair)))];
   const hits = (word) => rows.filter((row) => row.text.includes(word)).length;
@@ -84,7 +92,7 @@ function someWord(rows) {
 async function checkSearch(page, visit) {
   const search = page.locator('#search');
   const word = someWord(visit.rows);
-  if (!word) return visit.fail('no search word tells the rows apart');
+  if (!word) return visit.fail('no search word matches some rows but not all');
   for (let length = 1; length <= word.length; length += 1) {
     await search.press(word[length - 1]);
     const q = word.slice(0, length);
@@ -130,7 +138,7 @@ async function checkSorting(page, visit) {
   }
 }
 
-/** Filters, one of each kind, of which as many as possible leave out rows the others would show. */
+/** Returns one filter of each kind, so that as many as possible hide rows which the others alone would show. */
 function someCombination({ rows, causes }) {
   const matches = (row, { q = '', family, cause }) =>
     row.text.includes(q) && (!family || row.family === family) && (!cause || hasCause(row, cause));
@@ -169,8 +177,8 @@ async function checkCombination(visit) {
 function differenceProblem(before, after) {
   const shown = (state) => state.rows.filter((row) => row.shown).map((row) => row.text);
   for (const part of ['values', 'sorted', 'status']) {
-    const [was, is] = [before, after].map((state) => JSON.stringify(state[part]));
-    if (was !== is) return `${part} was ${was} and is ${is}`;
+    const [was, now] = [before, after].map((state) => JSON.stringify(state[part]));
+    if (was !== now) return `${part} was ${was} and is now ${now}`;
   }
   return JSON.stringify(shown(before)) === JSON.stringify(shown(after)) ? null : 'other rows are shown, or in another order';
 }

@@ -1,7 +1,7 @@
-// Functions that run inside a page and return plain data. Each must stand alone: the browser gets
-// only its source text.
+// Functions that run inside a page and return plain data. Each must be self-contained, because the
+// browser gets only its source text.
 
-/** Everything about the document itself. */
+/** Reads the document itself: its ids, links, remote resources, policies and charts. */
 export function readPage() {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const name = (element) => `<${element.localName}${element.id ? ` id="${element.id}"` : ''}>`;
@@ -56,7 +56,7 @@ export function readPage() {
   };
 }
 
-/** Widths, and the sizes at which chart text is really drawn. */
+/** Reads the layout: widths, charts that stick out, and the size at which chart text is drawn. */
 export function readLayout() {
   const root = document.documentElement;
   const label = (element) => {
@@ -70,7 +70,7 @@ export function readLayout() {
     if (chart.width === 0) return false;
     for (let box = svg.parentElement; box && box !== root; box = box.parentElement) {
       if (scrolls(box)) return false;
-      // A box without a box of its own (display: contents, inline) contains nothing.
+      // An element without a box of its own (display: contents, inline) contains nothing.
       const rect = box.getBoundingClientRect();
       if (rect.width === 0 || getComputedStyle(box).display === 'inline') continue;
       if (chart.right > rect.right + 1 || chart.left < rect.left - 1) return true;
@@ -113,21 +113,21 @@ export function readLayout() {
   };
 }
 
-/** What is displayed in print but should not be. */
+/** Lists the elements that are printed but should not be. */
 export function readPrint() {
   return [...document.querySelectorAll('#controls, nav')]
     .filter((element) => element.checkVisibility())
     .map((element) => (element.id ? `#${element.id}` : `<${element.localName}>`));
 }
 
-/** Charts that take no room on the page. */
+/** Lists the charts that are zero pixels wide. */
 export function emptyCharts() {
   return [...document.querySelectorAll('svg')]
     .filter((svg) => !svg.closest('details:not([open])') && svg.getBoundingClientRect().width === 0)
     .map((svg) => `the chart in #${svg.closest('[id]')?.id ?? '?'}`);
 }
 
-/** What is shown of the wanted sections, the table and the controls. */
+/** Reads which of the wanted sections, the table's rows and the controls are shown. */
 export function readSections(wanted) {
   const shown = (element) => Boolean(element?.checkVisibility({ visibilityProperty: true }));
   const present = wanted.filter((id) => shown(document.getElementById(id)));
@@ -141,7 +141,7 @@ export function readSections(wanted) {
   };
 }
 
-/** The front page's table and controls as a reader sees them. */
+/** Reads the front page's table and controls as a reader sees them. */
 export function readFront() {
   const rows = [...document.querySelectorAll('#catalogue tbody tr[data-family][data-cause]')];
   const headings = [...document.querySelectorAll('#catalogue thead th[aria-sort]')];

@@ -1,9 +1,9 @@
-// Whether the front page in some state, as readFront() gives it, is right. Each function returns what
-// is wrong, or null.
+// Judges a state of the front page that readFront() returned. Each function returns what is wrong, or
+// null.
 
 export const hasCause = (row, cause) => row.cause === cause || row.cause.split(/[\s,]+/).includes(cause);
 
-/** Says how the page in `state` differs from what the filters `want` call for. */
+/** Returns how the page in `state` differs from what the filters `want` should show. */
 export function rowsProblem(state, want) {
   const { q = '', family = '', cause = '' } = want;
   const text = q.trim().toLowerCase();
@@ -11,7 +11,7 @@ export function rowsProblem(state, want) {
   const shown = state.rows.filter((row) => row.shown);
   const wrong = shown.find((row) => !chosen(row) || !row.text.includes(text));
   if (wrong) return `the row ${wrong.pair} is shown (${shown.length} are)`;
-  // A search covers at least the name; which other columns it covers is the page's business.
+  // A search covers at least the name. The page decides which other columns it covers.
   const lost = state.rows.find((row) => !row.shown && chosen(row) && row.pair.toLowerCase().includes(text));
   if (lost) return `the row ${lost.pair} is not shown (${shown.length} are)`;
   if (state.rows.some((row) => row.hidden === row.shown)) return 'a row is hidden other than by the hidden attribute';
@@ -35,7 +35,7 @@ function fragmentProblem(fragment, want) {
   return extra ? `the address still says "${fragment}"` : null;
 }
 
-/** Says how the rows shown are out of the order that the headings and the address claim. */
+/** Returns how the shown rows break the order that the headings and the address claim. */
 export function orderProblem(state, key, wantedOrder) {
   const [sorted, ...more] = state.sorted;
   if (sorted?.key !== key || more.length) return `aria-sort is on ${state.sorted.map((one) => one.key).join(', ') || 'nothing'}`;

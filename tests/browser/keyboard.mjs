@@ -1,11 +1,11 @@
-// The front page with the keyboard alone: every control is reached, is seen to be, and works.
+// Checks the front page with the keyboard alone: Tab reaches every control, its focus is visible, and it works.
 
 import { painted, watch } from './browser.mjs';
 import { SORT_KEYS, settled } from './front.mjs';
 import { orderProblem } from './judge.mjs';
 
 const GROUP = 'keyboard';
-const MOST_STOPS = 120;
+const MAX_STOPS = 120;
 const FIRST_LINK = 'the first link of the table';
 
 export async function checkKeyboard({ browser, site, report }) {
@@ -19,7 +19,7 @@ export async function checkKeyboard({ browser, site, report }) {
 
   const wanted = ['#search', '#family', '#cause', ...SORT_KEYS.map(sortButton), FIRST_LINK];
   const reached = new Set();
-  for (let stop = 0; stop < MOST_STOPS && !reached.has(FIRST_LINK); stop += 1) {
+  for (let stop = 0; stop < MAX_STOPS && !reached.has(FIRST_LINK); stop += 1) {
     await page.keyboard.press('Tab');
     const focus = await page.evaluate(readFocus);
     if (!focus) continue;
@@ -51,13 +51,13 @@ async function followLink(page, fail) {
   await page.waitForURL(/\/pairs\//, { timeout: 3000 }).catch(() => fail('Enter on the first link opens no pair page'));
 }
 
-/** Keeps every element's shadow without focus, to tell a focus ring from decoration. */
+/** Remembers every element's shadow without focus, to tell a focus ring from decoration. */
 function rememberShadows() {
   const elements = [...document.querySelectorAll('*')];
   window.shadowsBefore = new Map(elements.map((element) => [element, getComputedStyle(element).boxShadow]));
 }
 
-/** Says what has the focus and whether that can be seen. */
+/** Returns the name of the focused element, and whether its focus is visible. */
 function readFocus() {
   const element = document.activeElement;
   if (!element || element === document.body) return null;

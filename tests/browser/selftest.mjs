@@ -1,5 +1,5 @@
-// Checks the check: an honest site passes, and each injected fault is found, in its group and by its
-// own reason. Run it after changing any of the checks: node selftest.mjs [WORD OF A FAULT]
+// Tests the checks: a correct site passes, and the right check finds each injected fault for the right
+// reason. Run it after changing a check: node selftest.mjs [WORD OF A FAULT]
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { CannotRun, openBrowser } from './browser.mjs';
 import { checkSite } from './checks.mjs';
 import { writeFakeSite } from './fakesite.mjs';
+import { waitAtMost } from './front.mjs';
 import { readSite } from './site.mjs';
 
-/** Edits of a page. A replacement that finds nothing would inject no fault, so it is an error. */
+/** Edits of a page. Replacing text that is not there would inject no fault, so it is an error. */
 const on = (path, edit) => (page) => (page.path === path ? edit(page) : true);
 const add = (path, html) => on(path, (page) => void (page.body += html));
 const change = (path, part, from, to) =>
@@ -23,8 +24,10 @@ const style = (path, css) => on(path, (page) => void (page.style += css));
 const both = (first, second) => (page) => [first(page), second(page)].every((kept) => kept !== false);
 const MACHINE = 'machine.html';
 const PAIR = 'pairs/io/buffered_write.html';
+// Pages of pairs that are loaded for a single fault: those that faults edit or unlink.
+const VISITED = new Set([PAIR, 'pairs/queries/index.html']);
 
-// Each fault: its name, the step that must find it, what the step must say, and the edit.
+// Each fault: its name, the step that must find it, the failure that the step must report, and the edit.
 const FAULTS = [
   ['console message', 'pages', /console log: hello/, on(MACHINE, (page) => void (page.script = 'console.log("hello")'))],
   ['script error', 'pages', /error: .*nothing/, on(MACHINE, (page) => void (page.script = 'nothing.at.all'))],
@@ -93,7 +96,8 @@ async function check(context, steps, edit) {
   const folder = mkdtempSync(join(tmpdir(), 'worthit-site-'));
   try {
     writeFakeSite(folder, edit);
-    const report = await checkSite({ ...context, site: readSite(folder), steps });
+    const site = readSite(folder, (page) => !steps || VISITED.has(page));
+    const report = await checkSite({ ...context, site, steps });
     return report.failures.map(({ group, page, reason }) => `${group}: ${page}: ${reason}`);
   } finally {
     rmSync(folder, { recursive: true });
@@ -107,8 +111,9 @@ async function main(word) {
     wrong += right ? 0 : 1;
     console.log(`${right ? 'ok  ' : 'FAIL'} ${line}`);
   };
-  const honest = await check(context);
-  say(honest.length === 0, ['an honest site passes', ...honest].join('\n     '));
+  const failures = await check(context);
+  say(failures.length === 0, ['a correct site passes', ...failures].join('\n     '));
+  waitAtMost(200);
   const faults = FAULTS.filter(([name]) => name.includes(word));
   const lane = async () => {
     for (let fault = faults.shift(); fault; fault = faults.shift()) {

@@ -1,4 +1,4 @@
-// The site as files: its pages, and where its links lead.
+// Reads the site as files: its pages, and the targets of its links.
 
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
@@ -7,8 +7,11 @@ import { CannotRun } from './browser.mjs';
 
 const FRAGMENT_KEYS = new Set(['q', 'family', 'cause', 'sort', 'order']);
 
-/** Lists the pages of the site, each as a path relative to the folder. */
-export function readSite(folder) {
+/**
+ * Lists the pages of the site, each as a path relative to the folder. `isVisited` says which pages of pairs are loaded;
+ * all others are.
+ */
+export function readSite(folder, isVisited = () => true) {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new CannotRun(`${folder} is not a folder`);
   }
@@ -22,12 +25,13 @@ export function readSite(folder) {
     root,
     url: `${pathToFileURL(root)}/`,
     pages,
+    visited: pages.filter((page) => !page.startsWith('pairs/') || isVisited(page)),
     pairs: pages.filter((page) => page.startsWith('pairs/')),
     address: (page, fragment = '') => `${pathToFileURL(join(root, page))}${fragment}`,
   };
 }
 
-/** Says what is wrong with a link of `page`, or nothing. `idsOf` maps pages to their ids. */
+/** Returns what is wrong with a link, or null. `idsOf` maps pages to their ids. */
 export function linkProblem(site, link, idsOf) {
   if (!URL.canParse(link.url)) return `link ${link.href} is not an address`;
   const url = new URL(link.url);
@@ -40,6 +44,7 @@ export function linkProblem(site, link, idsOf) {
   const path = fileURLToPath(new URL(url.pathname, url));
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return `dead link ${link.href}`;
   const target = relative(site.root, path).split(sep).join('/');
+  if (site.pages.includes(target) && !site.visited.includes(target)) return null;
   return fragmentProblem(target, url.hash.slice(1), link.href, idsOf);
 }
 

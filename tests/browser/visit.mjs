@@ -1,4 +1,4 @@
-// What holds for every page: quiet, self-contained, linked, labelled, laid out, printable.
+// Checks that every page is quiet, self-contained, linked, labelled, laid out and printable.
 
 import { onPages, painted, watch } from './browser.mjs';
 import { emptyCharts, readLayout, readPage, readPrint, readSections } from './inspect.mjs';
@@ -9,12 +9,12 @@ const SMALLEST_TEXT = 9;
 const REQUIRED_PAGES = ['index.html', 'scaling.html', 'machine.html'];
 const SECTIONS = ['finding', 'gain', 'metric', 'code', 'causes', 'limit', 'samples', 'review', 'reproduce'];
 
-/** Loads every page once and checks all that needs no interaction. */
+/** Loads every page once and checks everything that needs no interaction. */
 export async function checkEveryPage({ browser, site, report }) {
   const found = new Map();
   const context = await browser.newContext({ reducedMotion: 'reduce' });
   const names = new WeakMap();
-  await onPages(context, site.pages, 3, async (name, page) => {
+  await onPages(context, site.visited, 3, async (name, page) => {
     if (!names.has(page)) watch(page, site, (text) => report.fail('quiet', names.get(page), text));
     names.set(page, name);
     await page.setViewportSize({ width: WIDTHS[0], height: 800 });
@@ -51,7 +51,7 @@ function checkPolicy(name, facts, report) {
 }
 
 async function checkLayout(name, page, report) {
-  // What is folded away must fit as well once it is opened.
+  // Folded parts must also fit once they are opened.
   await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)));
   for (const width of WIDTHS) {
     await page.setViewportSize({ width, height: 800 });
@@ -101,10 +101,10 @@ function checkLinks(site, found, report) {
   }
 }
 
-/** Without JavaScript nothing may be missing, and controls that would do nothing are not shown. */
+/** Checks that without JavaScript nothing is missing, and that controls, which would do nothing, are hidden. */
 export async function checkWithoutScript({ browser, site, report }) {
   const context = await browser.newContext({ javaScriptEnabled: false });
-  await onPages(context, ['index.html', ...site.pairs], 3, async (name, page) => {
+  await onPages(context, ['index.html', ...site.pairs.filter((page) => site.visited.includes(page))], 3, async (name, page) => {
     await page.goto(site.address(name));
     report.count('no JavaScript', 'pages');
     const fail = (reason) => report.fail('no JavaScript', name, reason);

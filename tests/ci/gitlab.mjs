@@ -1,5 +1,5 @@
-// Parses a .gitlab-ci.yml and checks what GitLab needs of it: `node gitlab.mjs FILE`. It has no linter that runs
-// without a server.
+// Parses a .gitlab-ci.yml and checks what GitLab requires of it: `node gitlab.mjs FILE`. GitLab's own linter needs a
+// server.
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 
@@ -15,8 +15,8 @@ const isText = (value) => typeof value === "string";
 const jobs = Object.entries(found).filter(([name]) => !GLOBAL.includes(name) && !name.startsWith("."));
 need(jobs.length > 0, "it has no job");
 for (const [name, job] of jobs) {
-  need(Array.isArray(job.script) && job.script.every(isText), `${name}: \`script\` is no list of commands`);
-  need([job.before_script ?? []].flat().every(isText), `${name}: \`before_script\` is no list of commands`);
+  need(Array.isArray(job.script) && job.script.every(isText), `${name}: \`script\` is not a list of commands`);
+  need([job.before_script ?? []].flat().every(isText), `${name}: \`before_script\` is not a list of commands`);
   need(STAGES.includes(job.stage ?? "test"), `${name}: there is no stage \`${job.stage}\``);
   need([job.rules ?? []].flat().every((rule) => isText(rule.if)), `${name}: a rule has no \`if\``);
   need(isText(job.image ?? found.default?.image), `${name}: it has no image`);

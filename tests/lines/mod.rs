@@ -1,4 +1,4 @@
-//! Lines of a made history, for the pages made of them.
+//! Lines of a synthetic history, for tests of the trends page.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use worthit_harness::history::{GAIN, Line, Origin, Place, Reading};
 use worthit_pair::case::CaseKey;
 
-/// The run of a day on a machine.
+/// Run of one day on a machine.
 pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {
     let compiler = if day < 12 { "rustc 1.90.0" } else { "rustc 1.91.0" };
     Arc::new(Origin {
@@ -22,7 +22,7 @@ pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {
     })
 }
 
-/// A value a day, from the first day on.
+/// Line with one value per day, from the first day on.
 pub fn line(pair: &str, point: u64, quantity: &str, machine_key: &str, values: &[f64]) -> Line {
     let reading = |(day, value): (usize, &f64)| {
         let value = *value;
@@ -41,13 +41,13 @@ pub fn line(pair: &str, point: u64, quantity: &str, machine_key: &str, values: &
     }
 }
 
-/// Twenty gains of about 90, from `at` on a tenth less.
-pub fn step(at: usize) -> Vec<f64> {
-    let level = |day: usize| if day < at { 90.0 } else { 81.0 };
+/// Twenty gains of about 90, and a tenth less from `day_of_step` on.
+pub fn step(day_of_step: usize) -> Vec<f64> {
+    let level = |day: usize| if day < day_of_step { 90.0 } else { 81.0 };
     (0..20).map(|day| level(day) * (1.0 + 0.005 * (day % 3) as f64)).collect()
 }
 
-/// Two machines, of which one lost a tenth of a gain on the thirteenth day.
+/// Lines of two machines, one of which lost a tenth of a gain on the thirteenth day.
 pub fn lines() -> Vec<Line> {
     let counts: Vec<f64> = (0..20).map(|day| if day < 19 { 257.0 } else { 300.0 }).collect();
     vec![

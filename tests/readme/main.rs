@@ -1,4 +1,4 @@
-//! The pair that README shows compiles, is proven and counts what it claims.
+//! Tests that the pair which README shows compiles, passes its proof and has the counts that it claims.
 
 mod shown;
 

@@ -1,4 +1,4 @@
-//! The family of the pair that README shows.
+//! Family of the pair that README shows.
 
 worthit_pair::family! {
     "shown": "Show how a pair is added";

@@ -1,4 +1,4 @@
-//! Bench processes from outside, over the family of injected faults in `examples/injected`.
+//! Tests of whole bench processes, on the injected faults of `examples/injected`.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use worthit_harness::{
 };
 use worthit_pair::trial::Role;
 
-/// A checkout of its own for one test.
+/// Temporary checkout of one test.
 struct Checkout {
     folder: TempDir,
 }
@@ -30,9 +30,9 @@ impl Checkout {
         self.folder.path().join(name)
     }
 
-    /// The bench binary, as cargo would start it.
+    /// Command that starts the bench binary as cargo would.
     fn bench(&self, arguments: &str) -> Command {
-        // Tests lie in target/<profile>/deps, examples in target/<profile>/examples.
+        // Cargo puts tests into target/<profile>/deps and examples into target/<profile>/examples.
         let profile = std::env::current_exe().unwrap();
         let profile = profile.parent().unwrap().parent().unwrap();
         let mut command = Command::new(profile.join("examples/injected"));
@@ -60,7 +60,7 @@ impl Checkout {
         Run::load(&results[0]).unwrap()
     }
 
-    /// Nothing temporary is left.
+    /// Asserts that no temporary files are left.
     fn assert_tidy(&self) {
         for folder in ["worthit/data", "worthit/fixtures", "worthit/runs", "reports"] {
             for entry in fs::read_dir(self.path(folder)).into_iter().flatten().flatten() {
@@ -82,7 +82,7 @@ fn stdout(output: &Output) -> String {
 const AGREES: &str = "--bench --quick --noplot faults/agrees";
 
 #[test]
-fn a_run_ends_with_a_table_a_result_and_a_report() {
+fn a_run_prints_a_table_and_writes_a_result_and_a_report() {
     let checkout = Checkout::new();
     let output = checkout.run(AGREES);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -93,7 +93,7 @@ fn a_run_ends_with_a_table_a_result_and_a_report() {
     assert_eq!(sweep.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1_000, 10_000]);
     for case in &sweep.cases {
         let measured = case.measured().unwrap();
-        assert!(measured.gain.estimate > 1.0, "a thousand additions against a formula");
+        assert!(measured.gain.estimate > 1.0, "a formula beats a thousand additions");
         assert_eq!(measured.processes.len(), 1);
         assert_eq!(measured.sides.len(), 2);
     }
@@ -104,7 +104,7 @@ fn a_run_ends_with_a_table_a_result_and_a_report() {
 }
 
 #[test]
-fn a_pair_that_disagrees_is_not_timed_and_both_answers_are_shown() {
+fn a_pair_whose_sides_disagree_is_not_timed_and_both_answers_are_shown() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot faults/disagrees");
     assert_eq!(output.status.code(), Some(1));
@@ -131,7 +131,7 @@ fn a_panic_names_its_case() {
 }
 
 #[test]
-fn an_unavailable_case_is_a_row_with_its_reason() {
+fn an_unavailable_case_is_listed_with_its_reason() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -174,7 +174,7 @@ fn test_and_list_modes_record_nothing() {
 }
 
 #[test]
-fn baselines_are_criterions() {
+fn criterion_saves_baselines() {
     let checkout = Checkout::new();
     let output = checkout.run(&format!("{AGREES} --save-baseline before"));
     assert!(output.status.success(), "{}", stderr(&output));
@@ -182,7 +182,7 @@ fn baselines_are_criterions() {
 }
 
 #[test]
-fn rounds_are_processes() {
+fn each_round_is_a_process() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot --rounds 3 faults/agrees/.*/1000$");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -193,7 +193,7 @@ fn rounds_are_processes() {
 }
 
 #[test]
-fn the_machine_is_measured_once_a_run_where_a_limit_needs_it() {
+fn the_machine_is_measured_once_per_run_if_a_limit_needs_it() {
     let checkout = Checkout::new();
     let output =
         checkout.run("--bench --quick --noplot --rounds 2 faults/(bounded|agrees)/.*/1000$");
@@ -215,7 +215,7 @@ fn the_machine_is_measured_once_a_run_where_a_limit_needs_it() {
 }
 
 #[test]
-fn a_second_run_adds_to_the_first_of_the_same_leader() {
+fn a_second_bench_with_the_same_leader_adds_to_the_same_result() {
     let checkout = Checkout::new();
     checkout.run("--bench --quick --noplot faults/agrees/.*/1000$");
     checkout.run("--bench --quick --noplot faults/unavailable");
@@ -223,9 +223,9 @@ fn a_second_run_adds_to_the_first_of_the_same_leader() {
 }
 
 #[test]
-fn two_runs_at_once_are_refused() {
+fn a_second_run_at_the_same_time_is_refused() {
     let checkout = Checkout::new();
-    // Process 1 lives as long as the machine, so its turn does not end.
+    // Process 1 never exits, so its turn never ends.
     let first = checkout
         .bench("--bench --quick --noplot faults/unavailable")
         .env("WORTHIT_LEADER", "1")
@@ -243,7 +243,7 @@ fn two_runs_at_once_are_refused() {
 }
 
 #[test]
-fn a_broken_result_is_named_with_its_field_and_left_as_it_is() {
+fn a_broken_result_is_reported_with_its_field_and_left_unchanged() {
     let checkout = Checkout::new();
     checkout.run("--bench --quick --noplot faults/unavailable");
     let path = checkout.results().remove(0);
@@ -266,7 +266,7 @@ fn a_broken_result_is_named_with_its_field_and_left_as_it_is() {
 }
 
 #[test]
-fn a_case_that_was_cut_off_by_a_crash_is_measured_again_and_the_others_stay() {
+fn a_case_cut_off_by_a_crash_is_measured_again_and_the_others_are_kept() {
     let checkout = Checkout::new();
     checkout.run("--bench --quick --noplot faults/unavailable");
     let path = checkout.results().remove(0);
@@ -290,21 +290,22 @@ fn raw_samples_of_every_process_are_kept_beside_the_result() {
     let run = checkout.result();
     let cases = run.pairs["faults/agrees"].sweeps.iter().flat_map(|sweep| &sweep.cases);
     for case in cases {
-        let of = |process| {
+        let samples_of_process = |process| {
             let own = samples.iter().filter(|s| s.point == case.point && s.process == process);
             own.filter(|s| s.side == "naive" && s.side_ns > 0.0 && s.optimized_ns > 0.0).count()
         };
-        assert!(of(1) >= 8 && of(2) >= 8, "{} and {} at {}", of(1), of(2), case.point);
-        // The summary is that of the last process.
+        let (first, second) = (samples_of_process(1), samples_of_process(2));
+        assert!(first >= 8 && second >= 8, "{first} and {second} at {}", case.point);
+        // The summary describes the last process.
         let summary = case.measured().unwrap().side(Role::Naive).unwrap().time_ns;
-        assert_eq!(summary.count, of(2) as u64);
+        assert_eq!(summary.count, second as u64);
     }
     let offered = fs::read(checkout.path("reports/samples/faults/agrees.csv")).unwrap();
     assert_eq!(offered, samples::to_csv(&samples, true));
 }
 
 #[test]
-fn criterion_keeps_its_pages_where_the_report_looks_for_them() {
+fn criterion_writes_its_pages_where_the_report_looks_for_them() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --measurement-time 0.1 --warm-up-time 0.01 faults/agrees");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -315,9 +316,9 @@ fn criterion_keeps_its_pages_where_the_report_looks_for_them() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_costs_no_result() {
+fn a_report_that_cannot_be_written_loses_no_result() {
     let checkout = Checkout::new();
-    // Where tests run as root, permissions stop nobody; a file in its place does.
+    // A file in the folder's place also stops root, whom permissions would not stop.
     fs::write(checkout.path("reports"), "in the way").unwrap();
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
     assert_eq!(output.status.code(), Some(1));
@@ -327,7 +328,7 @@ fn a_report_that_cannot_be_written_costs_no_result() {
     assert_eq!(checkout.result().pairs.len(), 1);
 }
 
-/// A file system of 64 KiB, where this user may mount one.
+/// File system of 64 KiB, if this user may mount one.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -346,17 +347,17 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_loses_nothing_that_was_recorded() {
+fn a_full_disk_loses_no_recorded_results() {
     let checkout = Checkout::new();
     let Some(disk) = SmallDisk::mount(&checkout.path("worthit")) else {
-        // Only where nothing may be mounted; the mapping of the error is tested in `results`.
-        eprintln!("not tested: no file system can be mounted here");
+        // This user may not mount. The tests in `results` cover the error's message.
+        eprintln!("skipped: no file system can be mounted here");
         return;
     };
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
     assert!(output.status.success(), "{}", stderr(&output));
     let before = checkout.result();
-    // Fill it to the last byte.
+    // Fills the disk to the last byte.
     let mut filler = fs::File::create(disk.0.join("filler")).unwrap();
     while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
     drop(filler);
@@ -373,15 +374,15 @@ fn ctrl_c_keeps_finished_cases_and_leaves_nothing_behind() {
     let checkout = Checkout::new();
     let mut command =
         checkout.bench("--bench --noplot --measurement-time 5 --rounds 2 faults/agrees");
-    // One case is recorded before, and stays.
+    // One case is already recorded and must be kept.
     let mut first = checkout.bench("--bench --quick --noplot faults/agrees/.*/1000$");
     assert!(first.output().unwrap().status.success());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    // Criterion says so when it begins to measure.
+    // Criterion prints this when it starts to measure.
     assert!(lines.any(|line| line.unwrap().contains("Collecting")));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    // Its round, a process of its own, holds the other end of the pipe: the end of it is its end.
+    // The round is a separate process that also writes to the pipe, so the pipe ends only when the round has ended.
     lines.for_each(drop);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(checkout.result().pairs["faults/agrees"].sweeps[0].cases.len(), 1);

@@ -1,5 +1,5 @@
-//! `worthit gate` as a whole command, over repositories made of `examples/downstream`: what it exits
-//! with, what it says, and that it leaves the repository as it is.
+//! End-to-end tests of `worthit gate` on repositories made from `examples/downstream`: its exit status, its output, and
+//! that it leaves the repository unchanged.
 
 mod downstream;
 
@@ -22,10 +22,10 @@ use worthit_harness::gate::protocol::VERSION;
 const JOIN: &str = "src/records/join_fields.rs";
 const CRC: &str = "src/checksums/crc_table.rs";
 const FAMILY: &str = "src/records.rs";
-/// Longer than anything here takes on a busy machine.
+/// Timeout that is longer than any step here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Two in a hundred instructions more, of the table's side.
+/// Adds about 2 % to the instructions of the optimized side of `checksums/crc_table`.
 fn inject_instructions(repository: &Repository) {
     let injected = "let mut crc = !0_u32;\n    \
         for n in 0..message.len() / 32 {\n        std::hint::black_box(n);\n    }\n";
@@ -40,13 +40,13 @@ fn the_templates_own_tests_pass() {
 }
 
 #[test]
-fn a_tree_without_a_change_is_unchanged_and_not_timed() {
+fn an_unchanged_tree_is_judged_without_timing() {
     let repository = Repository::new();
     let judgement = repository.judge("--against main");
     judgement
         .assert(0, &["unchanged: 3 unchanged of 3 pairs", "(0 pairs timed)", "the working tree ("]);
     assert!(!judgement.stderr.contains("timing"), "{judgement}");
-    // Neither is it if what is no code has changed.
+    // A change outside of the code is not timed either.
     repository.edit("README.md", "# Pairs of your own", "# Ours");
     repository
         .judge("--against main")
@@ -54,7 +54,7 @@ fn a_tree_without_a_change_is_unchanged_and_not_timed() {
 }
 
 #[test]
-fn one_more_allocation_fails() {
+fn one_more_allocation_fails_the_gate() {
     let repository = Repository::new();
     let sized = "String::with_capacity(fields.len() * FIELD_BYTES);\n";
     let injected = format!("{sized}    std::hint::black_box(Box::new(fields.len()));\n");
@@ -65,7 +65,7 @@ fn one_more_allocation_fails() {
     let change = "optimized: 1 → 2 allocations (+100.0 %)";
     judgement.assert(1, &["records/join_fields at 1,024 fields", "regressed", change]);
     judgement.assert(1, &["1 regressed, 2 unchanged of 3 pairs"]);
-    // Calling the allocator takes some 25 instructions, what it then does 125.
+    // Calling the allocator takes about 25 instructions. The allocator itself takes 125, which must not be counted.
     let (line, _) = judgement.stdout.split_once(" instructions (+").unwrap();
     let counts: Vec<u64> = line
         .rsplit("optimized: ")
@@ -78,7 +78,7 @@ fn one_more_allocation_fails() {
 }
 
 #[test]
-fn two_percent_more_instructions_fail() {
+fn two_percent_more_instructions_fail_the_gate() {
     let repository = Repository::new();
     inject_instructions(&repository);
     let judgement = repository.judge("--against main");
@@ -89,7 +89,7 @@ fn two_percent_more_instructions_fail() {
 }
 
 #[test]
-fn sides_that_disagree_fail() {
+fn sides_that_disagree_fail_the_gate() {
     let repository = Repository::new();
     repository.edit(CRC, "    !crc\n}\n\nfn input", "    crc\n}\n\nfn input");
     let disagree = "65536: the naive and the optimized side disagree";
@@ -98,7 +98,7 @@ fn sides_that_disagree_fail() {
 }
 
 #[test]
-fn pairs_that_are_gone_new_and_renamed_are_said_and_fail_nothing() {
+fn gone_new_and_renamed_pairs_are_reported_and_pass() {
     let repository = Repository::new();
     let text = repository.read(JOIN);
     repository.write("src/records/write_fields.rs", &text);
@@ -118,7 +118,7 @@ fn pairs_that_are_gone_new_and_renamed_are_said_and_fail_nothing() {
 }
 
 #[test]
-fn another_far_end_or_another_input_is_not_comparable() {
+fn a_pair_with_another_far_end_or_input_is_not_comparable() {
     let repository = Repository::new();
     repository.edit(JOIN, "&[1, 8, 64, 1_024]", "&[1, 8, 64, 2_048]");
     repository.edit(CRC, "rng.random()).collect();", "rng.random::<u8>() & 0x7f).collect();");
@@ -130,15 +130,15 @@ fn another_far_end_or_another_input_is_not_comparable() {
 }
 
 #[test]
-fn what_is_not_committed_and_not_even_added_is_judged_too() {
+fn uncommitted_and_untracked_files_are_judged() {
     let repository = Repository::new();
-    // In the index, in the folder only, and unknown to git.
+    // A staged change, an unstaged change and an untracked file.
     repository.edit(FAMILY, "    join_fields,\n", "    join_fields,\n    unknown,\n");
     repository.git("add src/records.rs");
     repository.edit(JOIN, "&[1, 8, 64, 1_024]", "&[1, 8, 64, 512]");
     let text = repository.read(JOIN).replace("Write fields into", "Join fields in");
     repository.write("src/records/unknown.rs", &text);
-    // What git ignores is not.
+    // Files that git ignores are not judged.
     repository.write("reports", "in the way");
     let judgement = repository.judge("--against HEAD");
     judgement.assert(0, &["the working tree (changed since", "against HEAD ("]);
@@ -147,9 +147,9 @@ fn what_is_not_committed_and_not_even_added_is_judged_too() {
 }
 
 #[test]
-fn a_change_in_the_second_of_the_commit_is_seen() {
-    // As if all of it were within one second, a while ago: same size, same time of the file and of
-    // git's index.
+fn a_change_in_the_same_second_as_the_commit_is_seen() {
+    // As if everything had happened within one second, a while ago: the edit keeps the file's size, and the file and
+    // git's index have the same time.
     let repository = Repository::new();
     repository.git("config core.trustctime false");
     let then = SystemTime::now() - Duration::from_secs(10);
@@ -167,7 +167,7 @@ fn a_change_in_the_second_of_the_commit_is_seen() {
 }
 
 #[test]
-fn a_base_that_does_not_build_is_named_with_cargos_error() {
+fn a_base_that_does_not_build_is_reported_with_cargos_error() {
     let repository = Repository::new();
     let text = repository.read("src/lib.rs");
     repository.write("src/lib.rs", &format!("{text}compile_error!(\"injected in the base\");\n"));
@@ -179,20 +179,20 @@ fn a_base_that_does_not_build_is_named_with_cargos_error() {
 }
 
 #[test]
-fn a_base_that_serves_no_gate_is_told_to_be_too_old() {
+fn a_base_that_does_not_speak_the_protocol_is_reported() {
     let repository = Repository::new();
     let refuses = "if std::env::args().any(|word| word == \"--gate-worker\") {\n        \
         eprintln!(\"unexpected argument '--gate-worker'\");\n        std::process::exit(2);\n    }";
     let later = "println!(\"{{\\\"worthit_gate_worker\\\":99}}\");\n    \
         for _ in std::io::stdin().lines() {}";
-    for (body, said) in [(refuses, "unexpected argument '--gate-worker'"), (later, "99")] {
+    for (body, detail) in [(refuses, "unexpected argument '--gate-worker'"), (later, "99")] {
         for bench in ["benches/records.rs", "benches/checksums.rs"] {
             repository.write(bench, &format!("fn main() {{\n    {body}\n}}\n"));
         }
         repository.commit();
         repository.git("checkout --quiet HEAD~1 -- benches");
         let judgement = repository.judge("--against main");
-        judgement.assert(2, &["no bench of main (", "can be compared", said]);
+        judgement.assert(2, &["no bench of main (", "can be compared", detail]);
         judgement.assert(2, &[&format!("does not speak version {VERSION} of the gate's protocol")]);
         judgement.assert(2, &["compare with a revision that uses this version"]);
         repository.git("reset --quiet --hard HEAD~1");
@@ -200,7 +200,7 @@ fn a_base_that_serves_no_gate_is_told_to_be_too_old() {
 }
 
 #[test]
-fn an_unknown_revision_is_named_and_of_a_shallow_clone_its_history_is_asked_for() {
+fn an_unknown_revision_is_reported_and_a_shallow_clone_gets_a_hint() {
     let repository = Repository::new();
     let judgement = repository.judge("--against no-such-branch");
     judgement.assert(2, &["the gate cannot judge: there is no revision `no-such-branch`"]);
@@ -216,22 +216,22 @@ fn an_unknown_revision_is_named_and_of_a_shallow_clone_its_history_is_asked_for(
 }
 
 #[test]
-fn the_unit_tests_of_the_command_are_not_taken_for_it() {
+fn the_commands_unit_tests_are_not_mistaken_for_the_command() {
     let repository = Repository::new();
-    // Cargo's default, with which `--benches` builds them.
+    // By default, cargo's `--benches` also builds the command's unit tests.
     repository.edit("Cargo.toml", "bench = false # as for the library\n", "");
     repository.judge("--against main").assert(0, &[" of 3 pairs"]);
 }
 
 #[test]
-fn outside_of_a_repository_nothing_is_judged() {
+fn outside_of_a_repository_the_gate_refuses_to_run() {
     let repository = Repository::outside_git();
     let judgement = repository.judge("--against main");
     judgement.assert(2, &["this folder is not in a git repository", "run it in a clone"]);
 }
 
 #[test]
-fn git_must_be_there() {
+fn without_git_the_gate_refuses_to_run() {
     let repository = Repository::new();
     let programs = programs_without("git");
     let mut gate = repository.gate("--against main");
@@ -240,7 +240,7 @@ fn git_must_be_there() {
 }
 
 #[test]
-fn without_valgrind_it_is_said_what_goes_unseen() {
+fn without_valgrind_the_gate_says_what_goes_unseen() {
     let repository = Repository::new();
     let programs = programs_without("valgrind");
     let mut gate = repository.gate("--against main");
@@ -264,7 +264,7 @@ fn an_unknown_pair_is_refused_with_a_hint() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_named_before_anything_is_built() {
+fn an_unwritable_output_is_reported_before_anything_is_built() {
     let repository = Repository::new();
     fs::write(repository.beside("file"), "in the way").unwrap();
     let path = repository.beside("file/summary.md");
@@ -275,20 +275,20 @@ fn an_output_that_cannot_be_written_is_named_before_anything_is_built() {
 }
 
 #[test]
-fn budgets_hold_whatever_the_base_is() {
+fn budgets_are_enforced_whatever_the_base_is() {
     let repository = Repository::new();
-    let of_allocations = |at_most: u64| {
+    let budget_of_allocations = |at_most: u64| {
         format!(
             "version = 1\n[[count]]\npair = \"records/join_fields\"\npoint = 1024\nseed = 42\n\
              cause = \"allocations\"\nat_most = {at_most}\n"
         )
     };
-    repository.write("budgets.toml", &of_allocations(1));
+    repository.write("budgets.toml", &budget_of_allocations(1));
     repository.judge("--against main").assert(0, &["3 unchanged of 3 pairs"]);
-    repository.write("budgets.toml", &of_allocations(0));
+    repository.write("budgets.toml", &budget_of_allocations(0));
     let breach = "budget: at most 0 allocations, but 1";
     repository.judge("--against main").assert(1, &["records/join_fields at 1,024", breach]);
-    repository.write("budgets.toml", &of_allocations(1).replace("1024", "64"));
+    repository.write("budgets.toml", &budget_of_allocations(1).replace("1024", "64"));
     repository.judge("--against main").assert(0, &["no longer the far end", "worthit budgets"]);
     repository.write("budgets.toml", "version = 1\nfloors = 3\n");
     repository.judge("--against main").assert(2, &["budgets.toml is broken", "unknown field"]);
@@ -305,11 +305,11 @@ fn the_gate_tests_itself() {
         assert!(row.is_some_and(|row| row.contains("1 of 1")), "{caught}: {judgement}");
     }
     assert!(judgement.stdout.contains("| time after 10 s | 20 % |"), "{judgement}");
-    // What it found stands beside the next verdict.
+    // The next report quotes the self-test.
     repository.judge("--against main").assert(0, &["self-test of 20"]);
 }
 
-/// A gate that is to be interrupted, in a process group of its own as a shell makes one.
+/// Starts a gate in its own process group, as a shell would, so that it can be interrupted.
 fn start(gate: &mut Command) -> (Child, impl Iterator<Item = String> + use<>) {
     let gate = gate.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = gate.spawn().unwrap();
@@ -317,7 +317,7 @@ fn start(gate: &mut Command) -> (Child, impl Iterator<Item = String> + use<>) {
     (child, lines.map_while(Result::ok))
 }
 
-/// Processes that were started for the gate of this home folder.
+/// Running processes of the gate with this home folder.
 fn running(home: &Path) -> Vec<String> {
     let is_of_home = |process: &procfs::process::Process| {
         let environment = process.environ().unwrap_or_default();
@@ -329,7 +329,7 @@ fn running(home: &Path) -> Vec<String> {
     processes.filter(is_of_home).map(described).collect()
 }
 
-/// It has ended as an interrupted one does, and what it started ends with it.
+/// Asserts that the gate exits as interrupted and that all processes it started end.
 fn assert_interrupted(mut gate: Child, home: &Path) {
     assert_eq!(gate.wait().unwrap().code(), Some(130));
     let start = Instant::now();
@@ -343,7 +343,7 @@ fn assert_interrupted(mut gate: Child, home: &Path) {
     }
 }
 
-/// Interrupts a gate while cargo runs a build script that never ends by itself.
+/// Interrupts a gate while cargo runs a build script that never returns.
 fn interrupt_a_build(interrupt: fn(Pid)) {
     let repository = Repository::new();
     let pipe = repository.beside("pipe");
@@ -356,23 +356,23 @@ fn interrupt_a_build(interrupt: fn(Pid)) {
     repository.write("build.rs", &script);
     let before = repository.everything();
     let (gate, lines) = start(&mut repository.gate("--against main"));
-    let (say, said) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut pipe = BufReader::new(File::open(pipe).unwrap());
         let mut line = String::new();
         pipe.read_line(&mut line).unwrap();
-        say.send(line).unwrap();
-        // Its end is the end of the build script.
+        sender.send(line).unwrap();
+        // The pipe ends when the build script does.
         let mut rest = String::new();
         pipe.read_to_string(&mut rest).unwrap();
-        say.send(rest).unwrap();
+        sender.send(rest).unwrap();
     });
-    assert_eq!(said.recv_timeout(LONG).expect("the build script runs"), "building\n");
+    assert_eq!(receiver.recv_timeout(LONG).expect("the build script runs"), "building\n");
     interrupt(Pid::from_child(&gate));
     assert_interrupted(gate, repository.home());
-    assert_eq!(said.recv_timeout(LONG).expect("the build script has ended"), "");
+    assert_eq!(receiver.recv_timeout(LONG).expect("the build script has ended"), "");
     lines.for_each(drop);
-    repository.assert_is(&before);
+    repository.assert_unchanged(&before);
     assert_eq!(repository.git("worktree list --porcelain").matches("worktree ").count(), 1);
 }
 
@@ -392,15 +392,17 @@ fn ctrl_c_ends_the_timing() {
     inject_instructions(&repository);
     let before = repository.everything();
     let (gate, mut lines) = start(&mut repository.gate("--against main --time-limit 10m"));
-    let mut said = Vec::new();
-    let is_timing =
-        lines.by_ref().inspect(|line| said.push(line.clone())).any(|line| line.contains("timing "));
-    assert!(is_timing, "{said:#?}");
+    let mut printed = Vec::new();
+    let is_timing = lines
+        .by_ref()
+        .inspect(|line| printed.push(line.clone()))
+        .any(|line| line.contains("timing "));
+    assert!(is_timing, "{printed:#?}");
     kill_process_group(Pid::from_child(&gate), Signal::INT).unwrap();
     assert_interrupted(gate, repository.home());
     lines.for_each(drop);
-    repository.assert_is(&before);
-    // Nothing is in the way of the next, not even what a git that was killed would leave.
+    repository.assert_unchanged(&before);
+    // Nothing blocks the next gate, not even the lock file that a killed git would leave.
     fs::write(repository.home().join("gate/index.lock"), "").unwrap();
     repository.judge("--against main").assert(1, &["checksums/crc_table", "1 regressed"]);
 }

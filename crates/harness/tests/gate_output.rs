@@ -1,4 +1,4 @@
-//! The gate's outputs, each read by a reader of its form.
+//! Tests of the gate's output formats, each parsed by an independent reader of the format.
 
 mod verdicts;
 
@@ -17,11 +17,12 @@ use worthit_harness::{
 };
 
 #[test]
-fn what_changed_is_said_in_words_the_worst_first() {
+fn the_terminal_output_lists_changes_worst_first() {
     let text = Format::Terminal.write(&report());
-    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("`{words}` in:\n{text}"));
-    assert!(at("queries/regressed") < at("queries/layout"));
-    assert!(at("queries/layout") < at("queries/better"));
+    let position_of =
+        |words: &str| text.find(words).unwrap_or_else(|| panic!("`{words}` in:\n{text}"));
+    assert!(position_of("queries/regressed") < position_of("queries/layout"));
+    assert!(position_of("queries/layout") < position_of("queries/better"));
     for words in [
         "optimized: 1 → 2 statements (+100.0 %)",
         "optimized: 10,000 → 10,020 instructions (+0.2 %)",
@@ -38,13 +39,13 @@ fn what_changed_is_said_in_words_the_worst_first() {
         "self-test of 2026-11-25: 0 false alarms",
         "12.3 s after the builds",
     ] {
-        at(words);
+        position_of(words);
     }
-    assert!(!text.contains('\u{1b}'), "no escape sequence of a problem's reaches the terminal");
+    assert!(!text.contains('\u{1b}'), "no escape sequence from a problem reaches the terminal");
 }
 
 #[test]
-fn markdown_is_a_heading_and_a_table_whatever_the_names() {
+fn markdown_is_a_heading_and_a_table_even_with_hostile_names() {
     use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
     let text = Format::Markdown.write(&report());
@@ -55,7 +56,7 @@ fn markdown_is_a_heading_and_a_table_whatever_the_names() {
     let headings =
         count(&|event| matches!(event, Event::Start(Tag::Heading { level: HeadingLevel::H3, .. })));
     assert_eq!(headings, 1, "{text}");
-    // A head and a row for all but the quiet pair, of three cells each.
+    // A header and a row for each pair except the quiet one, with three cells each.
     assert_eq!(count(&|event| matches!(event, Event::Start(Tag::TableRow))), 12, "{text}");
     assert_eq!(count(&|event| matches!(event, Event::Start(Tag::TableCell))), 13 * 3, "{text}");
     assert_eq!(count(&|event| matches!(event, Event::End(TagEnd::Table))), 1);
@@ -89,7 +90,7 @@ fn markdown_is_a_heading_and_a_table_whatever_the_names() {
 }
 
 #[test]
-fn json_is_as_its_schema_says() {
+fn json_conforms_to_its_schema() {
     let schema: serde_json::Value = serde_json::from_str(json::SCHEMA).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let text = Format::Json.write(&report());
@@ -112,7 +113,7 @@ fn json_is_as_its_schema_says() {
 }
 
 #[test]
-fn junit_is_read_with_its_failures_and_skipped_cases() {
+fn junit_reports_failures_and_skipped_cases() {
     let text = Format::Junit.write(&report());
     let suites = junit_parser::from_reader(text.as_bytes()).unwrap();
     let suite = &suites.suites[0];
@@ -135,7 +136,7 @@ fn junit_is_read_with_its_failures_and_skipped_cases() {
 }
 
 #[test]
-fn on_the_site_the_last_verdicts_and_the_last_self_test_stand_side_by_side() {
+fn the_site_shows_the_last_verdicts_and_the_last_self_test() {
     let revision = Revision { commit: None, dirty: false };
     let run = Run::new("made-1", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
     let page_of = |gate: Option<&Last>| {

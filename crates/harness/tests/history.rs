@@ -1,4 +1,4 @@
-//! The history as a file: writers that are killed, files that are something else, what comes out again.
+//! Tests of the history file: killed writers, foreign and damaged files, and reading the runs back.
 #![cfg(feature = "history")]
 
 use std::{
@@ -45,7 +45,7 @@ fn reading(value: f64) -> Reading {
     Reading { value, low: value * 0.9, high: value * 1.1, mark: None }
 }
 
-/// A run with readings of several pairs, all told by its number.
+/// Run with readings of several pairs. `number` determines every value.
 fn recorded(key: &str, number: u64) -> Recorded {
     let readings = (0..READINGS).map(|i| {
         let pair = format!("made/pair{}", i % 5);
@@ -56,7 +56,7 @@ fn recorded(key: &str, number: u64) -> Recorded {
 
 const READINGS: u64 = 40;
 
-/// Values by run, over all pairs.
+/// Sorted values of each run, over all pairs.
 fn values(history: &History) -> BTreeMap<String, Vec<f64>> {
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for pair in history.pairs().unwrap() {
@@ -75,8 +75,8 @@ fn integrity(path: &Path) -> String {
     connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
 }
 
-/// Not a test but a process that [`what_was_committed_survives_kills_at_random_moments`] starts: adds runs until it is
-/// killed, and says the key of each when it is committed.
+/// Process that [`committed_runs_survive_kills_at_random_moments`] starts, not a test. It adds runs until it is killed
+/// and prints the key of each run once it is committed.
 #[test]
 #[ignore = "a process that another test starts"]
 fn writer() {
@@ -90,8 +90,7 @@ fn writer() {
     }
 }
 
-/// Starts a writer, kills it at a random moment, and returns the keys of which it said that they
-/// are committed.
+/// Starts a writer, kills it at a random moment, and returns the keys that it reported as committed.
 fn kept_by_a_killed_writer(path: &Path, rng: &mut ChaCha8Rng) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "writer", "--ignored", "--nocapture"])
@@ -101,7 +100,7 @@ fn kept_by_a_killed_writer(path: &Path, rng: &mut ChaCha8Rng) -> Vec<String> {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut kept = Vec::new();
-    // What has no end of line was cut off by the kill.
+    // The kill cut off a line that has no newline.
     let mut next = |kept: &mut Vec<String>| {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
@@ -109,14 +108,14 @@ fn kept_by_a_killed_writer(path: &Path, rng: &mut ChaCha8Rng) -> Vec<String> {
         kept.extend(whole.and_then(|line| line.strip_prefix("kept ")).map(str::to_owned));
         !line.is_empty()
     };
-    // Some while it starts and makes the file, most while it writes.
+    // Some kills hit the writer while it starts and creates the file, most while it writes.
     let wanted = rng.random_range(0..6);
     while kept.len() < wanted && next(&mut kept) {}
     let moment = Instant::now() + Duration::from_micros(rng.random_range(0..30_000));
     while Instant::now() < moment {
         std::hint::spin_loop();
     }
-    assert_eq!(child.try_wait().unwrap(), None, "it writes until it is killed");
+    assert_eq!(child.try_wait().unwrap(), None, "the writer runs until it is killed");
     child.kill().unwrap();
     while next(&mut kept) {}
     child.wait().unwrap();
@@ -124,7 +123,7 @@ fn kept_by_a_killed_writer(path: &Path, rng: &mut ChaCha8Rng) -> Vec<String> {
 }
 
 #[test]
-fn what_was_committed_survives_kills_at_random_moments() {
+fn committed_runs_survive_kills_at_random_moments() {
     const FILES: u64 = 10;
     const WRITERS: u64 = 4;
     const KILLS_EACH: u64 = 5;
@@ -147,26 +146,28 @@ fn what_was_committed_survives_kills_at_random_moments() {
         let mut history = History::open(&path).unwrap();
         let found = values(&history);
         for key in kept.iter().flatten() {
-            assert!(found.contains_key(key), "{key} was committed and is lost");
+            assert!(found.contains_key(key), "{key} was committed but is lost");
         }
         for (key, values) in &found {
             let (_, number) = key.split_once('-').unwrap();
             let first = number.parse::<u64>().unwrap() * READINGS;
             let whole: Vec<f64> = (0..READINGS).map(|i| 1.0 + (first + i) as f64).collect();
-            assert_eq!(*values, whole, "{key} is there whole or not at all");
+            assert_eq!(*values, whole, "{key} must be complete or absent");
         }
         let keys = kept.iter().flatten().count();
         (confirmed, silent) = (confirmed + keys, silent + found.len() - keys);
         history.append(&recorded("after-0", 0)).unwrap();
         assert_eq!(values(&history).len(), found.len() + 1);
     }
-    println!("{killed} kills; {confirmed} runs said to be committed, {silent} more found whole");
+    println!(
+        "{killed} kills; {confirmed} runs reported as committed, {silent} more found complete"
+    );
     assert_eq!(killed as u64, FILES * WRITERS * KILLS_EACH);
-    assert!(confirmed > killed, "kills came while writers wrote");
+    assert!(confirmed > killed, "writers were killed while they wrote");
 }
 
 #[test]
-fn a_run_that_comes_again_is_replaced() {
+fn a_run_appended_again_is_replaced() {
     let folder = TempDir::new().unwrap();
     let mut history = History::open(&folder.path().join("new/history.sqlite")).unwrap();
     let mut run = recorded("a-1", 1);
@@ -181,7 +182,7 @@ fn a_run_that_comes_again_is_replaced() {
 }
 
 #[test]
-fn a_reading_that_is_no_number_leaves_its_run_out() {
+fn a_run_with_a_reading_that_is_not_a_number_is_refused() {
     let folder = TempDir::new().unwrap();
     let mut history = History::open(&folder.path().join("history.sqlite")).unwrap();
     let mut run = recorded("a-1", 1);
@@ -192,7 +193,7 @@ fn a_reading_that_is_no_number_leaves_its_run_out() {
 }
 
 #[test]
-fn machine_keys_are_lines_of_their_own_in_the_order_of_time() {
+fn each_machine_key_has_its_own_line_in_order_of_time() {
     let folder = TempDir::new().unwrap();
     let mut history = History::open(&folder.path().join("history.sqlite")).unwrap();
     for (key, day, machine) in [("c", 3, "one"), ("a", 1, "one"), ("b", 2, "two"), ("d", 3, "two")]
@@ -227,7 +228,7 @@ fn machine_keys_are_lines_of_their_own_in_the_order_of_time() {
 }
 
 #[test]
-fn the_export_is_csv_of_everything() {
+fn the_csv_export_holds_every_reading() {
     let folder = TempDir::new().unwrap();
     let mut history = History::open(&folder.path().join("history.sqlite")).unwrap();
     let later = vec![(place("f/p", "a, \"b\"", 8, GAIN), reading(2.0))];
@@ -252,15 +253,15 @@ later,2026-01-03T00:00:00Z,one,rustc 1.90.0,\"-C \"\"opt\"\", x\",0123456789abcd
         .unwrap()
         .query_row("SELECT count(*) FROM everything WHERE pair = 'f/p'", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(seen, 2, "people see the same");
+    assert_eq!(seen, 2, "the view `everything` has the same rows");
 }
 
-/// A file that is no usable history: its error says what it is, and it stays as it was.
+/// Asserts that opening or reading the file fails, that the error names the file, and that the file stays unchanged.
 fn refused(path: &Path) -> HistoryError {
     let before = fs::read(path).unwrap();
     let error = match History::open(path) {
         Err(error) => error,
-        // What is damaged may show only when it is read.
+        // Damage may show only when the history is read.
         Ok(history) => history.pairs().and_then(|_| history.trend("made/pair0")).unwrap_err(),
     };
     assert_eq!(fs::read(path).unwrap(), before, "{error}");
@@ -279,7 +280,7 @@ fn a_history(folder: &TempDir) -> PathBuf {
 }
 
 #[test]
-fn files_that_are_no_history_are_refused_and_left_alone() {
+fn files_that_are_not_histories_are_refused_and_left_unchanged() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("other");
     let is_foreign = |path: &Path| matches!(refused(path), HistoryError::Foreign { path: named, .. } if named == path);
@@ -300,7 +301,7 @@ fn files_that_are_no_history_are_refused_and_left_alone() {
 }
 
 #[test]
-fn a_newer_history_is_left_to_a_newer_worthit() {
+fn a_history_of_a_newer_version_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = a_history(&folder);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
@@ -309,7 +310,7 @@ fn a_newer_history_is_left_to_a_newer_worthit() {
 }
 
 #[test]
-fn a_damaged_history_is_told_as_such() {
+fn a_damaged_history_is_reported_as_damaged() {
     let folder = TempDir::new().unwrap();
     let path = a_history(&folder);
     let whole = fs::read(&path).unwrap();
@@ -318,7 +319,7 @@ fn a_damaged_history_is_told_as_such() {
         let error = refused(&path);
         assert!(matches!(error, HistoryError::Damaged { .. }), "{length}: {error}");
     }
-    // Less than a header.
+    // Shorter than the header.
     fs::write(&path, &whole[..60]).unwrap();
     let error = refused(&path);
     assert!(matches!(error, HistoryError::Damaged { .. }), "{error}");
@@ -333,12 +334,12 @@ fn a_damaged_history_is_told_as_such() {
 }
 
 #[test]
-fn a_history_that_cannot_be_made_or_is_not_there_is_told() {
+fn a_missing_or_unwritable_history_is_reported() {
     let folder = TempDir::new().unwrap();
     let error = History::open_existing(&folder.path().join("none")).unwrap_err();
     assert!(matches!(error, HistoryError::Missing(_)), "{error}");
     assert!(!folder.path().join("none").exists());
-    // A folder, and a folder where nobody may write.
+    // A folder, and a file in a folder where nobody may write.
     for path in [folder.path(), Path::new("/proc/history.sqlite")] {
         let error = History::open(path).unwrap_err();
         assert!(matches!(error, HistoryError::Unusable { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Machine numbers in results and on pages, over the committed reference, which has none.
+//! Tests of machine numbers in results and on pages, based on the committed reference, which has none.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -23,7 +23,7 @@ fn reference() -> Run {
     reference::all(&reports).unwrap().remove(0)
 }
 
-/// Memory that streams 20 bytes per ns, and a device that cannot be had.
+/// Numbers with a memory bandwidth of 20 bytes per ns and an fsync that was not measured.
 fn numbers() -> Numbers {
     let number = |id: &str, what: &str, found| Number {
         id: id.to_owned(),
@@ -44,13 +44,13 @@ fn numbers() -> Numbers {
     }
 }
 
-/// Makes the last case of the pair need `share` of what memory streams in its time.
+/// Makes the last case of the pair stream `share` of what memory could stream in its time.
 fn inject_share(run: &mut Run, share: f64) {
     let amount = (share * 2_000.0 * 20.0) as u64;
     inject(run, Needed { kind: Need::BytesStreamed, amount, within_bytes: None });
 }
 
-/// Makes the last case of the pair take 2 µs an iteration and need this.
+/// Makes the last case of the pair take 2 µs per iteration, and sets what it needs.
 fn inject(run: &mut Run, needed: Needed) {
     let case = run.pairs.get_mut(PAIR).unwrap().sweeps[0].cases.last_mut().unwrap();
     let Outcome::Measured(found) = &mut case.outcome else { panic!("{case:?}") };
@@ -61,7 +61,7 @@ fn inject(run: &mut Run, needed: Needed) {
     found.needed = Some(needed);
 }
 
-/// The pages as text outside of tags.
+/// Text of each page, without tags.
 fn site(run: &Run) -> BTreeMap<String, String> {
     let material = Material::of(run, Path::new("reports"));
     let text = |page: Vec<u8>| {
@@ -74,7 +74,7 @@ fn site(run: &Run) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn numbers_survive_the_file_and_results_without_them_are_read() {
+fn results_with_and_without_numbers_are_saved_and_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.json");
     let mut run = reference();
@@ -86,14 +86,14 @@ fn numbers_survive_the_file_and_results_without_them_are_read() {
     run.save(&path).unwrap();
     assert_eq!(Run::load(&path).unwrap(), run);
     let text = fs::read_to_string(&path).unwrap();
-    let broken = text.replacen("\"median\": 20.0", "\"median\": 2000.0", 1);
+    let broken = text.replacen("\"median\":20.0", "\"median\":2000.0", 1);
     assert_ne!(broken, text);
     let error = Run::parse(broken.as_bytes(), &path).unwrap_err().to_string();
     assert!(error.contains("broken at `numbers.bandwidth_memory`"), "{error}");
 }
 
 #[test]
-fn numbers_are_shown_with_their_spread_or_said_to_be_missing() {
+fn numbers_are_shown_with_their_spread_or_as_missing() {
     let mut run = reference();
     run.numbers = None;
     let without = &site(&run)["machine.html"];
@@ -112,7 +112,7 @@ fn numbers_are_shown_with_their_spread_or_said_to_be_missing() {
 }
 
 #[test]
-fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
+fn a_limit_names_its_machine_number_and_says_if_it_is_beaten() {
     let mut run = reference();
     run.numbers = None;
     inject_share(&mut run, 0.25);
@@ -133,7 +133,7 @@ fn a_limit_says_what_it_is_held_against_and_when_it_is_beaten() {
 }
 
 #[test]
-fn independent_reads_are_held_against_the_level_of_the_working_set() {
+fn independent_reads_are_limited_by_the_memory_level_of_the_working_set() {
     let level = |name: &str, holds_bytes, ns| Number {
         id: format!("{INDEPENDENT_READ}_{}", name.to_lowercase()),
         what: format!("independent read, {name}"),

@@ -259,7 +259,7 @@ const LAYOUT: f64 = 0.08;
 /// If no count has changed, the code has not changed either. A slowdown is then noise or linker layout, which shifts
 /// the time of CPU-bound code by up to 7 %, so the verdict is undecided. It is also undecided if instructions were not
 /// counted. Several threads can slow each other down without executing more instructions, so their slowdown is believed
-/// if it exceeds [`LAYOUT`].
+/// if it exceeds what layout does (8 %).
 pub fn judge_time(
     found: TimeVerdict,
     counts: &[CountChange],

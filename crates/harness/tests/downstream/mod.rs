@@ -1,7 +1,7 @@
-//! A repository made of `examples/downstream`, for tests of the gate from outside.
+//! A git repository made from `examples/downstream`, for end-to-end tests of the gate.
 //!
-//! The dependencies are built once, into a target folder that all of them share; they are off every
-//! clock and window here, so they are not optimized.
+//! All repositories share a target folder, so the dependencies are built once. They are not optimized, because no timed
+//! or counted code is in them.
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +17,19 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 use worthit_pair::paths;
 
-/// Where everything of these tests lies but the repositories: in cargo's own target folder.
+/// Folder of everything that these tests make except the repositories, inside cargo's target folder.
 fn shared() -> PathBuf {
     std::path::absolute(paths::target()).unwrap().join("downstream")
 }
 
-/// The template as it is copied into every repository, and its command.
+/// Template that every repository is copied from, and its `worthit` command.
 pub struct Template {
     folder: PathBuf,
     command: PathBuf,
 }
 
 impl Template {
-    /// Made once a process, while this thread has the turn.
+    /// Returns the template, made once per process. The calling thread must have the turn.
     fn get() -> &'static Template {
         static MADE: OnceLock<Template> = OnceLock::new();
         MADE.get_or_init(Template::make)
@@ -44,19 +44,20 @@ impl Template {
         copy_tree(&root.join("examples/downstream"), &folder);
         fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-        // Without `history`, as that is a minute of compiling SQLite.
+        // Leaves out `history`, which would take a minute to compile SQLite.
         let dependency = r#"{ path = "../../crates/harness", features = ["history"] }"#;
         let pair = r#"{ path = "../../crates/pair" }"#;
         let own_pair = format!("{{ path = {:?} }}", root.join("crates/pair"));
         assert!(manifest.contains(dependency) && manifest.contains(pair), "{manifest}");
-        let found = format!("{{ path = {:?} }}", root.join("crates/harness"));
+        let own_harness = format!("{{ path = {:?} }}", root.join("crates/harness"));
         let profile =
             "\n[profile.release]\nopt-level = 0\n[profile.release.package.pairs]\nopt-level = 3\n";
-        let manifest = manifest.replace(dependency, &found).replace(pair, &own_pair) + profile;
+        let manifest =
+            manifest.replace(dependency, &own_harness).replace(pair, &own_pair) + profile;
         fs::write(folder.join("Cargo.toml"), manifest).unwrap();
         let built = cargo(&folder).args(["build", "--release", "--bin", "worthit"]).status();
         assert!(built.unwrap().success());
-        // Every build of a gate replaces the one in the target folder.
+        // Copied, because each gate's build replaces the command in the target folder.
         let command = shared().join("command/worthit");
         fs::create_dir_all(command.parent().unwrap()).unwrap();
         fs::copy(shared().join("target/release/worthit"), &command).unwrap();
@@ -64,7 +65,7 @@ impl Template {
     }
 }
 
-/// Cargo in a folder, building into the shared target folder.
+/// Cargo command in a folder that builds into the shared target folder.
 pub fn cargo(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(folder).stdin(Stdio::null()).arg("--quiet");
@@ -72,8 +73,8 @@ pub fn cargo(folder: &Path) -> Command {
     command
 }
 
-/// A copy of the template under git, on its branch `main`, in a folder of its own. One at a time is
-/// judged on this machine.
+/// Copy of the template in a temporary git repository, on branch `main`. It holds a lock, so that only one exists at a
+/// time on this machine.
 pub struct Repository {
     place: TempDir,
     home: PathBuf,
@@ -81,7 +82,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// One commit, and nothing else.
+    /// Makes a repository with one commit.
     pub fn new() -> Repository {
         let repository = Repository::outside_git();
         repository.git("init --quiet --template= --initial-branch main");
@@ -89,35 +90,35 @@ impl Repository {
         repository
     }
 
-    /// The template in a folder that git knows nothing of.
+    /// Copies the template into a folder outside of any git repository.
     pub fn outside_git() -> Repository {
         fs::create_dir_all(shared()).unwrap();
         let turn = File::create(shared().join("turn")).unwrap();
         flock(&turn, FlockOperation::LockExclusive).unwrap();
         let place = tempfile::tempdir().unwrap();
         copy_tree(&Template::get().folder, &place.path().join("repository"));
-        // In one place, so that cargo does not keep every test's builds for ever.
+        // One home for all tests: with a home per test, cargo would keep each test's builds for ever.
         let home = shared().join("home");
         empty(&home);
         Repository { place, home, _turn: turn }
     }
 
-    /// The folder.
+    /// Folder of the repository.
     pub fn folder(&self) -> PathBuf {
         self.place.path().join("repository")
     }
 
-    /// A place beside it.
+    /// Path beside the repository.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
-    /// Where the gate keeps what it makes.
+    /// Folder where the gate keeps its files.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// The text of a file.
+    /// Reads a file.
     pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.folder().join(file)).unwrap()
     }
@@ -127,27 +128,27 @@ impl Repository {
         fs::write(self.folder().join(file), text).unwrap();
     }
 
-    /// Replaces a part of a file, which must be there.
+    /// Replaces text in a file, which must contain it.
     pub fn edit(&self, file: &str, from: &str, to: &str) {
         let text = self.read(file);
         assert!(text.contains(from), "{file} has no `{from}`");
         self.write(file, &text.replace(from, to));
     }
 
-    /// Runs git there.
+    /// Runs git in the repository and returns its output.
     pub fn git(&self, arguments: &str) -> String {
         let output = git(&self.folder(), arguments).output().unwrap();
         assert!(output.status.success(), "git {arguments}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Commits everything.
+    /// Commits all changes.
     pub fn commit(&self) {
         self.git("add --all");
         self.git("commit --quiet --message change");
     }
 
-    /// `worthit gate` there, with a time limit that is soon reached.
+    /// `worthit gate` in the repository, with a time limit of 1 s unless the arguments set one.
     pub fn gate(&self, arguments: &str) -> Command {
         self.gate_in(&self.folder(), arguments)
     }
@@ -161,32 +162,32 @@ impl Repository {
         }
         command.current_dir(folder).stdin(Stdio::null());
         command.env("WORTHIT_HOME", &self.home).env("CARGO_TARGET_DIR", shared().join("target"));
-        alone(&mut command, folder);
+        isolate(&mut command, folder);
         command
     }
 
-    /// What the gate says there.
+    /// Runs the gate in the repository, which it must leave unchanged.
     pub fn judge(&self, arguments: &str) -> Judgement {
         self.judge_by(&mut self.gate(arguments))
     }
 
-    /// What a gate says, which must leave the repository as it is.
+    /// Runs a gate command, which must leave the repository unchanged.
     pub fn judge_by(&self, gate: &mut Command) -> Judgement {
         let before = self.everything();
         let judgement = Judgement::from(gate.output().unwrap());
-        self.assert_is(&before);
+        self.assert_unchanged(&before);
         judgement
     }
 
-    /// Every file, those of git too.
+    /// Contents of all files, including git's.
     pub fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
         files(&self.folder()).into_iter().map(read).collect()
     }
 
-    /// Nothing in it has changed: no file, no worktree, no index, no object. Nothing is left of the
-    /// tree that was built.
-    pub fn assert_is(&self, before: &BTreeMap<PathBuf, Vec<u8>>) {
+    /// Asserts that the repository is unchanged (files, worktrees, index, objects) and that the gate has removed the
+    /// tree it built.
+    pub fn assert_unchanged(&self, before: &BTreeMap<PathBuf, Vec<u8>>) {
         let now = self.everything();
         let changed = |path: &&PathBuf| before.get(*path) != now.get(*path);
         let changed: Vec<_> = before.keys().chain(now.keys()).filter(changed).collect();
@@ -195,16 +196,17 @@ impl Repository {
     }
 }
 
-/// Git in a folder, with no settings but its own.
+/// Git command in a folder, without the user's settings.
 pub fn git(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new("git");
     command.current_dir(folder).args(arguments.split_whitespace());
-    alone(&mut command, folder);
+    isolate(&mut command, folder);
     command
 }
 
-/// No repository around the folder, no settings of this user, no hook that runs the tests.
-fn alone(command: &mut Command, folder: &Path) {
+/// Hides from git any repository around the folder, the user's settings, and the variables of a hook that may run
+/// these tests.
+fn isolate(command: &mut Command, folder: &Path) {
     command.env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap());
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     for name in ["AUTHOR", "COMMITTER"] {
@@ -216,19 +218,19 @@ fn alone(command: &mut Command, folder: &Path) {
     }
 }
 
-/// A folder whose programs are those on PATH, but for one.
+/// Folder of links to all programs on PATH except one.
 pub fn programs_without(missing: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = std::env::var_os("PATH").unwrap();
     let programs = std::env::split_paths(&path).flat_map(fs::read_dir).flatten().flatten();
     for program in programs.filter(|program| program.file_name() != missing) {
-        // The first of a name is the one that is found.
+        // The first program of a name is the one that PATH finds; linking a later one fails.
         let _ = symlink(program.path(), folder.path().join(program.file_name()));
     }
     folder
 }
 
-/// How a gate ended.
+/// Exit status and output of a gate.
 #[derive(Debug)]
 pub struct Judgement {
     pub status: Option<i32>,
@@ -248,7 +250,7 @@ impl From<Output> for Judgement {
 }
 
 impl Judgement {
-    /// It ended so, and each of `words` is in what it printed.
+    /// Asserts the exit status and that the output contains each of `words`.
     #[track_caller]
     pub fn assert(&self, status: i32, words: &[&str]) {
         assert_eq!(self.status, Some(status), "{self}");
@@ -265,12 +267,12 @@ impl std::fmt::Display for Judgement {
 }
 
 fn empty(folder: &Path) {
-    // What is not there need not be removed.
+    // The folder may not exist yet.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).unwrap();
 }
 
-/// The files below a folder, in order.
+/// Files below a folder, sorted.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -283,7 +285,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Copies a folder, without what building and measuring have left in it.
+/// Copies a folder without its `target` and `reports`.
 fn copy_tree(from: &Path, to: &Path) {
     for file in files(from) {
         let inside = file.strip_prefix(from).unwrap();

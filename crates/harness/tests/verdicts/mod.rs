@@ -1,4 +1,4 @@
-//! A made report of the gate, for tests of its outputs and of its page.
+//! A synthetic gate report, for tests of the gate's outputs and of its page.
 
 use worthit_harness::{
     gate::{
@@ -12,7 +12,7 @@ use worthit_harness::{
 };
 use worthit_pair::{case::CaseKey, pair::Metric, trial::Role};
 
-/// Whatever breaks tables, tags and attributes.
+/// Text that could break tables, tags and attributes.
 const HOSTILE: &str = "a|b\n\\`<script>alert(1)</script>&amp; *x* _y_ [l](http://h) ]]> \"q\" 'q' #1 @all ~~s~~ \u{1b}[31m \u{0}";
 
 fn case(id: &str) -> GateCase {
@@ -28,7 +28,7 @@ fn case(id: &str) -> GateCase {
     }
 }
 
-fn row(id: &str, outcome: Outcome) -> CaseReport {
+fn case_report(id: &str, outcome: Outcome) -> CaseReport {
     CaseReport { case: case(id), renamed_from: None, outcome, breaches: Vec::new() }
 }
 
@@ -44,7 +44,7 @@ fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {
     Time::Judged { found, verdict, caveat, cpu_share: 0.97, disturbed: 2 }
 }
 
-/// One of everything that a report can hold.
+/// Report with a case of every kind.
 pub fn report() -> GateReport {
     let skipped = || Time::Skipped { reason: "the same code, the same counts".to_owned() };
     let quiet = Outcome::Judged {
@@ -72,9 +72,9 @@ pub fn report() -> GateReport {
         time: Time::Missing { reason: "the time limit was reached".to_owned() },
     };
     let hostile = || HOSTILE.to_owned();
-    let mut renamed = row("queries/new", quiet.clone());
+    let mut renamed = case_report("queries/new", quiet.clone());
     renamed.renamed_from = Some("queries/old".to_owned());
-    let mut breached = row("queries/over_budget", quiet.clone());
+    let mut breached = case_report("queries/over_budget", quiet.clone());
     breached.breaches.push(Breach { what: "budget: at most 3 statements, but 4".to_owned() });
     GateReport {
         schema: SCHEMA.to_owned(),
@@ -89,19 +89,25 @@ pub fn report() -> GateReport {
         rule: Rule { relevant: 0.03, false_alarms: 0.01, comparisons: 4 },
         tolerances: Tolerances::default(),
         cases: vec![
-            row("queries/quiet", quiet),
-            row("queries/regressed", regressed),
-            row("queries/layout", layout),
-            row("queries/better", better),
-            row("queries/missing", missing),
-            row("queries/other", Outcome::NotComparable { reason: "its axis differs".to_owned() }),
-            row("queries/added", Outcome::OnlyIn { head: true }),
-            row("queries/gone", Outcome::OnlyIn { head: false }),
-            row("queries/absent", Outcome::Unavailable { reason: "no such device".to_owned() }),
-            row("queries/broken", Outcome::Broken { problem: hostile() }),
+            case_report("queries/quiet", quiet),
+            case_report("queries/regressed", regressed),
+            case_report("queries/layout", layout),
+            case_report("queries/better", better),
+            case_report("queries/missing", missing),
+            case_report(
+                "queries/other",
+                Outcome::NotComparable { reason: "its axis differs".to_owned() },
+            ),
+            case_report("queries/added", Outcome::OnlyIn { head: true }),
+            case_report("queries/gone", Outcome::OnlyIn { head: false }),
+            case_report(
+                "queries/absent",
+                Outcome::Unavailable { reason: "no such device".to_owned() },
+            ),
+            case_report("queries/broken", Outcome::Broken { problem: hostile() }),
             renamed,
             breached,
-            row(HOSTILE, Outcome::Unavailable { reason: hostile() }),
+            case_report(HOSTILE, Outcome::Unavailable { reason: hostile() }),
         ],
         notes: vec![hostile()],
         self_test: Some("self-test of 2026-11-25: 0 false alarms".to_owned()),
@@ -109,7 +115,7 @@ pub fn report() -> GateReport {
     }
 }
 
-/// A self-test in which everything went well.
+/// Self-test without a false alarm, with hostile text in its fields.
 pub fn self_test() -> SelfTest {
     let nulls = Nulls { comparisons: 528, undecided: 20, ..Nulls::default() };
     let caught = |signal: &str, size: &str, class: &str, caught| Caught {
