@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::Timestamp;
 use lines::{line, lines, step};
 use worthit_harness::{
-    history::{GAIN, Line},
+    history::{GAIN, TrendLine},
     machine::Machine,
     report::{Material, pages},
     results::{Revision, Run},
 };
 
-fn site(trends: Option<&[Line]>) -> BTreeMap<String, String> {
+fn site(trends: Option<&[TrendLine]>) -> BTreeMap<String, String> {
     let revision = Revision { commit: None, dirty: false };
     let run = Run::new("made-1", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
     let material = Material { trends, ..Material::of(&run, Path::new("reports")) };
@@ -21,7 +21,7 @@ fn site(trends: Option<&[Line]>) -> BTreeMap<String, String> {
     pages(&material).into_iter().map(|(name, bytes)| (name, text(bytes))).collect()
 }
 
-fn page(lines: &[Line]) -> String {
+fn page(lines: &[TrendLine]) -> String {
     site(Some(lines)).remove("trends.html").unwrap()
 }
 
@@ -63,7 +63,7 @@ fn changes_are_listed_and_drawn_and_each_machine_has_its_own_line() {
 
 #[test]
 fn more_machines_than_inks_get_a_second_chart() {
-    let machines: Vec<Line> = (0..6)
+    let machines: Vec<TrendLine> = (0..6)
         .map(|machine| line("made/search", 9, GAIN, &format!("machine{machine}"), &step(99)))
         .collect();
     let page = page(&machines);

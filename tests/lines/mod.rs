@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use worthit_harness::history::{GAIN, Line, Origin, Place, Reading};
+use worthit_harness::history::{GAIN, Origin, Place, Reading, TrendLine};
 use worthit_pair::case::CaseKey;
 
 /// Run of one day on a machine.
@@ -22,15 +22,21 @@ pub fn origin(machine_key: &str, day: usize) -> Arc<Origin> {
     })
 }
 
-/// Line with one value per day, from the first day on.
-pub fn line(pair: &str, point: u64, quantity: &str, machine_key: &str, values: &[f64]) -> Line {
+/// TrendLine with one value per day, from the first day on.
+pub fn line(
+    pair: &str,
+    point: u64,
+    quantity: &str,
+    machine_key: &str,
+    values: &[f64],
+) -> TrendLine {
     let reading = |(day, value): (usize, &f64)| {
         let value = *value;
         let mark = (day == 5).then(|| "other processes held the CPU".to_owned());
         let reading = Reading { value, low: value * 0.97, high: value * 1.03, mark };
         (origin(machine_key, day), reading)
     };
-    Line {
+    TrendLine {
         machine_key: machine_key.to_owned(),
         place: Place {
             case: CaseKey { pair: pair.to_owned(), level: String::new(), point },
@@ -48,7 +54,7 @@ pub fn step(day_of_step: usize) -> Vec<f64> {
 }
 
 /// Lines of two machines, one of which lost a tenth of a gain on the thirteenth day.
-pub fn lines() -> Vec<Line> {
+pub fn lines() -> Vec<TrendLine> {
     let counts: Vec<f64> = (0..20).map(|day| if day < 19 { 257.0 } else { 300.0 }).collect();
     vec![
         line("made/search", 1, GAIN, "made-2c-4g-linux6.1-ext4", &step(99)),

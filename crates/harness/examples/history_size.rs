@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use worthit_harness::history::{
-    GAIN, History, HistoryError, Line, Origin, Place, Reading, Recorded, TIME_NS,
+    GAIN, History, HistoryError, Origin, Place, Reading, Recorded, TIME_NS, TrendLine,
 };
 use worthit_pair::case::CaseKey;
 
@@ -45,7 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     time_repetitions("the same with its change points", || {
         let lines = History::open(&path)?.trend(&pair(repetitions.next().unwrap_or(0)))?;
-        let changes: usize = lines.iter().map(Line::changes).map(|changes| changes.len()).sum();
+        let changes: usize =
+            lines.iter().map(TrendLine::changes).map(|changes| changes.len()).sum();
         std::hint::black_box(changes);
         Ok(())
     })

@@ -17,11 +17,12 @@ use crate::{
     count_causes::{self, CountingError},
     criterion_pages::CriterionPages,
     gate::budgets::BudgetsError,
-    history::Line,
+    history::TrendLine,
     interrupt,
     nearest::nearest_id,
     readme, reference, report,
-    results::{ResultError, Run},
+    result_file::ResultError,
+    results::Run,
     run::JoinError,
     samples,
 };
@@ -245,7 +246,7 @@ fn report(
     catalogue: &[&'static Family],
     results: &[PathBuf],
     into: &Path,
-    trends: Option<&[Line]>,
+    trends: Option<&[TrendLine]>,
 ) -> Result<(), CliError> {
     let path = match results.last() {
         Some(path) => path.clone(),

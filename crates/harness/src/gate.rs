@@ -39,7 +39,7 @@ use jiff::Timestamp;
 
 use crate::{
     machine::{Machine, Toolchain},
-    results::write_atomically,
+    result_file::write_atomically,
     run,
 };
 use worthit_pair::paths;

@@ -1,8 +1,8 @@
-//! History: what runs found, over time.
+//! Results over time.
 //!
-//! Here is what a history is made of: a run's [`Origin`], [`Reading`]s at [`Place`]s, and the
-//! [`Line`]s that they make over the runs of one machine key. Lines of different machine keys are
-//! never joined. With the feature `history` there is also `History`, which keeps them in a file.
+//! A run contributes its [`Origin`] and [`Reading`]s at [`Place`]s. The readings of one place over all runs of one
+//! machine key form a [`TrendLine`]. Trend lines of different machine keys are never joined. The feature `history` adds
+//! `History`, which stores all this in a file.
 
 mod change_points;
 #[cfg(feature = "history")]
@@ -31,14 +31,14 @@ pub const TIME_NS: &str = "time_ns";
 /// Quantity: the instructions of a side in one iteration.
 pub use crate::gate::verdict::INSTRUCTIONS;
 
-/// Where a run comes from.
+/// Origin of a run: when, where, and from what code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Identity of the run.
+    /// Key of the run.
     pub key: String,
-    /// When it began.
+    /// Start time.
     pub started: Timestamp,
-    /// The machine; lines of different ones are never joined.
+    /// Machine key.
     pub machine_key: String,
     /// `rustc --version`.
     pub rustc: String,
@@ -46,27 +46,26 @@ pub struct Origin {
     pub rustflags: String,
     /// Commit id; `None` outside a git checkout.
     pub commit: Option<String>,
-    /// Whether the tree had changes that are not committed.
+    /// Whether the tree had uncommitted changes.
     pub dirty: bool,
     /// Seed of all inputs.
     pub seed: u64,
-    /// What added it: `run`, for a whole result, or `gate`.
+    /// What added it: `run` for a result, `gate` for the counts of a gate.
     pub source: String,
 }
 
-/// What a reading is of.
+/// A quantity of one side of one case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The case.
     pub case: CaseKey,
-    /// `naive`, `optimized`, or the name of the peer. The gain of a pair is its naive side's.
+    /// `naive`, `optimized`, or the name of the peer. The gain of a pair is stored under `naive`.
     pub side: String,
     /// [`GAIN`], [`TIME_NS`], [`INSTRUCTIONS`], or the id of a counted cause.
     pub quantity: String,
 }
 
-/// A value with its interval: of the gain its confidence interval, of a time its quartiles, of a
-/// count itself.
+/// A value with its interval: the confidence interval of a gain, the quartiles of a time, or the count itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The value.
@@ -75,32 +74,32 @@ pub struct Reading {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Why it must not make a change point: other processes held the CPU.
+    /// Why it is left out of change points: other processes held the CPU.
     pub mark: Option<String>,
 }
 
 /// What one run adds to a history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
-    /// Where it comes from.
+    /// Origin of the run.
     pub origin: Origin,
-    /// What it found. Of two readings of one place the later one stays.
+    /// Its readings. If a place occurs twice, the later reading counts.
     pub readings: Vec<(Place, Reading)>,
 }
 
-/// The readings of one place on machines of one key, by the start of their runs.
+/// The readings of one place on machines of one key, in the order in which their runs started.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// The machine key.
+pub struct TrendLine {
+    /// Machine key.
     pub machine_key: String,
-    /// What was read.
+    /// The place.
     pub place: Place,
-    /// What was found, and by which run.
+    /// Readings, each with the run that made it.
     pub readings: Vec<(Arc<Origin>, Reading)>,
 }
 
 impl Recorded {
-    /// What a result says of its measured cases. Computed cases follow from them, and what could not
+    /// Returns the readings of a result's measured cases. Computed cases follow from those, and a case that could not
     /// run has no reading.
     pub fn of(run: &Run) -> Recorded {
         let mut readings = Vec::new();
@@ -108,10 +107,10 @@ impl Recorded {
             for sweep in &result.sweeps {
                 for case in &sweep.cases {
                     let Some(measured) = case.measured() else { continue };
-                    let at = |side: &str, quantity: &str| {
+                    let place_of = |side: &str, quantity: &str| {
                         place(pair, &sweep.level, case, side, quantity)
                     };
-                    readings.extend(readings_of(measured, at));
+                    readings.extend(readings_of(measured, place_of));
                 }
             }
         }
@@ -120,7 +119,7 @@ impl Recorded {
 }
 
 impl Recorded {
-    /// What a gate has counted of its head: the causes that pairs name, and instructions.
+    /// Returns what a gate counted in its head: the causes that pairs name, and instructions.
     pub fn of_gate(report: &GateReport) -> Recorded {
         let mut readings = Vec::new();
         for found in &report.cases {
@@ -152,28 +151,28 @@ fn place(pair: &str, level: &str, case: &CaseResult, side: &str, quantity: &str)
     }
 }
 
-fn readings_of(found: &Measured, at: impl Fn(&str, &str) -> Place) -> Vec<(Place, Reading)> {
+fn readings_of(found: &Measured, place_of: impl Fn(&str, &str) -> Place) -> Vec<(Place, Reading)> {
     let reading = |low, value, high| Reading { value, low, high, mark: found.mark.clone() };
-    let of = |gain: &Interval| reading(gain.low, gain.estimate, gain.high);
-    let mut readings = vec![(at("naive", GAIN), of(&found.gain))];
+    let reading_of_gain = |gain: &Interval| reading(gain.low, gain.estimate, gain.high);
+    let mut readings = vec![(place_of("naive", GAIN), reading_of_gain(&found.gain))];
     let peer = found.side(Role::Peer);
     if let Some((side, gain)) = peer.zip(found.against_peer) {
-        readings.push((at(&side.name, GAIN), of(&gain)));
+        readings.push((place_of(&side.name, GAIN), reading_of_gain(&gain)));
     }
     for side in &found.sides {
         let time = side.time_ns;
         let time = reading(time.lower_quartile, time.median, time.upper_quartile);
-        readings.push((at(&side.name, TIME_NS), time));
+        readings.push((place_of(&side.name, TIME_NS), time));
         for (cause, count) in side.causes.iter() {
             let count = count as f64;
-            readings.push((at(&side.name, cause), reading(count, count, count)));
+            readings.push((place_of(&side.name, cause), reading(count, count, count)));
         }
     }
     readings
 }
 
 impl Origin {
-    /// Of a result.
+    /// Returns the origin of a result.
     pub fn of(run: &Run) -> Origin {
         Origin {
             key: run.key.clone(),
@@ -188,7 +187,7 @@ impl Origin {
         }
     }
 
-    /// Of a gate.
+    /// Returns the origin of a gate's counts.
     pub fn of_gate(report: &GateReport) -> Origin {
         Origin {
             key: format!("gate-{}", report.when),
@@ -203,26 +202,26 @@ impl Origin {
         }
     }
 
-    /// `0123456789+`: the commit in short, with a plus if there were changes that are not committed.
+    /// Returns the short commit id, with a plus if there were uncommitted changes: `0123456789+`.
     pub fn revision(&self) -> String {
         let commit = self.commit.as_deref().unwrap_or(format::NONE);
         let short: String = commit.chars().take(10).collect();
         if self.dirty { format!("{short}+") } else { short }
     }
 
-    /// `2026-01-31 12:00`, in UTC.
+    /// Returns the start time in UTC: `2026-01-31 12:00`.
     pub fn date(&self) -> String {
         self.started.strftime("%Y-%m-%d %H:%M").to_string()
     }
 }
 
 impl Place {
-    /// Whether the quantity is a count that the same seed repeats.
+    /// Returns whether the quantity is a count, which the same seed repeats exactly.
     pub fn is_counted(&self) -> bool {
         ![GAIN, TIME_NS, INSTRUCTIONS].contains(&self.quantity.as_str())
     }
 
-    /// A value of the quantity with its unit.
+    /// Returns a value of the quantity with its unit.
     pub fn written(&self, value: f64) -> String {
         match self.quantity.as_str() {
             GAIN => format::times(value),
@@ -232,17 +231,16 @@ impl Place {
     }
 }
 
-impl Line {
-    /// Where the level changed, as places in [`readings`](Line::readings). Marked readings neither
-    /// make nor are a change. A count changes wherever it differs from that of the run before
-    /// with the same seed: it is exact, so that no statistics are needed.
+impl TrendLine {
+    /// Returns where the level changed, as indices into [`readings`](TrendLine::readings). Marked readings are left
+    /// out. A count is exact, so it changes wherever it differs from the run before with the same seed.
     pub fn changes(&self) -> Vec<ChangePoint> {
         let unmarked: Vec<usize> = (0..self.readings.len())
-            .filter(|place| self.readings[*place].1.mark.is_none())
+            .filter(|index| self.readings[*index].1.mark.is_none())
             .collect();
-        let value = |place: usize| self.readings[place].1.value;
+        let value = |index: usize| self.readings[index].1.value;
         if self.place.is_counted() {
-            let seed = |place: usize| self.readings[place].0.seed;
+            let seed = |index: usize| self.readings[index].0.seed;
             let is_change =
                 |two: &&[usize]| seed(two[0]) == seed(two[1]) && value(two[0]) != value(two[1]);
             let change = |two: &[usize]| ChangePoint {
@@ -252,7 +250,7 @@ impl Line {
             };
             return unmarked.windows(2).filter(is_change).map(change).collect();
         }
-        let values: Vec<f64> = unmarked.iter().map(|place| value(*place)).collect();
+        let values: Vec<f64> = unmarked.iter().map(|index| value(*index)).collect();
         let in_all = |found: ChangePoint| ChangePoint { at: unmarked[found.at], ..found };
         change_points(&values).into_iter().map(in_all).collect()
     }
@@ -276,12 +274,12 @@ mod tests {
         })
     }
 
-    fn line(quantity: &str, values: &[f64], marked: impl Fn(usize) -> bool) -> Line {
+    fn line(quantity: &str, values: &[f64], marked: impl Fn(usize) -> bool) -> TrendLine {
         let reading = |(day, value): (usize, &f64)| {
             let mark = marked(day).then(|| "other processes held the CPU".to_owned());
             (origin(day), Reading { value: *value, low: *value, high: *value, mark })
         };
-        Line {
+        TrendLine {
             machine_key: "made".to_owned(),
             place: Place {
                 case: CaseKey { pair: "made/pair".to_owned(), level: String::new(), point: 1 },
@@ -298,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_marked_reading_neither_makes_nor_is_a_change() {
-        let places = |line: &Line| line.changes().iter().map(|c| c.at).collect::<Vec<_>>();
+        let places = |line: &TrendLine| line.changes().iter().map(|c| c.at).collect::<Vec<_>>();
         assert_eq!(places(&line(GAIN, &step(10), |_| false)), [10]);
         // The first readings of the new level are marked: it begins, for all one knows, after them.
         assert_eq!(places(&line(GAIN, &step(10), |i| (10..13).contains(&i))), [13]);

@@ -25,6 +25,7 @@ pub mod progress;
 pub mod readme;
 pub mod reference;
 pub mod report;
+pub mod result_file;
 pub mod results;
 pub mod run;
 pub mod samples;

@@ -38,13 +38,13 @@ pub struct Number {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds_bytes: Option<u64>,
     /// Readings, or the reason why there are none.
-    pub found: Found,
+    pub found: NumberOutcome,
 }
 
 /// Outcome of measuring a number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
+pub enum NumberOutcome {
     /// The distribution of its readings.
     Readings(Summary),
     /// Reason why it cannot be measured here, and what to do about it.
@@ -85,9 +85,9 @@ impl From<Reading> for Number {
     fn from(reading: Reading) -> Number {
         let Reading { id, what, unit, detail, holds_bytes, readings } = reading;
         let found = match readings.map(|readings| Summary::of(&readings)) {
-            Ok(Some(summary)) => Found::Readings(summary),
-            Ok(None) => Found::Unavailable("no reading is finite".to_owned()),
-            Err(Unavailable(reason)) => Found::Unavailable(reason),
+            Ok(Some(summary)) => NumberOutcome::Readings(summary),
+            Ok(None) => NumberOutcome::Unavailable("no reading is finite".to_owned()),
+            Err(Unavailable(reason)) => NumberOutcome::Unavailable(reason),
         };
         Number { id, what, unit, detail, holds_bytes, found }
     }
@@ -138,7 +138,7 @@ impl Numbers {
     /// Checks what the types cannot express: readings are positive, finite and in order.
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
         for number in self.measured() {
-            let Found::Readings(s) = number.found else { continue };
+            let NumberOutcome::Readings(s) = number.found else { continue };
             let values = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
             if !(values.is_sorted() && s.min > 0.0 && s.max.is_finite()) {
                 let problem = format!("{values:?} are not quartiles of readings");
@@ -157,8 +157,8 @@ impl Number {
     /// Median of the readings, if the number was measured.
     pub fn median(&self) -> Option<f64> {
         match &self.found {
-            Found::Readings(summary) => Some(summary.median),
-            Found::Unavailable(_) => None,
+            NumberOutcome::Readings(summary) => Some(summary.median),
+            NumberOutcome::Unavailable(_) => None,
         }
     }
 
@@ -186,7 +186,7 @@ impl Number {
         let what = self.what.clone();
         let between = |low, high| format!("{} … {}", self.written(low), self.written(high));
         match &self.found {
-            Found::Readings(s) => NumberRow {
+            NumberOutcome::Readings(s) => NumberRow {
                 what,
                 median: self.written(s.median),
                 quartiles: between(s.lower_quartile, s.upper_quartile),
@@ -194,7 +194,7 @@ impl Number {
                 readings: format::count(s.count),
                 remark: self.detail.clone(),
             },
-            Found::Unavailable(reason) => NumberRow {
+            NumberOutcome::Unavailable(reason) => NumberRow {
                 what,
                 median: format::NONE.to_owned(),
                 quartiles: format::NONE.to_owned(),
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(at(INDEPENDENT_READ, 10_000), "independent_read_l2");
         assert_eq!(at(BANDWIDTH, 10_001), "bandwidth_memory", "of one core, not of all");
         let mut unknown = numbers.clone();
-        unknown.numbers[1].found = Found::Unavailable("no L2 is reported".to_owned());
+        unknown.numbers[1].found = NumberOutcome::Unavailable("no L2 is reported".to_owned());
         assert_eq!(unknown.at_level_of(LATENCY, 5_000), None, "memory would be too easy a limit");
     }
 
@@ -271,11 +271,11 @@ mod tests {
         numbers.check().unwrap();
         for (number, row) in numbers.numbers.iter().zip(numbers.rows()) {
             match &number.found {
-                Found::Readings(summary) => {
+                NumberOutcome::Readings(summary) => {
                     assert_eq!((summary.count, row.readings.as_str()), (4, "4"));
                     assert!(row.quartiles.contains(" … ") && !row.remark.is_empty(), "{row:?}");
                 }
-                Found::Unavailable(reason) => {
+                NumberOutcome::Unavailable(reason) => {
                     assert!(!reason.is_empty() && row.remark.contains("not measured: "), "{row:?}");
                 }
             }
@@ -293,10 +293,13 @@ mod tests {
             Number::from(number).found
         };
         let summary = Summary::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
-        assert_eq!(joined(Ok(vec![1.0, 2.0]), Ok(vec![3.0, 4.0])), Found::Readings(summary));
+        assert_eq!(
+            joined(Ok(vec![1.0, 2.0]), Ok(vec![3.0, 4.0])),
+            NumberOutcome::Readings(summary)
+        );
         let gone = || Err(Unavailable("gone".to_owned()));
         for (first, second) in [(Ok(vec![1.0]), gone()), (gone(), Ok(vec![1.0]))] {
-            assert_eq!(joined(first, second), Found::Unavailable("gone".to_owned()));
+            assert_eq!(joined(first, second), NumberOutcome::Unavailable("gone".to_owned()));
         }
     }
 
@@ -315,7 +318,7 @@ mod tests {
         let mut numbers = made();
         numbers.check().unwrap();
         let foldhash = numbers.numbers.iter_mut().find(|number| number.id == FOLDHASH).unwrap();
-        let Found::Readings(summary) = &mut foldhash.found else { unreachable!() };
+        let NumberOutcome::Readings(summary) = &mut foldhash.found else { unreachable!() };
         summary.median = -1.0;
         let (field, problem) = numbers.check().unwrap_err();
         assert_eq!(field, "numbers.foldhash");

@@ -10,7 +10,8 @@ use std::{
 
 use crate::{
     reference,
-    results::{ResultError, Run, write_atomically},
+    result_file::{ResultError, write_atomically},
+    results::Run,
 };
 use worthit_pair::family::Family;
 

@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     report::{against_peer_at_headline, gain_at_headline, share_of_limit},
-    results::{CaseResult, ResultError, Run},
+    result_file::ResultError,
+    results::{CaseResult, Run},
     table,
 };
 use worthit_pair::format;

@@ -27,8 +27,9 @@ use rayon::prelude::*;
 
 use crate::{
     criterion_pages::CriterionPages,
-    history::Line,
-    results::{ResultError, Run},
+    history::TrendLine,
+    result_file::ResultError,
+    results::Run,
     samples::{self, Sample},
 };
 use worthit_pair::family::{Entry, Family};
@@ -51,7 +52,7 @@ pub struct Material<'a> {
     /// The gate's last verdicts and self-test, if there are any.
     pub gate: Option<&'a Last>,
     /// The lines of a history, if the site shows trends.
-    pub trends: Option<&'a [Line]>,
+    pub trends: Option<&'a [TrendLine]>,
     /// The pairs of this build; each gets a row, measured or not.
     pub families: &'a [&'a Family],
     /// Criterion's own pages, if the site links to them.

@@ -1,33 +1,22 @@
-//! The result of a run: a file of JSON lines with a versioned schema.
-//!
-//! The first line describes the run, its machine and its build. Each further line is a [`Record`], usually a case. So
-//! a run appends one line per case, and the diff of a committed result shows one line per case. Version 1 was a single
-//! JSON document, which can still be read.
+//! What a run found: the types of a result. Their file is [`crate::result_file`].
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    limit, lines,
+    limit,
     load::Load,
     machine::{Machine, Toolchain},
     numbers::Numbers,
     scaling,
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
 };
-use worthit_pair::{
-    case::CaseKey, causes::Counts, format, limit::Needed, pair::Metric, trial::Role,
-};
+use worthit_pair::{causes::Counts, format, limit::Needed, pair::Metric, trial::Role};
 
 /// Schema name in every result.
-const SCHEMA: &str = "worthit-run";
+pub(crate) const SCHEMA: &str = "worthit-run";
 /// Schema version: raised when a reader of the old schema would misread the new one.
 pub const VERSION: u64 = 2;
 
@@ -72,45 +61,6 @@ pub struct Revision {
     pub commit: Option<String>,
     /// Whether the tree had uncommitted changes.
     pub dirty: bool,
-}
-
-/// A line of a result after the first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Record {
-    /// See [`Run::ceiling`].
-    Ceiling(Vec<scaling::Point>),
-    /// See [`Run::numbers`].
-    Numbers(Numbers),
-    /// A pair without its sweeps; precedes its cases.
-    Pair {
-        /// Its id.
-        id: String,
-        /// What its cases have in common.
-        pair: Box<PairResult>,
-    },
-    /// A case.
-    Case(Box<CaseRecord>),
-}
-
-impl Record {
-    /// The record as a line, with its end.
-    pub fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).expect("it holds nothing that JSON lacks");
-        line.push(b'\n');
-        line
-    }
-}
-
-/// What one process found for a case.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CaseRecord {
-    /// When it was found.
-    pub when: Timestamp,
-    /// The case.
-    pub key: CaseKey,
-    /// Its outcome.
-    pub outcome: Outcome,
 }
 
 /// The result of one pair.
@@ -334,61 +284,10 @@ impl Sweep {
         self.find_break_even();
     }
 
-    fn find_break_even(&mut self) {
+    pub(crate) fn find_break_even(&mut self) {
         let gains = self.headline_gains();
         let measured = self.cases.iter().filter(|case| case.measured().is_some()).count();
         self.break_even = break_even(&gains, measured - gains.len());
-    }
-}
-
-/// Failure to use a result file.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultError {
-    /// The file cannot be read.
-    #[error("cannot read the result {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The file is damaged, or not a result.
-    #[error("the result {} is broken at `{field}`: {problem}; the file is unchanged: move it away, or name another one", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// The field at which reading failed; `.` is the whole document.
-        field: String,
-        /// What is wrong there.
-        problem: String,
-    },
-    /// The file was written by a newer version.
-    #[error("the result {} has schema version {version}, but this worthit reads only up to version {VERSION}: use the worthit that wrote it, or a newer one", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: u64,
-    },
-    /// The file cannot be written.
-    #[error("cannot write {}: {error}; {}", path.display(), what_to_do(error))]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-fn what_to_do(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space and run again; earlier records are intact"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "make it writable and run again; earlier records are intact"
-        }
-        _ => "earlier records are intact",
     }
 }
 
@@ -418,192 +317,10 @@ impl Run {
             pairs: BTreeMap::new(),
         }
     }
-
-    /// Reads a result.
-    pub fn load(path: &Path) -> Result<Run, ResultError> {
-        let read = |error| ResultError::Read { path: path.to_owned(), error };
-        Run::parse(&fs::read(path).map_err(read)?, path)
-    }
-
-    /// Parses `bytes`, the contents of `path`.
-    pub fn parse(bytes: &[u8], path: &Path) -> Result<Run, ResultError> {
-        let broken = |field: String, problem: String| ResultError::Broken {
-            path: path.to_owned(),
-            field: if field.is_empty() { ".".to_owned() } else { field },
-            problem,
-        };
-        let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-        // Version 1 is a document over several lines, so its first line alone is not valid JSON.
-        let (head, records) = match serde_json::from_slice::<IgnoredAny>(&bytes[..first]) {
-            Ok(_) => bytes.split_at(first),
-            Err(_) => (bytes, &[][..]),
-        };
-        let document: serde_json::Value = serde_json::from_slice(head)
-            .map_err(|error| broken(String::new(), error.to_string()))?;
-        check_schema(&document, path)?;
-        let mut run: Run = serde_path_to_error::deserialize(document)
-            .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
-        for (nth, line) in
-            lines::complete_lines(records).split_inclusive(|byte| *byte == b'\n').enumerate()
-        {
-            let document = &mut serde_json::Deserializer::from_slice(line);
-            let record = serde_path_to_error::deserialize(document).map_err(|error| {
-                let field = format!("line {}, {}", nth + 2, error.path());
-                broken(field, error.inner().to_string())
-            })?;
-            run.apply(record)
-                .map_err(|error| broken(format!("line {}", nth + 2), error.to_string()))?;
-        }
-        // In memory a run always has the current version, whatever version its file had.
-        run.version = VERSION;
-        run.check().map_err(|(field, problem)| broken(field, problem))?;
-        let sweeps = run.pairs.values_mut().flat_map(|pair| &mut pair.sweeps);
-        sweeps.for_each(Sweep::find_break_even);
-        Ok(run)
-    }
-
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// If it is a case of a pair that no record before it describes.
-    pub fn apply(&mut self, record: Record) -> Result<(), UndescribedPair> {
-        match record {
-            Record::Ceiling(ceiling) => self.ceiling = ceiling,
-            Record::Numbers(numbers) => self.numbers = Some(numbers),
-            Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(*pair)),
-            Record::Case(record) => {
-                let CaseRecord { when, key, outcome } = *record;
-                let pair = self.pairs.get_mut(&key.pair).ok_or(UndescribedPair(key.pair))?;
-                pair.add(&key.level, CaseResult { point: key.point, outcome });
-                self.updated = when;
-            }
-        }
-        Ok(())
-    }
-
-    /// The records that this run consists of.
-    fn records(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        if !self.ceiling.is_empty() {
-            records.push(Record::Ceiling(self.ceiling.clone()));
-        }
-        records.extend(self.numbers.clone().map(Record::Numbers));
-        for (id, pair) in &self.pairs {
-            let levels = match pair.levels.is_empty() {
-                true => pair.sweeps.iter().map(|sweep| sweep.level.clone()).collect(),
-                false => pair.levels.clone(),
-            };
-            let header = PairResult { sweeps: Vec::new(), levels, ..pair.clone() };
-            records.push(Record::Pair { id: id.clone(), pair: Box::new(header) });
-            for sweep in &pair.sweeps {
-                records.extend(sweep.cases.iter().map(|case| {
-                    let (pair, level) = (id.clone(), sweep.level.clone());
-                    let key = CaseKey { pair, level, point: case.point };
-                    let (when, outcome) = (self.updated, case.outcome.clone());
-                    Record::Case(Box::new(CaseRecord { when, key, outcome }))
-                }));
-            }
-        }
-        records
-    }
-
-    /// What types cannot say: gains are positive and in order, times are finite and in order.
-    fn check(&self) -> Result<(), (String, String)> {
-        self.numbers.as_ref().map_or(Ok(()), Numbers::check)?;
-        for (id, pair) in &self.pairs {
-            for sweep in &pair.sweeps {
-                for case in &sweep.cases {
-                    let at =
-                        |what: &str| format!("pairs.{id}.{}.{}.{what}", sweep.level, case.point);
-                    let broken = |what: &str, problem: String| Err((at(what), problem));
-                    if let Outcome::Computed(found) = &case.outcome
-                        && !(found.gain > 0.0 && found.gain.is_finite())
-                    {
-                        return broken(
-                            "gain",
-                            format!("a gain must be positive and finite, but is {}", found.gain),
-                        );
-                    }
-                    let Some(measured) = case.measured() else { continue };
-                    let Interval { low, estimate, high } = measured.gain;
-                    if !(0.0 < low && low <= estimate && estimate <= high && high.is_finite()) {
-                        return broken(
-                            "gain",
-                            format!("{low} … {estimate} … {high} is not an interval of a gain"),
-                        );
-                    }
-                    for side in &measured.sides {
-                        let s = side.time_ns;
-                        let times = [s.min, s.lower_quartile, s.median, s.upper_quartile, s.max];
-                        if !(times.is_sorted() && s.min >= 0.0 && s.max.is_finite()) {
-                            let problem = format!("{times:?} are not quartiles of times");
-                            return broken(&format!("{}.time_ns", side.name), problem);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the result to `path` atomically: to a temporary file next to it, which is flushed to the device and then
-    /// renamed.
-    pub fn save(&self, path: &Path) -> Result<(), ResultError> {
-        let (ceiling, numbers, pairs) = (Vec::new(), None, BTreeMap::new());
-        let head = Run { version: VERSION, ceiling, numbers, pairs, ..self.clone() };
-        let mut text = serde_json::to_vec(&head).expect("JSON can represent all of it");
-        text.push(b'\n');
-        text.extend(self.records().iter().flat_map(Record::line));
-        write_atomically(path, &text)
-            .map_err(|error| ResultError::Write { path: path.to_owned(), error })
-    }
-}
-
-/// A record names a pair that no record before it describes.
-#[derive(Debug, thiserror::Error)]
-#[error("no line before it describes the pair `{0}`")]
-pub struct UndescribedPair(String);
-
-/// Writes a file atomically: readers see the old contents or all of the new ones.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-    temp.write_all(bytes)?;
-    temp.as_file().sync_all()?;
-    // Only its owner may read a temporary file; everybody may read a report.
-    fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    temp.persist(path)?;
-    File::open(folder)?.sync_all()
-}
-
-/// Refuses a document that is not a result, or that a newer version wrote.
-fn check_schema(document: &serde_json::Value, path: &Path) -> Result<(), ResultError> {
-    let broken = |field: &str, problem: String| ResultError::Broken {
-        path: path.to_owned(),
-        field: field.to_owned(),
-        problem,
-    };
-    match document.get("schema").and_then(|schema| schema.as_str()) {
-        Some(SCHEMA) => {}
-        Some(other) => return Err(broken("schema", format!("it is `{other}`, not `{SCHEMA}`"))),
-        None => {
-            let problem = "it is missing: this is not a worthit result".to_owned();
-            return Err(broken("schema", problem));
-        }
-    }
-    match document.get("version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version > VERSION => {
-            Err(ResultError::Newer { path: path.to_owned(), version })
-        }
-        Some(_) => Ok(()),
-        None => Err(broken("version", "it is not a whole number".to_owned())),
-    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn measured(gain: f64, mark: bool) -> Measured {
@@ -621,7 +338,7 @@ mod tests {
         }
     }
 
-    fn case(point: u64, gain: f64, mark: bool) -> CaseResult {
+    pub(crate) fn case(point: u64, gain: f64, mark: bool) -> CaseResult {
         CaseResult { point, outcome: Outcome::Measured(Box::new(measured(gain, mark))) }
     }
 
@@ -641,12 +358,12 @@ mod tests {
         }
     }
 
-    fn run() -> Run {
+    pub(crate) fn run() -> Run {
         let revision = Revision { commit: None, dirty: false };
         Run::new("key", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision)
     }
 
-    fn add(run: &mut Run, levels: &[&str], level: &str, case: CaseResult) {
+    pub(crate) fn add(run: &mut Run, levels: &[&str], level: &str, case: CaseResult) {
         let levels = levels.iter().map(|label| (*label).to_owned()).collect();
         let pair = run.pairs.entry("f/p".to_owned()).or_insert(PairResult { levels, ..pair() });
         pair.add(level, case);
@@ -706,44 +423,5 @@ mod tests {
         }
         let order: Vec<&str> = run.pairs["f/p"].sweeps.iter().map(|s| s.level.as_str()).collect();
         assert_eq!(order, ["near", "far"]);
-    }
-
-    #[test]
-    fn a_saved_result_is_read_back_unchanged_and_an_impossible_gain_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.json");
-        let mut run = run();
-        add(&mut run, &[""], "", case(1, 2.0, false));
-        run.save(&path).unwrap();
-        assert_eq!(Run::load(&path).unwrap(), run);
-        let text = fs::read_to_string(&path).unwrap();
-        for gain in ["-2.0", "0.0", "1e999"] {
-            let broken = text.replace("\"estimate\":2.0", &format!("\"estimate\":{gain}"));
-            assert_ne!(broken, text);
-            assert!(Run::parse(broken.as_bytes(), &path).is_err(), "{gain}");
-        }
-    }
-
-    #[test]
-    fn a_run_that_was_cut_off_anywhere_keeps_its_complete_cases() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.jsonl");
-        let mut whole = run();
-        for (level, point) in [("a", 1), ("a", 2), ("b", 1)] {
-            let levels = ["a", "b"];
-            add(&mut whole, &levels, level, case(point, 2.0 / 3.0, false));
-        }
-        whole.save(&path).unwrap();
-        let text = fs::read(&path).unwrap();
-        let head = text.iter().position(|byte| *byte == b'\n').unwrap();
-        for cut in head..=text.len() {
-            let found = Run::parse(&text[..cut], &path).unwrap();
-            let sweeps = found.pairs.values().flat_map(|pair| &pair.sweeps);
-            let cases = sweeps.map(|sweep| sweep.cases.len()).sum::<usize>();
-            let lines = text[..cut].iter().filter(|byte| **byte == b'\n').count();
-            // One line is the run, one the pair.
-            assert_eq!(cases, lines.saturating_sub(2), "{cut}");
-        }
-        assert_eq!(Run::parse(&text, &path).unwrap(), whole);
     }
 }

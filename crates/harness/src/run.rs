@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     interrupt, lines,
     machine::Machine,
-    results::{CaseRecord, PairResult, Record, ResultError, Revision, Run},
+    result_file::{CaseRecord, Record, ResultError},
+    results::{PairResult, Revision, Run},
     samples::{self, Sample},
 };
 use worthit_pair::paths;

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{lines, results::ResultError};
+use crate::{lines, result_file::ResultError};
 
 /// Two batches that ran one after the other: the metric of each per unit of work, ns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

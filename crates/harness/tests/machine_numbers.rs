@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use worthit_harness::{
     load::Load,
-    numbers::{Found, Number, Numbers},
+    numbers::{Number, NumberOutcome, Numbers},
     reference,
     report::{Material, pages},
     results::{Outcome, Run},
@@ -38,8 +38,12 @@ fn numbers() -> Numbers {
     Numbers {
         load: Load { others: 0.25, ..Load::default() },
         numbers: vec![
-            number(&format!("{BANDWIDTH}_memory"), "streamed, memory", Found::Readings(readings)),
-            number(FSYNC, "durable flush", Found::Unavailable(gone)),
+            number(
+                &format!("{BANDWIDTH}_memory"),
+                "streamed, memory",
+                NumberOutcome::Readings(readings),
+            ),
+            number(FSYNC, "durable flush", NumberOutcome::Unavailable(gone)),
         ],
     }
 }
@@ -140,7 +144,7 @@ fn independent_reads_are_limited_by_the_memory_level_of_the_working_set() {
         unit: Unit::Nanoseconds,
         detail: "shuffled".to_owned(),
         holds_bytes,
-        found: Found::Readings(Summary::of(&[ns]).unwrap()),
+        found: NumberOutcome::Readings(Summary::of(&[ns]).unwrap()),
     };
     let mut run = reference();
     let numbers = vec![level("L2", Some(1 << 20), 2.0), level("memory", None, 10.0)];

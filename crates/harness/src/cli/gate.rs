@@ -20,7 +20,8 @@ use crate::{
         self_test,
         verdict::{Tolerances, Verdict},
     },
-    results::{ResultError, Run, write_atomically},
+    result_file::{ResultError, write_atomically},
+    results::Run,
 };
 use worthit_pair::{
     causes::injected::Injection,

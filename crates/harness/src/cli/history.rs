@@ -11,9 +11,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{CliError, find};
 use crate::{
-    history::{ChangePoint, GAIN, History, HistoryError, Line, Origin, Reading, Recorded},
+    history::{ChangePoint, GAIN, History, HistoryError, Origin, Reading, Recorded, TrendLine},
     nearest::nearest,
-    results::{ResultError, Run},
+    result_file::ResultError,
+    results::Run,
 };
 use worthit_pair::{family::Family, format};
 
@@ -81,7 +82,7 @@ pub(super) fn run(
 }
 
 /// Returns the lines of all pairs of the history in `path`, for the trends page.
-pub(super) fn all_lines(path: &Path) -> Result<Vec<Line>, CliError> {
+pub(super) fn all_lines(path: &Path) -> Result<Vec<TrendLine>, CliError> {
     let history = History::open_existing(path)?;
     let mut lines = Vec::new();
     for pair in history.pairs()? {
@@ -134,7 +135,7 @@ fn overview(history: &History) -> Result<String, CliError> {
             let machines: BTreeSet<&str> =
                 sweep.iter().map(|line| line.machine_key.as_str()).collect();
             for machine in machines {
-                let lines: Vec<&Line> =
+                let lines: Vec<&TrendLine> =
                     sweep.iter().filter(|line| line.machine_key == machine).collect();
                 table.add_row(overview_row(&pair, machine, &lines));
             }
@@ -146,14 +147,14 @@ fn overview(history: &History) -> Result<String, CliError> {
     Ok(format!("{table}\n"))
 }
 
-fn overview_row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
+fn overview_row(pair: &str, machine: &str, lines: &[&TrendLine]) -> [String; 5] {
     let level = lines.first().map_or("", |line| line.place.case.level.as_str());
     let runs: BTreeSet<&str> = lines
         .iter()
         .flat_map(|line| &line.readings)
         .map(|(origin, _)| origin.key.as_str())
         .collect();
-    let is_gain = |line: &&&Line| line.place.quantity == GAIN && line.place.side == "naive";
+    let is_gain = |line: &&&TrendLine| line.place.quantity == GAIN && line.place.side == "naive";
     let far_end = lines.iter().rev().find(is_gain);
     let latest = far_end.and_then(|line| Some((line, line.readings.last()?)));
     let latest = latest.map_or(format::NONE.to_owned(), |(line, (_, reading))| {
@@ -175,19 +176,19 @@ fn overview_row(pair: &str, machine: &str, lines: &[&Line]) -> [String; 5] {
 }
 
 /// `gain`, `time_ns optimized`
-fn quantity_name(line: &Line) -> String {
+fn quantity_name(line: &TrendLine) -> String {
     match (line.place.quantity.as_str(), line.place.side.as_str()) {
         (GAIN, "naive") => GAIN.to_owned(),
         (quantity, side) => format!("{quantity} {side}"),
     }
 }
 
-fn levels(line: &Line, change: &ChangePoint) -> String {
+fn levels(line: &TrendLine, change: &ChangePoint) -> String {
     format!("{} → {}", line.place.written(change.before), line.place.written(change.after))
 }
 
 /// `11.3× (11.1…11.4) [marked]`: the interval only for a gain.
-fn written(line: &Line, reading: &Reading) -> String {
+fn written(line: &TrendLine, reading: &Reading) -> String {
     let value = line.place.written(reading.value);
     let mark = if reading.mark.is_some() { " [marked]" } else { "" };
     if line.place.quantity == GAIN {
@@ -198,14 +199,14 @@ fn written(line: &Line, reading: &Reading) -> String {
 }
 
 /// All lines of one pair: one table per case and machine key, one row per run.
-fn tables_of_pair(lines: &[Line]) -> String {
+fn tables_of_pair(lines: &[TrendLine]) -> String {
     let mut text = String::new();
     for case in lines.chunk_by(|a, b| {
         (&a.place.case.level, a.place.case.point) == (&b.place.case.level, b.place.case.point)
     }) {
         let machines: BTreeSet<&str> = case.iter().map(|line| line.machine_key.as_str()).collect();
         for machine in machines {
-            let lines: Vec<&Line> =
+            let lines: Vec<&TrendLine> =
                 case.iter().filter(|line| line.machine_key == machine).collect();
             let place = &lines[0].place;
             let level = if place.case.level.is_empty() {
@@ -225,11 +226,11 @@ fn tables_of_pair(lines: &[Line]) -> String {
 }
 
 /// The runs of some lines as a table; a count that never changed is listed once below it.
-fn table_of_runs(lines: &[&Line]) -> String {
-    let is_constant = |line: &&Line| {
+fn table_of_runs(lines: &[&TrendLine]) -> String {
+    let is_constant = |line: &&TrendLine| {
         line.readings.iter().all(|(_, reading)| reading.value == line.readings[0].1.value)
     };
-    let (constant, shown): (Vec<&Line>, Vec<&Line>) =
+    let (constant, shown): (Vec<&TrendLine>, Vec<&TrendLine>) =
         lines.iter().partition(|line| line.place.is_counted() && is_constant(line));
     let changes: Vec<Vec<ChangePoint>> = shown.iter().map(|line| line.changes()).collect();
     let mut runs: Vec<&Origin> =

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     count_causes::FarEnd,
-    results::{ResultError, Run, write_atomically},
+    result_file::{ResultError, write_atomically},
+    results::Run,
     statistics::Interval,
 };
 use worthit_pair::{case::CaseKey, format, trial::Role};

@@ -19,7 +19,7 @@ use super::{
     revision::Build,
     verdict::{Counted, INSTRUCTIONS},
 };
-use crate::{count_causes::FarEnd, interrupt, results::write_atomically};
+use crate::{count_causes::FarEnd, interrupt, result_file::write_atomically};
 use worthit_pair::trial::Role;
 
 /// Sides whose counts are judged; a peer crate is not ours to judge.

@@ -133,6 +133,7 @@ pub fn has_same_code(
             [".github/", ".ci/", ".gitlab", "tests/", "reports/", "scripts/", "LICENSE"]
                 .iter()
                 .any(|start| inside.starts_with(start) || path.starts_with(start))
+                || path.contains("/tests/")
                 || path.ends_with(".md")
                 || inside == "budgets.toml";
         let is_of_other_pair = others.iter().any(|id| path.ends_with(&format!("/{id}.rs")));
@@ -213,6 +214,7 @@ mod tests {
             |changes: &[(&str, &str)]| has_same_code(&tree(&[]), &tree(changes), "", &["a/two"]);
         assert!(same(&[]));
         assert!(same(&[("src/a/two.rs", "1"), ("README.md", "1"), ("tests/x.rs", "1")]));
+        assert!(same(&[("crates/a/tests/x.rs", "1")]));
         for path in ["src/a/one.rs", "src/fixtures/x.rs", "src/lib.rs", "Cargo.lock", "build.rs"] {
             assert!(!same(&[(path, "1")]), "{path}");
             assert!(!has_same_code(&tree(&[(path, "1")]), &tree(&[]), "", &["a/two"]), "{path}");

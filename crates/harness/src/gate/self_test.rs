@@ -35,7 +35,7 @@ use super::{
     timing::Program,
     verdict::{CountChange, INSTRUCTIONS, TimeVerdict, Verdict, judge_time},
 };
-use crate::{machine::Machine, results::write_atomically, run};
+use crate::{machine::Machine, result_file::write_atomically, run};
 use worthit_pair::{
     causes::{self, injected::Injection},
     format, paths,

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 
 use worthit_pair::case::CaseKey;
 
-use super::{Line, Origin, Place, Reading, Recorded};
+use super::{Origin, Place, Reading, Recorded, TrendLine};
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// Schema version: raised when a reader of the old schema would misread the new one.
@@ -249,11 +249,11 @@ impl History {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn trend(&self, pair: &str) -> Result<Vec<Line>, HistoryError> {
+    pub fn trend(&self, pair: &str) -> Result<Vec<TrendLine>, HistoryError> {
         self.lines_of(pair).map_err(|error| explain(&self.path, error))
     }
 
-    fn lines_of(&self, name: &str) -> rusqlite::Result<Vec<Line>> {
+    fn lines_of(&self, name: &str) -> rusqlite::Result<Vec<TrendLine>> {
         // One transaction, so that all queries see the same snapshot.
         let snapshot = self.connection.unchecked_transaction()?;
         let id = "SELECT id FROM pair WHERE name = ?1";
@@ -262,7 +262,7 @@ impl History {
         };
         let origins: HashMap<i64, Arc<Origin>> = origins(&snapshot)?.into_iter().collect();
         let places = places(&snapshot, pair, name)?;
-        let mut lines: BTreeMap<(i64, &str), Line> = BTreeMap::new();
+        let mut lines: BTreeMap<(i64, &str), TrendLine> = BTreeMap::new();
         let mut query = snapshot
             .prepare("SELECT run, line, value, low, high, mark FROM reading WHERE pair = ?1")?;
         let mut rows = query.query([pair])?;
@@ -271,7 +271,7 @@ impl History {
             let (Some(origin), Some(place)) = (origins.get(&run), places.get(&id)) else {
                 continue;
             };
-            let line = lines.entry((id, &origin.machine_key)).or_insert_with(|| Line {
+            let line = lines.entry((id, &origin.machine_key)).or_insert_with(|| TrendLine {
                 machine_key: origin.machine_key.clone(),
                 place: place.clone(),
                 readings: Vec::new(),
@@ -286,8 +286,9 @@ impl History {
                 levels.push(line.place.case.level.clone());
             }
         }
-        let mut lines: Vec<Line> = lines.into_values().collect();
-        let level = |line: &Line| levels.iter().position(|level| *level == line.place.case.level);
+        let mut lines: Vec<TrendLine> = lines.into_values().collect();
+        let level =
+            |line: &TrendLine| levels.iter().position(|level| *level == line.place.case.level);
         // A stable sort: it keeps the order of quantities and machine keys.
         lines.sort_by_key(|line| (level(line), line.place.case.point));
         for line in &mut lines {
@@ -501,8 +502,9 @@ mod tests {
         assert!(matches!(error, HistoryError::Full(_)), "{error}");
         assert!(error.to_string().contains("free some space and run again"), "{error}");
         history.append(&recorded("third", 10)).unwrap();
-        let runs =
-            |line: &Line| line.readings.iter().map(|(run, _)| run.key.clone()).collect::<Vec<_>>();
+        let runs = |line: &TrendLine| {
+            line.readings.iter().map(|(run, _)| run.key.clone()).collect::<Vec<_>>()
+        };
         let lines = History::open(&path).unwrap().trend("f/p").unwrap();
         assert_eq!(lines.len(), 10);
         assert!(lines.iter().all(|line| runs(line) == ["first", "third"]));

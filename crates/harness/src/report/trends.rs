@@ -13,7 +13,7 @@ use super::{
     figures::Figure,
     shell::{Shell, page_of},
 };
-use crate::history::{ChangePoint, GAIN, Line, Origin, Place, Reading};
+use crate::history::{ChangePoint, GAIN, Origin, Place, Reading, TrendLine};
 use worthit_pair::format;
 
 /// Number of latest runs drawn in a chart; more would overlap.
@@ -59,10 +59,10 @@ struct RunRow {
 }
 
 /// A line with its changes.
-type Changed<'a> = (&'a Line, Vec<ChangePoint>);
+type Changed<'a> = (&'a TrendLine, Vec<ChangePoint>);
 
 /// Renders the page of the lines of a history.
-pub fn page(material: &Material<'_>, lines: &[Line]) -> String {
+pub fn page(material: &Material<'_>, lines: &[TrendLine]) -> String {
     let mut pairs: BTreeMap<&str, Vec<Changed<'_>>> = BTreeMap::new();
     for line in lines {
         pairs.entry(&line.place.case.pair).or_default().push((line, line.changes()));
@@ -126,7 +126,7 @@ fn where_of(material: &Material<'_>, place: &Place) -> String {
 }
 
 /// "2026-01-31 12:00, 0123456789 on made-2c-4g: gain at 256 orders: 11.3× → 9.20×"
-fn change_in_words(line: &Line, change: &ChangePoint, where_: &str) -> String {
+fn change_in_words(line: &TrendLine, change: &ChangePoint, where_: &str) -> String {
     let origin = &line.readings[change.at].0;
     let what = if is_gain(&line.place) {
         "gain".to_owned()
@@ -227,7 +227,7 @@ fn trend(lines: &[&Changed<'_>], where_: &str) -> Option<Trend> {
 }
 
 /// "made-2c-4g: from 11.3× to 9.20×, 1 change of level"
-fn in_words(line: &Line, changes: &[ChangePoint]) -> String {
+fn in_words(line: &TrendLine, changes: &[ChangePoint]) -> String {
     let end = |end: Option<&(Arc<Origin>, Reading)>| {
         end.map_or(format::NONE.to_owned(), |(_, reading)| format::times(reading.value))
     };
