@@ -16,9 +16,9 @@ use worthit_pair::trial::Role;
 
 /// Makes glibc keep freed memory.
 ///
-/// By default, glibc may return a large answer to the kernel and get fresh pages for it in every iteration. Whether
-/// it does depends on where the heap happens to end, which differs from process to process: of two processes of the
-/// same build, one was thirteen times slower. Other allocators ignore these settings.
+/// By default, glibc may return the memory of a large answer to the kernel and take page faults for fresh memory
+/// in every iteration. Whether it does depends on where the heap happens to end, which differs from process to process:
+/// of two processes of the same build, one was thirteen times slower. Other allocators ignore these settings.
 const HEAP_TUNABLES: &str =
     "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776";
 

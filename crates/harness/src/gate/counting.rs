@@ -154,7 +154,8 @@ pub fn count_instructions(tested: &BuildUnderTest, ids: &[&str]) -> (BuildCounts
     (all, notes)
 }
 
-/// Recounts, in both builds, what differs between them, until it proves to vary by itself or has differed often enough.
+/// Recounts, in both builds, what differs between them, until it proves nondeterministic or has been recounted often
+/// enough.
 ///
 /// # Errors
 /// If the command of a build cannot count.

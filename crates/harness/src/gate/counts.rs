@@ -80,7 +80,7 @@ impl BuildCounts {
         self.threads.extend(other.threads);
     }
 
-    /// Returns whether the instructions of both sides of a pair are counted.
+    /// Returns whether the instructions of both sides of a pair have been counted.
     pub fn has_instructions(&self, id: &str) -> bool {
         let counts = self.by_pair.get(id);
         let has_role = |role| {
@@ -89,7 +89,7 @@ impl BuildCounts {
         JUDGED.into_iter().all(has_role)
     }
 
-    /// Returns whether the causes of a pair are counted, or cannot be because it is not proven.
+    /// Returns whether the causes of a pair have been counted, or cannot be because it is not proven.
     pub fn has_causes(&self, id: &str) -> bool {
         self.problems.contains_key(id)
             || self

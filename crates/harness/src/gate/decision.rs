@@ -23,9 +23,10 @@ const SCREEN: usize = 6;
 const LONGEST_SCREEN: usize = 24;
 /// Numbers of restarts at which a confirmation is tested; each is about 1.5 times the one before.
 ///
-/// The first is close to the minimum that can reach the level of the test. Outliers are outvoted only by more restarts.
+/// The first is close to the minimum that can reach the level of the test. There, a single outlier can
+/// prevent a verdict; only more restarts outvote it.
 const LOOKS: [usize; 7] = [16, 24, 36, 54, 80, 120, 160];
-/// Margin at which a change is likely to be detected, in relevant sizes.
+/// Minimum detectable effect, measured from the tested value, as a multiple of the relevant size.
 ///
 /// A change of 5/3 of the relevant size (5 % for 3 %) is likely to be detected. The test is against half the relevant
 /// size.
@@ -135,7 +136,7 @@ impl Samples {
         self.confirmation = Some(Vec::new());
     }
 
-    /// Returns the verdict if no more restarts can be measured.
+    /// Returns the verdict of a comparison that is cut short.
     pub fn given_up(&self) -> TimeVerdict {
         self.found(Verdict::Undecided)
     }
@@ -156,16 +157,16 @@ impl Samples {
         }
     }
 
-    /// Returns whether even the longest confirmation is too short to detect a change of the relevant size, or one as
-    /// large as the screen's estimate.
+    /// Returns whether even the longest confirmation lacks the power to detect a change of 5/3 of the relevant size or
+    /// of the screen's estimate, whichever is larger.
     fn is_hopeless(&self, rule: &Rule, estimate: f64) -> bool {
         let longest = LOOKS[LOOKS.len() - 1];
         let seen = estimate - rule.threshold() / 2.0;
         self.wanted(rule.threshold() * LIKELY_SEEN.max(seen / rule.threshold())) > longest
     }
 
-    /// Returns how many restarts likely detect a centre that lies `margin` above the tested value, given the spread of
-    /// the screen.
+    /// Returns the sample size, in restarts, that detects a centre `margin` above the tested value with a power of
+    /// 0.98, given the spread of the screen.
     ///
     /// This is a normal approximation; the test itself is exact.
     fn wanted(&self, margin: f64) -> usize {
@@ -179,7 +180,7 @@ impl Samples {
     }
 }
 
-/// Returns whether a sample shows a relevant slowdown; its size must have been set in advance.
+/// Returns whether a sample shows a relevant slowdown; the sample size must have been fixed in advance.
 fn is_regressed(ratios: &[f64], rule: &Rule) -> bool {
     let is_above = signed_rank::p_above(ratios, rule.threshold() / 2.0) <= rule.alpha();
     is_above && centre(ratios).estimate > rule.threshold()

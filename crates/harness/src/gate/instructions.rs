@@ -30,7 +30,7 @@ pub fn is_available() -> bool {
     version.is_ok_and(|output| output.status.success())
 }
 
-/// Counts the instructions of one iteration of each of `roles`, without the allocator's.
+/// Counts the instructions of one iteration of each of `roles`, excluding the allocator's.
 ///
 /// # Errors
 /// If the case cannot run, or the worker or valgrind fails.

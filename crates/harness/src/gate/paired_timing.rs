@@ -33,7 +33,7 @@ impl<'a> PairedTiming<'a> {
     /// Prepares the timing of two programs, which share a core unless one of them keeps several threads busy.
     ///
     /// The base is measured first, to find the number of iterations in a batch. The head gets the same number if it
-    /// runs the same side, and otherwise the number that makes its batches as long.
+    /// runs the same side, and otherwise the number that makes its batches as long as the base's.
     ///
     /// # Errors
     /// If a worker fails.
@@ -60,7 +60,7 @@ impl<'a> PairedTiming<'a> {
         })
     }
 
-    /// Returns the number of threads that the side keeps busy.
+    /// Returns the number of threads that the busier program keeps busy.
     pub fn threads(&self) -> usize {
         self.threads
     }

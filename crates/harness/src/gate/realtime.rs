@@ -9,12 +9,12 @@ use thread_priority::{
 
 /// Gives real-time priority to the calling thread and to threads that it starts later.
 ///
-/// Returns whether the system permits it. It does so for root, with `CAP_SYS_NICE`, and with an `RLIMIT_RTPRIO`
+/// Returns whether the system permits it. It does so for root, with `CAP_SYS_NICE`, or with a nonzero `RLIMIT_RTPRIO`
 /// (sched(7)).
 ///
-/// Without it, a thread that wakes up after waiting for a disk must wait again until the time slice of the thread on
-/// its core ends: 3 ms here, however low that thread's priority is. The policy is round-robin (`SCHED_RR`), so that
-/// threads that wait for each other on one core do not wait forever.
+/// Without real-time priority, a thread that wakes up after waiting for a disk must wait again until the time slice of
+/// the thread on its core ends: 3 ms here, however low that thread's priority is. The policy is round-robin
+/// (`SCHED_RR`), so that a thread that spin-waits for another on its core does not starve it.
 pub fn set_realtime_priority() -> bool {
     let lowest = ThreadPriorityValue::try_from(1_u8).map(ThreadPriority::Crossplatform);
     let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);

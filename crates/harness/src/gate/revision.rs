@@ -1,8 +1,8 @@
 //! Exports and builds the two trees that the gate compares.
 //!
 //! The trees are exported to the same folder, one after the other, and built into cargo's usual target folder.
-//! Dependencies are therefore built only once. A crate at the same path also has the same symbols, so equal
-//! sources produce equal binaries.
+//! Dependencies are therefore built only once. A crate at the same path also has the same symbols, so identical
+//! sources produce bit-identical binaries.
 //!
 //! The repository itself is not touched: the gate registers no worktree, and it writes the objects of a dirty
 //! tree to an object folder of its own.
@@ -36,9 +36,9 @@ pub struct Revision {
     pub commit: String,
     /// Whether the tree has uncommitted changes.
     pub dirty: bool,
-    /// Git's id of the tree.
+    /// Git's object id of the tree.
     tree: String,
-    /// Git's id of each file, by the file's path from the top.
+    /// Git's object id of each file, by the file's path from the repository's root.
     pub files: BTreeMap<String, String>,
 }
 
@@ -111,7 +111,7 @@ pub enum RevisionError {
     PackageMissing {
         /// Name of the revision.
         name: String,
-        /// Path of the package from the top.
+        /// Path of the package from the repository's root.
         prefix: String,
     },
     /// The revision does not build.
@@ -143,12 +143,12 @@ pub enum RevisionError {
 /// The git repository of the package to which this command belongs.
 #[derive(Debug)]
 pub struct Repository {
-    /// Top folder of the repository.
+    /// Root folder of the repository.
     top: PathBuf,
     /// Git's index and object folder, which the gate only reads.
     git_index: PathBuf,
     git_objects: PathBuf,
-    /// Path of the package from the top; empty if the package is at the top.
+    /// Path of the package from the repository's root; empty if the package is at the root.
     prefix: PathBuf,
     /// The gate's own folder.
     folder: PathBuf,
@@ -204,7 +204,7 @@ impl Repository {
         })
     }
 
-    /// Returns the path of the package from the top of the repository; empty if the package is at the top.
+    /// Returns the path of the package from the repository's root; empty if the package is at the root.
     pub fn prefix(&self) -> String {
         self.prefix.to_string_lossy().into_owned()
     }

@@ -1,6 +1,6 @@
 //! The gate's self-test on this machine: how often it raises a false alarm, and which injected changes it catches.
 //!
-//! *Null (A/A) comparisons* compare the head with the same build, with a build that has a scratch pair and idle
+//! *Null (A/A) comparisons* compare the head with the same build, with a build that has a scratch pair and unused
 //! functions, and with a build whose functions the linker placed differently. Each makes the full decision, by counts
 //! and time, and skips nothing.
 //!

@@ -23,7 +23,7 @@ pub struct Settings {
     pub skip: bool,
     /// Seed of all inputs.
     pub seed: u64,
-    /// Limits that apply whatever the base is.
+    /// Budgets: limits that apply whatever the base is.
     pub budgets: Option<Budgets>,
     /// Additional arguments for `cargo build`.
     pub cargo_arguments: Vec<String>,

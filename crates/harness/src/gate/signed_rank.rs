@@ -8,7 +8,7 @@ use crate::statistics::Interval;
 
 /// Returns the one-sided p-value of the hypothesis that the values are symmetric about `shift`.
 ///
-/// It is small if their centre lies above `shift`, and 1 without values.
+/// It is small if their centre lies above `shift`; without values, it is 1.
 pub fn p_above(values: &[f64], shift: f64) -> f64 {
     let mut differences: Vec<f64> =
         values.iter().map(|value| value - shift).filter(|d| *d != 0.0).collect();

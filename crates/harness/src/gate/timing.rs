@@ -36,7 +36,7 @@ const LONGEST: Duration = Duration::from_millis(2);
 const TIMED_PER_UNTIMED: u64 = 8;
 /// Minimum and maximum number of batches of each program in a restart.
 const BATCHES: (u64, u64) = (4, 24);
-/// Number of batches tried, of which the quickest sets the pace.
+/// Number of calibration batches, of which the quickest sets the pace.
 const TRIES: usize = 5;
 /// Target duration of the batches of a restart.
 const RESTART: Duration = Duration::from_millis(32);
@@ -82,8 +82,8 @@ pub struct PairedBatches<'a> {
     pub head: Program<'a>,
     /// Whether both run on one core, which changes from restart to restart.
     ///
-    /// Otherwise each thread is pinned to a core of its own. The scheduler sometimes leaves two threads on the same
-    /// core for longer than a restart lasts.
+    /// Otherwise each thread is pinned to a core of its own, because the scheduler sometimes leaves two threads on the
+    /// same core for longer than a restart lasts.
     pub is_pinned: bool,
 }
 

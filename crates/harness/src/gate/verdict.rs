@@ -107,8 +107,8 @@ impl CountChange {
 
     /// Returns whether the builds differ and a recount could still show that the count merely varies.
     ///
-    /// That is so while the count repeats within each build. Instructions may vary, as long as they would be reported
-    /// as changed.
+    /// That is so while the count repeats within each build or, for instructions, while their change would be
+    /// reported.
     pub fn is_open(&self) -> bool {
         let repeats = self.base.repeats() && self.head.repeats();
         let is_judged = self.cause == INSTRUCTIONS && self.verdict != Verdict::Unchanged;
@@ -246,7 +246,7 @@ impl Time {
 
 /// Relative difference up to which instruction counts are the same; a randomly seeded hash moves them by 0.02 %.
 const SAME_INSTRUCTIONS: f64 = 0.001;
-/// CPU time ÷ wall time from which a different layout can shift a side's time.
+/// CPU time ÷ wall time from which a side counts as CPU-bound, so that a different layout can shift its time.
 ///
 /// Linker layout shifts the time of its own code. The start of the heap shifts the time that the kernel spends on it.
 const CPU_BOUND: f64 = 0.5;
