@@ -66,7 +66,9 @@ pub enum Unchecked {
     #[error("a claim in words is not checked")]
     InWords,
     /// The sweep has too few points.
-    #[error("{0} unmarked points are too few to check the claim: it takes {LEAST_POINTS}, so run without --quick")]
+    #[error(
+        "{0} unmarked points are too few to check the claim: it takes {LEAST_POINTS}, so run without --quick"
+    )]
     TooFew(usize),
 }
 
