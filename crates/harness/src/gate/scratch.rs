@@ -1,4 +1,4 @@
-//! Changes to an exported tree that do not affect what is measured, so the gate must not raise an alarm.
+//! Harmless changes to an exported tree. They do not touch any pair, so an alarm from the gate would be false.
 //!
 //! Only the self-test makes them, by editing the source text.
 
