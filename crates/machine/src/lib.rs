@@ -69,7 +69,7 @@ pub fn pass(effort: &Effort) -> Vec<Reading> {
 pub struct Reading {
     /// Stable name: `latency_l1`.
     pub id: String,
-    /// Short name for tables: "random read, L2".
+    /// Short name for tables: "dependent read, L2".
     pub what: String,
     /// Unit of the readings.
     pub unit: Unit,

@@ -13,6 +13,7 @@ pub mod family;
 pub mod format;
 pub mod growth;
 pub mod limit;
+mod listing;
 pub mod pair;
 pub mod paths;
 pub mod proof;

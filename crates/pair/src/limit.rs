@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{case::Case, format};
 
+/// Why a pair that sets no limit has none; its proof refuses it.
+pub(crate) const NO_LIMIT: &str = "no limit is stated";
+
 /// The least work that the optimized side must do, in units that have a machine number. Each function returns the
 /// amount for one iteration of a case.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! Nothing here runs a side or reads a clock; [`crate::trial`] does. Answers that may differ need a type of
 //! [`crate::contract`].
 
-use crate::{causes::Cause, trial::Trial};
+use crate::{causes::Cause, limit::NO_LIMIT, trial::Trial};
 
 pub use crate::{
     case::{Case, Shape},
@@ -71,7 +71,7 @@ impl Pair {
         metric: Metric::Time,
         causes: &[],
         explanation: "",
-        limit: Limit::None("no limit is stated"),
+        limit: Limit::None(NO_LIMIT),
         proof: Proof { resources: Resources::Memory, max_size: 300 },
         prepare: |_| Err(Unavailable(String::new())),
     };

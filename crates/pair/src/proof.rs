@@ -5,7 +5,7 @@
 //! tests with known answers.
 
 use std::{
-    env, fs,
+    env,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::Command,
@@ -18,7 +18,9 @@ use crate::{
     cases::{self, Extent},
     causes::Counts,
     family::{Entry, Family},
-    pair::{Case, Count, Points, Resources, Shape},
+    limit::{Limit, NO_LIMIT},
+    listing,
+    pair::{Case, Count, Points, Resources, Review, Shape},
     trial::Role,
 };
 
@@ -31,7 +33,7 @@ const RANDOM_IN_SYSTEM: u64 = 32;
 /// Environment variable that is set in the process that counts claims.
 const ALONE: &str = "WORTHIT_COUNTS_ALONE";
 
-/// Proves a pair: every side agrees with the naive one, every input has the size that its case claims, and the card
+/// Proves a pair: its card is complete, every side agrees with the naive one, every input has the size that its case claims, and the card
 /// names a contract if and only if answers may differ. `WORTHIT_PROOFS=n` tries n random inputs instead of 256
 /// (memory) or 32 (files, sockets, threads, databases).
 ///
@@ -39,6 +41,8 @@ const ALONE: &str = "WORTHIT_COUNTS_ALONE";
 /// If a case fails; the message names the smallest one found. If no case can run on this machine.
 pub fn sides_agree(family: &Family, id: &str) {
     let entry = entry(family, id);
+    let unset = unset_fields(entry);
+    assert!(unset.is_empty(), "{id} does not set {unset:?}");
     let mut reason = None;
     let mut proven = 0_u64;
     let mut cases = inputs(entry);
@@ -191,24 +195,42 @@ fn check_claims(entry: &Entry) {
     }
 }
 
-/// Checks that the list of a family names every Rust file in its folder.
+/// Checks that a family's list, the file `list` of the crate in `package`, names every Rust file in its folder.
 ///
 /// # Panics
-/// If a file is not listed, with the line to add.
-pub fn every_file_is_listed(family: &Family, package: &str, list: &str) {
+/// With the lines to add, if a file is not listed.
+pub fn every_file_is_listed(package: &str, list: &str) {
     // The compiler names `list` from the root of the workspace, which holds the package.
     let lists = Path::new(package).ancestors().map(|folder| folder.join(list));
-    let folder = lists.into_iter().find(|list| list.is_file()).expect("the list is a file");
-    let folder = folder.with_extension("");
-    for file in fs::read_dir(folder).expect("a family has a folder") {
-        let path = file.expect("a folder can be listed").path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let is_listed = family.pairs.iter().any(|entry| entry.name() == name);
-        assert!(is_listed, "{} is not listed: add the line `{name},` to {list}", path.display());
+    let path = lists.into_iter().find(|path| path.is_file()).expect("the list is a file");
+    let missing = listing::missing_lines(&path).unwrap_or_else(|error| panic!("{list}: {error}"));
+    assert!(missing.is_empty(), "{list} lacks the lines {missing:?}");
+}
+
+/// The fields of a card that are left at their defaults though every pair must set them.
+fn unset_fields(entry: &Entry) -> Vec<&'static str> {
+    let Review { smell, remedy, keep_naive_when, costs, lint: _ } = entry.review;
+    let texts = [
+        ("title", entry.title),
+        ("review.smell", smell),
+        ("review.remedy", remedy),
+        ("review.keep_naive_when", keep_naive_when),
+        ("review.costs", costs),
+        ("naive.summary", entry.naive.summary),
+        ("optimized.summary", entry.optimized.summary),
+        ("axis.name", entry.axis.name),
+        ("unit", entry.unit),
+        ("explanation", entry.explanation),
+    ];
+    let mut unset: Vec<&str> =
+        texts.into_iter().filter(|(_, text)| text.is_empty()).map(|(field, _)| field).collect();
+    if entry.axis.points.default_points().is_empty() {
+        unset.push("axis.points");
     }
+    if matches!(entry.limit, Limit::None(NO_LIMIT)) {
+        unset.push("limit");
+    }
+    unset
 }
 
 fn entry(family: &Family, id: &str) -> &'static Entry {
