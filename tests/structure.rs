@@ -1,6 +1,7 @@
 //! Tests of those invariants of ARCHITECTURE.md that can be checked on the text of the sources.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -211,19 +212,70 @@ fn sweeps_are_sorted_and_have_few_levels_with_plain_names() {
     }
 }
 
-/// Lines of a crate's manifest that declare dependencies.
-fn dependencies(folder: &str) -> Vec<String> {
+/// Lines of a crate's manifest in sections whose heading ends in `kind`: `dependencies]`, `[dev-dependencies]`.
+fn dependencies(folder: &str, kind: &str) -> Vec<String> {
     let manifest = read(Path::new(folder).join("Cargo.toml"));
     let is_heading = |line: &&str| line.starts_with('[');
     let mut section = "";
     let mut found = Vec::new();
     for line in manifest.lines() {
         section = Some(line).filter(is_heading).unwrap_or(section);
-        if section.ends_with("dependencies]") && line.contains(" = ") {
+        if section.ends_with(kind) && line.contains(" = ") {
             found.push(line.to_owned());
         }
     }
     found
+}
+
+/// Names of the packages that Cargo.toml builds at `opt-level`.
+fn packages_at(opt_level: u8) -> BTreeSet<String> {
+    let manifest = read("Cargo.toml");
+    let sections = manifest.split("[profile.release.package.").skip(1);
+    let named = sections.filter_map(|section| section.split_once(']'));
+    let at_level = named.filter(|(_, rest)| {
+        rest.lines().nth(1) == Some(format!("opt-level = {opt_level}").as_str())
+    });
+    at_level.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The packages of Cargo.lock, each with those that it depends on.
+fn locked() -> BTreeMap<String, BTreeSet<String>> {
+    let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in read("Cargo.lock").split("[[package]]").skip(1) {
+        // "name" or "name version", as several versions of a package may be locked.
+        let quoted: Vec<&str> = package.split('"').skip(1).step_by(2).collect();
+        let dependencies = package.split_once("dependencies = [").map_or("", |(_, rest)| rest);
+        let names = dependencies.split('"').skip(1).step_by(2);
+        let names = names.map(|name| name.split(' ').next().unwrap().to_owned());
+        packages.entry(quoted[0].to_owned()).or_default().extend(names);
+    }
+    packages
+}
+
+#[test]
+fn what_pairs_and_machine_numbers_are_built_of_is_optimized() {
+    // SQLite has its own level; the machine crate reads the free memory before its clock starts.
+    let allowed = ["libsqlite3-sys", "procfs", "procfs-core"];
+    let (locked, unoptimized) = (locked(), packages_at(0));
+    assert!(unoptimized.contains("worthit-harness") && packages_at(2).contains("libsqlite3-sys"));
+    // Cargo.lock does not tell dev-dependencies apart, so the first names come from the manifests.
+    let mut next: Vec<String> = ["", "crates/machine"]
+        .into_iter()
+        .flat_map(|folder| dependencies(folder, "[dependencies]"))
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .filter(|name| name != "worthit-harness")
+        .collect();
+    let mut reached = BTreeSet::new();
+    while let Some(name) = next.pop() {
+        next.extend(locked[&name].difference(&reached).cloned());
+        reached.insert(name);
+    }
+    assert!(["dashmap", "rusqlite", "hashbrown"].iter().all(|name| reached.contains(*name)));
+    let wrong: Vec<&String> = reached
+        .intersection(&unoptimized)
+        .filter(|name| !allowed.contains(&name.as_str()))
+        .collect();
+    assert!(wrong.is_empty(), "a pair would time {wrong:?} unoptimized: see Cargo.toml");
 }
 
 #[test]
@@ -233,7 +285,7 @@ fn every_dependency_has_its_reason_beside_it_and_is_used() {
         let parts = ["src", "tests", "examples", "benches"].map(inside);
         let parts = parts.iter().filter(|part| root().join(part).is_dir());
         let texts: Vec<String> = parts.flat_map(|part| rust_files(part)).map(read).collect();
-        let lines = dependencies(folder);
+        let lines = dependencies(folder, "dependencies]");
         assert!(!lines.is_empty(), "{folder}");
         for line in lines {
             assert!(line.contains(" # "), "no reason: {line}");
