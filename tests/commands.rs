@@ -131,7 +131,12 @@ fn machine_prints_a_table_or_json_and_refuses_during_another_run() {
     assert_eq!(data.count(), 0, "nothing temporary is left");
 
     let init = Process::new(1).unwrap().stat().unwrap().starttime;
-    let turn = format!(r#"{{"pid":1,"start_ticks":{init},"command":["cargo","bench"]}}"#);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let scope =
+        format!("{} {}", boot.trim(), fs::read_link("/proc/self/ns/pid").unwrap().display());
+    let turn = format!(
+        r#"{{"pid":1,"start_ticks":{init},"scope":"{scope}","command":["cargo","bench"]}}"#
+    );
     fs::write(folder.path().join("home/measuring.json"), turn).unwrap();
     let (status, message) = failure(folder.path(), &["machine"]);
     assert_eq!(status, 1);

@@ -508,6 +508,7 @@ fn hundred() -> (Run, Vec<Sample>, Vec<&'static Family>) {
             .collect();
         families.push(Box::leak(Box::new(Family {
             name,
+            package: "many",
             title: "Many pairs",
             pairs: Box::leak(entries.into_boxed_slice()),
         })));

@@ -1,20 +1,11 @@
 //! Runs the pairs of a catalogue as criterion benchmarks. Only this file names criterion.
 //!
 //! Each side of a case becomes one criterion benchmark. Criterion decides how many iterations to run. Inside its
-//! calls the [`Interleaver`] also runs the other side, off criterion's clock, and measures the gain. So filters,
-//! `--test`, `--list`, baselines and the time plan are criterion's own. A case is timed only if its proof on its
-//! input succeeds.
+//! calls the [`Interleaver`] also runs the other side, off criterion's clock, and measures the gain. So `--profile-time`,
+//! baselines and the time plan are criterion's own. A case is timed only if its proof on its input succeeds.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, exit},
-    time::Duration,
-};
+use std::{collections::BTreeMap, env, process::Command, time::Duration};
 
-use clap::Parser;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, PlottingBackend, SamplingMode, Throughput,
     measurement::WallTime,
@@ -22,29 +13,34 @@ use criterion::{
 use jiff::Timestamp;
 
 use crate::{
-    calibration,
+    checks,
+    conclusion::{self, Ended},
     count_causes::{self, CountedCase},
+    criterion_output::{CriterionOutput, CriterionPanic},
     criterion_pages::CriterionPages,
-    flags::{Flags, Mode, Selector},
-    gate::worker,
+    flags::{Flags, Mode},
     interleave::Interleaver,
     interrupt,
     load::{Load, LoadProbe, RunDelay},
     measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
-    nearest::nearest_id,
-    numbers, progress, report,
+    numbers,
+    process::{fail, own_executable, serve_gate},
+    progress::Progress,
     result_file::{CaseRecord, Record},
     results::{Measured, Outcome, PairResult},
     run::{self, RunFile},
-    samples::{self, Sample},
+    samples::Sample,
     scaling,
+    selection::Selection,
+    startup::{self, Started},
     statistics::gain_in_one_process,
     table,
+    terminal::say,
 };
 use worthit_machine::Effort;
 use worthit_pair::{
     case::{CaseKey, group_id},
-    cases::{self, Extent, NamedCase},
+    cases::{self, NamedCase},
     causes::{self, Counts},
     family::{Entry, Family},
     paths,
@@ -68,225 +64,190 @@ const ENOUGH_PAIRS: usize = 8;
 
 /// Runs the benchmarks of one family of the catalogue, with the process's arguments: the `main` of a bench binary.
 pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let flags = Flags::parse();
+    let started = startup::start(family)
+        .unwrap_or_else(|error| fail(1, &format!("cannot execute this binary again: {error}")));
+    let flags = &started.flags;
     if flags.gate_worker {
         return serve_gate(family);
     }
-    if let Some(kept) = Flags::strip_own(&arguments) {
-        let error = own_executable().args(kept).envs(flags.environment()).exec();
-        fail(1, &format!("cannot re-execute this binary: {error}"));
-    }
-    let selector = flags.selector().unwrap_or_else(|error| {
+    let selection = Selection::of(&started, family, catalogue).unwrap_or_else(|error| {
         fail(2, &format!("the filter is not a valid regular expression: {error}"));
     });
+    if flags.quick && flags.deep {
+        fail(
+            2,
+            "--quick and --deep contradict each other: leave one out (also WORTHIT_QUICK and WORTHIT_DEEP)",
+        );
+    }
+    if let Some(refusal) = selection.refusal() {
+        fail(2, &refusal);
+    }
+    require_baselines(flags, &selection);
     match flags.mode() {
-        Mode::Measure => {
-            refuse_empty_selection(catalogue, &flags, &selector);
-            measure(family, catalogue, &flags, &selector);
-        }
-        mode => unmeasured(family, &flags, &selector, mode),
-    }
-}
-
-/// Serves a gate until its requests end.
-fn serve_gate(family: &Family) {
-    if let Err(error) = interrupt::handle() {
-        fail(1, &format!("cannot handle interrupts: {error}"));
-    }
-    paths::remove_abandoned();
-    let served = worker::serve(family, io::stdin().lock(), io::stdout().lock());
-    if let Err(error) = served {
-        fail(1, &format!("cannot serve the gate: {error}"));
+        Mode::List => checks::list(&selection),
+        Mode::Test => checks::test(&selection),
+        Mode::Unmeasured => unmeasured(flags, &selection),
+        Mode::Measure => measure(&started, &selection, catalogue),
     }
     paths::remove_own();
 }
 
-fn fail(status: i32, message: &str) -> ! {
-    eprintln!("worthit: {message}");
-    paths::remove_own();
-    exit(status)
-}
-
-fn fail_unproven(problem: &str) -> ! {
-    fail(1, &format!("{problem}\nThe case was not timed; the run ends here."))
-}
-
-fn own_executable() -> Command {
-    let exe = std::env::current_exe();
-    Command::new(exe.unwrap_or_else(|error| fail(1, &format!("cannot find this binary: {error}"))))
-}
-
-fn extent(flags: &Flags) -> Extent {
-    match (flags.mode(), flags.quick, flags.deep) {
-        (Mode::Test, ..) => Extent::Ends,
-        (_, true, _) => Extent::Quick,
-        (_, _, true) => Extent::Deep,
-        _ => Extent::Default,
-    }
-}
-
-/// Returns the ids of the benchmarks of a family.
-fn ids<'a>(family: &'a Family, flags: &Flags) -> impl Iterator<Item = String> + 'a {
-    let (extent, seed) = (extent(flags), flags.seed);
-    family.pairs.iter().flat_map(move |entry| {
-        cases::measured(entry, extent, seed).into_iter().flat_map(move |case| {
-            cases::roles(entry).into_iter().map(move |role| cases::benchmark_id(entry, &case, role))
-        })
-    })
-}
-
-/// Ends the process if the filter selects nothing in the whole catalogue, which must be a mistake. Selecting nothing
-/// in this family alone is fine.
-fn refuse_empty_selection(catalogue: &[&'static Family], flags: &Flags, selector: &Selector) {
-    let Some(filter) = &flags.filter else { return };
-    if catalogue.iter().any(|family| ids(family, flags).any(|id| selector.selects(&id))) {
-        return;
-    }
-    let nearest = nearest_id(filter, catalogue);
-    let hint = nearest.map_or(";".to_owned(), |id| format!("; did you mean `{id}`?"));
-    fail(
-        2,
-        &format!("no benchmark matches `{filter}`{hint} `cargo bench -- --list` lists all of them"),
-    );
-}
-
-fn criterion() -> Criterion {
-    Criterion::default()
-        .plotting_backend(PlottingBackend::Plotters)
-        .warm_up_time(WARM_UP)
-        .measurement_time(MEASUREMENT)
-        .sample_size(10)
-        .nresamples(10_000)
-        .configure_from_args()
-}
-
-/// Leaves `--test`, `--list`, `--profile-time` and `--load-baseline` to criterion; records no results.
-fn unmeasured(family: &'static Family, flags: &Flags, selector: &Selector, mode: Mode) {
-    let mut criterion = criterion();
-    let delay = RunDelay::of_this_thread();
-    for entry in family.pairs {
-        for case in cases::measured(entry, extent(flags), flags.seed) {
-            let selected = |role| selector.selects(&cases::benchmark_id(entry, &case, role));
-            let runs =
-                matches!(mode, Mode::Test | Mode::Unmeasured) && flags.load_baseline.is_none();
-            let mut trial = None;
-            if runs && cases::roles(entry).into_iter().any(selected) {
-                match proven(entry, &case) {
-                    Ok(proven) => trial = Some(proven),
-                    Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
-                    Err(NotReady::Unavailable(reason)) => {
-                        eprintln!("{} {}: {reason}", case.key.group(), case.case.point);
-                        continue;
+/// Ends the process before it measures if criterion would miss a baseline only later.
+fn require_baselines(flags: &Flags, selection: &Selection<'_>) {
+    let baselines = [(&flags.baseline, "estimates.json"), (&flags.load_baseline, "sample.json")];
+    let pages = CriterionPages::here();
+    for (name, file) in
+        baselines.into_iter().filter_map(|(name, file)| Some((name.as_ref()?, file)))
+    {
+        let mut lacking = Vec::new();
+        for entry in selection.entries() {
+            for case in selection.cases(entry) {
+                for role in selection.roles(entry, &case) {
+                    let side = cases::side_name(entry, role);
+                    if !pages.has_baseline(&case.key, side, name, file) {
+                        lacking.push(cases::benchmark_id(entry, &case, role));
                     }
                 }
             }
-            let mut group = criterion.benchmark_group(case.key.group());
-            for role in cases::roles(entry) {
-                let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
-                group.bench_function(id, |bencher| {
-                    let trial = trial.as_mut().expect("it was prepared because its id is selected");
-                    let mut timer = TrialTimer::new(trial, &delay);
-                    bencher.iter_custom(|iterations| timer.run(role, iterations).elapsed);
-                });
-            }
-            group.finish();
+        }
+        if let Some(first) = lacking.first() {
+            let others = match lacking.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            fail(
+                2,
+                &format!(
+                    "there is no baseline `{name}` of `{first}`{others}: save it with --save-baseline {name}, \
+                     or compare only what has it with --baseline-lenient {name}"
+                ),
+            );
         }
     }
-    paths::remove_own();
+}
+
+/// Criterion, which prints only as `output` passes on.
+fn criterion(flags: &Flags, output: &mut CriterionOutput) -> Criterion {
+    if flags.plotting_backend.as_deref() == Some("gnuplot")
+        && Command::new("gnuplot").arg("--version").output().is_err()
+    {
+        fail(
+            2,
+            "gnuplot cannot be run: install it (`apt-get install gnuplot`), or leave out --plotting-backend",
+        );
+    }
+    let configured = output.hold(|| {
+        let criterion = Criterion::default()
+            .plotting_backend(PlottingBackend::Plotters)
+            .warm_up_time(WARM_UP)
+            .measurement_time(MEASUREMENT)
+            .sample_size(10)
+            .nresamples(10_000)
+            .configure_from_args();
+        // Plotting takes several times as long as a quick measurement.
+        if flags.quick { criterion.without_plots() } else { criterion }
+    });
+    configured.unwrap_or_else(|panic| fail(1, &panic.to_string()))
+}
+
+fn criterion_output(flags: &Flags) -> CriterionOutput {
+    CriterionOutput::new(flags.criterion_lines()).unwrap_or_else(|error| {
+        fail(1, &format!("cannot hold back what criterion prints: {error}"))
+    })
+}
+
+/// Leaves `--profile-time` and `--load-baseline` to criterion; records no results.
+fn unmeasured(flags: &Flags, selection: &Selection<'_>) {
+    let mut output = criterion_output(flags);
+    let mut criterion = criterion(flags, &mut output);
+    let delay = RunDelay::of_this_thread();
+    for entry in selection.entries() {
+        for case in selection.cases(entry) {
+            let mut trial = match (flags.load_baseline.is_none(), &case) {
+                (false, _) => None,
+                (true, case) => match checks::prove(entry, case) {
+                    Some(trial) => Some(trial),
+                    None => continue,
+                },
+            };
+            let ran = output.hold(|| {
+                let mut group = criterion.benchmark_group(case.key.group());
+                for role in selection.roles(entry, &case) {
+                    let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
+                    group.bench_function(id, |bencher| {
+                        let trial = trial.as_mut().expect("criterion runs nothing if it loads");
+                        let mut timer = TrialTimer::new(trial, &delay);
+                        bencher.iter_custom(|iterations| timer.run(role, iterations).elapsed);
+                    });
+                }
+                group.finish();
+            });
+            ran.unwrap_or_else(|panic| fail(1, &format!("{}: {panic}", case.key)));
+        }
+    }
 }
 
 /// The state of a measuring process.
 struct Bench<'a> {
     flags: &'a Flags,
-    selector: &'a Selector,
+    selection: &'a Selection<'a>,
     run: &'a mut RunFile,
     counted: BTreeMap<CaseKey, Vec<(Role, Counts)>>,
     delay: RunDelay,
-    progress: progress::Progress,
+    progress: Progress,
+    output: CriterionOutput,
 }
 
-fn measure(
-    family: &'static Family,
-    catalogue: &[&'static Family],
-    flags: &Flags,
-    selector: &Selector,
-) {
-    let selected: Vec<&Entry> = family
-        .pairs
-        .iter()
-        .filter(|entry| {
-            let cases = cases::measured(entry, extent(flags), flags.seed);
-            cases.iter().any(|case| is_selected(entry, case, selector))
-        })
-        .collect();
-    if selected.is_empty() {
+fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static Family]) {
+    if selection.entries().is_empty() {
         return;
     }
+    let flags = &started.flags;
     if let Err(error) = interrupt::handle() {
         fail(1, &format!("cannot handle interrupts: {error}"));
     }
     paths::remove_abandoned();
-    let mut run =
-        RunFile::join(flags.quick, flags.seed).unwrap_or_else(|error| fail(1, &error.to_string()));
-    match flags.rounds {
-        Some(rounds) if rounds > 1 => in_rounds(rounds, flags),
-        _ => measure_here(family, catalogue, flags, selector, &selected, &mut run),
-    }
-    if std::env::var_os("WORTHIT_ROUND").is_some() {
+    let mut run = RunFile::join(selection.family.package, flags.quick, flags.seed)
+        .unwrap_or_else(|error| fail(1, &error.to_string()));
+    interrupt::say_when_interrupted(format!(
+        "interrupted; the cases that were finished are in {}",
+        run.path().display()
+    ));
+    let is_round = env::var_os("WORTHIT_ROUND").is_some();
+    let ended = match flags.rounds {
+        Some(rounds) if rounds > 1 && !is_round => in_rounds(rounds, started),
+        _ => measure_here(flags, selection, &mut run),
+    };
+    if is_round {
+        if let Err(panic) = ended {
+            fail(1, &panic.to_string());
+        }
         return;
     }
-    let recorded = run.load().unwrap_or_else(|error| fail(1, &error.to_string()));
-    println!("\n{}", table::of_family(&recorded, family));
-    if let Some(verdict) = calibration::verdict(&recorded) {
-        println!("{verdict}\n");
-    }
-    let samples = samples::load(&samples::path_of(run.path()));
-    let last = report::Last::here(&recorded.machine.key);
-    let written = samples.and_then(|samples| {
-        report::write(&report::Material {
-            run: &recorded,
-            samples: &samples,
-            other: None,
-            gate: (!last.is_empty()).then_some(&last),
-            trends: None,
-            families: catalogue,
-            criterion: Some(&CriterionPages::here()),
-            folder: Path::new("reports"),
-        })
+    let status = conclusion::conclude(&Ended {
+        run: &run,
+        selection,
+        catalogue,
+        flags,
+        problem: ended.err().map(|panic| panic.to_string()),
     });
-    match written {
-        Ok(page) => println!("report: {}\nresult: {}", page.display(), run.path().display()),
-        Err(error) => {
-            fail(
-                1,
-                &format!(
-                    "{error}\nThe result is in {}; `cargo run --release -- report` generates the pages from it.",
-                    run.path().display()
-                ),
-            );
-        }
+    if status != 0 {
+        paths::remove_own();
+        std::process::exit(status);
     }
-    paths::remove_own();
-}
-
-fn is_selected(entry: &Entry, case: &NamedCase, selector: &Selector) -> bool {
-    cases::roles(entry)
-        .into_iter()
-        .any(|role| selector.selects(&cases::benchmark_id(entry, case, role)))
 }
 
 /// Returns the number of this process in the run, from 1.
 fn round() -> u64 {
-    std::env::var("WORTHIT_ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(1)
+    env::var("WORTHIT_ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(1)
 }
 
 /// Runs this binary once per round, in a process of its own.
-fn in_rounds(rounds: u32, flags: &Flags) {
+fn in_rounds(rounds: u32, started: &Started) -> Result<(), CriterionPanic> {
     for round in 1..=rounds {
-        eprintln!("worthit: round {round} of {rounds}");
+        say(&format!("round {round} of {rounds}"));
         let mut child = own_executable();
-        child.args(std::env::args().skip(1)).envs(flags.environment()).env_remove("WORTHIT_ROUNDS");
+        child.args(&started.arguments);
         child.env("WORTHIT_ROUND", round.to_string());
         child.env("WORTHIT_LEADER", run::leader_pid().to_string());
         match interrupt::run_child(&mut child) {
@@ -298,23 +259,23 @@ fn in_rounds(rounds: u32, flags: &Flags) {
             Err(error) => fail(1, &format!("cannot start round {round}: {error}")),
         }
     }
+    Ok(())
 }
 
 fn measure_here(
-    family: &'static Family,
-    catalogue: &[&'static Family],
     flags: &Flags,
-    selector: &Selector,
-    selected: &[&Entry],
+    selection: &Selection<'_>,
     run: &mut RunFile,
-) {
+) -> Result<(), CriterionPanic> {
+    let selected = selection.entries();
     let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
     let names: Vec<&str> = counted.map(|entry| entry.id).collect();
-    let counted = count_causes::by_command(family, &names, extent(flags), flags.seed)
-        .unwrap_or_else(|error| {
-            eprintln!("worthit: causes are not counted: {error}");
-            Vec::new()
-        });
+    let counted =
+        count_causes::by_command(selection.family, &names, selection.extent(), flags.seed)
+            .unwrap_or_else(|error| {
+                say(&format!("causes are not counted: {error}"));
+                Vec::new()
+            });
     let by_case = |case: CountedCase| (case.key, case.sides);
     if selected.iter().any(|entry| entry.uses_threads()) {
         measure_ceiling(run);
@@ -322,24 +283,21 @@ fn measure_here(
     if selected.iter().any(|entry| entry.limit.needs_numbers()) {
         measure_numbers(run, flags);
     }
-    let total = total_cases(family, catalogue, flags, selector);
+    let mut output = criterion_output(flags);
+    let mut criterion = criterion(flags, &mut output);
     let mut bench = Bench {
         flags,
-        selector,
+        selection,
         counted: counted.into_iter().map(by_case).collect(),
         delay: RunDelay::of_this_thread(),
-        progress: progress::Progress::new(total, run),
+        progress: Progress::new(selection.total(), run, flags.quiet),
         run,
+        output,
     };
-    let mut criterion = criterion();
-    if flags.quick {
-        // Plotting takes several times as long as a quick measurement.
-        criterion = criterion.without_plots();
-    }
     for entry in selected {
-        bench.pair(&mut criterion, entry);
+        bench.pair(&mut criterion, entry)?;
     }
-    criterion.final_summary();
+    bench.output.hold(|| criterion.final_summary())
 }
 
 /// Measures the thread ceiling of the machine, once per run.
@@ -353,7 +311,7 @@ fn measure_ceiling(run: &mut RunFile) {
 fn measure_numbers(run: &mut RunFile, flags: &Flags) {
     let effort = if flags.quick { Effort::QUICK } else { Effort::FULL };
     if run.run().numbers.is_none() {
-        eprintln!("worthit: measuring the machine");
+        say("measuring the machine");
         append_or_fail(run, Record::Numbers(numbers::measure(&effort)));
     }
 }
@@ -364,39 +322,16 @@ fn append_or_fail(run: &mut RunFile, record: Record) {
     }
 }
 
-/// Returns how many cases all processes of this run will measure, as far as cargo's arguments show.
-fn total_cases(
-    family: &'static Family,
-    catalogue: &[&'static Family],
-    flags: &Flags,
-    selector: &Selector,
-) -> usize {
-    let requested = run::asked_benches();
-    let families = catalogue.iter().filter(|other| {
-        other.name == family.name
-            || requested.as_ref().is_none_or(|names| names.iter().any(|name| name == other.name))
-    });
-    let entries = families.flat_map(|family| family.pairs);
-    entries
-        .flat_map(|entry| {
-            let cases = cases::measured(entry, extent(flags), flags.seed);
-            cases.into_iter().filter(|case| is_selected(entry, case, selector))
-        })
-        .count()
-}
-
 impl Bench<'_> {
     /// Measures the selected cases of a pair, level by level.
-    fn pair(&mut self, criterion: &mut Criterion, entry: &Entry) {
+    fn pair(&mut self, criterion: &mut Criterion, entry: &Entry) -> Result<(), CriterionPanic> {
         let header = PairResult::of(entry);
         for level in cases::levels(entry) {
-            let mut cases = cases::measured(entry, extent(self.flags), self.flags.seed);
-            cases.retain(|case| {
-                case.key.level == level.label && is_selected(entry, case, self.selector)
-            });
+            let mut cases = self.selection.cases(entry);
+            cases.retain(|case| case.key.level == level.label);
             let mut group = criterion.benchmark_group(group_id(entry.id, &level.label));
             for case in &cases {
-                let (outcome, samples) = self.case(&mut group, entry, case);
+                let (outcome, samples) = self.case(&mut group, entry, case)?;
                 self.save_samples(&samples);
                 // The measurement at a real delay is the confirmation of the computed case.
                 let computed = match (level.distance_us(), &outcome) {
@@ -407,9 +342,9 @@ impl Bench<'_> {
                 };
                 self.record(&case.key, &header, computed.unwrap_or(outcome));
             }
-            group.finish();
+            self.output.hold(|| group.finish())?;
             let Some(rtt_us) = level.distance_us() else { continue };
-            for point in cases::points(entry, extent(self.flags)) {
+            for point in cases::points(entry, self.selection.extent()) {
                 let (pair, level) = (entry.id.to_owned(), level.label.clone());
                 let key = CaseKey { pair, level, point };
                 if cases.iter().any(|case| case.key == key) {
@@ -420,6 +355,7 @@ impl Bench<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Adds a case to the run and reports progress.
@@ -433,7 +369,7 @@ impl Bench<'_> {
         }
         if !is_only_computed {
             let name = format!("{} {}", key.group(), key.point);
-            self.progress.finished(self.run.run().started, &name, &line);
+            self.progress.finished(&name, &line);
         }
     }
 
@@ -468,22 +404,19 @@ impl Bench<'_> {
 
     /// Measures one case and returns its outcome and raw samples.
     fn case(
-        &self,
+        &mut self,
         group: &mut BenchmarkGroup<'_, WallTime>,
         entry: &Entry,
         case: &NamedCase,
-    ) -> (Outcome, Vec<Sample>) {
+    ) -> Result<(Outcome, Vec<Sample>), CriterionPanic> {
         let mut trial = match proven(entry, case) {
             Ok(trial) => trial,
             Err(NotReady::Unavailable(reason)) => {
-                return (Outcome::Unavailable { reason }, Vec::new());
+                return Ok((Outcome::Unavailable { reason }, Vec::new()));
             }
-            Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
+            Err(NotReady::Unproven(problem)) => checks::fail_unproven(&problem),
         };
-        let roles: Vec<Role> = cases::roles(entry)
-            .into_iter()
-            .filter(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)))
-            .collect();
+        let roles = self.selection.roles(entry, case);
         let last_side = roles.iter().copied().rfind(|role| *role != Role::Peer);
         let units = trial.units_per_iteration();
         group.throughput(Throughput::Elements(units)).sampling_mode(SamplingMode::Flat);
@@ -497,16 +430,18 @@ impl Bench<'_> {
             self.plan(group, interleaver, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
             let fills_up = role == Role::Peer || Some(role) == last_side;
-            group.bench_function(id, |bencher| {
-                bencher.iter_custom(|iterations| {
-                    let mut timer = |role, n| timer.run(role, n);
-                    let elapsed = interleaver.run(role, iterations, &mut timer);
-                    if fills_up && interleaver.pairs().len() < ENOUGH_PAIRS {
-                        interleaver.top_up(ENOUGH_PAIRS, &mut timer);
-                    }
-                    elapsed
+            self.output.hold(|| {
+                group.bench_function(id, |bencher| {
+                    bencher.iter_custom(|iterations| {
+                        let mut timer = |role, n| timer.run(role, n);
+                        let elapsed = interleaver.run(role, iterations, &mut timer);
+                        if fills_up && interleaver.pairs().len() < ENOUGH_PAIRS {
+                            interleaver.top_up(ENOUGH_PAIRS, &mut timer);
+                        }
+                        elapsed
+                    });
                 });
-            });
+            })?;
         }
         let load = Load { disturbed: gain.disturbed_share(), ..probe.load() };
         let observations = std::mem::take(&mut timer.observations);
@@ -524,7 +459,7 @@ impl Bench<'_> {
             counts,
         };
         let samples = findings.samples(round());
-        (findings.outcome(), samples)
+        Ok((findings.outcome(), samples))
     }
 
     /// Appends raw samples to the file next to the result.

@@ -14,6 +14,7 @@ use std::{
 use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
+    cargo,
     count_causes::{self, CountingError},
     criterion_pages::CriterionPages,
     gate::budgets::BudgetsError,
@@ -177,6 +178,9 @@ enum CliError {
 pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode {
     let injections = injected::all(injections);
     let arguments = Arguments::parse();
+    if needs_folders(&arguments.command) {
+        cargo::settle_target();
+    }
     let done = interrupt::handle()
         .map_err(CliError::from)
         .and_then(|()| run(&arguments.command, catalogue, &injections));
@@ -192,6 +196,11 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
             })
         }
     }
+}
+
+/// Whether a command uses folders whose place cargo decides.
+fn needs_folders(command: &Command) -> bool {
+    !matches!(command, Command::List | Command::Show { .. } | Command::Readme { .. })
 }
 
 fn run(

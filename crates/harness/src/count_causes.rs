@@ -1,7 +1,7 @@
 //! Counts causes. Bench processes leave this to the `worthit` command, so that a timed binary never counts.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -198,13 +198,9 @@ pub fn by_command(
     serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))
 }
 
-/// Returns the path of the command that counts: `$WORTHIT_COUNTER`, or else `worthit` in cargo's folder of binaries,
-/// two levels above a bench executable.
+/// Returns the path of the command that counts: `$WORTHIT_COUNTER`, which a bench process sets where it starts, or else
+/// `worthit` in the target folder.
 fn counter() -> PathBuf {
-    if let Some(named) = std::env::var_os("WORTHIT_COUNTER") {
-        return PathBuf::from(named);
-    }
-    let exe = std::env::current_exe().unwrap_or_default();
-    let profile = exe.parent().and_then(Path::parent).map(Path::to_owned);
-    profile.unwrap_or_else(|| paths::target().join("release")).join("worthit")
+    let named = std::env::var_os("WORTHIT_COUNTER").map(PathBuf::from);
+    named.unwrap_or_else(|| paths::target().join("release/worthit"))
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf, absolute};
 
-use worthit_pair::paths;
+use worthit_pair::{case::CaseKey, paths};
 
 /// Length in bytes at which criterion cuts the names of its folders.
 const LONGEST: usize = 64;
@@ -36,6 +36,12 @@ impl CriterionPages {
     /// Address of the page of a benchmark group (`queries/n_plus_one/loopback`).
     pub fn of_group(&self, group: &str, folder: &Path) -> Option<String> {
         self.address(&folder_name(group), folder)
+    }
+
+    /// Whether criterion has saved the baseline `name` of one side of a case, with this file of it.
+    pub fn has_baseline(&self, case: &CaseKey, side: &str, name: &str, file: &str) -> bool {
+        let group = self.home.join(folder_name(&case.group()));
+        group.join(folder_name(side)).join(case.point.to_string()).join(name).join(file).is_file()
     }
 
     fn address(&self, name: &str, folder: &Path) -> Option<String> {

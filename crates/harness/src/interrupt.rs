@@ -19,6 +19,7 @@ use signal_hook::{
     low_level,
 };
 
+use crate::terminal::say;
 use worthit_pair::{causes, paths};
 
 /// Exit status after an interrupt: 128 + SIGINT.
@@ -26,6 +27,12 @@ const INTERRUPTED: i32 = 130;
 
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static WRITING: Mutex<()> = Mutex::new(());
+static MESSAGE: Mutex<Option<String>> = Mutex::new(None);
+
+/// Sets the message that an interrupt prints: what is kept, and where.
+pub fn say_when_interrupted(message: String) {
+    *lock(&MESSAGE) = Some(message);
+}
 
 /// Starts to handle interrupts.
 ///
@@ -47,6 +54,9 @@ pub fn handle() -> io::Result<()> {
             pids.iter().for_each(|pid| end(*pid));
             pids.iter().for_each(|pid| await_end(*pid));
             paths::remove_own();
+            if let Some(message) = lock(&MESSAGE).take() {
+                say(&message);
+            }
             low_level::exit(INTERRUPTED);
         }
     })?;

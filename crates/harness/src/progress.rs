@@ -1,10 +1,12 @@
 //! Progress of a run: prints one line per finished case.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
-use crate::{results::Run, run::RunFile};
+use crate::{
+    results::{CaseResult, Outcome, Run},
+    run::{self, RunFile},
+    terminal,
+};
 
 /// Counts the finished cases of a run.
 #[derive(Debug)]
@@ -13,36 +15,45 @@ pub struct Progress {
     /// Number of cases that earlier processes of the run have finished.
     before: usize,
     finished: usize,
-    began: Timestamp,
+    began: Instant,
+    is_quiet: bool,
 }
 
 impl Progress {
     /// Starts counting towards the `total` cases of the whole run.
-    pub fn new(total: usize, run: &RunFile) -> Progress {
+    pub fn new(total: usize, run: &RunFile, is_quiet: bool) -> Progress {
         // A round measures all cases again, including those that earlier rounds have finished.
         let is_round = std::env::var_os("WORTHIT_ROUND").is_some();
         let before = if is_round { 0 } else { finished_cases(run.run()) };
-        Progress { total, before, finished: 0, began: Timestamp::now() }
+        // Start of the run, or of this round.
+        let age = run::age().filter(|_| before > 0).unwrap_or_default();
+        let began = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        Progress { total, before, finished: 0, began, is_quiet }
     }
 
     /// Reports on standard error that a case is finished.
-    pub fn finished(&mut self, run_started: Timestamp, name: &str, what: &str) {
+    pub fn finished(&mut self, name: &str, what: &str) {
         self.finished += 1;
+        if self.is_quiet {
+            return;
+        }
         let done = self.before + self.finished;
-        // Start of the run, or of this round.
-        let began = if self.before > 0 { run_started } else { self.began };
-        let elapsed = Timestamp::now().duration_since(began).unsigned_abs();
-        let left = time_left(elapsed, done, self.total)
+        let left = time_left(self.began.elapsed(), done, self.total)
             .map_or(String::new(), |left| format!(", {} left", in_words(left)));
-        eprintln!("worthit [{done}/{}{left}] {name}: {what}", self.total.max(done));
+        let line = format!("[{done}/{}{left}] {name}: {what}", self.total.max(done));
+        terminal::print_aside(&format!("{line}\n"));
     }
 }
 
-/// Number of cases of a run that have been measured.
+/// Number of cases of a run that a line was printed for.
 fn finished_cases(run: &Run) -> usize {
     let sweeps = run.pairs.values().flat_map(|pair| &pair.sweeps);
-    let is_measured = |case: &&crate::results::CaseResult| case.measured().is_some();
-    sweeps.map(|sweep| sweep.cases.iter().filter(is_measured).count()).sum()
+    sweeps.flat_map(|sweep| &sweep.cases).filter(|case| has_line(case)).count()
+}
+
+/// Computed cases without a measurement are not waited for.
+fn has_line(case: &CaseResult) -> bool {
+    !matches!(&case.outcome, Outcome::Computed(computed) if computed.confirmation.is_none())
 }
 
 /// Time left, estimated from the rate so far.

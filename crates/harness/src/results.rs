@@ -29,6 +29,9 @@ pub struct Run {
     pub version: u64,
     /// Key of the run, and the name of its file.
     pub key: String,
+    /// The cargo package whose pairs were measured; `None` in results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
     /// Time when its first process started.
     pub started: Timestamp,
     /// Time when the last case was added.
@@ -305,6 +308,7 @@ impl Run {
             schema: SCHEMA.to_owned(),
             version: VERSION,
             key: key.to_owned(),
+            package: None,
             started,
             updated: started,
             quick,

@@ -2,18 +2,21 @@
 //! finished cases to the file of the run.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use jiff::Timestamp;
-use procfs::process::Process;
+use procfs::{Current, Uptime, process::Process};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cargo::Invocation,
     interrupt, lines,
     machine::Machine,
     result_file::{CaseRecord, Record, ResultError},
@@ -29,14 +32,27 @@ pub struct RunFile {
     run: Run,
 }
 
-/// The process that identifies a run.
+/// The process that identifies a run. No clock is part of it: the system may adjust the clock between two processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Leader {
     pid: i32,
     /// Start time in ticks since boot, which distinguishes it from a later process with the same id.
     start_ticks: u64,
+    /// The boot and the namespace that its id belongs to. Containers may share a folder, but not their ids.
+    #[serde(default)]
+    scope: String,
     /// Its command line: `cargo bench` and the arguments.
     command: Vec<String>,
+}
+
+/// Contents of `measuring.json`: who may measure, and into which files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Turn {
+    #[serde(flatten)]
+    leader: Leader,
+    /// Key of the run of each package. One cargo command may measure several packages of a workspace.
+    #[serde(default)]
+    runs: BTreeMap<String, String>,
 }
 
 /// Another run is measuring.
@@ -76,7 +92,8 @@ impl Leader {
         // A zombie measures nothing.
         let ended = matches!(stat.state, 'Z' | 'X');
         let command = process.cmdline().unwrap_or_default();
-        (!ended).then_some(Leader { pid, start_ticks: stat.starttime, command })
+        let scope = scope();
+        (!ended).then_some(Leader { pid, start_ticks: stat.starttime, scope, command })
     }
 
     /// Returns the cargo that started this process, or else this process. `$WORTHIT_LEADER`, which is set for the
@@ -84,33 +101,42 @@ impl Leader {
     fn of_this_run() -> Leader {
         let named =
             std::env::var("WORTHIT_LEADER").ok().and_then(|pid| Leader::of(pid.parse().ok()?));
-        let is_cargo = |leader: &Leader| {
-            let program = leader.command.first().map(Path::new).and_then(Path::file_name);
-            program.is_some_and(|name| name == "cargo")
+        let parent = || {
+            let parent = Leader::of(std::os::unix::process::parent_id() as i32);
+            parent.filter(|leader| Invocation::of(&leader.command).is_some())
         };
-        let parent = || Leader::of(std::os::unix::process::parent_id() as i32).filter(is_cargo);
         let own = || Leader::of(std::process::id() as i32);
         named.or_else(parent).or_else(own).unwrap_or(Leader {
             pid: 0,
             start_ticks: 0,
+            scope: String::new(),
             command: vec![],
         })
     }
 
+    /// Returns whether both are the same process, whatever its command line says by now.
+    fn is(&self, other: &Leader) -> bool {
+        let identity = |leader: &Leader| (leader.pid, leader.start_ticks, leader.scope.clone());
+        identity(self) == identity(other)
+    }
+
     fn is_alive(&self) -> bool {
-        Leader::of(self.pid).is_some_and(|now| now.start_ticks == self.start_ticks)
+        Leader::of(self.pid).is_some_and(|now| now.is(self))
     }
 
-    fn started(&self) -> Timestamp {
-        let boot = procfs::boot_time_secs().unwrap_or(0);
-        let seconds = boot + self.start_ticks / procfs::ticks_per_second();
-        Timestamp::from_second(seconds as i64).unwrap_or(Timestamp::UNIX_EPOCH)
+    /// Returns how long it has been running, by the system's monotonic clock.
+    fn age(&self) -> Option<Duration> {
+        let started = self.start_ticks as f64 / procfs::ticks_per_second() as f64;
+        let age = Uptime::current().ok()?.uptime - started;
+        Duration::try_from_secs_f64(age).ok()
     }
+}
 
-    /// Returns the key of the run, such as `20261123T211305Z-4711`; keys sort by time.
-    fn key(&self) -> String {
-        format!("{}-{}", self.started().strftime("%Y%m%dT%H%M%SZ"), self.pid)
-    }
+/// Returns a text that is the same for all processes that see each other's ids, until the system restarts.
+fn scope() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", boot.trim(), namespace.display())
 }
 
 /// Returns the id of the process that identifies this run, for `WORTHIT_LEADER`.
@@ -118,44 +144,39 @@ pub fn leader_pid() -> i32 {
     Leader::of_this_run().pid
 }
 
-/// Returns the names of the bench binaries that the user asked cargo for (`--bench NAME`); `None` for all of them.
-pub fn asked_benches() -> Option<Vec<String>> {
-    benches_in(&Leader::of_this_run().command)
-}
-
-fn benches_in(command: &[String]) -> Option<Vec<String>> {
-    let own = command.split(|word| word == "--").next().unwrap_or_default();
-    let mut names = Vec::new();
-    for (i, word) in own.iter().enumerate() {
-        if word == "--bench" {
-            names.extend(own.get(i + 1).cloned());
-        } else if let Some(name) = word.strip_prefix("--bench=") {
-            names.push(name.to_owned());
-        }
-    }
-    (!names.is_empty()).then_some(names)
+/// Returns how long the cargo command that measures has been running.
+pub fn age() -> Option<Duration> {
+    Leader::of_this_run().age()
 }
 
 impl RunFile {
-    /// Joins the run of this process, or starts it.
+    /// Joins the run of this process's cargo command over `package`, or starts it.
     ///
     /// # Errors
     /// If another run is measuring, or a file cannot be used.
-    pub fn join(quick: bool, seed: u64) -> Result<RunFile, JoinError> {
+    pub fn join(package: &str, quick: bool, seed: u64) -> Result<RunFile, JoinError> {
         let home = paths::home();
-        let leader = Leader::of_this_run();
-        take_turn(&home, &leader)?;
-        let path = home.join("runs").join(format!("{}.jsonl", leader.key()));
-        if path.exists() {
-            let run = Run::load(&path)?;
-            return Ok(RunFile { path, run });
-        }
-        let (machine, revision) = (Machine::current(), revision());
-        let run = Run::new(&leader.key(), Timestamp::now(), quick, seed, machine, revision);
-        let failed = |error| ResultError::Write { path: path.clone(), error };
-        fs::create_dir_all(home.join("runs")).map_err(failed)?;
-        run.save(&path)?;
-        Ok(RunFile { path, run })
+        let folder = home.join("runs");
+        let path_of = |key: &str| folder.join(format!("{key}.jsonl"));
+        take_turn(&home, &Leader::of_this_run(), |turn| {
+            if let Some(path) =
+                turn.runs.get(package).map(|key| path_of(key)).filter(|path| path.exists())
+            {
+                let run = Run::load(&path)?;
+                return Ok(RunFile { path, run });
+            }
+            let started = Timestamp::now();
+            let key = free_key(started, turn.leader.pid, |key| path_of(key).exists());
+            let path = path_of(&key);
+            let (machine, revision) = (Machine::current(), revision());
+            let mut run = Run::new(&key, started, quick, seed, machine, revision);
+            run.package = Some(package.to_owned());
+            let failed = |error| ResultError::Write { path: path.clone(), error };
+            fs::create_dir_all(&folder).map_err(failed)?;
+            run.save(&path)?;
+            turn.runs.insert(package.to_owned(), key);
+            Ok(RunFile { path, run })
+        })
     }
 
     /// Returns the path of the run's file.
@@ -215,24 +236,43 @@ impl RunFile {
 /// Claims the exclusive right to measure for this process, in the usual home folder.
 pub(crate) fn take_turn_here() -> Result<(), JoinError> {
     let own = Leader::of(std::process::id() as i32);
-    take_turn(&paths::home(), &own.unwrap_or_else(Leader::of_this_run))
+    take_turn(&paths::home(), &own.unwrap_or_else(Leader::of_this_run), |_| Ok(()))
 }
 
-/// Claims the exclusive right to measure for the run of `leader`, unless another live run holds it.
-fn take_turn(home: &Path, leader: &Leader) -> Result<(), JoinError> {
+/// Claims the exclusive right to measure for `leader`, unless another live process holds it, and stores what `work`
+/// changes in the turn. No other process can do so meanwhile.
+fn take_turn<R>(
+    home: &Path,
+    leader: &Leader,
+    work: impl FnOnce(&mut Turn) -> Result<R, JoinError>,
+) -> Result<R, JoinError> {
     let path = home.join("measuring.json");
     let failed = |error: io::Error| JoinError::Folder { path: path.clone(), error };
     fs::create_dir_all(home).map_err(failed)?;
     let lock = File::create(home.join("measuring.lock")).map_err(failed)?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
     // An unreadable file was left by a process that was killed while writing it: nobody holds the right.
-    let holder: Option<Leader> =
+    let found: Option<Turn> =
         fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    if let Some(holder) = holder.filter(|holder| holder != leader && holder.is_alive()) {
-        return Err(Busy { pid: holder.pid, command: holder.command.join(" ") }.into());
-    }
-    let text = serde_json::to_vec(leader).map_err(|error| failed(error.into()))?;
-    fs::write(&path, text).map_err(failed)
+    let mut turn = match found {
+        Some(turn) if turn.leader.is(leader) => turn,
+        Some(Turn { leader: holder, .. }) if holder.is_alive() => {
+            return Err(Busy { pid: holder.pid, command: holder.command.join(" ") }.into());
+        }
+        _ => Turn { leader: leader.clone(), runs: BTreeMap::new() },
+    };
+    let done = work(&mut turn)?;
+    let text = serde_json::to_vec(&turn).map_err(|error| failed(error.into()))?;
+    fs::write(&path, text).map_err(failed)?;
+    Ok(done)
+}
+
+/// Returns a key for a run, such as `20261123T211305Z-4711`; keys sort by the time when the run started. In containers
+/// the same ids come again and again, so a key that is in use gets a number.
+fn free_key(started: Timestamp, pid: i32, is_used: impl Fn(&str) -> bool) -> String {
+    let key = format!("{}-{pid}", started.strftime("%Y%m%dT%H%M%SZ"));
+    let numbered = (2..).map(|n| format!("{key}-{n}"));
+    [key.clone()].into_iter().chain(numbered).find(|key| !is_used(key)).unwrap_or(key)
 }
 
 /// Returns the revision of the working tree that contains the current folder.
@@ -253,42 +293,67 @@ fn revision() -> Revision {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn requested_benches_are_read_from_the_cargo_command() {
-        assert_eq!(benches_in(&words("cargo bench -- --bench x")), None);
-        assert_eq!(
-            benches_in(&words("cargo bench --bench io --bench=queries -- n_plus_one")),
-            Some(words("io queries"))
-        );
-        assert_eq!(benches_in(&[]), None);
+    fn leader(pid: i32) -> Leader {
+        Leader::of(pid).unwrap()
     }
 
     #[test]
     fn a_second_run_is_refused_unless_the_first_one_has_died() {
         let home = tempfile::tempdir().unwrap();
-        let own = Leader::of(std::process::id() as i32).unwrap();
-        let init = Leader::of(1).unwrap();
+        let take = |leader: &Leader| take_turn(home.path(), leader, |_| Ok(()));
+        let own = leader(std::process::id() as i32);
+        let init = leader(1);
         let dead = Leader { start_ticks: init.start_ticks + 1, ..init.clone() };
-        take_turn(home.path(), &dead).unwrap();
-        take_turn(home.path(), &init).unwrap();
-        take_turn(home.path(), &init).expect("the same run may go on");
-        let message = take_turn(home.path(), &own).unwrap_err().to_string();
+        take(&dead).unwrap();
+        take(&init).unwrap();
+        take(&Leader { command: vec![], ..init }).expect("the same run may go on");
+        let message = take(&own).unwrap_err().to_string();
         assert!(
             message.contains("another run is measuring") && message.contains("process 1"),
             "{message}"
         );
         fs::write(home.path().join("measuring.json"), "{").unwrap();
-        take_turn(home.path(), &own).expect("an unreadable file blocks nobody");
+        take(&own).expect("an unreadable file blocks nobody");
     }
 
     #[test]
-    fn the_key_of_a_run_sorts_by_time() {
-        let leader = Leader::of(std::process::id() as i32).unwrap();
-        let key = leader.key();
-        assert!(key.starts_with("20") && key.ends_with(&format!("Z-{}", leader.pid)), "{key}");
+    fn a_process_of_another_container_or_boot_blocks_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        let elsewhere = Leader { scope: "another boot pid:[1]".to_owned(), ..leader(1) };
+        take_turn(home.path(), &elsewhere, |_| Ok(())).unwrap();
+        take_turn(home.path(), &leader(std::process::id() as i32), |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_run_is_found_by_its_process_not_by_the_clock() {
+        let home = tempfile::tempdir().unwrap();
+        let own = leader(std::process::id() as i32);
+        take_turn(home.path(), &own, |turn| {
+            assert!(turn.runs.is_empty());
+            turn.runs.insert("pairs".to_owned(), "key".to_owned());
+            Ok(())
+        })
+        .unwrap();
+        let found = take_turn(home.path(), &own, |turn| Ok(turn.runs.clone())).unwrap();
+        assert_eq!(found["pairs"], "key");
+        // Nothing that the clock decides identifies a process.
+        let now = serde_json::to_value(&own).unwrap();
+        let names: Vec<&String> = now.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["command", "pid", "scope", "start_ticks"]);
+    }
+
+    #[test]
+    fn keys_sort_by_time_and_are_never_used_twice() {
+        let time = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let first = free_key(time(0), 7, |_| false);
+        assert_eq!(first, "20270115T080000Z-7");
+        assert!(first < free_key(time(1), 7, |_| false));
+        assert_eq!(free_key(time(0), 7, |key| key == first), first.clone() + "-2");
+    }
+
+    #[test]
+    fn the_age_of_a_process_is_read_from_a_monotonic_clock() {
+        let own = leader(std::process::id() as i32).age().unwrap();
+        assert!(own <= leader(1).age().unwrap() + Duration::from_secs(1));
     }
 }

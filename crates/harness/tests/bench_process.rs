@@ -1,14 +1,16 @@
 //! Tests of whole bench processes, on the injected faults of `examples/injected`.
 
+mod checkout;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
+use checkout::{Checkout, stderr, stdout};
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use worthit_harness::{
     limit::Share,
     results::{Outcome, Run},
@@ -16,70 +18,8 @@ use worthit_harness::{
 };
 use worthit_pair::trial::Role;
 
-/// Temporary checkout of one test.
-struct Checkout {
-    folder: TempDir,
-}
-
-impl Checkout {
-    fn new() -> Checkout {
-        Checkout { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Command that starts the bench binary as cargo would.
-    fn bench(&self, arguments: &str) -> Command {
-        // Cargo puts tests into target/<profile>/deps and examples into target/<profile>/examples.
-        let profile = std::env::current_exe().unwrap();
-        let profile = profile.parent().unwrap().parent().unwrap();
-        let mut command = Command::new(profile.join("examples/injected"));
-        command.args(arguments.split_whitespace());
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("WORTHIT_HOME", self.path("worthit"));
-        command.env("CRITERION_HOME", self.path("criterion"));
-        command.env("WORTHIT_LEADER", std::process::id().to_string());
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        self.bench(arguments).output().unwrap()
-    }
-
-    fn results(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.path("worthit/runs")).into_iter().flatten().flatten();
-        let paths = files.map(|file| file.path());
-        paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect()
-    }
-
-    fn result(&self) -> Run {
-        let results = self.results();
-        assert_eq!(results.len(), 1, "{results:?}");
-        Run::load(&results[0]).unwrap()
-    }
-
-    /// Asserts that no temporary files are left.
-    fn assert_tidy(&self) {
-        for folder in ["worthit/data", "worthit/fixtures", "worthit/runs", "reports"] {
-            for entry in fs::read_dir(self.path(folder)).into_iter().flatten().flatten() {
-                let name = entry.file_name().into_string().unwrap();
-                assert!(!name.starts_with("pid-") && !name.starts_with(".tmp"), "{folder}/{name}");
-            }
-        }
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
 const AGREES: &str = "--bench --quick --noplot faults/agrees";
+const ONE_CASE: &str = "--bench --quick --noplot faults/agrees/.*/1000$";
 
 #[test]
 fn a_run_prints_a_table_and_writes_a_result_and_a_report() {
@@ -87,7 +27,7 @@ fn a_run_prints_a_table_and_writes_a_result_and_a_report() {
     let output = checkout.run(AGREES);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("break-even"), "{}", stdout(&output));
-    assert!(stderr(&output).contains("worthit [2/2] faults/agrees 10000: "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("[2/2] faults/agrees 10000: "), "{}", stderr(&output));
     let run = checkout.result();
     let sweep = &run.pairs["faults/agrees"].sweeps[0];
     assert_eq!(sweep.cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1_000, 10_000]);
@@ -134,7 +74,10 @@ fn a_panic_names_its_case() {
 fn an_unavailable_case_is_listed_with_its_reason() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
-    assert!(output.status.success(), "{}", stderr(&output));
+    // Nothing else was asked for, so nothing that was asked for happened.
+    assert_eq!(output.status.code(), Some(1));
+    let reason = "nothing was measured: no <injected> server & on PATH";
+    assert!(stderr(&output).contains(reason), "{}", stderr(&output));
     assert!(stdout(&output).contains("no <injected> server & on PATH"), "{}", stdout(&output));
     let run = checkout.result();
     let outcome = &run.pairs["faults/unavailable"].sweeps[0].cases[0].outcome;
@@ -163,7 +106,7 @@ fn test_and_list_modes_record_nothing() {
         let output = checkout.run(arguments);
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(
-            stdout(&output).contains("Testing faults/agrees/naive/1000"),
+            stdout(&output).contains("test faults/agrees/naive/1000 ... ok"),
             "{}",
             stdout(&output)
         );
@@ -227,7 +170,7 @@ fn a_second_run_at_the_same_time_is_refused() {
     let checkout = Checkout::new();
     // Process 1 never exits, so its turn never ends.
     let first = checkout
-        .bench("--bench --quick --noplot faults/unavailable")
+        .bench("--bench --quick --noplot faults/agrees/.*/1000$")
         .env("WORTHIT_LEADER", "1")
         .output()
         .unwrap();
@@ -275,7 +218,7 @@ fn a_case_cut_off_by_a_crash_is_measured_again_and_the_others_are_kept() {
         whole.replace("faults/unavailable", "faults/elsewhere") + "{\"case\":{\"when\":\"2026";
     fs::write(&path, cut).unwrap();
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
-    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let pairs: Vec<String> = checkout.result().pairs.into_keys().collect();
     assert_eq!(pairs, ["faults/elsewhere", "faults/unavailable"]);
 }
@@ -320,11 +263,19 @@ fn a_report_that_cannot_be_written_loses_no_result() {
     let checkout = Checkout::new();
     // A file in the folder's place also stops root, whom permissions would not stop.
     fs::write(checkout.path("reports"), "in the way").unwrap();
-    let output = checkout.run("--bench --quick --noplot faults/unavailable");
+    let output = checkout.run(ONE_CASE);
+    assert!(output.status.success(), "the pages are a by-product: {}", stderr(&output));
+    assert!(stderr(&output).contains("cannot write reports"), "{}", stderr(&output));
+    let elsewhere = checkout.path("worthit/reports");
+    assert!(stderr(&output).contains(&format!("The pages are in {}", elsewhere.display())));
+    assert!(stdout(&output).contains("worthit/reports/index.html"), "{}", stdout(&output));
+    assert!(elsewhere.join("index.html").is_file());
+
+    fs::remove_dir_all(&elsewhere).unwrap();
+    fs::write(&elsewhere, "in the way too").unwrap();
+    let output = checkout.run(ONE_CASE);
     assert_eq!(output.status.code(), Some(1));
-    let message = stderr(&output);
-    assert!(message.contains("cannot write reports"), "{message}");
-    assert!(message.contains("The result is in"), "{message}");
+    assert!(stderr(&output).contains("The result is in"), "{}", stderr(&output));
     assert_eq!(checkout.result().pairs.len(), 1);
 }
 
@@ -354,18 +305,19 @@ fn a_full_disk_loses_no_recorded_results() {
         eprintln!("skipped: no file system can be mounted here");
         return;
     };
-    let output = checkout.run("--bench --quick --noplot faults/unavailable");
+    let output = checkout.run("--bench --quick --noplot faults/agrees/.*/1000$");
     assert!(output.status.success(), "{}", stderr(&output));
     let before = checkout.result();
     // Fills the disk to the last byte.
     let mut filler = fs::File::create(disk.0.join("filler")).unwrap();
     while std::io::Write::write(&mut filler, &[0; 4096]).is_ok() {}
     drop(filler);
-    let output = checkout.run(AGREES);
+    let output = checkout.run("--bench --quick --noplot faults/agrees/.*/10000$ faults/sweeps");
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
     assert!(message.contains("free some space and run again"), "{message}");
-    assert_eq!(checkout.result(), before);
+    let first = |run: &Run| run.pairs["faults/agrees"].sweeps[0].cases[0].clone();
+    assert_eq!(first(&checkout.result()), first(&before));
     checkout.assert_tidy();
 }
 
@@ -373,17 +325,19 @@ fn a_full_disk_loses_no_recorded_results() {
 fn ctrl_c_keeps_finished_cases_and_leaves_nothing_behind() {
     let checkout = Checkout::new();
     let mut command =
-        checkout.bench("--bench --noplot --measurement-time 5 --rounds 2 faults/agrees");
+        checkout.bench("--bench --noplot --measurement-time 2 --rounds 2 faults/agrees");
     // One case is already recorded and must be kept.
     let mut first = checkout.bench("--bench --quick --noplot faults/agrees/.*/1000$");
     assert!(first.output().unwrap().status.success());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    // Criterion prints this when it starts to measure.
-    assert!(lines.any(|line| line.unwrap().contains("Collecting")));
+    // The second case is measured after this line, and takes seconds.
+    assert!(lines.any(|line| line.unwrap().contains("[1/2")));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     // The round is a separate process that also writes to the pipe, so the pipe ends only when the round has ended.
-    lines.for_each(drop);
+    let rest: Vec<String> = lines.map(|line| line.unwrap()).collect();
+    let kept = "worthit: interrupted; the cases that were finished are in ";
+    assert!(rest.iter().any(|line| line.starts_with(kept)), "{rest:?}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(checkout.result().pairs["faults/agrees"].sweeps[0].cases.len(), 1);
     checkout.assert_tidy();

@@ -9,6 +9,8 @@ use crate::{causes::Cause, pair::Pair};
 pub struct Family {
     /// Its name, the first half of its pairs' ids: `queries`.
     pub name: &'static str,
+    /// The cargo package that lists it.
+    pub package: &'static str,
     /// What its techniques have in common, in the imperative: "Let the database find it".
     pub title: &'static str,
     /// Its pairs, in the order of the list.
@@ -61,6 +63,7 @@ macro_rules! family {
         #[doc = concat!("The family `", $family, "`: ", $title, ".")]
         pub static FAMILY: $crate::family::Family = $crate::family::Family {
             name: $family,
+            package: env!("CARGO_PKG_NAME"),
             title: $title,
             pairs: &[$($crate::family::Entry::new(
                 concat!($family, "/", stringify!($pair)),

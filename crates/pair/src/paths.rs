@@ -1,37 +1,61 @@
 //! Places on disk: the suite's own folder under `target/`, data files, fixtures.
 //!
-//! The temporary folders of a process are named after its process id. The next process can therefore recognise and
-//! remove those that a killed process left behind.
+//! Where cargo's target folder is, only cargo knows: the harness asks it and calls [`settle`]. Without that, as in unit
+//! tests, it is the folder that holds this executable.
+//!
+//! The temporary folders of a process are named after its id and start time. The next process can therefore recognise
+//! and remove those that a killed process left behind, even if the system has given the id to another process.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use tempfile::TempDir;
 
 use crate::{case::fnv1a, unavailable::Unavailable};
 
-/// Returns the folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target folder.
-pub fn home() -> PathBuf {
-    std::env::var_os("WORTHIT_HOME").map_or_else(|| target().join("worthit"), PathBuf::from)
+static TARGET: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets cargo's target folder for this process. Only the first call has an effect.
+pub fn settle(target: PathBuf) {
+    // An error means that it is set.
+    let _ = TARGET.set(target);
 }
 
-/// Returns cargo's target folder: `$CARGO_TARGET_DIR`, else the nearest folder above this executable that has a
-/// `CACHEDIR.TAG`, else `target` in the current folder.
+/// Returns the folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target folder.
+pub fn home() -> PathBuf {
+    from_environment("WORTHIT_HOME").unwrap_or_else(|| target().join("worthit"))
+}
+
+/// Returns cargo's target folder, as [`settle`] set it, or else the one that holds this executable.
 pub fn target() -> PathBuf {
-    if let Some(dir) = std::env::var_os("CARGO_TARGET_DIR") {
-        return PathBuf::from(dir);
-    }
-    let exe = std::env::current_exe().unwrap_or_default();
-    let marked = exe.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file());
-    marked.map_or_else(|| PathBuf::from("target"), Path::to_owned)
+    let settled = TARGET.get().cloned().or_else(own_target);
+    settled.unwrap_or_else(|| absolute(Path::new("target")))
+}
+
+/// Returns the nearest folder above this executable that cargo has marked as its own (`CACHEDIR.TAG`). It is cargo's
+/// target folder or its build folder; `None` if the executable was moved elsewhere.
+pub fn own_target() -> Option<PathBuf> {
+    let exe = std::env::current_exe().ok()?;
+    exe.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file()).map(Path::to_owned)
+}
+
+/// Returns the absolute path that an environment variable names; `None` if it is unset or empty.
+fn from_environment(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(name).filter(|path| !path.is_empty())?;
+    Some(absolute(Path::new(&path)))
+}
+
+/// An error means that the current folder is gone: what follows fails with a message that names the path.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Returns the folder of data files that must be durable: `$WORTHIT_DATA`, else `data/` in [`home`].
 pub fn data() -> PathBuf {
-    std::env::var_os("WORTHIT_DATA").map_or_else(|| home().join("data"), PathBuf::from)
+    from_environment("WORTHIT_DATA").unwrap_or_else(|| home().join("data"))
 }
 
 /// Makes a folder in [`data`] for this process alone; it is removed when dropped.
@@ -154,8 +178,44 @@ impl Drop for Owned {
     }
 }
 
+/// A process, told apart from later ones with the same id by its start time in ticks since boot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    pid: u32,
+    start: u64,
+}
+
+impl Owner {
+    fn this() -> Owner {
+        let pid = std::process::id();
+        Owner { pid, start: start_ticks(pid).unwrap_or(0) }
+    }
+
+    fn prefix(self) -> String {
+        format!("pid-{}-{}-", self.pid, self.start)
+    }
+
+    /// Reads the owner from the name of a temporary folder.
+    fn of(name: &str) -> Option<Owner> {
+        let mut parts = name.strip_prefix("pid-")?.split('-');
+        Some(Owner { pid: parts.next()?.parse().ok()?, start: parts.next()?.parse().ok()? })
+    }
+
+    fn is_alive(self) -> bool {
+        start_ticks(self.pid) == Some(self.start)
+    }
+}
+
+/// Returns when a process started, in ticks since boot (field 22 of `/proc/PID/stat`, see proc(5)).
+fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may contain spaces.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(19)?.parse().ok()
+}
+
 fn own_prefix() -> String {
-    format!("pid-{}-", std::process::id())
+    Owner::this().prefix()
 }
 
 /// Removes the temporary folders of this process, for an exit that does not drop them.
@@ -164,20 +224,20 @@ pub fn remove_own() {
         // This fails if the folder is already gone.
         let _ = fs::remove_dir_all(path);
     }
-    remove_where(|pid| pid == std::process::id());
+    let this = Owner::this();
+    remove_where(|owner| owner == this);
 }
 
 /// Removes the temporary folders of processes that no longer exist.
 pub fn remove_abandoned() {
-    remove_where(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+    remove_where(|owner| !owner.is_alive());
 }
 
-fn remove_where(matches: impl Fn(u32) -> bool) {
+fn remove_where(matches: impl Fn(Owner) -> bool) {
     for folder in [data(), home().join("fixtures")] {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let pid = name.to_str().and_then(|name| name.strip_prefix("pid-")?.split('-').next());
-            if pid.and_then(|pid| pid.parse().ok()).is_some_and(&matches) {
+            let owner = entry.file_name().to_str().and_then(Owner::of);
+            if owner.is_some_and(&matches) {
                 // If this fails, the next process tries again.
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -212,6 +272,17 @@ mod tests {
         assert_ne!(file, other);
         fs::remove_file(file).unwrap();
         fs::remove_file(other).unwrap();
+    }
+
+    #[test]
+    fn a_process_is_told_apart_from_a_later_one_with_its_id() {
+        let this = Owner::this();
+        assert!(this.is_alive() && this.start > 0);
+        assert!(Owner::of(&(this.prefix() + "x1")) == Some(this));
+        assert!(!Owner { start: this.start + 1, ..this }.is_alive());
+        for other in ["pid-", "pid-7", "pid-7-x-", "orders-1-2"] {
+            assert!(Owner::of(other).is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ static ENTRIES: [Entry; 10] = [
     Entry::new("made/not_counted", "", &PAIRS[9]),
 ];
 
-static FAMILY: Family = Family { name: "made", title: "Fail", pairs: &ENTRIES };
+static FAMILY: Family = Family { name: "made", package: "made", title: "Fail", pairs: &ENTRIES };
 
 /// What a check panics with.
 fn panic_of(check: impl FnOnce()) -> String {

@@ -4,6 +4,7 @@ worthit_pair::family! {
     bounded,
     disagrees,
     panics,
+    sweeps,
     unavailable,
     wrong_size,
 }
@@ -18,6 +19,11 @@ pub const fn injected(
     points: &'static [u64],
     prepare: fn(&Case) -> Result<Trial, Unavailable>,
 ) -> Pair {
+    over(Points::Fixed { default: points, deep: &[] }, prepare)
+}
+
+/// Returns a pair over these points.
+pub const fn over(points: Points, prepare: fn(&Case) -> Result<Trial, Unavailable>) -> Pair {
     Pair {
         title: "Inject a fault",
         review: Review {
@@ -29,12 +35,7 @@ pub const fn injected(
         },
         naive: Side { summary: "sum one by one", growth: Growth::Linear },
         optimized: Side { summary: "Gauss's formula", growth: Growth::Constant },
-        axis: Axis {
-            name: "n",
-            unit: "",
-            is_size: true,
-            points: Points::Fixed { default: points, deep: &[] },
-        },
+        axis: Axis { name: "n", unit: "", is_size: true, points },
         unit: "sum",
         causes: &[],
         explanation: "None.",

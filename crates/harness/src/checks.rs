@@ -1,0 +1,59 @@
+//! Lists benchmarks, and runs them once to check that they work. Neither measures, and neither needs criterion.
+
+use crate::{
+    load::RunDelay,
+    measuring::{NotReady, TrialTimer, proven},
+    process::fail,
+    selection::Selection,
+    terminal::{print, say},
+};
+use worthit_pair::{
+    cases::{self, NamedCase},
+    family::Entry,
+    trial::Trial,
+};
+
+/// Lists the selected benchmarks, one a line, as libtest and criterion do and test runners expect.
+pub fn list(selection: &Selection<'_>) {
+    let mut text = String::new();
+    for entry in selection.entries() {
+        for case in selection.cases(entry) {
+            for role in selection.roles(entry, &case) {
+                text += &format!("{}: benchmark\n", cases::benchmark_id(entry, &case, role));
+            }
+        }
+    }
+    print(&text);
+}
+
+/// Proves each selected case and runs its selected sides once.
+pub fn test(selection: &Selection<'_>) {
+    let delay = RunDelay::of_this_thread();
+    for entry in selection.entries() {
+        for case in selection.cases(entry) {
+            let Some(mut trial) = prove(entry, &case) else { continue };
+            let mut timer = TrialTimer::new(&mut trial, &delay);
+            for role in selection.roles(entry, &case) {
+                timer.run(role, 1);
+                print(&format!("test {} ... ok\n", cases::benchmark_id(entry, &case, role)));
+            }
+        }
+    }
+}
+
+/// Prepares and proves a case; `None`, with a line that says why, if it cannot run on this machine.
+pub fn prove(entry: &Entry, case: &NamedCase) -> Option<Trial> {
+    match proven(entry, case) {
+        Ok(trial) => Some(trial),
+        Err(NotReady::Unproven(problem)) => fail_unproven(&problem),
+        Err(NotReady::Unavailable(reason)) => {
+            say(&format!("{} {}: not run: {reason}", case.key.group(), case.case.point));
+            None
+        }
+    }
+}
+
+/// Ends the process because a proof failed.
+pub fn fail_unproven(problem: &str) -> ! {
+    fail(1, &format!("{problem}\nThe case was not timed; the run ends here."))
+}

@@ -1,0 +1,149 @@
+//! The end of a bench process: the table of its family, the report, and, after the last family, the run's summary and
+//! the exit status.
+//!
+//! The exit status says whether what was asked happened: whether cases were measured and recorded. The pages are a
+//! by-product, which can be made again from the recorded result.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    calibration,
+    criterion_pages::CriterionPages,
+    flags::Flags,
+    report,
+    result_file::ResultError,
+    results::{CaseResult, Outcome, Run},
+    run::RunFile,
+    samples::{self, Sample},
+    selection::Selection,
+    table,
+    terminal::{print, say},
+};
+use worthit_pair::{family::Family, paths};
+
+/// A bench process that has measured what it could.
+pub struct Ended<'a> {
+    /// The run that it belongs to.
+    pub run: &'a RunFile,
+    /// What it was asked for.
+    pub selection: &'a Selection<'a>,
+    /// All families.
+    pub catalogue: &'a [&'static Family],
+    /// Its flags.
+    pub flags: &'a Flags,
+    /// What stopped it, if it was not finished.
+    pub problem: Option<String>,
+}
+
+/// Prints the table of the family, writes the report, and after the last family prints the run's summary. Returns the
+/// exit status.
+pub fn conclude(ended: &Ended<'_>) -> i32 {
+    let path = ended.run.path();
+    let recorded = match ended.run.load() {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            say(&error.to_string());
+            return 1;
+        }
+    };
+    let mut text = format!("\n{}", table::of_family(&recorded, ended.selection.family));
+    let site = write_pages(ended, &recorded);
+    let is_last = ended.selection.is_last() || ended.problem.is_some();
+    if is_last {
+        text += &summary(&recorded, path, site.as_deref());
+    }
+    if ended.flags.is_for_bencher() {
+        say_plainly(&text)
+    } else {
+        print(&text)
+    }
+    if let Some(problem) = &ended.problem {
+        say(&format!("{problem}\nThe run ends here; what was measured before is in the result."));
+        return 1;
+    }
+    if is_last && let Some(reason) = nothing_measured(&recorded) {
+        say(&format!("nothing was measured: {reason}"));
+        return 1;
+    }
+    i32::from(is_last && site.is_none())
+}
+
+fn summary(recorded: &Run, path: &Path, site: Option<&Path>) -> String {
+    let mut text = String::new();
+    if let Some(precision) = calibration::verdict(recorded) {
+        text += &format!("{precision}\n");
+    }
+    if let Some(site) = site {
+        text += &format!("report: {}\n", site.display());
+    }
+    text + &format!("result: {}\n", path.display())
+}
+
+/// Returns why a run has no measured case; `None` if it has one.
+fn nothing_measured(run: &Run) -> Option<String> {
+    let cases = || run.pairs.values().flat_map(|pair| &pair.sweeps).flat_map(|sweep| &sweep.cases);
+    let reason = |case: &CaseResult| match &case.outcome {
+        Outcome::Unavailable { reason } => {
+            Some(reason.trim_start_matches("not measured: ").to_owned())
+        }
+        _ => None,
+    };
+    let has_measured = cases().any(|case| case.measured().is_some());
+    (!has_measured)
+        .then(|| cases().find_map(reason).unwrap_or_else(|| "no case was recorded".to_owned()))
+}
+
+/// Writes the report beside the package's manifest, or, where that cannot be written, into the suite's own folder.
+/// Returns its front page; `None`, with a line that says why, if neither can be written.
+fn write_pages(ended: &Ended<'_>, recorded: &Run) -> Option<PathBuf> {
+    // Without the samples, the pages still have their quartiles.
+    let samples = samples::load(&samples::path_of(ended.run.path())).unwrap_or_else(|error| {
+        say(&format!("the pages lack the raw samples: {error}"));
+        Vec::new()
+    });
+    let failed = match write_into(Path::new("reports"), ended, recorded, &samples) {
+        Ok(page) => return Some(page),
+        Err(error) => error,
+    };
+    let own = paths::home().join("reports");
+    match write_into(&own, ended, recorded, &samples) {
+        Ok(page) => {
+            if ended.selection.is_last() {
+                say(&format!("{failed}\nThe pages are in {} instead.", own.display()));
+            }
+            Some(page)
+        }
+        Err(error) => {
+            say(&format!(
+                "{failed}\n{error}\nThe result is in {}; `cargo run --release -- report --into FOLDER` generates the \
+                 pages from it.",
+                ended.run.path().display()
+            ));
+            None
+        }
+    }
+}
+
+fn write_into(
+    folder: &Path,
+    ended: &Ended<'_>,
+    recorded: &Run,
+    samples: &[Sample],
+) -> Result<PathBuf, ResultError> {
+    let last = report::Last::here(&recorded.machine.key);
+    report::write(&report::Material {
+        run: recorded,
+        samples,
+        other: None,
+        gate: (!last.is_empty()).then_some(&last),
+        trends: None,
+        families: ended.catalogue,
+        criterion: Some(&CriterionPages::here()),
+        folder,
+    })
+}
+
+/// Prints for people where standard output is for a program.
+fn say_plainly(text: &str) {
+    crate::terminal::print_aside(text);
+}

@@ -1,0 +1,144 @@
+//! Starts a bench process: reads its flags, asks cargo where things are, and executes the binary again with the
+//! arguments that criterion understands.
+//!
+//! Cargo starts a bench in its package's folder and tells it little. The first life of the process finds out the rest
+//! and hands it to the second in environment variables, which the processes that it starts inherit.
+
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cargo::{self, Invocation, Workspace},
+    flags::{Flags, Mode},
+};
+use worthit_pair::{family::Family, paths};
+
+/// Environment variable with what the first life of a process tells the second.
+const HANDED_OVER: &str = "WORTHIT_STARTED";
+
+/// A bench process that is ready to work.
+#[derive(Debug)]
+pub struct Started {
+    /// Its flags.
+    pub flags: Flags,
+    /// Its arguments as they were given.
+    pub arguments: Vec<String>,
+    /// The cargo command that started it.
+    pub invocation: Option<Invocation>,
+    /// Names of the bench targets of its package; `None` if cargo did not tell.
+    pub benches: Option<Vec<String>>,
+}
+
+/// What the first life of a process tells the second.
+#[derive(Debug, Serialize, Deserialize)]
+struct HandedOver {
+    /// The process. Executing a program keeps the id; a child that inherits the variable has another one.
+    pid: u32,
+    arguments: Vec<String>,
+    benches: Option<Vec<String>>,
+}
+
+impl HandedOver {
+    fn read() -> Option<HandedOver> {
+        let text = env::var(HANDED_OVER).ok()?;
+        let handed_over: HandedOver = serde_json::from_str(&text).ok()?;
+        (handed_over.pid == std::process::id()).then_some(handed_over)
+    }
+}
+
+/// Reads the flags of a process of `family`. Where criterion will be used, it executes this binary again.
+///
+/// # Errors
+/// If the binary cannot be executed again. Invalid flags end the process with status 2.
+pub fn start(family: &Family) -> Result<Started, std::io::Error> {
+    let invocation = Invocation::of_parent();
+    if let Some(HandedOver { arguments, benches, .. }) = HandedOver::read() {
+        let program = "bench".to_owned();
+        let flags = Flags::parse_from([&program].into_iter().chain(&arguments));
+        return Ok(Started { flags, arguments, invocation, benches });
+    }
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let flags = Flags::parse();
+    if flags.gate_worker {
+        return Ok(Started { flags, arguments, invocation, benches: None });
+    }
+    let workspace = Workspace::ask(invocation.as_ref());
+    let own = paths::own_target();
+    let target = cargo::target_folder(invocation.as_ref(), workspace.as_ref(), own.as_deref());
+    if let Some(target) = &target {
+        paths::settle(target.clone());
+    }
+    let benches = workspace.map(|workspace| {
+        workspace.benches(family.package).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    });
+    if matches!(flags.mode(), Mode::List | Mode::Test) {
+        return Ok(Started { flags, arguments, invocation, benches });
+    }
+    let here = env::current_dir().unwrap_or_default();
+    // Relative paths start where the user stands.
+    let here = invocation.as_ref().and_then(|invocation| invocation.folder.clone()).unwrap_or(here);
+    let target = paths::target();
+    let handed_over = HandedOver { pid: std::process::id(), arguments, benches };
+    let mut again = Command::new(env::current_exe()?);
+    again.args(flags.for_criterion());
+    again.env(HANDED_OVER, serde_json::to_string(&handed_over)?);
+    let home = cargo::path_from_environment("WORTHIT_HOME", &here);
+    again.env("WORTHIT_HOME", home.unwrap_or_else(|| target.join("worthit").into()));
+    let criterion = cargo::path_from_environment("CRITERION_HOME", &here);
+    again.env("CRITERION_HOME", criterion.unwrap_or_else(|| target.join("criterion").into()));
+    let counter = cargo::path_from_environment("WORTHIT_COUNTER", &here);
+    let counter = counter.or_else(|| Some(own_counter(&target, own.as_deref()?)?.into()));
+    again.envs(counter.map(|counter| ("WORTHIT_COUNTER", counter)));
+    let data = cargo::path_from_environment("WORTHIT_DATA", &here);
+    again.envs(data.map(|data| ("WORTHIT_DATA", data)));
+    Err(again.exec())
+}
+
+/// Returns the path of the command that counts causes: `worthit`, which cargo puts into the folder of the profile in its
+/// target folder. This executable is in the folder of the same profile, in the target or the build folder `own`.
+fn own_counter(target: &Path, own: &Path) -> Option<PathBuf> {
+    let exe = env::current_exe().ok()?;
+    counter(target, exe.strip_prefix(own).ok()?)
+}
+
+/// `exe` is the path of a bench binary from its target or build folder: `release/deps/io-1234`, or with a platform
+/// `x86_64-unknown-linux-musl/release/deps/io-1234`.
+fn counter(target: &Path, exe: &Path) -> Option<PathBuf> {
+    let kinds = ["deps", "build", "examples"];
+    let is_kind =
+        |part: &std::path::Component<'_>| kinds.iter().any(|kind| part.as_os_str() == *kind);
+    let profile: PathBuf = exe.components().take_while(|part| !is_kind(part)).collect();
+    (profile != exe).then(|| target.join(profile).join("worthit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counting_command_is_in_the_target_folder_of_the_same_profile() {
+        let found = |exe: &str| counter(Path::new("/t"), Path::new(exe));
+        assert_eq!(found("release/deps/io-1"), Some("/t/release/worthit".into()));
+        assert_eq!(
+            found("aarch64-x/release/deps/io-1"),
+            Some("/t/aarch64-x/release/worthit".into())
+        );
+        assert_eq!(found("release/build/worthit/1/out/io-1"), Some("/t/release/worthit".into()));
+        assert_eq!(found("elsewhere/io-1"), None);
+    }
+
+    #[test]
+    fn what_was_handed_to_another_process_is_not_read() {
+        let text = serde_json::to_string(&HandedOver { pid: 1, arguments: vec![], benches: None });
+        let read: HandedOver = serde_json::from_str(&text.unwrap()).unwrap();
+        assert_ne!(read.pid, std::process::id());
+        assert!(HandedOver::read().is_none());
+    }
+}
