@@ -155,6 +155,18 @@ fn own_manifest() -> Option<PathBuf> {
     Some(folder.join("Cargo.toml")).filter(|manifest| manifest.is_file())
 }
 
+/// Returns the folder of `package` if cargo runs this process for it, or else the current folder as an empty path.
+pub fn package_folder(package: Option<&str>) -> PathBuf {
+    let name = std::env::var("CARGO_PKG_NAME").ok();
+    let folder = own_manifest().and_then(|manifest| manifest.parent().map(Path::to_owned));
+    let folder = folder.filter(|_| package.is_some() && name.as_deref() == package);
+    // Named as short as possible, because it is printed.
+    let here = std::env::current_dir().unwrap_or_default();
+    let folder =
+        folder.map(|folder| folder.strip_prefix(&here).map(Path::to_owned).unwrap_or(folder));
+    folder.unwrap_or_default()
+}
+
 /// Returns cargo's target folder. `own` is the folder that holds this executable ([`paths::own_target`]).
 ///
 /// `--target-dir` decides. Cargo does not tell a command that it runs of this flag, but such a command is in the target
@@ -181,6 +193,12 @@ pub fn target_folder(
         Some(own) if !is_known(own) => Some(own.to_owned()),
         _ => Some(workspace.target.clone()),
     }
+}
+
+/// Returns cargo's folder of intermediate artifacts, if it is another one than the target folder.
+pub fn separate_build_folder() -> Option<PathBuf> {
+    let workspace = Workspace::ask(Invocation::of_parent().as_ref())?;
+    workspace.build.filter(|build| *build != workspace.target)
 }
 
 /// Asks cargo for its target folder and settles it for this process.

@@ -6,7 +6,10 @@
 //! confirms a suspect with fresh measurements before it fails a build. A pair that it cannot decide is *undecided*,
 //! which fails nothing.
 
+mod artifacts;
 pub mod budgets;
+pub mod build;
+mod build_key;
 mod build_under_test;
 pub mod callgrind;
 pub mod client;
@@ -15,21 +18,27 @@ mod counting;
 pub mod counts;
 pub mod decision;
 mod error;
+mod export;
 mod gains;
 pub mod instructions;
 pub mod output;
+mod outside;
+pub mod package;
 pub mod paired_timing;
 pub mod pairing;
 pub mod protocol;
 pub mod realtime;
 pub mod report;
+pub mod repository;
 pub mod revision;
 mod scratch;
 pub mod self_test;
 mod settings;
 pub mod signed_rank;
 pub mod summary;
+pub mod surroundings;
 pub mod timing;
+mod toolchain;
 pub mod verdict;
 pub mod worker;
 
@@ -37,19 +46,17 @@ use std::{fs, path::PathBuf, time::Instant};
 
 use jiff::Timestamp;
 
-use crate::{
-    machine::{Machine, Toolchain},
-    result_file::write_atomically,
-    run,
-};
+use crate::{machine::Machine, result_file::write_atomically, run};
 use worthit_pair::paths;
 
 pub use self::{error::GateError, settings::Settings};
 
 use self::{
+    budgets::Budgets,
+    build::Builder,
     build_under_test::BuildUnderTest,
     report::{GateReport, SCHEMA, SCHEMA_VERSION},
-    revision::Repository,
+    revision::Revision,
 };
 
 /// Compares the working tree with the base revision, and reports each step to `progress`.
@@ -57,13 +64,22 @@ use self::{
 /// # Errors
 /// If no verdict is possible.
 pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateReport, GateError> {
-    let repository = Repository::here(&settings.cargo_arguments)?;
+    let builder = Builder::here(&settings.cargo_arguments)?;
+    let budgets = Budgets::of_package(&builder.package.folder, settings.budgets.as_deref())?;
     run::take_turn_here()?;
-    let base = repository.revision(&settings.against)?;
-    let head = repository.working_tree()?;
-    let mut build = |revision: revision::Revision| {
+    let base = builder.repository.revision(&settings.against)?;
+    let head = builder.repository.working_tree()?;
+    let mut notes = builder.notes();
+    notes.extend(
+        builder
+            .repository
+            .changed_submodules(&head)
+            .into_iter()
+            .map(|path| format!("uncommitted changes in the submodule {path} are not judged")),
+    );
+    let mut build = |revision: Revision| {
         progress(&format!("building {}", revision.name));
-        let build = repository.build(&revision)?;
+        let build = builder.build(&revision)?;
         let tested = BuildUnderTest::new(revision, build, settings.seed);
         match tested.silent.first() {
             Some((_, error)) if tested.cases.is_empty() => Err(GateError::Protocol {
@@ -75,11 +91,21 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
     };
     let (base, head) = (build(base)?, build(head)?);
     let (when, start) = (Timestamp::now(), Instant::now());
-    let prefix = repository.prefix();
+    let compilers = [base.build.rustc.clone(), head.build.rustc.clone()];
+    let prefix = builder.prefix();
     let (commit, dirty) = (head.revision.commit.clone(), head.revision.dirty);
     let names = [base.revision.name.clone(), head.revision.name.clone()];
-    let comparison = comparison::compare(&base, &head, &prefix, settings, progress)?;
-    let [base, head] = names;
+    let known = budgets.as_ref().map(|(_, budgets)| budgets);
+    let comparison = comparison::compare(&base, &head, &prefix, known, settings, progress)?;
+    let ([base, head], [base_rustc, rustc]) = (names, compilers);
+    if base_rustc != rustc {
+        notes.push(format!("the base is built by {base_rustc}, the head by {rustc}"));
+    }
+    if let Some((file, _)) = &budgets {
+        let file = file.strip_prefix(&builder.repository.top).unwrap_or(file);
+        notes.push(format!("budgets: {}", file.display()));
+    }
+    notes.extend(comparison.notes);
     let machine = Machine::current().key;
     Ok(GateReport {
         schema: SCHEMA.to_owned(),
@@ -91,11 +117,11 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         dirty,
         self_test: self_test::last(&machine).map(|last| last.in_words()),
         machine,
-        rustc: Toolchain::current().rustc,
+        rustc,
         rule: settings.rule(comparison.timed),
         tolerances: settings.tolerances,
         cases: comparison.cases,
-        notes: comparison.notes,
+        notes,
         seconds: start.elapsed().as_secs_f64(),
     })
 }

@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{BufRead, BufReader, Read},
-    os::unix::process::CommandExt,
+    os::unix::{fs::symlink, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -15,8 +15,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use downstream::{Judgement, Repository, cargo, git, programs_without};
+use downstream::{Judgement, Repository, cargo, git};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tempfile::TempDir;
 use worthit_harness::gate::protocol::VERSION;
 
 const JOIN: &str = "src/records/join_fields.rs";
@@ -24,6 +25,18 @@ const CRC: &str = "src/checksums/crc_table.rs";
 const FAMILY: &str = "src/records.rs";
 /// Timeout that is longer than any step here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
+
+/// Folder of links to all programs on PATH except one.
+fn programs_without(missing: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let programs = std::env::split_paths(&path).flat_map(fs::read_dir).flatten().flatten();
+    for program in programs.filter(|program| program.file_name() != missing) {
+        // The first program of a name is the one that PATH finds; linking a later one fails.
+        let _ = symlink(program.path(), folder.path().join(program.file_name()));
+    }
+    folder
+}
 
 /// Adds about 2 % to the instructions of the optimized side of `checksums/crc_table`.
 fn inject_instructions(repository: &Repository) {
@@ -41,8 +54,9 @@ fn the_templates_own_tests_pass() {
 
 #[test]
 fn an_unchanged_tree_is_judged_without_timing() {
-    let repository = Repository::new();
-    let judgement = repository.judge("--against main");
+    // As users start it, in cargo's default layout.
+    let repository = Repository::with_own_target();
+    let judgement = repository.judge_by(&mut repository.cargo_run_gate("--against main"));
     judgement
         .assert(0, &["unchanged: 3 unchanged of 3 pairs", "(0 pairs timed)", "the working tree ("]);
     assert!(!judgement.stderr.contains("timing"), "{judgement}");
@@ -290,6 +304,8 @@ fn budgets_are_enforced_whatever_the_base_is() {
     repository.judge("--against main").assert(1, &["records/join_fields at 1,024", breach]);
     repository.write("budgets.toml", &budget_of_allocations(1).replace("1024", "64"));
     repository.judge("--against main").assert(0, &["no longer the far end", "worthit budgets"]);
+    assert!(repository.worthit("budgets").status().unwrap().success());
+    repository.judge("--against main").assert(0, &["3 unchanged", "budgets: budgets.toml"]);
     repository.write("budgets.toml", "version = 1\nfloors = 3\n");
     repository.judge("--against main").assert(2, &["budgets.toml is broken", "unknown field"]);
 }
@@ -369,7 +385,7 @@ fn interrupt_a_build(interrupt: fn(Pid)) {
     });
     assert_eq!(receiver.recv_timeout(LONG).expect("the build script runs"), "building\n");
     interrupt(Pid::from_child(&gate));
-    assert_interrupted(gate, repository.home());
+    assert_interrupted(gate, &repository.home);
     assert_eq!(receiver.recv_timeout(LONG).expect("the build script has ended"), "");
     lines.for_each(drop);
     repository.assert_unchanged(&before);
@@ -399,10 +415,10 @@ fn ctrl_c_ends_the_timing() {
         .any(|line| line.contains("timing "));
     assert!(is_timing, "{printed:#?}");
     kill_process_group(Pid::from_child(&gate), Signal::INT).unwrap();
-    assert_interrupted(gate, repository.home());
+    assert_interrupted(gate, &repository.home);
     lines.for_each(drop);
     repository.assert_unchanged(&before);
     // Nothing blocks the next gate, not even the lock file that a killed git would leave.
-    fs::write(repository.home().join("gate/index.lock"), "").unwrap();
+    fs::write(repository.home.join("gate/index.lock"), "").unwrap();
     repository.judge("--against main").assert(1, &["checksums/crc_table", "1 regressed"]);
 }

@@ -14,7 +14,7 @@ use crate::{
     count_causes,
     gate::{
         self, GateError, Settings,
-        budgets::{self, Budgets},
+        budgets::Budgets,
         output::{self, Format},
         report::GateReport,
         self_test,
@@ -75,9 +75,10 @@ pub struct GateArguments {
     /// Time all pairs, even those whose code and counts are unchanged.
     #[arg(long)]
     no_skip: bool,
-    /// Budgets to enforce, if the file exists; `worthit budgets` writes it.
-    #[arg(long, value_name = "FILE", default_value = budgets::FILE)]
-    budgets: PathBuf,
+    /// Budgets to enforce (default: `budgets.toml` beside the package's manifest, if it exists); `worthit budgets`
+    /// writes the file.
+    #[arg(long, value_name = "FILE")]
+    budgets: Option<PathBuf>,
     /// Seed for all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -158,7 +159,7 @@ pub fn gate(
         tolerances: Tolerances { instructions: arguments.tolerance.0, ..Tolerances::default() },
         skip: !arguments.no_skip,
         seed: arguments.seed,
-        budgets: Budgets::load(&arguments.budgets).map_err(GateError::Budgets)?,
+        budgets: arguments.budgets.clone(),
         cargo_arguments: arguments.cargo_arguments.clone(),
     };
     let progress = &mut |what: &str| {
@@ -240,9 +241,9 @@ pub struct BudgetsArguments {
     /// Seed for all inputs.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Budgets file.
-    #[arg(long, value_name = "FILE", default_value = budgets::FILE)]
-    file: PathBuf,
+    /// Budgets file (default: `budgets.toml` beside the package's manifest).
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// Counts the far ends of all pairs and writes the counts as budgets; returns the text to print.
@@ -253,7 +254,8 @@ pub(super) fn budgets(
     arguments: &BudgetsArguments,
     catalogue: &[&'static Family],
 ) -> Result<String, CliError> {
-    let known = Budgets::load(&arguments.file)?;
+    let file = arguments.file.clone().map_or_else(Budgets::default_path, Ok)?;
+    let known = Budgets::load(&file)?;
     let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
     let cases = entries.iter().filter_map(|entry| gate::worker::gate_case(entry, arguments.seed));
     let cases: Vec<_> = cases.collect();
@@ -262,9 +264,9 @@ pub(super) fn budgets(
     if let Some(result) = &arguments.gains {
         budgets.set_gains(&Run::load(result)?, &cases, arguments.margin.0);
     }
-    budgets.save(&arguments.file)?;
+    budgets.save(&file)?;
     let (counts, gains) = (budgets.count.len(), budgets.gain.len());
-    Ok(format!("{}: budgets for {counts} counts and {gains} gains\n", arguments.file.display()))
+    Ok(format!("{}: budgets for {counts} counts and {gains} gains\n", file.display()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts::{BuildCounts, CaseCounts},
+    package::Package,
     protocol::GateCase,
+    revision::RevisionError,
     verdict::Breach,
 };
 use crate::{
@@ -89,6 +91,12 @@ pub struct GainBudget {
 /// Reason why the budgets file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetsError {
+    /// The file that was asked for does not exist.
+    #[error("there is no file {}; `worthit budgets --file {}` writes it", _0.display(), _0.display())]
+    Missing(PathBuf),
+    /// No package is known whose budgets could be meant.
+    #[error("{0}; or name the budgets file (`--file FILE`)")]
+    NoPackage(RevisionError),
     /// The file cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Read {
@@ -119,6 +127,32 @@ pub enum BudgetsError {
 }
 
 impl Budgets {
+    /// Reads the file that was asked for, by default the one beside the manifest in `package`. Returns the budgets and
+    /// the file's path, or `None` if there is no such file beside the manifest.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is malformed, or the one that was asked for does not exist.
+    pub fn of_package(
+        package: &Path,
+        asked: Option<&Path>,
+    ) -> Result<Option<(PathBuf, Budgets)>, BudgetsError> {
+        let file = asked.map_or_else(|| package.join(FILE), Path::to_owned);
+        let budgets = Budgets::load(&file)?;
+        match (budgets, asked) {
+            (None, Some(asked)) => Err(BudgetsError::Missing(asked.to_owned())),
+            (budgets, _) => Ok(budgets.map(|budgets| (file, budgets))),
+        }
+    }
+
+    /// Returns the path of the file beside the manifest of the running command's package.
+    ///
+    /// # Errors
+    /// If that package is not known.
+    pub fn default_path() -> Result<PathBuf, BudgetsError> {
+        let package = Package::of_this_command().map_err(BudgetsError::NoPackage)?;
+        Ok(package.folder.join(FILE))
+    }
+
     /// Reads the file; returns `None` if there is none.
     ///
     /// # Errors

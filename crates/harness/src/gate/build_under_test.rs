@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
+    build::Build,
     client::{Worker, WorkerError},
     protocol::GateCase,
-    revision::{Build, Revision},
+    revision::Revision,
     timing::Program,
 };
 use worthit_pair::trial::Role;

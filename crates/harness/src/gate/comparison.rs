@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    budgets,
+    budgets::{self, Budgets},
     build_under_test::BuildUnderTest,
     counting::{self, BothCounts},
     counts::BuildCounts,
@@ -38,13 +38,14 @@ pub fn compare(
     base: &BuildUnderTest,
     head: &BuildUnderTest,
     prefix: &str,
+    budgets: Option<&Budgets>,
     settings: &Settings,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Comparison, GateError> {
     let pairs = pairing::select(pairing::pair_up(&base.cases, &head.cases), &settings.ids)?;
     progress(&format!("counting {} pairs", pairs.iter().filter(|p| p.is_comparable()).count()));
     let counts = counting::count_both(base, head, &pairs, &settings.tolerances, settings.seed)?;
-    let builds = Builds { base, head, prefix, counts, settings };
+    let builds = Builds { base, head, prefix, counts, budgets, settings };
     let timed: Vec<&Matched> = pairs.iter().filter(|pair| builds.is_timed(pair)).collect();
     let times = builds.time(&timed, progress);
     let (breaches, budget_notes) = builds.breaches(&pairs, &timed, progress);
@@ -68,6 +69,7 @@ struct Builds<'a> {
     head: &'a BuildUnderTest,
     prefix: &'a str,
     counts: BothCounts,
+    budgets: Option<&'a Budgets>,
     settings: &'a Settings,
 }
 
@@ -159,7 +161,7 @@ impl Builds<'_> {
         timed: &[&Matched],
         progress: &mut dyn FnMut(&str),
     ) -> (Vec<(String, Breach)>, Vec<String>) {
-        let Some(budgets) = &self.settings.budgets else { return (Vec::new(), Vec::new()) };
+        let Some(budgets) = self.budgets else { return (Vec::new(), Vec::new()) };
         let counts = &self.counts.head;
         let (mut breaches, mut notes) = budgets::judge(budgets, &self.head.cases, counts);
         let has_changed = |pair: &&Matched| {

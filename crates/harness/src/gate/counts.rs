@@ -13,10 +13,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    build::Build,
     client::WorkerError,
     instructions,
     protocol::{GateCase, Injected},
-    revision::Build,
     verdict::{Counted, INSTRUCTIONS},
 };
 use crate::{count_causes::FarEnd, interrupt, result_file::write_atomically};

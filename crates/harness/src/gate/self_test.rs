@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    build::Builder,
     build_under_test::BuildUnderTest,
     counting,
     counts::{BuildCounts, JUDGED},
@@ -29,7 +30,7 @@ use super::{
     pairing::{self, Matched},
     protocol::{GateCase, Injected},
     realtime,
-    revision::{Repository, Revision},
+    revision::Revision,
     scratch,
     settings::Settings,
     timing::Program,
@@ -136,19 +137,19 @@ pub fn run(
     injections: &[Injection],
     progress: &mut dyn FnMut(&str),
 ) -> Result<SelfTest, GateError> {
-    let repository = Repository::here(&settings.cargo_arguments)?;
+    let builder = Builder::here(&settings.cargo_arguments)?;
     run::take_turn_here()?;
-    let head = repository.working_tree()?;
+    let head = builder.repository.working_tree()?;
     progress(&format!("building {}", head.name));
-    let build = repository.build(&head)?;
+    let build = builder.build(&head)?;
     let tested = BuildUnderTest::new(head.clone(), build, settings.seed);
     // Matches each pair with itself.
     let pairs = pairing::pair_up(&tested.cases, &tested.cases);
     let mut pairs = pairing::select(pairs, &settings.ids)?;
-    let mut notes = Vec::new();
+    let mut notes = builder.notes();
     let variants = match extent.nulls {
         0 => Vec::new(),
-        _ => variants(&repository, &head, &tested, settings, &mut notes, progress),
+        _ => variants(&builder, &head, &tested, settings, &mut notes, progress),
     };
     let start = Instant::now();
     progress("counting");
@@ -214,7 +215,7 @@ type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
 
 /// Builds variants of the head in which nothing that is measured has changed.
 fn variants(
-    repository: &Repository,
+    builder: &Builder,
     head: &Revision,
     tested: &BuildUnderTest,
     settings: &Settings,
@@ -232,7 +233,7 @@ fn variants(
     for (name, change) in kinds {
         progress(&format!("building {name}"));
         let what = if name == "the same build" { "" } else { name };
-        match repository.build_changed(head, what, change) {
+        match builder.build_changed(head, what, change) {
             Ok(build) => {
                 let variant = BuildUnderTest::new(head.clone(), build, settings.seed);
                 built.push((name.to_owned(), variant));

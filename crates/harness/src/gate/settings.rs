@@ -1,8 +1,8 @@
 //! Settings of a gate run.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::{budgets::Budgets, decision::Rule, verdict::Tolerances};
+use super::{decision::Rule, verdict::Tolerances};
 
 /// Settings of a gate run.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub struct Settings {
     pub skip: bool,
     /// Seed of all inputs.
     pub seed: u64,
-    /// Budgets: limits that apply whatever the base is.
-    pub budgets: Option<Budgets>,
+    /// Budgets file; by default the one beside the package's manifest, if there is one.
+    pub budgets: Option<PathBuf>,
     /// Additional arguments for `cargo build`.
     pub cargo_arguments: Vec<String>,
 }

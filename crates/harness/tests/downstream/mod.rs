@@ -1,21 +1,20 @@
 //! A git repository made from `examples/downstream`, for end-to-end tests of the gate.
 //!
-//! All repositories share a target folder, so the dependencies are built once. They are not optimized, because no timed
-//! or counted code is in them.
+//! All repositories are made at the same path and share a target folder, so the dependencies are built once, and cargo
+//! keeps the builds of only one path. Dependencies are not optimized, because no timed or counted code is in them.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::Read,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
 use rustix::fs::{FlockOperation, flock};
-use tempfile::TempDir;
-use worthit_pair::paths;
+use worthit_harness::gate::surroundings::Surroundings;
+use worthit_pair::{case::fnv1a, paths};
 
 /// Folder of everything that these tests make except the repositories, inside cargo's target folder.
 fn shared() -> PathBuf {
@@ -74,11 +73,30 @@ pub fn cargo(folder: &Path) -> Command {
 }
 
 /// Copy of the template in a temporary git repository, on branch `main`. It holds a lock, so that only one exists at a
-/// time on this machine.
+/// time.
 pub struct Repository {
-    place: TempDir,
-    home: PathBuf,
+    /// Folder that holds the repository.
+    place: PathBuf,
+    /// Folder where the gate keeps its files.
+    pub home: PathBuf,
+    target: Target,
     _turn: File,
+}
+
+/// Where cargo builds a repository.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    /// In a folder that all repositories share.
+    Shared,
+    /// In the folder `target` of the repository, which is cargo's default.
+    Own,
+}
+
+impl Drop for Repository {
+    fn drop(&mut self) {
+        // What is left is removed by the next test.
+        let _ = clear(&self.place, self.target);
+    }
 }
 
 impl Repository {
@@ -92,30 +110,60 @@ impl Repository {
 
     /// Copies the template into a folder outside of any git repository.
     pub fn outside_git() -> Repository {
+        // Outside of any checkout, as a user's repository is.
+        let checkout = fnv1a(shared().to_string_lossy().bytes());
+        let place = std::env::temp_dir().join(format!("worthit-gate-tests-{checkout:x}"));
+        // One home for all tests: with a home per test, cargo would keep each test's builds for ever.
+        Repository::copied_to(place, shared().join("home"), Target::Shared)
+    }
+
+    /// Makes a repository with one commit that is built in its own target folder, where the gate then keeps its files.
+    pub fn with_own_target() -> Repository {
+        let place = shared().join("own");
+        let target = place.join("repository/target");
+        let repository = Repository::copied_to(place, target.join("worthit"), Target::Own);
+        if !target.join("release").exists() {
+            // Its modification times are kept, so cargo does not build the dependencies again.
+            let mut copy = Command::new("cp");
+            let copied = copy.arg("-a").arg(shared().join("target/.")).arg(&target).status();
+            assert!(copied.unwrap().success());
+        }
+        // Not overwritten in place, because it is one file with the artifact that cargo checks.
+        let command = repository.command();
+        let _ = fs::remove_file(&command);
+        fs::copy(&Template::get().command, &command).unwrap();
+        repository.git("init --quiet --template= --initial-branch main");
+        repository.commit();
+        repository
+    }
+
+    fn copied_to(place: PathBuf, home: PathBuf, target: Target) -> Repository {
         fs::create_dir_all(shared()).unwrap();
         let turn = File::create(shared().join("turn")).unwrap();
         flock(&turn, FlockOperation::LockExclusive).unwrap();
-        let place = tempfile::tempdir().unwrap();
-        copy_tree(&Template::get().folder, &place.path().join("repository"));
-        // One home for all tests: with a home per test, cargo would keep each test's builds for ever.
-        let home = shared().join("home");
+        clear(&place, target).unwrap();
         empty(&home);
-        Repository { place, home, _turn: turn }
+        copy_tree(&Template::get().folder, &place.join("repository"));
+        let place = place.canonicalize().unwrap();
+        Repository { place, home, target, _turn: turn }
+    }
+
+    /// The command `worthit`.
+    fn command(&self) -> PathBuf {
+        match self.target {
+            Target::Shared => Template::get().command.clone(),
+            Target::Own => self.folder().join("target/release/worthit"),
+        }
     }
 
     /// Folder of the repository.
     pub fn folder(&self) -> PathBuf {
-        self.place.path().join("repository")
+        self.place.join("repository")
     }
 
     /// Path beside the repository.
     pub fn beside(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
-    }
-
-    /// Folder where the gate keeps its files.
-    pub fn home(&self) -> &Path {
-        &self.home
+        self.place.join(name)
     }
 
     /// Reads a file.
@@ -125,7 +173,9 @@ impl Repository {
 
     /// Writes a file.
     pub fn write(&self, file: &str, text: &str) {
-        fs::write(self.folder().join(file), text).unwrap();
+        let file = self.folder().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
     }
 
     /// Replaces text in a file, which must contain it.
@@ -155,15 +205,43 @@ impl Repository {
 
     /// `worthit gate` in another folder.
     pub fn gate_in(&self, folder: &Path, arguments: &str) -> Command {
-        let mut command = Command::new(&Template::get().command);
-        command.arg("gate").args(arguments.split_whitespace());
+        let mut command = Command::new(self.command());
+        command.arg("gate");
         if !arguments.contains("--time-limit") {
             command.args(["--time-limit", "1s"]);
         }
+        command.args(arguments.split_whitespace());
         command.current_dir(folder).stdin(Stdio::null());
-        command.env("WORTHIT_HOME", &self.home).env("CARGO_TARGET_DIR", shared().join("target"));
+        self.set_target(&mut command);
         isolate(&mut command, folder);
         command
+    }
+
+    /// Another command of `worthit` in the repository.
+    pub fn worthit(&self, arguments: &str) -> Command {
+        let mut command = Command::new(self.command());
+        command.args(arguments.split_whitespace()).current_dir(self.folder());
+        self.set_target(command.stdin(Stdio::null()));
+        command
+    }
+
+    /// `cargo run -- gate` in the repository, as a user types it.
+    pub fn cargo_run_gate(&self, arguments: &str) -> Command {
+        let mut command = cargo(&self.folder());
+        command.args(["run", "--release", "--bin", "worthit", "--", "gate", "--time-limit", "1s"]);
+        command.args(arguments.split_whitespace());
+        self.set_target(&mut command);
+        isolate(&mut command, &self.folder());
+        command
+    }
+
+    fn set_target(&self, command: &mut Command) {
+        match self.target {
+            Target::Shared => command
+                .env("WORTHIT_HOME", &self.home)
+                .env("CARGO_TARGET_DIR", shared().join("target")),
+            Target::Own => command.env_remove("WORTHIT_HOME").env_remove("CARGO_TARGET_DIR"),
+        };
     }
 
     /// Runs the gate in the repository, which it must leave unchanged.
@@ -179,10 +257,11 @@ impl Repository {
         judgement
     }
 
-    /// Contents of all files, including git's.
+    /// Contents of all files, including git's, without those that cargo builds.
     pub fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let target = self.folder().join("target");
         let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
-        files(&self.folder()).into_iter().map(read).collect()
+        files(&self.folder(), &target).into_iter().map(read).collect()
     }
 
     /// Asserts that the repository is unchanged (files, worktrees, index, objects) and that the gate has removed the
@@ -192,7 +271,8 @@ impl Repository {
         let changed = |path: &&PathBuf| before.get(*path) != now.get(*path);
         let changed: Vec<_> = before.keys().chain(now.keys()).filter(changed).collect();
         assert!(changed.is_empty(), "changed: {changed:?}");
-        assert!(!self.home.join("gate/tree").exists());
+        let mirror = Surroundings::choose(&self.folder(), &self.home.join("gate"));
+        assert!(!mirror.mirrored(Path::new("/")).exists());
     }
 }
 
@@ -216,18 +296,6 @@ fn isolate(command: &mut Command, folder: &Path) {
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
-}
-
-/// Folder of links to all programs on PATH except one.
-pub fn programs_without(missing: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let path = std::env::var_os("PATH").unwrap();
-    let programs = std::env::split_paths(&path).flat_map(fs::read_dir).flatten().flatten();
-    for program in programs.filter(|program| program.file_name() != missing) {
-        // The first program of a name is the one that PATH finds; linking a later one fails.
-        let _ = symlink(program.path(), folder.path().join(program.file_name()));
-    }
-    folder
 }
 
 /// Exit status and output of a gate.
@@ -272,13 +340,33 @@ fn empty(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
 }
 
-/// Files below a folder, sorted.
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// Removes all files of a place except the repository's own target folder.
+fn clear(place: &Path, target: Target) -> std::io::Result<()> {
+    if target == Target::Shared {
+        return if place.exists() { fs::remove_dir_all(place) } else { Ok(()) };
+    }
+    let repository = place.join("repository");
+    fs::create_dir_all(&repository)?;
+    for entry in fs::read_dir(&repository)?.flatten().filter(|it| it.file_name() != "target") {
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// Files below a folder, sorted, except those below another folder.
+fn files(folder: &Path, except: &Path) -> Vec<PathBuf> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
             let is_folder = entry.file_type().unwrap().is_dir();
-            if is_folder { folders.push(entry.path()) } else { found.push(entry.path()) }
+            match is_folder {
+                true if entry.path() == except => (),
+                true => folders.push(entry.path()),
+                false => found.push(entry.path()),
+            }
         }
     }
     found.sort();
@@ -287,9 +375,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Copies a folder without its `target` and `reports`.
 fn copy_tree(from: &Path, to: &Path) {
-    for file in files(from) {
+    for file in files(from, &from.join("target")) {
         let inside = file.strip_prefix(from).unwrap();
-        if inside.starts_with("target") || inside.starts_with("reports") {
+        if inside.starts_with("reports") {
             continue;
         }
         fs::create_dir_all(to.join(inside).parent().unwrap()).unwrap();
