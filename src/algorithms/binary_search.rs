@@ -30,6 +30,8 @@ pub const PAIR: Pair = Pair {
         summary: "partition_point",
         growth: Growth::Until(&Growth::Logarithmic, "the slice outgrows the first-level cache"),
     },
+    input: "256 lookups in a sorted `Vec` of random 64-bit integers. Half of the keys are elements at random \
+            places and the others are random, so the walk passes half of the slice on average.",
     axis: Axis {
         name: "items",
         unit: "items",

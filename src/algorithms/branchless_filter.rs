@@ -10,7 +10,8 @@ use worthit_pair::prelude::*;
 /// iteration before, and a multiple of 100, so that each percentage is exact.
 const VALUES: u64 = 100_000;
 
-const MISPREDICTIONS: Cause = Cause::new("mispredictions", "mispredictions of a two-bit predictor");
+const MISPREDICTIONS: Cause = Cause::new("mispredictions", "mispredictions of a two-bit predictor")
+    .modelled("from the outcomes of the naive side's branch; the other sides have no such branch");
 
 pub const PAIR: Pair = Pair {
     title: "Filter without a branch per element",
@@ -33,6 +34,9 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Other("highest where outcomes are least predictable"),
     },
     optimized: Side { summary: "branch-free compaction (AVX2)", growth: Growth::Constant },
+    input: "100,000 random 32-bit integers, of which exactly the stated percentage is below the limit and kept. \
+            They are shuffled, and they are more than a branch predictor remembers, so it can only learn how \
+            many are kept, not which.",
     axis: Axis {
         name: "selectivity",
         unit: "%",

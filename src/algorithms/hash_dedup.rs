@@ -21,6 +21,8 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
     optimized: Side { summary: "insert into a hash set", growth: Growth::Linear },
+    input: "Random 64-bit integers in shuffled order. Nine in ten are distinct and the others repeat one of \
+            those, so the naive scan grows with the input.",
     axis: Axis {
         name: "items",
         unit: "items",

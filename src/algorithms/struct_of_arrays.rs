@@ -25,6 +25,8 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Until(&Growth::Linear, "the structs outgrow the last-level cache"),
     },
     optimized: Side { summary: "sum an array of that field", growth: Growth::Linear },
+    input: "Orders as 96-byte structs in one `Vec`, and the amounts of the same orders in an array of `i64`. \
+            Both sides read the amounts front to back: eight bytes of each struct, or every byte of the array.",
     axis: Axis {
         name: "records",
         unit: "records",

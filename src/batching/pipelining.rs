@@ -32,6 +32,9 @@ pub const PAIR: Pair = Pair {
         summary: "write all requests, then read all answers",
         growth: Growth::Linear,
     },
+    input: "Random keys of a key-value server, asked for over one connection; every other key has a value. A \
+            request and an answer are one line of at most 21 bytes each, and no request needs the answer to \
+            another.",
     axis: Axis {
         name: "requests",
         unit: "requests",

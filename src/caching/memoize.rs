@@ -36,6 +36,9 @@ pub const PAIR: Pair = Pair {
         summary: "lru::LruCache, empty at first",
         growth: Growth::Other("falls with the share of misses"),
     },
+    input: "10,000 requests, each of which needs the permissions in a user's JSON document. Exactly the stated \
+            percentage hits an LRU cache of 64 users; the hits are at random places in the stream and favour \
+            recent users. A miss is a new user or an evicted one.",
     axis: Axis {
         name: "hit rate",
         unit: "%",

@@ -44,6 +44,9 @@ pub const PAIR: Pair = Pair {
         summary: "read through a bounded LRU cache, forget on write",
         growth: Growth::Other("writes cost more than reads that hit"),
     },
+    input: "200 reads and writes of single rows by primary key, in a SQLite table of 2,000 products whose \
+            popularity follows Zipf's law. Writes have exactly the stated share and random places; the cache \
+            holds 500 products and has seen 5,000 reads before. Commits wait for no flush.",
     axis: Axis {
         name: "share of writes",
         unit: "%",

@@ -36,6 +36,8 @@ pub const PAIR: Pair = Pair {
         summary: "one computes, the others wait (OnceCell a key)",
         growth: Growth::Other("one computation, and a wake-up for each waiting request"),
     },
+    input: "Requests that all arrive at once, for the same key, while the cache is empty. The origin answers \
+            over loopback and computes one page at a time, from a scan of 131,072 orders.",
     axis: Axis {
         name: "concurrent misses",
         unit: "requests",
@@ -207,7 +209,8 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         runtime.block_on(async {
             match role {
                 Role::Naive => naive_burst(&input).await,
-                _ => optimized_burst(&input).await,
+                Role::Optimized => optimized_burst(&input).await,
+                Role::Peer => quick_cache_burst(&input).await,
             }
         });
         counts.set(causes::COMPUTATIONS, input.origin.computed() - before);

@@ -15,6 +15,8 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a bare loop between two clock reads", growth: Growth::Constant },
     optimized: Side { summary: "the same through a trial", growth: Growth::Constant },
+    input: "One number, to which each copy of the function adds a constant: the least work that an iteration can \
+            do, so that what the harness adds is visible.",
     axis: Axis {
         name: "x",
         unit: "",

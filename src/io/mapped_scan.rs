@@ -41,6 +41,8 @@ pub const PAIR: Pair = Pair {
             "the file has pieces that are mapped 2 MiB at a time",
         ),
     },
+    input: "A log file with lines of 90 to 250 bytes, whose line ends are counted front to back. It was written \
+            at once just before, so it is in the page cache and lies there in large pieces.",
     axis: Axis {
         name: "file size",
         unit: "B",

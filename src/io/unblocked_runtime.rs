@@ -38,6 +38,9 @@ pub const PAIR: Pair = Pair {
         summary: "spawn_blocking",
         growth: Growth::Other("constant while there are cores for the threads that wake up"),
     },
+    input: "1,300 requests, one every 45 µs, to a runtime with one worker. Exactly the stated percentage of \
+            them, at random places, blocks its thread for 500 µs; only the latency of the others counts, each of \
+            which is a microsecond of work or less.",
     axis: Axis {
         name: "blocking share of requests",
         unit: "%",
@@ -66,7 +69,8 @@ pub const PAIR: Pair = Pair {
 
 /// Blocking calls made on a worker's thread.
 const CALLS_ON_WORKERS: Cause =
-    Cause::new("blocking_calls_on_workers", "blocking calls on workers");
+    Cause::new("blocking_calls_on_workers", "blocking calls on workers")
+        .counted("with a call that notes its thread");
 
 /// Requests in one load. Even at 20 % blocking, enough others remain for a 99th percentile.
 const REQUESTS: u64 = 1_300;

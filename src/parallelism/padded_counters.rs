@@ -13,7 +13,8 @@ use crossbeam_utils::CachePadded;
 use worthit_pair::prelude::*;
 
 /// Counters in use on the 64-byte line that holds the most, counted from their addresses.
-const SHARING_A_LINE: Cause = Cause::new("counters_on_a_line", "counters on one cache line");
+const SHARING_A_LINE: Cause = Cause::new("counters_on_a_line", "counters on one cache line")
+    .modelled("from the addresses of the counters");
 
 /// Events handled in one iteration, by all threads together.
 const EVENTS: u64 = 16_384;
@@ -41,6 +42,9 @@ pub const PAIR: Pair = Pair {
         summary: "CachePadded<AtomicU64>",
         growth: Growth::Other("shrinks as 1/threads"),
     },
+    input: "16,384 events, split evenly among the threads. Each thread adds the sizes of its events to its own \
+            counter, one after another, and does nothing else between two additions, so the lines of the \
+            counters are always in demand.",
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     unit: "event",
     causes: &[Claim {

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const SECTIONS = ['finding', 'gain', 'metric', 'code', 'causes', 'limit', 'samples', 'review', 'reproduce'];
+const SECTIONS = ['finding', 'gain', 'review', 'input', 'code', 'metric', 'causes', 'limit', 'reproduce', 'samples'];
 const PAIRS = [
   // The gains sort differently as text and as numbers.
   // Some names share a word across families and causes, so that every filter of a combination matters.

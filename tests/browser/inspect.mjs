@@ -1,7 +1,7 @@
 // Functions that run inside a page and return plain data. Each must be self-contained, because the
 // browser gets only its source text.
 
-/** Reads the document itself: its ids, links, remote resources, policies and charts. */
+/** Reads the document itself: its ids, links, remote resources, policies, charts and Markdown that was not rendered. */
 export function readPage() {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const name = (element) => `<${element.localName}${element.id ? ` id="${element.id}"` : ''}>`;
@@ -41,6 +41,15 @@ export function readPage() {
       .map((attribute) => `${attribute.name} on ${name(element)}`),
   );
 
+  // In code a backtick is part of the language.
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, (text) =>
+    text.data.includes('`') && !text.parentElement.closest('code, pre, .code, script, style')
+      ? NodeFilter.FILTER_ACCEPT
+      : NodeFilter.FILTER_SKIP,
+  );
+  const backticks = [];
+  while (words.nextNode()) backticks.push(words.currentNode.data.trim().slice(0, 60));
+
   const charts = all('svg').filter((svg) => !svg.parentElement.closest('svg'));
   const unlabelled = charts.filter((svg) => !svg.closest('[role="img"]')?.getAttribute('aria-label')?.trim());
   const ids = all('[id]').map((element) => element.id);
@@ -51,12 +60,16 @@ export function readPage() {
     remote,
     policies,
     attributes,
+    backticks,
     charts: charts.length,
     unlabelled: unlabelled.map((svg) => `${name(svg)} in ${name(svg.parentElement)}`),
   };
 }
 
-/** Reads the layout: widths, charts that stick out, and the size at which chart text is drawn. */
+/**
+ * Reads the layout: widths, what sticks out or is out of sight, charts that leave the right half empty, and the size at
+ * which chart text is drawn.
+ */
 export function readLayout() {
   const root = document.documentElement;
   const label = (element) => {
@@ -101,6 +114,21 @@ export function readLayout() {
     return wide.length ? `because of ${label(wide.at(-1))}` : 'because of no single element';
   };
 
+  // What a reader would have to scroll sideways to see.
+  const isCut = (element) => scrolls(element) && element.scrollWidth > element.clientWidth + 1;
+  const cut = [...document.querySelectorAll('main *')].filter(isCut);
+
+  const [main] = document.getElementsByTagName('main');
+  const middle = main.getBoundingClientRect().left + main.clientWidth / 2;
+  const inLine = (one, other) => one.top < other.bottom && other.top < one.bottom;
+  const isAlone = (svg) => {
+    const chart = svg.getBoundingClientRect();
+    if (chart.width === 0 || chart.right > middle + 1) return false;
+    const others = [...document.querySelectorAll('main svg, main table')].map((one) => one.getBoundingClientRect());
+    return !others.some((other) => other.left >= chart.right - 1 && inLine(chart, other));
+  };
+  const top = (id) => document.getElementById(id)?.getBoundingClientRect().top;
+
   const overflow = root.scrollWidth > root.clientWidth;
   const charts = [...document.querySelectorAll('svg')].filter((svg) => !svg.parentElement.closest('svg'));
   const texts = [...document.querySelectorAll('svg text, svg tspan')].filter(drawn);
@@ -109,6 +137,11 @@ export function readLayout() {
     clientWidth: root.clientWidth,
     culprit: overflow ? culprit() : '',
     overflowing: charts.filter(sticksOut).map((svg) => label(svg.closest('[id]') ?? svg)),
+    cut: cut.map((element) => `${label(element)} ${element.getAttribute('aria-label') ?? ''}`.trim()),
+    alone: charts
+      .filter((svg) => !svg.closest('table') && isAlone(svg))
+      .map((svg) => label(svg.closest('[id]') ?? svg)),
+    cardIsLate: top('review') > top('samples'),
     texts: texts.map((text) => ({ text: text.textContent.trim().slice(0, 30), size: size(text) })),
   };
 }

@@ -4,10 +4,16 @@ import { onPages, painted, watch } from './browser.mjs';
 import { emptyCharts, readLayout, readPage, readPrint, readSections } from './inspect.mjs';
 import { linkProblem } from './site.mjs';
 
-const WIDTHS = [360, 768, 1600];
+const WIDTHS = [360, 480, 768, 1000, 1280, 1600];
+// From here on there is room for two charts side by side.
+const TWO_CHARTS = 1000;
 const SMALLEST_TEXT = 9;
+// Pages of which nothing scrolls sideways. (Tables of runs and revisions do.)
+const FITTING = /^(pairs\/|scaling)/;
+// Pages that show prose of pairs.
+const WITH_PROSE = /^(pairs\/|index)/;
 const REQUIRED_PAGES = ['index.html', 'scaling.html', 'machine.html'];
-const SECTIONS = ['finding', 'gain', 'metric', 'code', 'causes', 'limit', 'samples', 'review', 'reproduce'];
+const SECTIONS = ['finding', 'gain', 'review', 'input', 'code', 'metric', 'causes', 'limit', 'reproduce', 'samples'];
 
 /** Loads every page once and checks everything that needs no interaction. */
 export async function checkEveryPage({ browser, site, report }) {
@@ -44,6 +50,7 @@ function checkPolicy(name, facts, report) {
   for (const attribute of facts.attributes) fail(`attribute ${attribute}`);
   for (const address of facts.remote) fail(`remote resource ${address}`);
   for (const id of facts.repeatedIds) fail(`the id ${id} is used twice`);
+  if (WITH_PROSE.test(name)) for (const text of facts.backticks) fail(`a backtick is printed: ${text}`);
   report.count('charts', 'charts', facts.charts);
   for (const chart of facts.unlabelled) {
     report.fail('charts', name, `${chart} is in no role="img" element with an aria-label`);
@@ -61,6 +68,11 @@ async function checkLayout(name, page, report) {
       fail(`the page is ${layout.scrollWidth} px wide, ${layout.culprit}`);
     }
     for (const chart of layout.overflowing) fail(`a chart is wider than its container: ${chart}`);
+    if (FITTING.test(name)) {
+      for (const element of layout.cut) fail(`a part is cut: ${element}`);
+      if (width >= TWO_CHARTS) for (const chart of layout.alone) fail(`a chart fills only the left half: ${chart}`);
+      if (layout.cardIsLate) fail('the review card comes after the samples');
+    }
     report.count('layout', 'layouts');
     if (width !== WIDTHS[0]) continue;
     report.count('layout', 'chart texts', layout.texts.length);

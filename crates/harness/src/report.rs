@@ -4,6 +4,7 @@
 //! made. [`write()`] writes the pages into a folder and removes those of an earlier site that this
 //! one lacks.
 
+mod causes;
 mod charts;
 mod code;
 mod comparison;
@@ -13,9 +14,12 @@ mod front;
 mod gate;
 mod machine;
 mod pair;
+mod prose;
 mod scaling;
 mod shell;
+mod sweep;
 mod trends;
+mod warnings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +39,7 @@ use crate::{
 use worthit_pair::family::{Entry, Family};
 
 pub use finding::{against_peer_at_headline, gain_at_headline, share_of_limit};
+pub(crate) use finding::{gain, headline};
 pub use gate::Last;
 
 /// File that lists the files of a site, so that the next write knows which files it may remove.

@@ -223,7 +223,7 @@ impl PairResult {
 
     /// Returns a point of the axis with its unit: "65,536 items".
     pub fn place(&self, point: u64) -> String {
-        format!("{} {}", format::count(point), self.axis_unit).trim_end().to_owned()
+        format::counted(point, &self.axis_unit).trim_end().to_owned()
     }
 }
 

@@ -10,10 +10,13 @@
 //!   fixtures add to process-wide counters ([`Event`]). Server threads (of a loopback server) exclude themselves
 //!   with [`exclude_thread`].
 //! - *By the pair*: only the pair can see comparisons and computations. It counts them by running a side with
-//!   counting types; see [`crate::trial::Trial::counting`] and [`Counted`].
+//!   counting types; see [`crate::trial::Trial::counting`] and [`Counted`]. What no run of a side can see, it models.
+//!
+//! Each [`Cause`] says in which of these ways it is counted: [`Counting`].
 
 mod allocator;
 mod counted;
+mod counting;
 pub mod injected;
 pub mod interposed;
 
@@ -28,6 +31,7 @@ use std::{
 
 pub use allocator::CountingAllocator;
 pub use counted::{Counted, comparisons_during};
+pub use counting::Counting;
 
 /// Something to count. A pair uses a constant of this module if one fits, and defines its own if none does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,49 +40,70 @@ pub struct Cause {
     pub id: &'static str,
     /// The noun after the number in tables, plural: "write calls".
     pub label: &'static str,
+    /// How it is counted.
+    pub counting: Counting,
 }
 
 impl Cause {
-    /// Makes a pair's own cause.
+    /// Makes a pair's own cause, which the pair counts by running the side once more. Say how it does with
+    /// [`Cause::counted`], or with [`Cause::modelled`] if no run of the side can see the cause.
     pub const fn new(id: &'static str, label: &'static str) -> Cause {
-        Cause { id, label }
+        Cause { id, label, counting: Counting::Rerun("with counting types") }
+    }
+
+    /// Says what the side runs with while the pair counts: "with a closure that counts".
+    pub const fn counted(self, with: &'static str) -> Cause {
+        Cause { counting: Counting::Rerun(with), ..self }
+    }
+
+    /// Says that the count is a model, and what it is derived from: "from the addresses of the counters".
+    pub const fn modelled(self, from: &'static str) -> Cause {
+        Cause { counting: Counting::Modelled(from), ..self }
+    }
+
+    const fn ambient(id: &'static str, label: &'static str, counting: Counting) -> Cause {
+        Cause { id, label, counting }
     }
 }
 
 /// Comparisons of two elements, counted with [`Counted`].
-pub const COMPARISONS: Cause = Cause::new("comparisons", "comparisons");
+pub const COMPARISONS: Cause =
+    Cause::new("comparisons", "comparisons").counted("on elements that count their comparisons");
 /// Results that are computed rather than taken from a cache.
-pub const COMPUTATIONS: Cause = Cause::new("computations", "computations");
+pub const COMPUTATIONS: Cause = Cause::new("computations", "computations")
+    .counted("with a computation that counts how often it is called");
 /// Messages whose answer was awaited before the next was sent.
-pub const ROUND_TRIPS: Cause = Cause::new("round_trips", "round trips");
-/// Distinct 64-byte cache lines that the side reads, counted from addresses.
-pub const CACHE_LINES: Cause = Cause::new("cache_lines", "cache lines read");
+pub const ROUND_TRIPS: Cause =
+    Cause::new("round_trips", "round trips").counted("over a connection that counts");
+/// Distinct 64-byte cache lines that the side reads, modelled from addresses.
+pub const CACHE_LINES: Cause = Cause::new("cache_lines", "cache lines read")
+    .modelled("from the addresses that the side reads, as if the first began a line");
 
 macro_rules! events {
-    ($($variant:ident $constant:ident $id:literal $label:literal;)*) => {
+    ($($variant:ident $constant:ident $id:literal $label:literal $counting:ident;)*) => {
         /// An event that an ambient counter counts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Event { $(#[doc = concat!("See [`", stringify!($constant), "`].")] $variant),* }
         $(#[doc = concat!("Ambient: ", $label, ".")]
-          pub const $constant: Cause = Cause::new($id, $label);)*
+          pub const $constant: Cause = Cause::ambient($id, $label, Counting::$counting);)*
         const EVENTS: &[(Event, Cause)] = &[$((Event::$variant, $constant)),*];
     };
 }
 
 events! {
-    Allocation     ALLOCATIONS     "allocations"     "allocations";
-    AllocatedBytes ALLOCATED_BYTES "allocated_bytes" "bytes allocated";
-    PeakBytes      PEAK_BYTES      "peak_bytes"      "peak bytes held";
-    Read           READ_CALLS      "read_calls"      "read calls";
-    BytesRead      BYTES_READ      "bytes_read"      "bytes read";
-    Write          WRITE_CALLS     "write_calls"     "write calls";
-    BytesWritten   BYTES_WRITTEN   "bytes_written"   "bytes written";
-    Fsync          FSYNCS          "fsyncs"          "fsyncs";
-    Statement      STATEMENTS      "statements"      "SQL statements";
-    VmStep         VM_STEPS        "vm_steps"        "SQLite VM steps";
-    FullScanStep   FULL_SCAN_STEPS "full_scan_steps" "full-scan steps";
-    Sort           SORTS           "sorts"           "sorts";
-    RowReturned    ROWS_RETURNED   "rows_returned"   "rows returned";
+    Allocation     ALLOCATIONS     "allocations"     "allocations"       Allocator;
+    AllocatedBytes ALLOCATED_BYTES "allocated_bytes" "bytes allocated"   Allocator;
+    PeakBytes      PEAK_BYTES      "peak_bytes"      "peak bytes held"   Allocator;
+    Read           READ_CALLS      "read_calls"      "read calls"        LibcCalls;
+    BytesRead      BYTES_READ      "bytes_read"      "bytes read"        LibcCalls;
+    Write          WRITE_CALLS     "write_calls"     "write calls"       LibcCalls;
+    BytesWritten   BYTES_WRITTEN   "bytes_written"   "bytes written"     LibcCalls;
+    Fsync          FSYNCS          "fsyncs"          "fsyncs"            LibcCalls;
+    Statement      STATEMENTS      "statements"      "SQL statements"    SqliteTrace;
+    VmStep         VM_STEPS        "vm_steps"        "SQLite VM steps"   SqliteCounters;
+    FullScanStep   FULL_SCAN_STEPS "full_scan_steps" "full-scan steps"   SqliteCounters;
+    Sort           SORTS           "sorts"           "sorts"             SqliteCounters;
+    RowReturned    ROWS_RETURNED   "rows_returned"   "rows returned"     SqliteTrace;
 }
 
 /// Counts, by the id of their cause.

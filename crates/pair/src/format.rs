@@ -43,6 +43,26 @@ pub fn count(value: u64) -> String {
     grouped
 }
 
+/// Formats a count with its noun, which is given in the plural and takes the singular after 1: "1 cache line read".
+pub fn counted(value: u64, plural: &str) -> String {
+    let number = count(value);
+    if value == 1 { format!("{number} {}", singular(plural)) } else { format!("{number} {plural}") }
+}
+
+/// The first word that ends in a plural's "s", without it; a short word, such as the unit "ms", has none.
+fn singular(plural: &str) -> String {
+    let is_plural = |word: &&str| word.len() > 2 && word.ends_with('s') && !word.ends_with("ss");
+    let Some(word) = plural.split(' ').find(is_plural) else { return plural.to_owned() };
+    let single = match word.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None if ["sses", "shes", "tches", "xes"].iter().any(|end| word.ends_with(end)) => {
+            word[..word.len() - 2].to_owned()
+        }
+        None => word[..word.len() - 1].to_owned(),
+    };
+    plural.replacen(word, &single, 1)
+}
+
 /// Formats a number shortly enough for an axis tick: `8`, `4,096`, `65.5k`, `1.05M`.
 pub fn tick(value: f64) -> String {
     let scaled = |unit: f64, suffix: &str| format!("{}{suffix}", significant(value / unit));
@@ -84,6 +104,24 @@ pub fn duration(ns: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_kind_is_singular() {
+        for (plural, single) in [
+            ("items", "1 item"),
+            ("cache lines read", "1 cache line read"),
+            ("counters on one cache line", "1 counter on one cache line"),
+            ("queries", "1 query"),
+            ("paired batches", "1 paired batch"),
+            ("misses", "1 miss"),
+            ("ms", "1 ms"),
+            ("B", "1 B"),
+            ("%", "1 %"),
+        ] {
+            assert_eq!(counted(1, plural), single);
+            assert_eq!(counted(1_000, plural), format!("1,000 {plural}"));
+        }
+    }
 
     #[test]
     fn figures_have_three_significant_digits() {

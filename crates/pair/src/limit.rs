@@ -121,7 +121,6 @@ impl Limit {
 impl Needed {
     /// Describes the work: "4,096 one-word hashes".
     pub fn in_words(self) -> String {
-        let count = format::count(self.amount);
         let what = match self.kind {
             Need::BytesStreamed => "bytes streamed",
             Need::RandomReads => "dependent random reads",
@@ -134,9 +133,12 @@ impl Needed {
             Need::WaitingNs => {
                 return format!("{} of waiting", format::duration(self.amount as f64));
             }
-            Need::Cores => return format!("the naive side's time divided among {count} threads"),
+            Need::Cores => {
+                let threads = format::counted(self.amount, "threads");
+                return format!("the naive side's time divided among {threads}");
+            }
         };
-        format!("{count} {what}")
+        format::counted(self.amount, what)
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Pair {
     /// How the answers of the sides may differ, in words; `None` if they must be equal. If they may differ, all
     /// sides return a type of [`crate::contract`], and the proofs check its equality.
     pub contract: Option<&'static str>,
+    /// What the timed input is, and what about it decides the gain: sizes, distribution, order, how much is found, how
+    /// it is laid out. One or two sentences without figures of a gain.
+    pub input: &'static str,
     /// What the sweep varies, usually the input size. The break-even is a value on this axis.
     pub axis: Axis,
     /// A second quantity to vary, if any. The axis is swept once for each of its levels.
@@ -59,6 +62,7 @@ impl Pair {
         naive: Side { summary: "", growth: Growth::Linear },
         optimized: Side { summary: "", growth: Growth::Linear },
         contract: None,
+        input: "",
         axis: Axis {
             name: "",
             unit: "",

@@ -18,9 +18,10 @@ use crate::{
     cases::{self, Extent},
     causes::Counts,
     family::{Entry, Family},
+    format,
     limit::{Limit, NO_LIMIT},
     listing,
-    pair::{Case, Count, Points, Resources, Review, Shape},
+    pair::{Case, Count, Pair, Points, Resources, Review, Shape},
     trial::Role,
 };
 
@@ -45,7 +46,7 @@ pub fn sides_agree(family: &Family, id: &str) {
     assert!(unset.is_empty(), "{id} does not set {unset:?}");
     let mut reason = None;
     let mut proven = 0_u64;
-    let mut cases = inputs(entry);
+    let mut cases = inputs(entry, asked(Tried::by(entry)));
     cases.sort_by_key(|case| (case.point, case.proof_size));
     for case in cases {
         match prove(entry, &case) {
@@ -85,14 +86,63 @@ fn prove(entry: &Entry, case: &Case) -> Proven {
         .unwrap_or_else(|_| Proven::No("a side or its preparation panicked (see above)".to_owned()))
 }
 
-/// Returns every size up to 64 once in each shape (memory only), then random cases.
-fn inputs(entry: &Entry) -> Vec<Case> {
-    let is_in_memory = entry.proof.resources == Resources::Memory;
-    let has_sizes = entry.axis.is_size && matches!(entry.axis.points, Points::Fixed { .. });
-    let usual = if is_in_memory { RANDOM_IN_MEMORY } else { RANDOM_IN_SYSTEM };
+/// The inputs that one run of the tests proves a pair with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Every size from 0 to this is tried once in each shape; `None` if only random inputs are tried.
+    every_size_up_to: Option<u64>,
+    /// Number of random inputs.
+    random: u64,
+    /// Size of the largest random input.
+    max_size: u64,
+    /// Whether the size is the point on the axis. If not, each input is at a random measured point.
+    size_is_axis: bool,
+}
+
+impl Tried {
+    /// Returns what the tests of `pair` try unless `WORTHIT_PROOFS` asks for another number of random inputs.
+    pub fn by(pair: &Pair) -> Tried {
+        let is_in_memory = pair.proof.resources == Resources::Memory;
+        let max_size = pair.proof.max_size;
+        Tried {
+            every_size_up_to: is_in_memory.then(|| max_size.min(EVERY_SIZE_UP_TO)),
+            random: if is_in_memory { RANDOM_IN_MEMORY } else { RANDOM_IN_SYSTEM },
+            max_size,
+            size_is_axis: pair.axis.is_size && matches!(pair.axis.points, Points::Fixed { .. }),
+        }
+    }
+
+    /// Returns the number of inputs.
+    pub fn count(self) -> u64 {
+        let small = self.every_size_up_to.map_or(0, |last| (last + 1) * Shape::ALL.len() as u64);
+        small + self.random
+    }
+
+    /// Describes the inputs: "every size from 0 to 64 in each of 5 shapes, then 256 random ones up to size 300".
+    pub fn in_words(self) -> String {
+        let max = format::count(self.max_size);
+        let shapes = Shape::ALL.len();
+        let at = if self.size_is_axis { "" } else { ", each at a random point of the axis" };
+        match self.every_size_up_to {
+            Some(last) => format!(
+                "every size from 0 to {last} in each of {shapes} shapes, then {} random ones up to size {max}{at}",
+                self.random
+            ),
+            None => format!("random sizes up to {max} in any of {shapes} shapes{at}"),
+        }
+    }
+}
+
+/// The same with as many random inputs as `WORTHIT_PROOFS` asks for.
+fn asked(usual: Tried) -> Tried {
     let asked = env::var("WORTHIT_PROOFS").ok();
-    let random =
-        asked.map_or(usual, |n| n.parse().expect("WORTHIT_PROOFS must be a number of inputs"));
+    let random = asked
+        .map_or(usual.random, |n| n.parse().expect("WORTHIT_PROOFS must be a number of inputs"));
+    Tried { random, ..usual }
+}
+
+/// Returns every size up to 64 once in each shape (memory only), then random cases.
+fn inputs(entry: &Pair, tried: Tried) -> Vec<Case> {
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     let mut cases = Vec::new();
     let mut add = |point, shape, size, rng: &mut ChaCha8Rng| {
@@ -105,18 +155,18 @@ fn inputs(entry: &Entry) -> Vec<Case> {
         let seed = rng.random();
         cases.push(Case { point, level, seed, shape, proof_size: Some(size) });
     };
-    let max = entry.proof.max_size;
-    if is_in_memory {
-        for size in 0..=max.min(EVERY_SIZE_UP_TO) {
+    let Tried { max_size: max, size_is_axis, .. } = tried;
+    if let Some(last) = tried.every_size_up_to {
+        for size in 0..=last {
             for shape in Shape::ALL {
-                let point = if has_sizes { size } else { any_point(entry, &mut rng) };
+                let point = if size_is_axis { size } else { any_point(entry, &mut rng) };
                 add(point, shape, size, &mut rng);
             }
         }
     }
-    for _ in 0..random {
+    for _ in 0..tried.random {
         let shape = Shape::ALL[rng.random_range(0..Shape::ALL.len())];
-        let point = if has_sizes { any_size(max, &mut rng) } else { any_point(entry, &mut rng) };
+        let point = if size_is_axis { any_size(max, &mut rng) } else { any_point(entry, &mut rng) };
         let size = any_size(max, &mut rng);
         add(point, shape, size, &mut rng);
     }
@@ -133,7 +183,7 @@ fn any_size(max: u64, rng: &mut ChaCha8Rng) -> u64 {
 }
 
 /// Returns a random measured point.
-fn any_point(entry: &Entry, rng: &mut ChaCha8Rng) -> u64 {
+fn any_point(entry: &Pair, rng: &mut ChaCha8Rng) -> u64 {
     let points = entry.axis.points.default_points();
     points[rng.random_range(0..points.len())]
 }
@@ -218,6 +268,7 @@ fn unset_fields(entry: &Entry) -> Vec<&'static str> {
         ("review.costs", costs),
         ("naive.summary", entry.naive.summary),
         ("optimized.summary", entry.optimized.summary),
+        ("input", entry.input),
         ("axis.name", entry.axis.name),
         ("unit", entry.unit),
         ("explanation", entry.explanation),
@@ -235,4 +286,52 @@ fn unset_fields(entry: &Entry) -> Vec<&'static str> {
 
 fn entry(family: &Family, id: &str) -> &'static Entry {
     family.pairs.iter().find(|entry| entry.id == id).expect("the list generated this test")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pair::{Axis, Proof};
+
+    const FIXED: Points = Points::Fixed { default: &[1, 10], deep: &[] };
+
+    fn pair(is_size: bool, points: Points, resources: Resources, max_size: u64) -> Pair {
+        let axis = Axis { name: "n", unit: "", is_size, points };
+        Pair { axis, proof: Proof { resources, max_size }, ..Pair::DEFAULTS }
+    }
+
+    #[test]
+    fn the_stated_inputs_are_those_that_are_tried() {
+        for (pair, count, words) in [
+            (
+                pair(true, FIXED, Resources::Memory, 1_000),
+                65 * 5 + 256,
+                "every size from 0 to 64 in each of 5 shapes, then 256 random ones up to size 1,000",
+            ),
+            (
+                pair(false, FIXED, Resources::Memory, 20),
+                21 * 5 + 256,
+                "every size from 0 to 20 in each of 5 shapes, then 256 random ones up to size 20, \
+                 each at a random point of the axis",
+            ),
+            (
+                pair(false, Points::Threads, Resources::System, 40),
+                32,
+                "random sizes up to 40 in any of 5 shapes, each at a random point of the axis",
+            ),
+        ] {
+            let tried = Tried::by(&pair);
+            assert_eq!((tried.count(), tried.in_words().as_str()), (count, words));
+            let cases = inputs(&pair, tried);
+            assert_eq!(cases.len() as u64, count);
+            let size_of = |case: &Case| case.proof_size.expect("a proof has a size");
+            assert!(cases.iter().all(|case| size_of(case) <= pair.proof.max_size));
+            for size in 0..=tried.every_size_up_to.unwrap_or(0) {
+                let small = cases.iter().filter(|case| size_of(case) == size);
+                let shapes = Shape::ALL.iter().filter(|s| small.clone().any(|c| c.shape == **s));
+                let is_whole = shapes.count() == Shape::ALL.len();
+                assert!(is_whole || tried.every_size_up_to.is_none(), "size {size}");
+            }
+        }
+    }
 }

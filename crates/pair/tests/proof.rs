@@ -28,6 +28,7 @@ const SOUND: Pair = Pair {
     },
     naive: Side { summary: "add one", growth: Growth::Constant },
     optimized: Side { summary: "add one", growth: Growth::Constant },
+    input: "A number.",
     axis: Axis {
         name: "n",
         unit: "",
@@ -58,7 +59,7 @@ static PAIRS: [Pair; 10] = [
     Pair { prepare: |case| Ok(trial(case.point, |n| [1, 2][*n as usize])), ..SOUND },
     Pair { prepare: |_| Err(Unavailable("no such server".to_owned())), ..SOUND },
     Pair { contract: Some("They may differ."), ..SOUND },
-    Pair { explanation: "", limit: Pair::DEFAULTS.limit, ..SOUND },
+    Pair { input: "", explanation: "", limit: Pair::DEFAULTS.limit, ..SOUND },
     // Claims.
     Pair {
         causes: &[Claim {
@@ -152,7 +153,7 @@ fn a_contract_in_words_alone_is_found() {
 #[test]
 fn fields_left_at_their_defaults_are_named() {
     let problem = problem_of("made/incomplete");
-    assert!(problem.contains(r#"does not set ["explanation", "limit"]"#), "{problem}");
+    assert!(problem.contains(r#"does not set ["input", "explanation", "limit"]"#), "{problem}");
 }
 
 /// Checks the claims of a pair; the process in which they are counted runs the calling test again.

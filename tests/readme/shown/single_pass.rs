@@ -15,6 +15,8 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "collect, then sum", growth: Growth::Linear },
     optimized: Side { summary: "sum the filtered iterator", growth: Growth::Linear },
+    input: "Random integers, of which about half are even. How many pass the filter decides how much the naive \
+            side stores.",
     axis: Axis {
         name: "items",
         unit: "items",

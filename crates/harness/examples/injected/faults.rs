@@ -36,6 +36,7 @@ pub const fn over(points: Points, prepare: fn(&Case) -> Result<Trial, Unavailabl
         naive: Side { summary: "sum one by one", growth: Growth::Linear },
         optimized: Side { summary: "Gauss's formula", growth: Growth::Constant },
         axis: Axis { name: "n", unit: "", is_size: true, points },
+        input: "The numbers from 1 to n.",
         unit: "sum",
         causes: &[],
         explanation: "None.",

@@ -1,4 +1,5 @@
-//! The code of a pair: the highlighted items of each side, and the lines in which the sides differ.
+//! The code of a pair: the highlighted items of each side, the lines in which the sides differ, and the code that makes
+//! the input.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -19,7 +20,13 @@ pub struct Listing {
     pub sides: Vec<SideCode>,
     /// Code that two or more sides use; all code of the file if there are no sides.
     pub shared: Option<Vec<CodeLine>>,
+    /// [`PREPARE`] and the items that it alone uses: what makes the input ready and counts causes. Empty if the file
+    /// has no such function, or if `shared` is all code of the file.
+    pub input: Vec<CodeLine>,
 }
+
+/// The function that makes a case ready.
+const PREPARE: &str = "prepare";
 
 /// The code of one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +42,16 @@ pub struct SideCode {
 pub struct CodeLine {
     /// Whether the side in comparison has the line too.
     pub mark: Mark,
+    /// Levels of four spaces by which it is indented, at most [`MOST_INDENTED`]: what a wrapped line continues behind.
+    pub indent: usize,
     /// Escaped HTML without the newline. Its spans are closed, each with one of the classes
     /// `hl-attribute`, `hl-comment`, `hl-constant`, `hl-function`, `hl-keyword`, `hl-lifetime`,
     /// `hl-macro`, `hl-number`, `hl-string`, `hl-type`.
     pub html: String,
 }
+
+/// The deepest level that the style sheet has an indent for.
+const MOST_INDENTED: usize = 9;
 
 /// Comparison of a line with the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +114,7 @@ pub fn listing(source: &str, roots: &[&str]) -> Listing {
     let file = File::new(source, tree.root_node());
     let found: Vec<Option<usize>> = roots.iter().map(|root| file.function(root)).collect();
     let [Some(_), Some(_), ..] = found[..] else {
-        return Listing { sides: vec![], shared: Some(lines(&file.whole())) };
+        return Listing { sides: vec![], shared: Some(lines(&file.whole())), input: vec![] };
     };
 
     let roots: Vec<usize> = found.into_iter().flatten().collect();
@@ -131,9 +143,13 @@ pub fn listing(source: &str, roots: &[&str]) -> Listing {
         }
         SideCode { name: file.items[roots[side]].name.to_owned(), lines }
     };
+    let used_by_sides: BTreeSet<usize> = reached.into_iter().flatten().collect();
+    let preparing = file.function(PREPARE).map_or(BTreeSet::new(), |item| file.reached(item));
+    let input = file.text(preparing.difference(&used_by_sides).copied());
+    let input = if input.is_empty() { vec![] } else { lines(&input) };
     let shared = file.text(shared.into_iter());
     let shared = (!shared.is_empty()).then(|| lines(&shared));
-    Listing { sides: (0..roots.len()).map(side).collect(), shared }
+    Listing { sides: (0..roots.len()).map(side).collect(), shared, input }
 }
 
 /// Highlights lines of Rust.
@@ -147,14 +163,14 @@ fn lines(text: &[&str]) -> Vec<CodeLine> {
     };
     let rendered = events.and_then(|events| renderer.render(events, source.as_bytes(), &class));
     rendered.expect("the language is known and nobody cancels");
-    let line = |html: &str| {
+    let line = |(html, text): (&str, &&str)| {
         // A doc comment includes its newline, so the renderer opens an empty span on the next line.
         let html = html.trim_end_matches('\n').replace("<span class=\"hl-comment\"></span>", "");
-        CodeLine { mark: Mark::Same, html }
+        let indent = (text.len() - text.trim_start_matches(' ').len()) / 4;
+        CodeLine { mark: Mark::Same, indent: indent.min(MOST_INDENTED), html }
     };
     // The renderer drops empty lines at the end: add them back.
-    let end = iter::repeat_with(|| line(""));
-    renderer.lines().map(line).chain(end).take(text.len()).collect()
+    renderer.lines().chain(iter::repeat("")).zip(text).map(line).collect()
 }
 
 /// Returns which lines of each text are missing from the other. Any two pieces of code share closing
@@ -246,7 +262,7 @@ impl<'s> File<'s> {
     }
 
     /// The item and all that it mentions, directly or not; except `PAIR` and `prepare`, the
-    /// definition of the pair.
+    /// definition of the pair, unless it is the item itself.
     fn reached(&self, root: usize) -> BTreeSet<usize> {
         let mut reached = BTreeSet::new();
         let mut waiting = vec![root];
@@ -254,7 +270,7 @@ impl<'s> File<'s> {
             if reached.insert(index) {
                 let mentioned = self.mentioned(self.items[index].node);
                 let is_mentioned = |item: &Item| {
-                    mentioned.contains(item.name) && !["PAIR", "prepare"].contains(&item.name)
+                    mentioned.contains(item.name) && !["PAIR", PREPARE].contains(&item.name)
                 };
                 waiting.extend(
                     (0..self.items.len()).filter(|index| is_mentioned(&self.items[*index])),
@@ -503,6 +519,15 @@ mod tests {
         plain.replace("&#39;", "'").replace("&amp;", "&")
     }
 
+    #[test]
+    fn a_line_knows_its_indent() {
+        let deep = format!("{}x", " ".repeat(80));
+        let source = ["fn naive() {", "    a(", "", "       b,", &deep, "}"].join("\n");
+        let listing = listing(&source, &[]);
+        let indents = listing.shared.unwrap().iter().map(|line| line.indent).collect::<Vec<_>>();
+        assert_eq!(indents, [0, 1, 0, 1, MOST_INDENTED, 0]);
+    }
+
     fn text(lines: &[CodeLine]) -> String {
         lines.iter().map(|line| format!("{}{}\n", line.mark.sign(), plain(line))).collect()
     }
@@ -528,6 +553,22 @@ mod tests {
     }
 
     #[test]
+    fn the_input_lists_prepare_and_what_it_alone_uses() {
+        let calls_sides = "fn prepare() { input(); naive(&input()); Measure::new(); }";
+        let source = INJECTED.replace("fn prepare() { input(); }", calls_sides);
+        let source = source + "\n/// Counts.\nstruct Measure;\nimpl Measure { fn new() {} }\n";
+        let input = text(&listing(&source, &["naive", "optimized"]).input);
+        assert_eq!(
+            input,
+            format!(
+                " fn input() -> Input {{ unused() }}\n {calls_sides}\n \n /// Counts.\n struct Measure;\n impl Measure {{ fn new() {{}} }}\n"
+            )
+        );
+        let without = listing(&INJECTED.replace("fn prepare", "fn other"), &["naive", "optimized"]);
+        assert_eq!((without.sides.len(), without.input), (2, vec![]));
+    }
+
+    #[test]
     fn a_peer_is_compared_with_the_optimized_side() {
         let sides =
             ["naive() {\n    a();", "optimized() {\n    b();", "peer() {\n    b();\n    c();"];
@@ -544,6 +585,7 @@ mod tests {
         assert!(
             without.sides.is_empty() && whole.contains("fn other") && whole.contains("fn prepare")
         );
+        assert_eq!(without.input, vec![], "it is in the whole");
         assert!(
             ["PAIR:", "mod tests", "use std", "for_tests"].iter().all(|no| !whole.contains(no))
         );
@@ -573,7 +615,11 @@ mod tests {
             for source in folder.read_dir().unwrap().map(source_of).map(Result::unwrap) {
                 let listing = listing(&source, &["naive", "optimized"]);
                 assert_eq!(listing.sides.len(), 2, "{source}");
-                let lines = listing.sides.iter().map(|side| &side.lines).chain(&listing.shared);
+                let has_prepare =
+                    listing.input.iter().any(|line| plain(line).contains("fn prepare("));
+                assert!(has_prepare, "{source}");
+                let lines = listing.sides.iter().map(|side| &side.lines);
+                let lines = lines.chain(&listing.shared).chain([&listing.input]);
                 for lines in lines {
                     let mut source = source.lines();
                     assert!(lines.iter().map(plain).all(|line| source.any(|other| line == other)));

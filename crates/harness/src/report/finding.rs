@@ -7,7 +7,7 @@ use crate::{
     statistics::Interval,
     table,
 };
-use worthit_pair::{format, pair::Metric, trial::Role};
+use worthit_pair::{causes::Counting, format, pair::Metric, trial::Role};
 
 /// Returns the headline case of a sweep: the last measured, unmarked one, else the last computed one.
 pub fn headline(sweep: &Sweep) -> Option<&CaseResult> {
@@ -60,20 +60,25 @@ pub fn against_peer_at_headline(sweep: &Sweep) -> String {
     found.and_then(against_peer).unwrap_or_else(|| format::NONE.to_owned())
 }
 
-/// Writes the sentence on one sweep.
-pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
+/// Writes the sentence on one sweep. `counting` is how the first cause is counted, if this build knows.
+pub fn sentence(pair: &PairResult, sweep: &Sweep, counting: Option<Counting>) -> String {
     let Some(case) = headline(sweep) else { return without_headline(sweep) };
     let place = pair.place(case.point);
     let (naive, optimized) =
         (or(&pair.naive, "the naive side"), or(&pair.optimized, "the optimized side"));
     let comparison = match &case.outcome {
-        Outcome::Measured(found) => compared(pair.metric, &found.gain, naive, optimized),
-        Outcome::Computed(found) => format!(
-            "“{optimized}” takes {} % of the time of “{naive}” (computed from {} with a round trip of {})",
-            format::significant(100.0 / found.gain),
-            found.from,
-            format::duration(found.rtt_us as f64 * 1e3),
-        ),
+        Outcome::Measured(found) => {
+            compared(pair.metric, &found.gain, &found.gain.as_gain(), naive, optimized)
+        }
+        Outcome::Computed(found) => {
+            let (gain, figure) = (Interval::exact(found.gain), format::times(found.gain));
+            format!(
+                "{} (computed from {} with a round trip of {})",
+                compared(pair.metric, &gain, &figure, naive, optimized),
+                found.from,
+                format::duration(found.rtt_us as f64 * 1e3),
+            )
+        }
         Outcome::Unavailable { .. } => return without_headline(sweep),
     };
     let over_the_sweep = match &case.outcome {
@@ -82,7 +87,8 @@ pub fn sentence(pair: &PairResult, sweep: &Sweep) -> String {
     };
     let cause =
         case.measured().zip(pair.causes.first()).and_then(|(found, cause)| because(found, cause));
-    let cause = cause.map_or(String::new(), |cause| format!("; {cause}"));
+    let modelled = if counting.is_some_and(Counting::is_modelled) { " (modelled)" } else { "" };
+    let cause = cause.map_or(String::new(), |cause| format!("; {cause}{modelled}"));
     format!("At {place}, {comparison}; over the sweep: {over_the_sweep}{cause}.")
 }
 
@@ -90,8 +96,8 @@ fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
     if text.is_empty() { other } else { text }
 }
 
-fn compared(metric: Metric, gain: &Interval, naive: &str, optimized: &str) -> String {
-    let figure = gain.as_gain();
+/// Compares the sides; `figure` is the gain in words.
+fn compared(metric: Metric, gain: &Interval, figure: &str, naive: &str, optimized: &str) -> String {
     let (better, worse) = match metric {
         Metric::Time => ("as fast as", "slower than"),
         Metric::P99Latency => ("better in p99 latency than", "worse in p99 latency than"),
@@ -108,16 +114,18 @@ fn compared(metric: Metric, gain: &Interval, naive: &str, optimized: &str) -> St
 
 /// "8,445,488 comparisons became 4,352"
 fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
-    let count = |role| found.side(role)?.causes.get_by_id(&cause.id).map(format::count);
+    let count = |role| found.side(role)?.causes.get_by_id(&cause.id);
     let (naive, optimized) = (count(Role::Naive)?, count(Role::Optimized)?);
+    let counted = format::counted(naive, &cause.label);
     Some(if naive == optimized {
-        format!("{naive} {} on both sides", cause.label)
+        format!("{counted} on both sides")
     } else {
-        format!("{naive} {} became {optimized}", cause.label)
+        format!("{counted} became {}", format::count(optimized))
     })
 }
 
-fn without_headline(sweep: &Sweep) -> String {
+/// Says why a sweep has no headline case.
+pub fn without_headline(sweep: &Sweep) -> String {
     let reason = sweep.cases.iter().find_map(|case| match &case.outcome {
         Outcome::Unavailable { reason } => Some(reason.trim_start_matches("not measured: ")),
         _ => None,

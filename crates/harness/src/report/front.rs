@@ -7,8 +7,9 @@ use askama::Template;
 use super::{
     Material,
     charts::{self, Point, Standing},
-    finding,
+    finding, prose,
     shell::{Shell, page_of},
+    warnings::{self, Warning},
 };
 use crate::{
     limit::Share,
@@ -23,7 +24,7 @@ use worthit_pair::format;
 struct Front<'a> {
     shell: Shell,
     run: &'a Run,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     summary: String,
     criterion: Option<String>,
     families: BTreeSet<String>,
@@ -86,7 +87,7 @@ pub fn page(material: &Material<'_>) -> String {
     let front = Front {
         shell: Shell::at_root("Is this optimization worth it?", "Catalogue", material),
         run,
-        warnings: warnings(run),
+        warnings: warnings::of_run(run),
         summary: summary(run),
         criterion: material.criterion.and_then(|pages| pages.index(material.folder)),
         families: rows.iter().map(|row| row.family.clone()).collect(),
@@ -127,7 +128,7 @@ fn row(
     row.cause_id = pair.causes.first().map_or(String::new(), |cause| cause.id.clone());
     row.break_even_key = break_even_key(sweep);
     let Some(case) = finding::headline(sweep) else {
-        row.gain = finding::sentence(pair, sweep);
+        row.gain = finding::without_headline(sweep);
         return row;
     };
     let gain = finding::gain(case).expect("a headline has a gain");
@@ -168,51 +169,6 @@ fn break_even_key(sweep: &Sweep) -> Option<f64> {
     Some(key).filter(|key| key.is_finite())
 }
 
-/// Returns the warnings that a reader needs before trusting a figure of this run.
-pub fn warnings(run: &Run) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let measured: Vec<_> =
-        sweeps(run).flat_map(|sweep| &sweep.cases).filter_map(CaseResult::measured).collect();
-    if measured.is_empty() {
-        warnings.push("Nothing was measured in this run.".to_owned());
-    }
-    let marked = measured.iter().filter(|found| found.mark.is_some()).count();
-    if marked > 0 {
-        warnings.push(format!(
-            "Loaded machine: other processes held the CPU during {marked} of {} measured cases. These are marked and excluded from headlines and break-evens.",
-            measured.len()
-        ));
-    }
-    if run.quick {
-        warnings.push(
-            "Quick run: only the two ends and the middle of each sweep, measured briefly."
-                .to_owned(),
-        );
-    }
-    let processes = measured.iter().map(|found| found.processes.len()).max().unwrap_or(0);
-    if processes == 1 {
-        warnings.push(
-            "One process per family: the intervals do not include the variance between processes; run with --rounds 5 to include it."
-                .to_owned(),
-        );
-    }
-    match run.machine.governor.as_deref() {
-        Some("performance") => {}
-        Some(governor) => warnings.push(format!(
-            "Frequency scaling: the governor is “{governor}”, so the clock follows the load."
-        )),
-        None => warnings.push("Frequency scaling: the system reports no governor.".to_owned()),
-    }
-    if run.machine.virtual_machine {
-        warnings
-            .push("Virtual machine: load from its neighbours affects the measurements.".to_owned());
-    }
-    if run.revision.dirty {
-        warnings.push("The working tree had uncommitted changes.".to_owned());
-    }
-    warnings
-}
-
 /// "20 pairs in this run. At the far end of 20 sweeps the optimized side wins 15, loses 2, …"
 fn summary(run: &Run) -> String {
     let gains: Vec<_> =
@@ -220,9 +176,9 @@ fn summary(run: &Run) -> String {
     let wins = gains.iter().filter(|gain| gain.low > 1.0).count();
     let losses = gains.iter().filter(|gain| gain.high < 1.0).count();
     format!(
-        "{} pairs in this run. At the far end of {} sweeps the optimized side wins {wins}, loses {losses} and is indistinguishable in {}.",
-        run.pairs.len(),
-        gains.len(),
+        "{} in this run. At the far end of {} the optimized side wins {wins}, loses {losses} and is indistinguishable in {}.",
+        format::counted(run.pairs.len() as u64, "pairs"),
+        format::counted(gains.len() as u64, "sweeps"),
         gains.len() - wins - losses
     )
 }

@@ -2,7 +2,11 @@
 
 use askama::Template;
 
-use super::{Material, front, shell::Shell};
+use super::{
+    Material,
+    shell::Shell,
+    warnings::{self, Warning},
+};
 use crate::{
     numbers::{NumberRow, Numbers},
     results::Run,
@@ -16,7 +20,7 @@ struct MachinePage<'a> {
     shell: Shell,
     run: &'a Run,
     memory: String,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     numbers: Vec<NumberRow>,
     load: String,
     ceiling: Vec<(u64, String, String)>,
@@ -29,7 +33,7 @@ pub fn page(material: &Material<'_>) -> String {
         shell: Shell::at_root("The machine", "Machine", material),
         run,
         memory: format::bytes(run.machine.memory_bytes as f64),
-        warnings: front::warnings(run),
+        warnings: warnings::of_run(run),
         numbers: run.numbers.as_ref().map_or(Vec::new(), Numbers::rows),
         load: run.numbers.as_ref().map_or(String::new(), Numbers::load_in_words),
         ceiling: run.ceiling.iter().map(ceiling_row).collect(),

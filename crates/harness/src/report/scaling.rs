@@ -37,6 +37,7 @@ struct ScalingPart {
     has_fit: bool,
     wall: Option<String>,
     has_bandwidth: bool,
+    has_marks: bool,
 }
 
 /// Speedup on one thread count.
@@ -185,6 +186,7 @@ fn part(
             format!("Memory wall: beyond {threads} threads, bandwidth no longer grows.")
         }),
         has_bandwidth: !bandwidths.is_empty(),
+        has_marks: !marks.is_empty(),
     })
 }
 

@@ -12,7 +12,7 @@ const POLYNOMIAL: u32 = 0xedb8_8320;
 const TABLE: [u32; 256] = table();
 
 /// Steps that each depend on the previous one.
-const STEPS: Cause = Cause::new("steps", "dependent steps");
+const STEPS: Cause = Cause::new("steps", "dependent steps").counted("with a closure that counts");
 
 pub const PAIR: Pair = Pair {
     title: "Look up a byte's effect on a checksum",
@@ -26,6 +26,8 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "shift and xor for each bit", growth: Growth::Linear },
     optimized: Side { summary: "one table entry for each byte", growth: Growth::Linear },
+    input: "A message of random bytes, read front to back, so that all 256 entries of the table are in use. Each \
+            byte needs the checksum of those before it.",
     axis: Axis {
         name: "message",
         unit: "B",

@@ -19,6 +19,8 @@ pub const PAIR: Pair = Pair {
     contract: Some(
         "The same ids in any order: the scan keeps the order of first occurrence, the sort returns them ascending.",
     ),
+    input: "Random 64-bit ids in random order. Each occurs in two records on average, so the scan passes more \
+            and more ids as the log grows.",
     axis: Axis {
         name: "records",
         unit: "records",

@@ -19,6 +19,8 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "append a new String for each field", growth: Growth::Linear },
     optimized: Side { summary: "write! into String::with_capacity", growth: Growth::Linear },
+    input: "Integers of 1 to 20 digits, like counters, sizes and timestamps. Their lengths vary at random, so \
+            the processor cannot learn them.",
     axis: Axis {
         name: "fields",
         unit: "fields",
