@@ -21,6 +21,8 @@ use worthit_pair::trial::Role;
 fn worthit(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worthit"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    // Cargo runs this test for a package; the command is started by itself.
+    command.env_remove("CARGO_PKG_NAME");
     command.env("WORTHIT_HOME", folder.join("home")).env_remove("WORTHIT_HISTORY").output().unwrap()
 }
 
@@ -150,12 +152,14 @@ fn a_report_is_made_from_a_given_result_or_the_latest_run() {
     assert_eq!(status, 1);
     assert!(message.contains("run `cargo bench`"), "{message}");
 
-    let result = folder.path().join("home/runs/20260101T000000Z-1.json");
-    a_run().save(&result).unwrap();
+    let result = a_measured_run(folder.path(), 1);
+    fs::create_dir_all(folder.path().join("home/runs")).unwrap();
+    fs::copy(folder.path().join(&result), folder.path().join("home/runs/20260101T000000Z-1.json"))
+        .unwrap();
     printed(folder.path(), &["report"]);
     let page = fs::read_to_string(folder.path().join("reports/index.html")).unwrap();
     assert!(page.contains("20260101T000000Z-1"));
-    printed(folder.path(), &["report", result.to_str().unwrap(), "--into", "site"]);
+    printed(folder.path(), &["report", &result, "--into", "site"]);
     assert_eq!(fs::read_to_string(folder.path().join("site/index.html")).unwrap(), page);
 }
 
@@ -245,9 +249,8 @@ fn a_run_without_measurements_is_refused_as_a_reference() {
 #[test]
 fn two_results_are_compared_and_three_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let result = folder.path().join("run.json");
-    a_run().save(&result).unwrap();
-    let result = result.to_str().unwrap();
+    let result = a_measured_run(folder.path(), 1);
+    let result = result.as_str();
     printed(folder.path(), &["report", result, result]);
     let page = fs::read_to_string(folder.path().join("reports/compare.html")).unwrap();
     assert!(page.contains("Comparison of two results"));
@@ -291,7 +294,7 @@ fn a_history_imports_results_and_shows_where_levels_changed() {
 
     printed(folder.path(), &["report", "day14.json", "--history", "h.sqlite"]);
     let page = fs::read_to_string(folder.path().join("reports/trends.html")).unwrap();
-    assert!(page.contains("gain at in-process, 1 orders: 2.00× → 1.50×"), "{page}");
+    assert!(page.contains("gain at in-process, 1 order: 2.00× → 1.50×"), "{page}");
     printed(folder.path(), &["report", "day14.json"]);
     assert!(!folder.path().join("reports/trends.html").exists(), "no stale page");
 

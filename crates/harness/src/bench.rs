@@ -24,6 +24,7 @@ use crate::{
     load::{Load, LoadProbe, RunDelay},
     measuring::{Findings, NotReady, TrialTimer, at_distance, is_precise, proven, warm},
     numbers,
+    printing::say,
     process::{fail, own_executable, serve_gate},
     progress::Progress,
     result_file::{CaseRecord, Record},
@@ -35,7 +36,6 @@ use crate::{
     startup::{self, Started},
     statistics::gain_in_one_process,
     table,
-    terminal::say,
 };
 use worthit_machine::Effort;
 use worthit_pair::{

@@ -4,6 +4,14 @@ use worthit_pair::format;
 
 use crate::{results::Run, statistics::median};
 
+/// Family of the pairs that measure the suite instead of a technique.
+const FAMILY: &str = "calibration/";
+
+/// Returns whether a pair measures the suite itself. Whether its optimized side wins says nothing about a technique.
+pub fn is_instrument(id: &str) -> bool {
+    id.starts_with(FAMILY)
+}
+
 /// Describes the null (A/A) comparison of a run, of two identical sides: how many intervals contain
 /// 1.00×, and how wide they are. `None` for fewer than two intervals.
 pub fn verdict(run: &Run) -> Option<String> {

@@ -3,9 +3,9 @@
 use crate::{
     load::RunDelay,
     measuring::{NotReady, TrialTimer, proven},
+    printing::{print, say},
     process::fail,
     selection::Selection,
-    terminal::{print, say},
 };
 use worthit_pair::{
     cases::{self, NamedCase},

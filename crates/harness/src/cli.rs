@@ -4,33 +4,27 @@ mod gate;
 #[cfg(feature = "history")]
 mod history;
 mod machine;
+mod report;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::{
     cargo,
     count_causes::{self, CountingError},
-    criterion_pages::CriterionPages,
     gate::budgets::BudgetsError,
-    history::TrendLine,
     interrupt,
     nearest::nearest_id,
-    readme, reference, report,
+    readme, reference,
     result_file::ResultError,
     results::Run,
     run::JoinError,
-    samples,
 };
 use worthit_pair::{
     cases::Extent,
     causes::{
-        self,
+        self, Cause,
         injected::{self, Injection},
     },
     contract,
@@ -38,6 +32,7 @@ use worthit_pair::{
     format,
     pair::Count,
     paths,
+    proof::Tried,
 };
 
 /// Is this optimization worth it? Compares naive and optimized implementations on this machine.
@@ -95,22 +90,7 @@ enum Command {
     /// A budget on a count holds on every machine. A budget on a gain (`--gains`) holds only on this machine.
     /// The gate fails if one is violated.
     Budgets(gate::BudgetsArguments),
-    /// Write the HTML report of a result, or compare two results.
-    ///
-    /// Without a result, reports the latest run. With two results, the pages show the second, and one page
-    /// compares it with the first.
-    Report {
-        /// Result files; `cargo bench` prints their paths.
-        #[arg(num_args = 0..=2)]
-        results: Vec<PathBuf>,
-        /// Folder for the pages.
-        #[arg(long, default_value = "reports")]
-        into: PathBuf,
-        /// History file; adds a page with its trends.
-        #[cfg(feature = "history")]
-        #[arg(long, value_name = "FILE")]
-        history: Option<PathBuf>,
-    },
+    Report(report::ReportArguments),
     /// Track runs over time: add results to a history, show trends and where levels changed.
     #[cfg(feature = "history")]
     History(history::HistoryArguments),
@@ -138,8 +118,12 @@ enum Command {
 enum CliError {
     #[error("no pair is named `{asked}`{hint} (`worthit list` lists all pairs)")]
     UnknownPair { asked: String, hint: String },
-    #[error("no run found in {}: run `cargo bench`, or name a result file", _0.display())]
+    #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
+    #[error("`--fail-if-worse` compares two results: name the earlier and the later one")]
+    NeedsTwoResults,
+    #[error(transparent)]
+    NotCompared(Box<CliError>),
     #[cfg(feature = "history")]
     #[error("no history given: pass `--history FILE`, or set WORTHIT_HISTORY to the file")]
     NoHistoryNamed,
@@ -190,7 +174,9 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
         Err(error) => {
             eprintln!("worthit: {error}");
             ExitCode::from(match error {
-                CliError::UnknownPair { .. } => 2,
+                CliError::UnknownPair { .. }
+                | CliError::NeedsTwoResults
+                | CliError::NotCompared(_) => 2,
                 CliError::Gate(error) => error.status(),
                 _ => 1,
             })
@@ -231,13 +217,7 @@ fn run(
             print(&text)?;
             return Ok(status);
         }
-        #[cfg(feature = "history")]
-        Command::Report { results, into, history } => {
-            let lines = history.as_deref().map(history::all_lines).transpose()?;
-            report(catalogue, results, into, lines.as_deref())
-        }
-        #[cfg(not(feature = "history"))]
-        Command::Report { results, into } => report(catalogue, results, into, None),
+        Command::Report(arguments) => return report::run(arguments, catalogue),
         #[cfg(feature = "history")]
         Command::History(asked) => print(&history::run(asked, catalogue)?),
         Command::Reference { result, file } => {
@@ -249,35 +229,6 @@ fn run(
         Command::Readme { check: false, file } => Ok(readme::update(file, catalogue)?),
     };
     done.map(|()| ExitCode::SUCCESS)
-}
-
-fn report(
-    catalogue: &[&'static Family],
-    results: &[PathBuf],
-    into: &Path,
-    trends: Option<&[TrendLine]>,
-) -> Result<(), CliError> {
-    let path = match results.last() {
-        Some(path) => path.clone(),
-        None => latest_run(&paths::home().join("runs"))?,
-    };
-    let other = match results {
-        [other, _] => Some(Run::load(other)?),
-        _ => None,
-    };
-    let run = Run::load(&path)?;
-    let last = report::Last::here(&run.machine.key);
-    let page = report::write(&report::Material {
-        run: &run,
-        samples: &samples::load(&samples::path_of(&path))?,
-        other: other.as_ref(),
-        gate: (!last.is_empty()).then_some(&last),
-        trends,
-        families: catalogue,
-        criterion: Some(&CriterionPages::here()),
-        folder: into,
-    })?;
-    print(&format!("{} from {}\n", page.display(), path.display()))
 }
 
 /// Prints to standard output; a closed pipe (`| head`) is not an error.
@@ -343,7 +294,9 @@ fn card(entry: &Entry) -> String {
         .iter()
         .map(|claimed| {
             let (naive, optimized) = (kind(&claimed.naive), kind(&claimed.optimized));
-            format!("{} (claims: naive {naive}, optimized {optimized})", claimed.cause.label)
+            let Cause { label, counting, .. } = claimed.cause;
+            let counted = counting.in_words();
+            format!("{label}, {counted} (claims: naive {naive}, optimized {optimized})")
         })
         .collect();
     let lines = [
@@ -353,6 +306,8 @@ fn card(entry: &Entry) -> String {
         ("remedy", review.remedy.to_owned()),
         ("keep the naive side when", review.keep_naive_when.to_owned()),
         ("costs", review.costs.to_owned()),
+        ("input", entry.input.to_owned()),
+        ("proven equal", Tried::by(entry).in_words()),
         ("answers", entry.contract.unwrap_or(contract::EQUAL).to_owned()),
         ("clippy lint", review.lint.unwrap_or("none").to_owned()),
         ("sweep", format!("{} ({} per {})", entry.axis.name, entry.metric.heading(), entry.unit)),
@@ -362,14 +317,6 @@ fn card(entry: &Entry) -> String {
     let body: String =
         lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();
     format!("{}: {}\n{body}\nreproduce: cargo bench -- {}\n", entry.id, entry.title, entry.id)
-}
-
-/// The result of the latest run: file names sort by start time.
-fn latest_run(folder: &Path) -> Result<PathBuf, CliError> {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
-    let results =
-        files.filter(|file| file.extension().is_some_and(|end| end == "jsonl" || end == "json"));
-    results.max().ok_or_else(|| CliError::NoRun(folder.to_owned()))
 }
 
 #[cfg(test)]

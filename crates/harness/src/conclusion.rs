@@ -7,17 +7,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    calibration,
     criterion_pages::CriterionPages,
     flags::Flags,
+    printing::{print, print_aside, say},
     report,
     result_file::ResultError,
     results::{CaseResult, Outcome, Run},
     run::RunFile,
+    run_summary,
     samples::{self, Sample},
     selection::Selection,
-    table,
-    terminal::{print, say},
+    table, terminal,
 };
 use worthit_pair::{family::Family, paths};
 
@@ -46,16 +46,22 @@ pub fn conclude(ended: &Ended<'_>) -> i32 {
             return 1;
         }
     };
-    let mut text = format!("\n{}", table::of_family(&recorded, ended.selection.family));
+    let width = terminal::width();
+    let mut text = format!("\n{}", table::of_family(&recorded, ended.selection.family, width));
     let site = write_pages(ended, &recorded);
     let is_last = ended.selection.is_last() || ended.problem.is_some();
     if is_last {
-        text += &summary(&recorded, path, site.as_deref());
+        let result = path.display().to_string();
+        let site = site.as_ref().map(|site| site.display().to_string());
+        let report = site.iter().map(|site| ("report", site.as_str()));
+        let next: Vec<(&str, &str)> = report.chain([("result", result.as_str())]).collect();
+        text += "\n";
+        text += &run_summary::summary(&recorded, ended.catalogue, &next, width);
     }
     if ended.flags.is_for_bencher() {
-        say_plainly(&text)
+        print_aside(&text);
     } else {
-        print(&text)
+        print(&text);
     }
     if let Some(problem) = &ended.problem {
         say(&format!("{problem}\nThe run ends here; what was measured before is in the result."));
@@ -66,17 +72,6 @@ pub fn conclude(ended: &Ended<'_>) -> i32 {
         return 1;
     }
     i32::from(is_last && site.is_none())
-}
-
-fn summary(recorded: &Run, path: &Path, site: Option<&Path>) -> String {
-    let mut text = String::new();
-    if let Some(precision) = calibration::verdict(recorded) {
-        text += &format!("{precision}\n");
-    }
-    if let Some(site) = site {
-        text += &format!("report: {}\n", site.display());
-    }
-    text + &format!("result: {}\n", path.display())
 }
 
 /// Returns why a run has no measured case; `None` if it has one.
@@ -141,9 +136,4 @@ fn write_into(
         criterion: Some(&CriterionPages::here()),
         folder,
     })
-}
-
-/// Prints for people where standard output is for a program.
-fn say_plainly(text: &str) {
-    crate::terminal::print_aside(text);
 }

@@ -19,7 +19,7 @@ use signal_hook::{
     low_level,
 };
 
-use crate::terminal::say;
+use crate::printing::say;
 use worthit_pair::{causes, paths};
 
 /// Exit status after an interrupt: 128 + SIGINT.

@@ -5,7 +5,7 @@ use std::{
     process::{Command, exit},
 };
 
-use crate::{gate::worker, interrupt, terminal::say};
+use crate::{gate::worker, interrupt, printing::say};
 use worthit_pair::{family::Family, paths};
 
 /// Ends this process with a message, and leaves no temporary files behind.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    printing,
     results::{CaseResult, Outcome, Run},
     run::{self, RunFile},
     terminal,
@@ -41,7 +42,8 @@ impl Progress {
         let left = time_left(self.began.elapsed(), done, self.total)
             .map_or(String::new(), |left| format!(", {} left", in_words(left)));
         let line = format!("[{done}/{}{left}] {name}: {what}", self.total.max(done));
-        terminal::print_aside(&format!("{line}\n"));
+        let line = terminal::wrapped(&line, terminal::width(), 4);
+        printing::print_aside(&format!("{line}\n"));
     }
 }
 

@@ -1,16 +1,17 @@
-//! Tables for the terminal: one per family (gain at both ends of each sweep, break-even, cause) and one
-//! of the machine numbers.
+//! A sweep in words, and tables of them for the terminal: one per family (gain at both ends of each sweep, break-even,
+//! cause) and one of the machine numbers.
+//!
+//! The tables are pure functions of a width, and plain text. No width breaks an id or any other word.
 
-use comfy_table::{ContentArrangement, Table, presets};
+mod family;
+mod layout;
+mod machine;
 
-use crate::{
-    numbers::Numbers,
-    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep},
-};
-use worthit_pair::{family::Family, format, trial::Role};
+use crate::results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep};
+use worthit_pair::{format, trial::Role};
 
-/// Width of a table whose output is not a terminal.
-const WIDTH: u16 = 140;
+pub use family::of_family;
+pub use machine::of_numbers;
 
 /// Summary of one sweep in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,39 +20,14 @@ pub struct SweepRow {
     pub id: String,
     /// Level of the parameter; empty without one.
     pub level: String,
-    /// Gain at the first point of the sweep.
-    pub near: String,
-    /// Gain at the last point.
-    pub far: String,
     /// Where the optimized side begins to win.
     pub break_even: String,
     /// Counts of the cause that explains the gain, at the last measured point.
     pub cause: String,
 }
 
-/// Returns the rows of a pair, one per sweep; a single row that says so if the pair is not in this run.
-pub fn rows_of(run: &Run, id: &str) -> Vec<SweepRow> {
-    let Some(result) = run.pairs.get(id) else {
-        return vec![SweepRow {
-            id: id.to_owned(),
-            level: String::new(),
-            near: "not in this run".to_owned(),
-            far: String::new(),
-            break_even: String::new(),
-            cause: String::new(),
-        }];
-    };
-    result.sweeps.iter().map(|sweep| row_of(id, result, sweep)).collect()
-}
-
 /// Returns the row of one sweep of a pair.
 pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> SweepRow {
-    let end = |case: Option<&CaseResult>| {
-        case.map_or(String::new(), |case| {
-            format!("{}: {}", result.place(case.point), one_line(&case.outcome))
-        })
-    };
-    let far = sweep.cases.last().filter(|_| sweep.cases.len() > 1);
     let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
         Outcome::Computed(computed) => Some(computed_break_even(computed)),
         _ => None,
@@ -59,8 +35,6 @@ pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> SweepRow {
     SweepRow {
         id: id.to_owned(),
         level: sweep.level.clone(),
-        near: end(sweep.cases.first()),
-        far: end(far),
         break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
         cause: cause_of(result, sweep),
     }
@@ -136,42 +110,5 @@ pub fn provenance(run: &Run) -> String {
     }
 }
 
-/// Returns a table without rows.
-fn with_header(header: [&str; 5]) -> Table {
-    let mut table = Table::new();
-    *table.style_mut() = presets::UTF8_HORIZONTAL_ONLY;
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !table.is_tty() {
-        table.set_width(WIDTH);
-    }
-    table.set_header(header);
-    table
-}
-
-/// Formats the table of machine numbers.
-pub fn of_numbers(numbers: &Numbers) -> String {
-    let mut table = with_header(["number", "median", "quartiles", "minimum and maximum", "how"]);
-    for row in numbers.rows() {
-        table.add_row([row.what, row.median, row.quartiles, row.range, row.remark]);
-    }
-    table.to_string()
-}
-
-/// Formats the table of a family.
-pub fn of_family(run: &Run, family: &Family) -> String {
-    let mut table = with_header([
-        "pair",
-        "gain at one end",
-        "gain at the other",
-        "break-even",
-        "cause at the far end",
-    ]);
-    for entry in family.pairs.iter().filter(|entry| run.pairs.contains_key(entry.id)) {
-        for row in rows_of(run, entry.id) {
-            let name =
-                if row.level.is_empty() { row.id } else { format!("{}\n  {}", row.id, row.level) };
-            table.add_row([name, row.near, row.far, row.break_even, row.cause]);
-        }
-    }
-    format!("{}: {}\n{table}\n{}\n", family.name, family.title, provenance(run))
-}
+#[cfg(test)]
+mod tests;

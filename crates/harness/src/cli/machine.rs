@@ -7,7 +7,7 @@ use crate::{
     machine::Machine,
     numbers::{self, Numbers},
     run::{self, JoinError},
-    scaling, table,
+    scaling, table, terminal,
 };
 use worthit_machine::Effort;
 use worthit_pair::format;
@@ -57,7 +57,7 @@ fn in_words(output: &MachineOutput) -> String {
     let ceiling: Vec<String> = output.ceiling.iter().map(speedup).collect();
     format!(
         "{key}: {cpu}; {caches}\n{}\nceiling of threads (speedup of a kernel that stays in registers): {}\n{}\n",
-        table::of_numbers(&output.numbers),
+        table::of_numbers(&output.numbers, terminal::width()),
         ceiling.join("; "),
         output.numbers.load_in_words()
     )

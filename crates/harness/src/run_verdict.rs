@@ -1,0 +1,250 @@
+//! The verdict of a run: which of its pairs win, lose, cannot be told or are not measured, as one line and as JSON.
+//!
+//! It says what one run found on one machine. Whether a *change* made a pair worse is for [`crate::gate`].
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{
+    calibration, report,
+    results::{CaseResult, Measured, Outcome, PairResult, Revision, Run},
+    statistics::Interval,
+};
+use worthit_pair::{
+    cases,
+    family::{Entry, Family},
+};
+
+/// JSON Schema of [`RunVerdict::json`].
+pub const SCHEMA: &str = include_str!("run_verdict/run_verdict.schema.json");
+/// Version of the document: raised when a reader of the old one would misread it.
+pub const VERSION: u64 = 1;
+
+/// What the gain of a pair says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Its interval lies above 1.
+    Wins,
+    /// Its interval lies below 1.
+    Loses,
+    /// Its interval contains 1.
+    CannotTell,
+    /// There is none.
+    NotMeasured,
+}
+
+/// The verdict on a pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PairVerdict {
+    /// Its id.
+    pub pair: String,
+    /// What its gain says.
+    pub verdict: Standing,
+    /// The case that speaks for it; `None` if it is not measured.
+    pub case: Option<SpeakingCase>,
+    /// Why it is not measured.
+    pub reason: Option<String>,
+}
+
+/// The case that speaks for a pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpeakingCase {
+    /// Its level; empty if the pair has no parameter.
+    pub level: String,
+    /// Its value on the axis.
+    pub point: u64,
+    /// Its gain; three equal values if it is computed.
+    pub gain: Interval,
+    /// Whether the gain is computed from a measured case and counted round trips.
+    pub is_computed: bool,
+}
+
+/// The verdict of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunVerdict<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// The pairs in the run: those of the catalogue in its order, then the others.
+    pub pairs: Vec<PairVerdict>,
+    /// How many pairs of the catalogue are not in the run, because nobody asked for them or it ended before.
+    pub not_in_run: usize,
+}
+
+impl RunVerdict<'_> {
+    /// Judges each pair of `run` by the case at its far end, which the gate judges too. If that was not measured or is
+    /// marked, the last headline of its sweeps speaks. Pairs that measure the suite itself are left out.
+    pub fn of<'a>(run: &'a Run, families: &[&Family]) -> RunVerdict<'a> {
+        let is_technique = |entry: &&Entry| !calibration::is_instrument(entry.id);
+        let catalogue: Vec<&Entry> =
+            families.iter().flat_map(|family| family.pairs).filter(is_technique).collect();
+        let known = catalogue
+            .iter()
+            .filter_map(|entry| Some(judge(run, entry.id, run.pairs.get(entry.id)?, Some(entry))));
+        let mut pairs: Vec<PairVerdict> = known.collect();
+        let not_in_run = catalogue.len() - pairs.len();
+        for (id, pair) in &run.pairs {
+            let is_known = catalogue.iter().any(|entry| entry.id == id);
+            if !is_known && !calibration::is_instrument(id) {
+                pairs.push(judge(run, id, pair, None));
+            }
+        }
+        RunVerdict { run, pairs, not_in_run }
+    }
+
+    /// Returns the ids of the pairs with this verdict.
+    pub fn ids(&self, standing: Standing) -> Vec<&str> {
+        let pairs = self.pairs.iter().filter(|pair| pair.verdict == standing);
+        pairs.map(|pair| pair.pair.as_str()).collect()
+    }
+
+    /// Returns the verdict as a JSON document; its schema is [`SCHEMA`].
+    pub fn json(&self) -> String {
+        let count = |standing| self.ids(standing).len();
+        let document = Document {
+            schema: "worthit-verdict",
+            version: VERSION,
+            run: &self.run.key,
+            machine: &self.run.machine.key,
+            rustc: &self.run.toolchain.rustc,
+            revision: &self.run.revision,
+            quick: self.run.quick,
+            seed: self.run.seed,
+            counts: Counts {
+                wins: count(Standing::Wins),
+                loses: count(Standing::Loses),
+                cannot_tell: count(Standing::CannotTell),
+                not_measured: count(Standing::NotMeasured),
+                not_in_run: self.not_in_run,
+            },
+            pairs: &self.pairs,
+        };
+        serde_json::to_string_pretty(&document).expect("every field has a JSON form") + "\n"
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    version: u64,
+    run: &'a str,
+    machine: &'a str,
+    rustc: &'a str,
+    revision: &'a Revision,
+    quick: bool,
+    seed: u64,
+    counts: Counts,
+    pairs: &'a [PairVerdict],
+}
+
+#[derive(Serialize)]
+struct Counts {
+    wins: usize,
+    loses: usize,
+    cannot_tell: usize,
+    not_measured: usize,
+    not_in_run: usize,
+}
+
+/// Prints the verdict on one line, which scripts may rely on:
+///
+/// ```text
+/// verdict: W of N pairs win[, L lose (IDS)][, C cannot be told (IDS)][, M not measured (IDS)][, R not in this run]
+/// ```
+///
+/// `IDS` are ids between commas. Clauses that would say 0 are left out, except the first one. Nouns and verbs are singular after
+/// 1 ("1 loses"). `N` is the number of pairs in the run, and `N = W + L + C + M`; `R` counts the other pairs of the catalogue.
+impl fmt::Display for RunVerdict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = |count, one, several| if count == 1 { one } else { several };
+        let wins = self.ids(Standing::Wins).len();
+        let all = self.pairs.len();
+        write!(
+            f,
+            "verdict: {wins} of {all} {} {}",
+            verb(all, "pair", "pairs"),
+            verb(wins, "wins", "win")
+        )?;
+        for (standing, one, several) in [
+            (Standing::Loses, "loses", "lose"),
+            (Standing::CannotTell, "cannot be told", "cannot be told"),
+            (Standing::NotMeasured, "not measured", "not measured"),
+        ] {
+            let ids = self.ids(standing);
+            if !ids.is_empty() {
+                let count = ids.len();
+                write!(f, ", {count} {} ({})", verb(count, one, several), ids.join(", "))?;
+            }
+        }
+        match self.not_in_run {
+            0 => Ok(()),
+            count => write!(f, ", {count} not in this run"),
+        }
+    }
+}
+
+fn judge(run: &Run, id: &str, pair: &PairResult, entry: Option<&Entry>) -> PairVerdict {
+    let far_end = entry.and_then(|entry| far_end(run, pair, entry));
+    let last_headline = || {
+        let sweeps = pair.sweeps.iter().rev();
+        let mut headlines = sweeps.filter_map(|s| Some((s.level.as_str(), report::headline(s)?)));
+        headlines.next()
+    };
+    let is_unmarked = |found: &Measured| found.mark.is_none();
+    let speaking = far_end
+        .filter(|(_, case)| case.measured().is_some_and(is_unmarked))
+        .or_else(last_headline)
+        .and_then(|(level, case)| Some((level, case, report::gain(case)?)));
+    let case = speaking.map(|(level, case, gain)| SpeakingCase {
+        level: level.to_owned(),
+        point: case.point,
+        gain,
+        is_computed: matches!(case.outcome, Outcome::Computed(_)),
+    });
+    PairVerdict {
+        pair: id.to_owned(),
+        verdict: case.as_ref().map_or(Standing::NotMeasured, |case| standing(&case.gain)),
+        reason: case.is_none().then(|| why_not_measured(pair, far_end.map(|(_, case)| case))),
+        case,
+    }
+}
+
+fn standing(gain: &Interval) -> Standing {
+    if gain.low > 1.0 {
+        Standing::Wins
+    } else if gain.high < 1.0 {
+        Standing::Loses
+    } else {
+        Standing::CannotTell
+    }
+}
+
+/// The case at the far end of a pair, and its level, if the run has it.
+fn far_end<'a>(
+    run: &Run,
+    pair: &'a PairResult,
+    entry: &Entry,
+) -> Option<(&'a str, &'a CaseResult)> {
+    let key = cases::far_end(entry, run.seed)?.key;
+    let sweep = pair.sweeps.iter().find(|sweep| sweep.level == key.level)?;
+    let case = sweep.cases.iter().find(|case| case.point == key.point)?;
+    Some((&sweep.level, case))
+}
+
+/// Why no case speaks for a pair: the reason at its far end, or at the last case that has one.
+fn why_not_measured(pair: &PairResult, far_end: Option<&CaseResult>) -> String {
+    let reason = |case: &CaseResult| match &case.outcome {
+        Outcome::Unavailable { reason } => {
+            Some(reason.trim_start_matches("not measured: ").to_owned())
+        }
+        Outcome::Measured(found) => found.mark.as_ref().map(|mark| format!("marked: {mark}")),
+        Outcome::Computed(_) => None,
+    };
+    let cases = pair.sweeps.iter().rev().flat_map(|sweep| sweep.cases.iter().rev());
+    let found = far_end.into_iter().chain(cases).find_map(reason);
+    found.unwrap_or_else(|| "the run recorded no case of it".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
