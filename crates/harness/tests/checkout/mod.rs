@@ -35,6 +35,7 @@ impl Checkout {
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("WORTHIT_HOME", self.path("worthit"));
         command.env("CRITERION_HOME", self.path("criterion"));
+        command.env("COLUMNS", "100");
         command.env("WORTHIT_LEADER", std::process::id().to_string());
         command
     }
