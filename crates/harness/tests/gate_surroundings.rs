@@ -3,7 +3,7 @@
 
 mod downstream;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::SystemTime};
 
 use downstream::{Judgement, Repository, git};
 
@@ -64,6 +64,23 @@ fn the_base_inherits_nothing_from_the_checkout_around_its_target_folder() {
     append(&repository, "Cargo.toml", "\n[workspace]\n");
     let judgement = repository.judge("--against main");
     judgement.assert(0, &["unchanged", " of 3 pairs"]);
+}
+
+#[test]
+fn a_relative_target_folder_is_the_one_of_the_user() {
+    let repository = Repository::with_own_target();
+    let allocates_more = format!("{ALLOCATION}    std::hint::black_box(Box::new(fields.len()));\n");
+    repository.edit(JOIN, ALLOCATION, &allocates_more);
+    let start = SystemTime::now();
+    let mut gate = repository.gate("--against main");
+    repository.judge_by(gate.env("CARGO_TARGET_DIR", "target")).assert(1, &["1 → 2 allocations"]);
+    // Built there, the library finds the dependencies that are there.
+    let artifacts = fs::read_dir(repository.folder().join("target/release/deps")).unwrap();
+    let is_built = |name: &str, time: SystemTime| name.starts_with("libpairs-") && time >= start;
+    assert!(artifacts.flatten().any(|artifact| {
+        let time = artifact.metadata().unwrap().modified().unwrap();
+        is_built(&artifact.file_name().to_string_lossy(), time)
+    }));
 }
 
 #[test]
