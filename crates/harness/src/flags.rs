@@ -2,7 +2,7 @@
 //!
 //! One parser knows them all, so that an unknown flag or value is refused with a list of all flags, and what `cargo
 //! test` and its relatives hand on is accepted. Criterion reads the process's arguments itself and knows only its own
-//! flags, so the binary executes itself again with [`Flags::for_criterion`] (see [`crate::startup`]).
+//! flags, so the binary executes itself again with [`Flags::for_criterion`] (see `startup.rs`).
 
 use clap::{ArgAction, Parser, builder::FalseyValueParser};
 use regex::Regex;
