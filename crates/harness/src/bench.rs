@@ -383,14 +383,13 @@ impl Bench<'_> {
         confirmation: Option<Box<Measured>>,
     ) -> Option<Outcome> {
         let run = self.run.run();
-        let sweeps = &run.pairs.get(&key.pair)?.sweeps;
+        let pair = run.pairs.get(&key.pair)?;
         let nearer: Vec<&String> =
             header.levels.iter().take_while(|label| **label != key.level).collect();
-        let (from, base) = nearer.iter().rev().find_map(|label| {
-            let sweep = sweeps.iter().find(|sweep| sweep.level == **label)?;
-            let case = sweep.cases.iter().find(|case| case.point == key.point)?;
-            Some(((*label).clone(), case.measured()?))
-        })?;
+        let (from, base) = nearer
+            .iter()
+            .rev()
+            .find_map(|label| Some(((*label).clone(), pair.case(label, key.point)?.measured()?)))?;
         let time_and_trips = |role| {
             let side = base.side(role)?;
             let trips = side.causes.get(causes::ROUND_TRIPS)?;

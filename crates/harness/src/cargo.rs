@@ -4,7 +4,6 @@
 //! paths start where the user stands, not where cargo starts a bench. So this is asked, never guessed.
 
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -209,13 +208,6 @@ pub fn settle_target() {
     if let Some(target) = target_folder(invocation.as_ref(), workspace.as_ref(), own.as_deref()) {
         paths::settle(target);
     }
-}
-
-/// Returns an environment variable that names a path, as an absolute path. Relative paths start at `folder`, where the
-/// user stands; `None` if the variable is unset or empty.
-pub fn path_from_environment(name: &str, folder: &Path) -> Option<OsString> {
-    let path = std::env::var_os(name).filter(|path| !path.is_empty())?;
-    Some(folder.join(path).into_os_string())
 }
 
 #[cfg(test)]

@@ -183,17 +183,12 @@ fn keys(id: &str, pairs: [Option<&PairResult>; 2]) -> Vec<CaseKey> {
     keys
 }
 
-fn find<'a>(pair: Option<&'a PairResult>, key: &CaseKey) -> Option<&'a CaseResult> {
-    let sweep = pair?.sweeps.iter().find(|sweep| sweep.level == key.level)?;
-    sweep.cases.iter().find(|case| case.point == key.point)
-}
-
 fn compare_case<'a>(
     key: CaseKey,
     pairs: [Option<&'a PairResult>; 2],
     is_same_machine: bool,
 ) -> CaseComparison<'a> {
-    let cases = pairs.map(|pair| find(pair, &key));
+    let cases = pairs.map(|pair| pair?.case(&key.level, key.point));
     let measured = cases.map(|case| case.and_then(CaseResult::measured));
     let ratio = match cases.map(|case| case.and_then(report::gain)) {
         [Some(before), Some(after)] if is_same_machine => Some(after.estimate / before.estimate),

@@ -12,7 +12,7 @@ use crate::{
     printing::{print, print_aside, say},
     report,
     result_file::ResultError,
-    results::{CaseResult, Outcome, Run},
+    results::Run,
     run::RunFile,
     run_summary,
     samples::{self, Sample},
@@ -77,15 +77,9 @@ pub fn conclude(ended: &Ended<'_>) -> i32 {
 /// Returns why a run has no measured case; `None` if it has one.
 fn nothing_measured(run: &Run) -> Option<String> {
     let cases = || run.pairs.values().flat_map(|pair| &pair.sweeps).flat_map(|sweep| &sweep.cases);
-    let reason = |case: &CaseResult| match &case.outcome {
-        Outcome::Unavailable { reason } => {
-            Some(reason.trim_start_matches("not measured: ").to_owned())
-        }
-        _ => None,
-    };
     let has_measured = cases().any(|case| case.measured().is_some());
-    (!has_measured)
-        .then(|| cases().find_map(reason).unwrap_or_else(|| "no case was recorded".to_owned()))
+    let reason = || cases().find_map(|case| case.outcome.reason());
+    (!has_measured).then(|| reason().unwrap_or("no case was recorded").to_owned())
 }
 
 /// Writes the report beside the package's manifest, or, where that cannot be written, into the suite's own folder.

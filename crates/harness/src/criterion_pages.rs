@@ -14,12 +14,16 @@ pub struct CriterionPages {
     home: PathBuf,
 }
 
+/// Returns criterion's folder: `$CRITERION_HOME`, or else `criterion/` in cargo's target folder.
+pub fn home() -> PathBuf {
+    let named = paths::from_environment("CRITERION_HOME", Path::new(""));
+    named.unwrap_or_else(|| paths::target().join("criterion"))
+}
+
 impl CriterionPages {
-    /// Pages in `$CRITERION_HOME`, or else in `criterion/` in cargo's target folder.
+    /// Pages of this checkout, in [`home`].
     pub fn here() -> CriterionPages {
-        let home = std::env::var_os("CRITERION_HOME")
-            .map_or_else(|| paths::target().join("criterion"), PathBuf::from);
-        CriterionPages { home }
+        CriterionPages { home: home() }
     }
 
     /// Pages in a folder.

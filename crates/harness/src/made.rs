@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use crate::{
     load::Load,
     machine::Machine,
-    results::{CaseResult, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult},
+    results::{
+        CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
+    },
     statistics::{Interval, Summary},
 };
 use worthit_pair::{
@@ -101,6 +103,19 @@ fn changed(outcome: Outcome, change: impl FnOnce(&mut Measured)) -> Outcome {
     let Outcome::Measured(mut found) = outcome else { panic!("it is not measured: {outcome:?}") };
     change(&mut found);
     Outcome::Measured(found)
+}
+
+/// A gain that is computed from the level "near".
+pub fn computed(gain: f64) -> Outcome {
+    Outcome::Computed(Computed {
+        from: "near".to_owned(),
+        rtt_us: 1,
+        naive_ns: gain,
+        optimized_ns: 1.0,
+        gain,
+        break_even_rtt_us: Some(0.0),
+        confirmation: None,
+    })
 }
 
 /// A case that cannot run.

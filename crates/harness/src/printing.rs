@@ -1,8 +1,8 @@
-//! Prints to the terminal, or to what stands in for it. The reader of a pipe may go away (`| head`); that stops nothing.
+//! Prints to the terminal, a pipe or a file. If the reader of a pipe goes away (`| head`), the run continues.
 
 use std::io::{self, Write};
 
-/// Prints to standard output. Whoever closes it reads no more; what is measured is still recorded.
+/// Prints to standard output. Ignores errors: a closed pipe must not stop a run whose results are recorded.
 pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }

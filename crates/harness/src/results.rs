@@ -57,6 +57,33 @@ pub struct Run {
     pub pairs: BTreeMap<String, PairResult>,
 }
 
+/// What identifies a run in a document about it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RunIdentity<'a> {
+    /// Its key.
+    run: &'a str,
+    /// Its machine key.
+    machine: &'a str,
+    rustc: &'a str,
+    revision: &'a Revision,
+    quick: bool,
+    seed: u64,
+}
+
+impl Run {
+    /// Returns what identifies the run.
+    pub fn identity(&self) -> RunIdentity<'_> {
+        RunIdentity {
+            run: &self.key,
+            machine: &self.machine.key,
+            rustc: &self.toolchain.rustc,
+            revision: &self.revision,
+            quick: self.quick,
+            seed: self.seed,
+        }
+    }
+}
+
 /// Revision of the measured tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
@@ -209,6 +236,12 @@ pub struct Computed {
 }
 
 impl PairResult {
+    /// Returns the case at a point of a level, if it was recorded.
+    pub fn case(&self, level: &str, point: u64) -> Option<&CaseResult> {
+        let sweep = self.sweeps.iter().find(|sweep| sweep.level == level)?;
+        sweep.cases.iter().find(|case| case.point == point)
+    }
+
     /// Adds a case to the sweep at a level, which is created if needed.
     pub fn add(&mut self, level: &str, case: CaseResult) {
         if !self.sweeps.iter().any(|sweep| sweep.level == level) {
@@ -224,6 +257,16 @@ impl PairResult {
     /// Returns a point of the axis with its unit: "65,536 items".
     pub fn place(&self, point: u64) -> String {
         format::counted(point, &self.axis_unit).trim_end().to_owned()
+    }
+}
+
+impl Outcome {
+    /// Returns why the case cannot run, if it cannot. Some pairs say "not measured: …" themselves; that is left out.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Unavailable { reason } => Some(reason.trim_start_matches("not measured: ")),
+            _ => None,
+        }
     }
 }
 

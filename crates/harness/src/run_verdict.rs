@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     calibration, report,
-    results::{CaseResult, Measured, Outcome, PairResult, Revision, Run},
+    results::{CaseResult, Measured, Outcome, PairResult, Run, RunIdentity},
     statistics::Interval,
 };
 use worthit_pair::{
@@ -105,12 +105,7 @@ impl RunVerdict<'_> {
         let document = Document {
             schema: "worthit-verdict",
             version: VERSION,
-            run: &self.run.key,
-            machine: &self.run.machine.key,
-            rustc: &self.run.toolchain.rustc,
-            revision: &self.run.revision,
-            quick: self.run.quick,
-            seed: self.run.seed,
+            identity: self.run.identity(),
             counts: Counts {
                 wins: count(Standing::Wins),
                 loses: count(Standing::Loses),
@@ -128,12 +123,8 @@ impl RunVerdict<'_> {
 struct Document<'a> {
     schema: &'static str,
     version: u64,
-    run: &'a str,
-    machine: &'a str,
-    rustc: &'a str,
-    revision: &'a Revision,
-    quick: bool,
-    seed: u64,
+    #[serde(flatten)]
+    identity: RunIdentity<'a>,
     counts: Counts,
     pairs: &'a [PairVerdict],
 }
@@ -188,16 +179,17 @@ fn judge(run: &Run, id: &str, pair: &PairResult, entry: Option<&Entry>) -> PairV
     let far_end = entry.and_then(|entry| far_end(run, pair, entry));
     let last_headline = || {
         let sweeps = pair.sweeps.iter().rev();
-        let mut headlines = sweeps.filter_map(|s| Some((s.level.as_str(), report::headline(s)?)));
+        let mut headlines = sweeps.filter_map(|s| Some((s.level.clone(), report::headline(s)?)));
         headlines.next()
     };
     let is_unmarked = |found: &Measured| found.mark.is_none();
+    let at_far_end = far_end.as_ref().map(|(_, case)| *case);
     let speaking = far_end
         .filter(|(_, case)| case.measured().is_some_and(is_unmarked))
         .or_else(last_headline)
         .and_then(|(level, case)| Some((level, case, report::gain(case)?)));
     let case = speaking.map(|(level, case, gain)| SpeakingCase {
-        level: level.to_owned(),
+        level,
         point: case.point,
         gain,
         is_computed: matches!(case.outcome, Outcome::Computed(_)),
@@ -205,7 +197,7 @@ fn judge(run: &Run, id: &str, pair: &PairResult, entry: Option<&Entry>) -> PairV
     PairVerdict {
         pair: id.to_owned(),
         verdict: case.as_ref().map_or(Standing::NotMeasured, |case| standing(&case.gain)),
-        reason: case.is_none().then(|| why_not_measured(pair, far_end.map(|(_, case)| case))),
+        reason: case.is_none().then(|| why_not_measured(pair, at_far_end)),
         case,
     }
 }
@@ -221,23 +213,16 @@ fn standing(gain: &Interval) -> Standing {
 }
 
 /// The case at the far end of a pair, and its level, if the run has it.
-fn far_end<'a>(
-    run: &Run,
-    pair: &'a PairResult,
-    entry: &Entry,
-) -> Option<(&'a str, &'a CaseResult)> {
+fn far_end<'a>(run: &Run, pair: &'a PairResult, entry: &Entry) -> Option<(String, &'a CaseResult)> {
     let key = cases::far_end(entry, run.seed)?.key;
-    let sweep = pair.sweeps.iter().find(|sweep| sweep.level == key.level)?;
-    let case = sweep.cases.iter().find(|case| case.point == key.point)?;
-    Some((&sweep.level, case))
+    let case = pair.case(&key.level, key.point)?;
+    Some((key.level, case))
 }
 
 /// Why no case speaks for a pair: the reason at its far end, or at the last case that has one.
 fn why_not_measured(pair: &PairResult, far_end: Option<&CaseResult>) -> String {
     let reason = |case: &CaseResult| match &case.outcome {
-        Outcome::Unavailable { reason } => {
-            Some(reason.trim_start_matches("not measured: ").to_owned())
-        }
+        Outcome::Unavailable { .. } => case.outcome.reason().map(str::to_owned),
         Outcome::Measured(found) => found.mark.as_ref().map(|mark| format!("marked: {mark}")),
         Outcome::Computed(_) => None,
     };

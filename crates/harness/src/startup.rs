@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cargo::{self, Invocation, Workspace},
+    criterion_pages,
     flags::{Flags, Mode},
 };
 use worthit_pair::{family::Family, paths};
@@ -72,8 +73,8 @@ pub fn start(family: &Family) -> Result<Started, std::io::Error> {
     let workspace = Workspace::ask(invocation.as_ref());
     let own = paths::own_target();
     let target = cargo::target_folder(invocation.as_ref(), workspace.as_ref(), own.as_deref());
-    if let Some(target) = &target {
-        paths::settle(target.clone());
+    if let Some(target) = target {
+        paths::settle(target);
     }
     let benches = workspace.map(|workspace| {
         workspace.benches(family.package).into_iter().map(str::to_owned).collect::<Vec<_>>()
@@ -81,23 +82,20 @@ pub fn start(family: &Family) -> Result<Started, std::io::Error> {
     if matches!(flags.mode(), Mode::List | Mode::Test) {
         return Ok(Started { flags, arguments, invocation, benches });
     }
-    let here = env::current_dir().unwrap_or_default();
     // Relative paths start where the user stands.
-    let here = invocation.as_ref().and_then(|invocation| invocation.folder.clone()).unwrap_or(here);
-    let target = paths::target();
+    let here = invocation.and_then(|invocation| invocation.folder).unwrap_or_default();
+    let named = |name| paths::from_environment(name, &here);
+    let home = named("WORTHIT_HOME").unwrap_or_else(paths::home);
+    let criterion = named("CRITERION_HOME").unwrap_or_else(criterion_pages::home);
+    let counter =
+        named("WORTHIT_COUNTER").or_else(|| own_counter(&paths::target(), own.as_deref()?));
     let handed_over = HandedOver { pid: std::process::id(), arguments, benches };
     let mut again = Command::new(env::current_exe()?);
     again.args(flags.for_criterion());
     again.env(HANDED_OVER, serde_json::to_string(&handed_over)?);
-    let home = cargo::path_from_environment("WORTHIT_HOME", &here);
-    again.env("WORTHIT_HOME", home.unwrap_or_else(|| target.join("worthit").into()));
-    let criterion = cargo::path_from_environment("CRITERION_HOME", &here);
-    again.env("CRITERION_HOME", criterion.unwrap_or_else(|| target.join("criterion").into()));
-    let counter = cargo::path_from_environment("WORTHIT_COUNTER", &here);
-    let counter = counter.or_else(|| Some(own_counter(&target, own.as_deref()?)?.into()));
+    again.env("WORTHIT_HOME", home).env("CRITERION_HOME", criterion);
     again.envs(counter.map(|counter| ("WORTHIT_COUNTER", counter)));
-    let data = cargo::path_from_environment("WORTHIT_DATA", &here);
-    again.envs(data.map(|data| ("WORTHIT_DATA", data)));
+    again.envs(named("WORTHIT_DATA").map(|data| ("WORTHIT_DATA", data)));
     Err(again.exec())
 }
 

@@ -85,8 +85,8 @@ pub fn one_line(outcome: &Outcome) -> String {
             });
             format!("{} (computed{confirmed})", format::times(computed.gain))
         }
-        Outcome::Unavailable { reason } => {
-            format!("not measured: {}", reason.trim_start_matches("not measured: "))
+        Outcome::Unavailable { .. } => {
+            format!("not measured: {}", outcome.reason().unwrap_or_default())
         }
     }
 }

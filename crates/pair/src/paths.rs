@@ -26,7 +26,7 @@ pub fn settle(target: PathBuf) {
 
 /// Returns the folder of runs, fixtures and data: `$WORTHIT_HOME`, else `worthit/` in cargo's target folder.
 pub fn home() -> PathBuf {
-    from_environment("WORTHIT_HOME").unwrap_or_else(|| target().join("worthit"))
+    from_environment("WORTHIT_HOME", Path::new("")).unwrap_or_else(|| target().join("worthit"))
 }
 
 /// Returns cargo's target folder, as [`settle`] set it, or else the one that holds this executable.
@@ -42,10 +42,11 @@ pub fn own_target() -> Option<PathBuf> {
     exe.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file()).map(Path::to_owned)
 }
 
-/// Returns the absolute path that an environment variable names; `None` if it is unset or empty.
-fn from_environment(name: &str) -> Option<PathBuf> {
+/// Returns the absolute path that an environment variable names; `None` if it is unset or empty. A relative path starts
+/// in `folder`, which itself may be relative to the current folder.
+pub fn from_environment(name: &str, folder: &Path) -> Option<PathBuf> {
     let path = std::env::var_os(name).filter(|path| !path.is_empty())?;
-    Some(absolute(Path::new(&path)))
+    Some(absolute(&folder.join(path)))
 }
 
 /// An error means that the current folder is gone: what follows fails with a message that names the path.
@@ -55,7 +56,7 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Returns the folder of data files that must be durable: `$WORTHIT_DATA`, else `data/` in [`home`].
 pub fn data() -> PathBuf {
-    from_environment("WORTHIT_DATA").unwrap_or_else(|| home().join("data"))
+    from_environment("WORTHIT_DATA", Path::new("")).unwrap_or_else(|| home().join("data"))
 }
 
 /// Makes a folder in [`data`] for this process alone; it is removed when dropped.

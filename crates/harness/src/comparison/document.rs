@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{CaseComparison, Change, ChangedCount, Comparison, Intervals, PairComparison};
 use crate::{
     report,
-    results::{CaseResult, Outcome, Revision, Run},
+    results::{CaseResult, Outcome, Run, RunIdentity},
     statistics::Interval,
 };
 
@@ -18,7 +18,7 @@ impl Comparison<'_> {
     /// Returns the comparison as a JSON document; its schema is [`SCHEMA`].
     pub fn json(&self) -> String {
         let count = |change| self.ids(change).len();
-        let [before, after] = self.runs.map(RunIdentity::of);
+        let [before, after] = self.runs.map(Run::identity);
         let document = Document {
             schema: "worthit-comparison",
             version: VERSION,
@@ -48,29 +48,6 @@ struct Document<'a> {
     same_machine: bool,
     counts: Counts,
     pairs: Vec<PairDocument<'a>>,
-}
-
-#[derive(Serialize)]
-struct RunIdentity<'a> {
-    run: &'a str,
-    machine: &'a str,
-    rustc: &'a str,
-    revision: &'a Revision,
-    quick: bool,
-    seed: u64,
-}
-
-impl RunIdentity<'_> {
-    fn of(run: &Run) -> RunIdentity<'_> {
-        RunIdentity {
-            run: &run.key,
-            machine: &run.machine.key,
-            rustc: &run.toolchain.rustc,
-            revision: &run.revision,
-            quick: run.quick,
-            seed: run.seed,
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -2,24 +2,15 @@
 
 use super::*;
 use crate::{
-    made::{FAR_END, add, assert_follows, between, counting, gain, marked, run_of, unavailable},
-    results::{Computed, Outcome},
+    made::{
+        FAR_END, add, assert_follows, between, computed, counting, gain, marked, run_of,
+        unavailable,
+    },
+    results::Outcome,
 };
 
 fn compare(before: Vec<(&str, Outcome)>, after: Vec<(&str, Outcome)>) -> String {
     Comparison::of(&run_of(before), &run_of(after)).to_string()
-}
-
-fn computed(gain: f64) -> Outcome {
-    Outcome::Computed(Computed {
-        from: "near".to_owned(),
-        rtt_us: 1,
-        naive_ns: gain,
-        optimized_ns: 1.0,
-        gain,
-        break_even_rtt_us: Some(0.0),
-        confirmation: None,
-    })
 }
 
 #[test]

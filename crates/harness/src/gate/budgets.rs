@@ -228,10 +228,8 @@ impl Budgets {
     pub fn set_gains(&mut self, run: &Run, cases: &[GateCase], margin: f64) {
         self.gain.retain(|gain| gain.machine != run.machine.key);
         for case in cases {
-            let sweeps = run.pairs.get(&case.key.pair).map(|pair| &pair.sweeps);
-            let sweep = sweeps.and_then(|sweeps| sweeps.iter().find(|s| s.level == case.key.level));
-            let far_end =
-                sweep.and_then(|sweep| sweep.cases.iter().find(|c| c.point == case.key.point));
+            let pair = run.pairs.get(&case.key.pair);
+            let far_end = pair.and_then(|pair| pair.case(&case.key.level, case.key.point));
             let measured =
                 far_end.and_then(|case| case.measured()).filter(|found| found.mark.is_none());
             let Some(measured) = measured.filter(|_| run.seed == case.seed) else { continue };

@@ -126,10 +126,7 @@ fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
 
 /// Says why a sweep has no headline case.
 pub fn without_headline(sweep: &Sweep) -> String {
-    let reason = sweep.cases.iter().find_map(|case| match &case.outcome {
-        Outcome::Unavailable { reason } => Some(reason.trim_start_matches("not measured: ")),
-        _ => None,
-    });
+    let reason = sweep.cases.iter().find_map(|case| case.outcome.reason());
     match (sweep.cases.is_empty(), reason) {
         (true, _) => "No case of this sweep was measured.".to_owned(),
         (_, Some(reason)) => format!("Not measured here: {reason}."),

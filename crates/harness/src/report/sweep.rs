@@ -145,9 +145,7 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
                     .map(|real| format!("measured at a real delay: {}", real.gain.as_gain())),
             );
         }
-        Outcome::Unavailable { reason } => {
-            notes.push(format!("not measured: {}", reason.trim_start_matches("not measured: ")));
-        }
+        Outcome::Unavailable { .. } => notes.push(table::one_line(&case.outcome)),
     }
     let gain = match &case.outcome {
         Outcome::Measured(found) => found.gain.as_gain(),

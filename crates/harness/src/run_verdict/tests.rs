@@ -1,30 +1,15 @@
 //! Tests of verdicts, on made results.
 
 use super::*;
-use crate::{
-    made::{
-        FAMILY, FAR_END, INSTRUMENTS, add, assert_follows, between, gain, marked, run, run_of,
-        unavailable,
-    },
-    results::Computed,
+use crate::made::{
+    FAMILY, FAR_END, INSTRUMENTS, add, assert_follows, between, computed, gain, marked, run,
+    run_of, unavailable,
 };
 
 const LONG: &str = "f/a_name_of_thirty_one_characters";
 
 fn line(pairs: Vec<(&str, Outcome)>) -> String {
     RunVerdict::of(&run_of(pairs), &[&FAMILY, &INSTRUMENTS]).to_string()
-}
-
-fn computed(gain: f64) -> Outcome {
-    Outcome::Computed(Computed {
-        from: "near".to_owned(),
-        rtt_us: 1,
-        naive_ns: gain,
-        optimized_ns: 1.0,
-        gain,
-        break_even_rtt_us: Some(0.0),
-        confirmation: None,
-    })
 }
 
 #[test]
