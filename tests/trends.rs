@@ -1,4 +1,4 @@
-//! Tests of the trends page as text; `tests/pages.rs` opens it in a browser.
+//! Tests of the trends page as text; `tests/pages/` opens it in a browser.
 
 mod lines;
 
