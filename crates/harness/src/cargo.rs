@@ -3,15 +3,17 @@
 //! Environment, configuration files, `--target-dir` and `--config` all decide where the target folder is, and relative
 //! paths start where the user stands, not where cargo starts a bench. So this is asked, never guessed.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+mod workspace;
+
+use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
-use serde::Deserialize;
 
 use worthit_pair::paths;
+
+#[cfg(test)]
+pub use workspace::Target;
+pub use workspace::{Package, Workspace};
 
 /// The cargo command that started this process: `cargo bench --bench io -- --quick`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,56 +98,9 @@ fn is_match(pattern: &str, name: &str) -> bool {
     regex::Regex::new(&format!("^(?:{escaped})$")).is_ok_and(|regex| regex.is_match(name))
 }
 
-/// Cargo's description of a workspace (`cargo metadata`).
-#[derive(Clone, Debug, Deserialize)]
-pub struct Workspace {
-    /// Folder of final artifacts.
-    #[serde(rename = "target_directory")]
-    pub target: PathBuf,
-    /// Folder of intermediate artifacts, such as bench binaries. Cargo before 1.91 has only one folder for both.
-    #[serde(rename = "build_directory")]
-    build: Option<PathBuf>,
-    packages: Vec<Package>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Package {
-    name: String,
-    targets: Vec<Target>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
-}
-
-impl Workspace {
-    /// Asks cargo about the workspace of this process's package, as the command that started this process would see
-    /// it; `None` if cargo cannot be run or finds no package.
-    pub fn ask(invocation: Option<&Invocation>) -> Option<Workspace> {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(["metadata", "--no-deps", "--format-version", "1", "--quiet"]);
-        for config in invocation.map_or(Vec::new(), |invocation| invocation.values_of("--config")) {
-            command.args(["--config", config]);
-        }
-        if let Some(manifest) = own_manifest() {
-            command.arg("--manifest-path").arg(manifest);
-        }
-        if let Some(folder) = invocation.and_then(|invocation| invocation.folder.as_ref()) {
-            command.current_dir(folder);
-        }
-        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-        serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
-    }
-
-    /// Returns the names of a package's bench targets.
-    pub fn benches(&self, package: &str) -> Vec<&str> {
-        let own = self.packages.iter().filter(|own| own.name == package);
-        let targets = own.flat_map(|package| &package.targets);
-        let benches = targets.filter(|target| target.kind.iter().any(|kind| kind == "bench"));
-        benches.map(|target| target.name.as_str()).collect()
-    }
+/// Returns the cargo to run: the one that runs this process, or else the one on `PATH`.
+pub fn program() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
 /// Returns the manifest of the package that cargo runs this process for.
@@ -262,7 +217,7 @@ mod tests {
         let folders = |build: Option<&str>| Workspace {
             target: PathBuf::from("/w/target"),
             build: build.map(PathBuf::from),
-            packages: Vec::new(),
+            ..Workspace::default()
         };
         let (one, two) = (folders(None), folders(Some("/b")));
         let target = |text: Option<&str>, workspace, own: Option<&str>| {
@@ -278,13 +233,5 @@ mod tests {
         assert_eq!(target(None, None, Some("/moved")), Path::new("/moved"), "no cargo");
         let asked = Some("cargo bench --target-dir elsewhere");
         assert_eq!(target(asked, Some(&two), Some("/b")), Path::new("/here/elsewhere"));
-    }
-
-    #[test]
-    fn cargo_describes_this_workspace() {
-        let workspace = Workspace::ask(None).unwrap();
-        assert!(workspace.target.is_absolute());
-        assert!(workspace.benches("worthit").contains(&"queries"));
-        assert!(workspace.benches("worthit-pair").is_empty());
     }
 }

@@ -19,13 +19,16 @@ use super::{
     build_key::BuildKey,
     export::export,
     outside::OutsideFiles,
-    package::{Metadata, Package},
+    package::Package,
     repository::Repository,
     revision::{Revision, RevisionError},
     surroundings::{LOCK, LOOKED_UP, Surroundings},
     toolchain::Toolchain,
 };
-use crate::{cargo::separate_build_folder, interrupt};
+use crate::{
+    cargo::{self, Workspace, separate_build_folder},
+    interrupt,
+};
 use worthit_pair::paths;
 
 /// Number of builds that are kept.
@@ -188,21 +191,22 @@ impl Builder {
     fn compile(&self, revision: &Revision, package: &Path) -> Result<Compiled, RevisionError> {
         let cargo = || self.toolchain.cargo(&self.surroundings, package);
         // If this fails, cargo reports the problem when it builds.
-        let metadata = Metadata::by(&mut cargo()).unwrap_or_default();
+        let workspace = Workspace::described_by(cargo().arg("metadata")).unwrap_or_default();
         let mut arguments =
             ["build", "--release", "--benches", "--bin"].map(str::to_owned).to_vec();
         arguments.push(self.package.command.clone());
         // Without a name, cargo builds what the workspace names as its default.
-        let name = metadata.name_of(package);
+        let name = workspace.package_in(package).map(|package| package.name.as_str());
         arguments
             .extend(name.into_iter().flat_map(|name| ["--package".to_owned(), name.to_owned()]));
         // Each package that a change can touch is built in one codegen unit, because inlining must not depend on what
         // else is in the crate. With sixteen units, a pair added to one family changed the instruction count of a pair
         // in another family by a third.
-        let one_codegen_unit = metadata.names().flat_map(|name| {
-            let key = format!("profile.release.package.\"{name}\".codegen-units=1");
-            ["--config".to_owned(), key]
-        });
+        let one_codegen_unit =
+            workspace.packages.iter().flat_map(|cargo::Package { name, .. }| {
+                let key = format!("profile.release.package.\"{name}\".codegen-units=1");
+                ["--config".to_owned(), key]
+            });
         let mut command = cargo();
         command
             .args(&arguments)
@@ -222,7 +226,7 @@ impl Builder {
         })?;
         let messages = String::from_utf8_lossy(&output.stdout);
         let artifacts = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-        Ok(Compiled { artifacts: artifacts.collect(), workspace: metadata.workspace_root })
+        Ok(Compiled { artifacts: artifacts.collect(), workspace: workspace.root })
     }
 
     /// Copies the binaries to the folder of the build, where the next build does not overwrite them.

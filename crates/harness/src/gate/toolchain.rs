@@ -15,7 +15,7 @@ use super::{
     repository::GIT_VARIABLES,
     surroundings::{LOOKED_UP, Surroundings, cargo_home},
 };
-use crate::interrupt;
+use crate::{cargo, interrupt};
 
 /// Variable that chooses a toolchain for rustup.
 const CHOSEN: &str = "RUSTUP_TOOLCHAIN";
@@ -45,7 +45,8 @@ impl Toolchain {
     /// Returns how to run cargo for the revisions of a package.
     pub fn for_package(package: &Path) -> Toolchain {
         let set_by_cargo = set_by_cargo();
-        let as_found = Toolchain { cargo: cargo(), rustup: None, asked: None, set_by_cargo };
+        let as_found =
+            Toolchain { cargo: cargo::program(), rustup: None, asked: None, set_by_cargo };
         // Without this variable, no proxy has started us.
         let (Some(chosen), Some(rustup)) = (std::env::var_os(CHOSEN), rustup()) else {
             return as_found;
@@ -130,11 +131,6 @@ impl Rustup {
         }
         None
     }
-}
-
-/// Returns the cargo that has started this process, else the one on `PATH`.
-pub(super) fn cargo() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
 /// Finds rustup on `PATH` or in cargo's home.
