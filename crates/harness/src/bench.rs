@@ -126,7 +126,7 @@ fn require_baselines(flags: &Flags, selection: &Selection<'_>) {
     }
 }
 
-/// Criterion, which prints only as `output` passes on.
+/// Returns criterion. Of its lines, only those are printed that `output` passes on.
 fn criterion(flags: &Flags, output: &mut CriterionOutput) -> Criterion {
     if flags.plotting_backend.as_deref() == Some("gnuplot")
         && Command::new("gnuplot").arg("--version").output().is_err()

@@ -114,7 +114,7 @@ pub fn package_folder(package: Option<&str>) -> PathBuf {
     let name = std::env::var("CARGO_PKG_NAME").ok();
     let folder = own_manifest().and_then(|manifest| manifest.parent().map(Path::to_owned));
     let folder = folder.filter(|_| package.is_some() && name.as_deref() == package);
-    // Named as short as possible, because it is printed.
+    // Relative if possible, because it is printed.
     let here = std::env::current_dir().unwrap_or_default();
     let folder =
         folder.map(|folder| folder.strip_prefix(&here).map(Path::to_owned).unwrap_or(folder));
@@ -123,8 +123,8 @@ pub fn package_folder(package: Option<&str>) -> PathBuf {
 
 /// Returns cargo's target folder. `own` is the folder that holds this executable ([`paths::own_target`]).
 ///
-/// `--target-dir` decides. Cargo does not tell a command that it runs of this flag, but such a command is in the target
-/// folder: it is in neither of the folders that cargo names.
+/// `--target-dir` decides. A command that was started by `cargo run --target-dir` cannot see the flag, but its executable
+/// is in that folder, which is neither of the two that cargo names.
 pub fn target_folder(
     invocation: Option<&Invocation>,
     workspace: Option<&Workspace>,

@@ -184,7 +184,7 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
     }
 }
 
-/// Whether a command uses folders whose place cargo decides.
+/// Whether a command uses folders whose location cargo decides.
 fn needs_folders(command: &Command) -> bool {
     !matches!(command, Command::List | Command::Show { .. } | Command::Readme { .. })
 }

@@ -130,14 +130,14 @@ impl<'a> Comparison<'a> {
         self.pairs.iter().filter(|pair| pair.change == change).map(|pair| pair.id).collect()
     }
 
-    /// Returns the ids of the pairs of which a count differs, whatever the side.
+    /// Returns the ids of the pairs in which a count of any side differs.
     pub fn ids_with_changed_counts(&self) -> Vec<&'a str> {
         let differs = |case: &CaseComparison<'_>| !case.changed_counts.is_empty();
         let pairs = self.pairs.iter().filter(|pair| pair.cases.iter().any(differs));
         pairs.map(|pair| pair.id).collect()
     }
 
-    /// Returns the cases in which a count of the optimized side rose, with these counts. None if the seeds differ:
+    /// Returns the cases in which a count of the optimized side rose, with these counts; empty if the seeds differ:
     /// other inputs may need more work.
     pub fn risen_counts(&self) -> Vec<(&CaseKey, &ChangedCount)> {
         if self.runs[0].seed != self.runs[1].seed {

@@ -1,7 +1,7 @@
 //! Holds back what criterion prints, and passes on what the reader asked for.
 //!
 //! Criterion prints dozens of lines for a case, and panics if the reader of a pipe has gone (`| head`). So it prints
-//! into files that this process owns. Nothing of the suite is printed while they stand in for the terminal.
+//! into files that this process owns. The suite itself prints nothing meanwhile.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use crate::flags::CriterionLines;
 /// How criterion marks a line that reports a failure, such as a file that it cannot write.
 const ERROR: &str = "Criterion.rs ERROR";
 
-/// How the lines start that criterion prints to standard error while it works.
+/// Beginnings of the lines that criterion prints to standard error while it works.
 const PROGRESS: [&str; 3] = ["Benchmarking ", "Warning: Unable to complete", "Gnuplot not found"];
 
 /// Standard output and standard error of this process, and the files that stand in for them.
@@ -65,7 +65,7 @@ impl CriterionOutput {
     pub fn hold<R>(&mut self, work: impl FnOnce() -> R) -> Result<R, CriterionPanic> {
         let redirected = self.redirect();
         let done = catch_unwind(AssertUnwindSafe(work));
-        // Rust buffers lines of its own.
+        // Rust's standard output has a buffer of its own.
         let _ = io::stdout().flush();
         if redirected.is_ok() {
             // An error leaves the descriptor as it is; nothing more can be done.

@@ -138,7 +138,7 @@ pub struct Flags {
     unstable: Vec<String>,
 }
 
-/// Reads a number of rounds. An empty variable is an unset one.
+/// Reads a number of rounds. An empty variable counts as unset.
 fn rounds(text: &str) -> Result<u32, String> {
     match text.parse() {
         _ if text.is_empty() => Ok(1),
@@ -147,7 +147,7 @@ fn rounds(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Reads a seed. An empty variable is an unset one.
+/// Reads a seed. An empty variable counts as unset.
 fn seed(text: &str) -> Result<u64, String> {
     if text.is_empty() {
         return Ok(SEED);
@@ -155,7 +155,7 @@ fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "expected a whole number from 0 to 2^64 − 1".to_owned())
 }
 
-/// Reads the name of a baseline, which criterion makes a folder of.
+/// Reads the name of a baseline, which becomes the name of a folder.
 fn baseline(text: &str) -> Result<String, String> {
     let is_name =
         !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\\', '\0']);
@@ -168,7 +168,7 @@ fn number(text: &str, is_allowed: fn(f64) -> bool, expected: &str) -> Result<f64
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    // Criterion counts in nanoseconds and refuses 0 of them. A day is longer than anybody waits.
+    // Criterion refuses less than a nanosecond. A day is an arbitrary upper limit.
     number(text, |s| (1e-9..=86_400.0).contains(&s), "a number of seconds above 0, such as 0.5")
 }
 
@@ -250,7 +250,7 @@ impl Flags {
         !self.filters.is_empty() || !self.skip.is_empty()
     }
 
-    /// Returns which of criterion's own lines are printed. Who asks criterion to compare wants to read its comparison.
+    /// Returns which of criterion's own lines are printed. Its comparison with a baseline is always one of them.
     pub fn criterion_lines(&self) -> CriterionLines {
         let compares = self.baseline.is_some() || self.baseline_lenient.is_some();
         if self.verbose || self.profile_time.is_some() {

@@ -47,7 +47,7 @@ impl Progress {
     }
 }
 
-/// Number of cases of a run that a line was printed for.
+/// Number of cases of a run for which a line was printed.
 fn finished_cases(run: &Run) -> usize {
     let sweeps = run.pairs.values().flat_map(|pair| &pair.sweeps);
     sweeps.flat_map(|sweep| &sweep.cases).filter(|case| has_line(case)).count()

@@ -38,7 +38,8 @@ struct Leader {
     pid: i32,
     /// Start time in ticks since boot, which distinguishes it from a later process with the same id.
     start_ticks: u64,
-    /// The boot and the namespace that its id belongs to. Containers may share a folder, but not their ids.
+    /// The boot and the namespace that its id belongs to. Containers may share a folder, but their process ids mean
+    /// nothing to each other.
     #[serde(default)]
     scope: String,
     /// Its command line: `cargo bench` and the arguments.

@@ -68,7 +68,7 @@ pub struct RunVerdict<'a> {
     pub run: &'a Run,
     /// The pairs in the run: those of the catalogue in its order, then the others.
     pub pairs: Vec<PairVerdict>,
-    /// How many pairs of the catalogue are not in the run, because nobody asked for them or it ended before.
+    /// How many pairs of the catalogue are not in the run: they were not asked for, or the run ended first.
     pub not_in_run: usize,
 }
 

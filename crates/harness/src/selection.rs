@@ -31,7 +31,7 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// Finds what the process `started` of `family` is asked for.
+    /// Finds what `started`, a process of `family`, is asked for.
     ///
     /// # Errors
     /// If a filter is not a regular expression.

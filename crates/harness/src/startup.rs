@@ -1,8 +1,8 @@
 //! Starts a bench process: reads its flags, asks cargo where things are, and executes the binary again with the
 //! arguments that criterion understands.
 //!
-//! Cargo starts a bench in its package's folder and tells it little. The first life of the process finds out the rest
-//! and hands it to the second in environment variables, which the processes that it starts inherit.
+//! Cargo starts a bench in its package's folder and tells it little. The process finds out the rest, hands it to itself
+//! in environment variables and executes the binary again. Its own children inherit the variables.
 
 use std::{
     env,
@@ -21,7 +21,7 @@ use crate::{
 };
 use worthit_pair::{family::Family, paths};
 
-/// Environment variable with what the first life of a process tells the second.
+/// Environment variable with what a process knows before it executes the binary again.
 const HANDED_OVER: &str = "WORTHIT_STARTED";
 
 /// A bench process that is ready to work.
@@ -37,7 +37,7 @@ pub struct Started {
     pub benches: Option<Vec<String>>,
 }
 
-/// What the first life of a process tells the second.
+/// What a process knows before it executes the binary again.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandedOver {
     /// The process. Executing a program keeps the id; a child that inherits the variable has another one.

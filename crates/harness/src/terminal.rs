@@ -7,7 +7,7 @@ use std::{env, io};
 use rustix::termios::tcgetwinsize;
 use unicode_width::UnicodeWidthStr;
 
-/// Width of output that goes to no terminal, if nothing names another.
+/// Width if standard output is not a terminal and `$COLUMNS` is not set.
 const DEFAULT_WIDTH: usize = 100;
 
 /// Returns the width of standard output in columns: the terminal's, else `$COLUMNS`, else 100.
@@ -16,7 +16,7 @@ pub fn width() -> usize {
     width_from(terminal, env::var("COLUMNS").ok().as_deref())
 }
 
-/// Some terminals say that they have no columns, when they do not know.
+/// Some terminals report zero columns when they do not know their width.
 fn width_from(terminal: Option<u16>, columns: Option<&str>) -> usize {
     let named = || columns.and_then(|columns| columns.trim().parse().ok());
     let known = terminal.map(usize::from).filter(|width| *width > 0).or_else(named);

@@ -74,7 +74,7 @@ fn a_panic_names_its_case() {
 fn an_unavailable_case_is_listed_with_its_reason() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot faults/unavailable");
-    // Nothing else was asked for, so nothing that was asked for happened.
+    // The only case that was asked for cannot run.
     assert_eq!(output.status.code(), Some(1));
     let reason = "nothing was measured: no <injected> server & on PATH";
     assert!(stderr(&output).contains(reason), "{}", stderr(&output));

@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use project::{Layout, Project};
+use project::{
+    Layout, Project,
+    template::{self, Times},
+};
 
 /// Selects one case of one pair, and nothing of the other family.
 const ONE: &str = "--noplot '^records/join_fields/.*/1$'";
@@ -212,7 +215,7 @@ impl Suite {
     fn commit() -> Suite {
         let suite = Suite { folder: project::shared().join(Suite::NAME) };
         suite.remove();
-        project::copy_tree(&project::root(), &suite.folder);
+        template::copy_tree(&template::root(), &suite.folder, Times::Now);
         for line in ["init --quiet --template=", "add --all", "commit --quiet --message suite"] {
             project::git(&suite.folder, line);
         }

@@ -236,7 +236,7 @@ fn write_script(folder: &Path, name: &str, lines: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Makes a folder with a rustup and its proxies, whose toolchains are one in truth. Each run of cargo adds a line to the
+/// Makes a folder with a rustup and its proxies, whose toolchains are all the same one. Each run of cargo adds a line to the
 /// file `log` there.
 fn make_rustup(folder: &Path) {
     let real_cargo = env!("CARGO");

@@ -1,6 +1,6 @@
 //! Places on disk: the suite's own folder under `target/`, data files, fixtures.
 //!
-//! Where cargo's target folder is, only cargo knows: the harness asks it and calls [`settle`]. Without that, as in unit
+//! Only cargo knows where its target folder is: the harness asks it and calls [`settle`]. Without that, as in unit
 //! tests, it is the folder that holds this executable.
 //!
 //! The temporary folders of a process are named after its id and start time. The next process can therefore recognise
@@ -20,7 +20,7 @@ static TARGET: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets cargo's target folder for this process. Only the first call has an effect.
 pub fn settle(target: PathBuf) {
-    // An error means that it is set.
+    // This fails if it is already set.
     let _ = TARGET.set(target);
 }
 
@@ -179,7 +179,7 @@ impl Drop for Owned {
     }
 }
 
-/// A process, told apart from later ones with the same id by its start time in ticks since boot.
+/// A process: its id, and its start time in ticks since boot, because the system reuses ids.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Owner {
     pid: u32,

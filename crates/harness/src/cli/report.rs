@@ -27,7 +27,7 @@ use worthit_pair::{family::Family, format, paths};
 /// Without a result, reports the latest run that has a case. With two results, the pages show the second, and one
 /// page compares it with the first. The last line printed is the verdict of the result, or the comparison.
 ///
-/// Two runs do not meet the same machine state: whether a change made a pair worse, `worthit gate` judges reliably.
+/// Two runs do not meet the same machine state. To judge whether a change made a pair worse, use `worthit gate`.
 /// Exit status: 0, or 1 if two results have no case in common.
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {

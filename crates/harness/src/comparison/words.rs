@@ -1,4 +1,4 @@
-//! A comparison in words: one line for people and scripts, and the cases that made it say so.
+//! A comparison in words: one line for people and scripts, and the cases behind it.
 
 use std::fmt;
 

@@ -94,7 +94,7 @@ pub enum BudgetsError {
     /// The file that was asked for does not exist.
     #[error("there is no file {}; `worthit budgets --file {}` writes it", _0.display(), _0.display())]
     Missing(PathBuf),
-    /// No package is known whose budgets could be meant.
+    /// The package whose budgets to use cannot be determined.
     #[error("{0}; or name the budgets file (`--file FILE`)")]
     NoPackage(RevisionError),
     /// The file cannot be read.

@@ -17,7 +17,7 @@ use super::{
     surroundings::{LOCK, LOOKED_UP, cargo_home},
 };
 
-/// Variables that change what cargo builds, or start the names of such variables.
+/// Variables that change what cargo builds, or prefixes of their names.
 const BUILD_VARIABLES: [&str; 8] = [
     "RUSTFLAGS",
     "RUSTC",

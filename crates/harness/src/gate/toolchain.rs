@@ -1,4 +1,4 @@
-//! Which cargo and rustc build a revision: those that building it in its own place would use.
+//! Which cargo and rustc build a revision: those that a build in its own place would use.
 //!
 //! `cargo run` goes through rustup's proxy, which chooses a toolchain for the head and sets `RUSTUP_TOOLCHAIN` for all
 //! that cargo starts. That choice must not decide for the base. Cargo itself sets the variables of `[env]` in its
@@ -95,7 +95,7 @@ impl Toolchain {
     fn command(&self, program: &Path, surroundings: &Surroundings, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(folder);
-        // Cargo sets `CARGO` for what it starts, and believes it about itself.
+        // Cargo sets `CARGO` for its children, and takes the variable as its own path.
         command.env_remove("CARGO");
         for name in &self.set_by_cargo {
             command.env_remove(name);
@@ -152,7 +152,7 @@ fn ask(rustup: &Path, folder: &Path, arguments: &[&str]) -> Option<String> {
 
 /// Returns the variables that `cargo run` has set from `[env]` in its configuration.
 ///
-/// Were they passed on, they would take precedence over the `[env]` of the revision that is built.
+/// If they were passed on, they would take precedence over the `[env]` of the revision that is built.
 fn set_by_cargo() -> Vec<OsString> {
     let current = std::env::current_dir().unwrap_or_default();
     let folders = current.ancestors().map(|folder| folder.join(".cargo")).chain(cargo_home());

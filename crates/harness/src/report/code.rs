@@ -41,7 +41,7 @@ pub struct SideCode {
 pub struct CodeLine {
     /// Whether the side in comparison has the line too.
     pub mark: Mark,
-    /// Levels of four spaces by which it is indented, at most [`MOST_INDENTED`]: what a wrapped line continues behind.
+    /// Levels of four spaces by which it is indented, at most [`MOST_INDENTED`]: a wrapped line continues with the same indent.
     pub indent: usize,
     /// Escaped HTML without the newline. Its spans are closed, each with one of the classes
     /// `hl-attribute`, `hl-comment`, `hl-constant`, `hl-function`, `hl-keyword`, `hl-lifetime`,

@@ -83,7 +83,7 @@ impl Warning {
         }
     }
 
-    /// Returns the few words for a citation; `None` if it says so elsewhere or need not.
+    /// Returns a few words for a citation; `None` if the citation has them elsewhere or needs none.
     pub fn in_citation(&self) -> Option<String> {
         match self {
             Warning::Marked { marked, measured, .. } => {

@@ -35,7 +35,7 @@ fn assert_fits(text: &str, width: usize) {
     }
 }
 
-/// Words of a text in the order of the alphabet, without the lines that are drawn.
+/// Sorted words of a text, without the drawn lines.
 fn words(text: &str) -> Vec<&str> {
     let mut words: Vec<&str> = text.split_whitespace().filter(|word| !word.contains('─')).collect();
     words.sort_unstable();

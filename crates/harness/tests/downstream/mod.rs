@@ -3,16 +3,19 @@
 //! All repositories are made at the same path and share a target folder, so the dependencies are built once, and cargo
 //! keeps the builds of only one path. Dependencies are not optimized, because no timed or counted code is in them.
 
+#[path = "../template/mod.rs"]
+mod template;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Read,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
 use rustix::fs::{FlockOperation, flock};
+use template::Times;
 use worthit_harness::gate::surroundings::Surroundings;
 use worthit_pair::{case::fnv1a, paths};
 
@@ -37,23 +40,16 @@ impl Template {
     fn make() -> Template {
         let valgrind = Command::new("valgrind").arg("--version").output();
         assert!(valgrind.is_ok(), "the gate is tested with valgrind: apt-get install valgrind");
-        let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
         let folder = shared().join("template");
         empty(&folder);
-        copy_tree(&root.join("examples/downstream"), &folder);
-        fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        template::copy_to(&folder, &folder.join("Cargo.lock"), Times::Now);
+        let manifest =
+            template::manifest(&template::by_path("harness"), &template::by_path("pair"));
         // Leaves out `history`, which would take a minute to compile SQLite.
-        let dependency = r#"{ path = "../../crates/harness", features = ["history"] }"#;
-        let pair = r#"{ path = "../../crates/pair" }"#;
-        let own_pair = format!("{{ path = {:?} }}", root.join("crates/pair"));
-        assert!(manifest.contains(dependency) && manifest.contains(pair), "{manifest}");
-        let own_harness = format!("{{ path = {:?} }}", root.join("crates/harness"));
+        let manifest = template::replaced(&manifest, r#", features = ["history"]"#, "");
         let profile =
             "\n[profile.release]\nopt-level = 0\n[profile.release.package.pairs]\nopt-level = 3\n";
-        let manifest =
-            manifest.replace(dependency, &own_harness).replace(pair, &own_pair) + profile;
-        fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        fs::write(folder.join("Cargo.toml"), manifest + profile).unwrap();
         let built = cargo(&folder).args(["build", "--release", "--bin", "worthit"]).status();
         assert!(built.unwrap().success());
         // Copied, because each gate's build replaces the command in the target folder.
@@ -128,7 +124,7 @@ impl Repository {
             let copied = copy.arg("-a").arg(shared().join("target/.")).arg(&target).status();
             assert!(copied.unwrap().success());
         }
-        // Not overwritten in place, because it is one file with the artifact that cargo checks.
+        // Removed first, because it is a hard link to the artifact that cargo checks.
         let command = repository.command();
         let _ = fs::remove_file(&command);
         fs::copy(&Template::get().command, &command).unwrap();
@@ -143,7 +139,7 @@ impl Repository {
         flock(&turn, FlockOperation::LockExclusive).unwrap();
         clear(&place, target).unwrap();
         empty(&home);
-        copy_tree(&Template::get().folder, &place.join("repository"));
+        template::copy_tree(&Template::get().folder, &place.join("repository"), Times::Now);
         let place = place.canonicalize().unwrap();
         Repository { place, home, target, _turn: turn }
     }
@@ -371,18 +367,4 @@ fn files(folder: &Path, except: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-/// Copies a folder without its `target` and `reports`.
-fn copy_tree(from: &Path, to: &Path) {
-    for file in files(from, &from.join("target")) {
-        let inside = file.strip_prefix(from).unwrap();
-        if inside.starts_with("reports") {
-            continue;
-        }
-        fs::create_dir_all(to.join(inside).parent().unwrap()).unwrap();
-        let mut text = Vec::new();
-        File::open(&file).unwrap().read_to_end(&mut text).unwrap();
-        fs::write(to.join(inside), text).unwrap();
-    }
 }

@@ -3,6 +3,9 @@
 //! Target folders start with the dependencies built, in a folder that is kept. They are not optimized, because no timed
 //! code is in them.
 
+#[path = "../template/mod.rs"]
+pub mod template;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -12,6 +15,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use template::{Times, by_path, copy_tree, replaced};
 use worthit_harness::results::Run;
 use worthit_pair::paths;
 
@@ -27,17 +31,12 @@ incremental = false
 codegen-units = 16
 ";
 
-/// Root of this repository.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
 /// Folder of all projects.
 pub fn shared() -> PathBuf {
     paths::target().join("projects")
 }
 
-/// Target folders that this process has seeded. What one test has built in them, the next finds.
+/// Target folders that this process has seeded. The next test finds what one test has built in them.
 static SEEDED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// The layout of a project.
@@ -98,7 +97,6 @@ impl Done {
 impl Project {
     /// Makes a project that depends on this repository by path.
     pub fn new(layout: Layout) -> Project {
-        let by_path = |name: &str| format!("path = {:?}", root().join("crates").join(name));
         Project::depending_on(layout, &by_path("harness"), &by_path("pair"))
     }
 
@@ -115,11 +113,8 @@ impl Project {
             Layout::Alone => folder.clone(),
             Layout::Workspace => folder.join("crates/pairs"),
         };
-        let template = root().join("examples/downstream");
-        copy_tree(&template, &package);
-        let manifest = fs::read_to_string(template.join("Cargo.toml")).unwrap();
-        let manifest = replaced(&manifest, r#"path = "../../crates/harness""#, harness);
-        let manifest = replaced(&manifest, r#"path = "../../crates/pair""#, pair);
+        template::copy_to(&package, &folder.join("Cargo.lock"), Times::Kept);
+        let manifest = template::manifest(harness, pair);
         match layout {
             Layout::Alone => fs::write(package.join("Cargo.toml"), manifest + PROFILE).unwrap(),
             Layout::Workspace => {
@@ -127,7 +122,7 @@ impl Project {
                 fs::write(folder.join("Cargo.toml"), workspace.to_owned() + PROFILE).unwrap();
                 fs::write(package.join("Cargo.toml"), &manifest).unwrap();
                 let others = folder.join("crates/others");
-                copy_tree(&package, &others);
+                copy_tree(&package, &others, Times::Kept);
                 let name = replaced(&manifest, "name = \"pairs\"", "name = \"others\"");
                 // Two commands of one name would overwrite each other.
                 let (library, targets) = name.split_once("[[bin]]").unwrap();
@@ -141,7 +136,6 @@ impl Project {
                 }
             }
         }
-        fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         let project = Project { folder, package, _turn: turn };
         if !is_seeded {
             project.seed(&target);
@@ -262,12 +256,7 @@ pub fn git(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "git {arguments}: {output:?}");
 }
 
-fn replaced(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "no `{from}` in {text}");
-    text.replace(from, to)
-}
-
-/// Removes what an earlier test has left in a folder, if need be except its target folder.
+/// Removes what an earlier test has left in a folder; keeps its target folder if `keeps_target`.
 fn clear(folder: &Path, keeps_target: bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name() == "target" && keeps_target {
@@ -276,26 +265,6 @@ fn clear(folder: &Path, keeps_target: bool) {
             fs::remove_dir_all(entry.path()).unwrap();
         } else {
             fs::remove_file(entry.path()).unwrap();
-        }
-    }
-}
-
-/// Copies a folder with its modification times, without its `target` and `reports`.
-pub fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        let name = entry.file_name();
-        if ["target", "reports", ".git", "node_modules"].iter().any(|left_out| name == *left_out) {
-            continue;
-        }
-        let to = to.join(&name);
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), &to).unwrap();
-            // By this time cargo knows that nothing has changed.
-            let time = entry.metadata().unwrap().modified().unwrap();
-            File::options().write(true).open(&to).unwrap().set_modified(time).unwrap();
         }
     }
 }
