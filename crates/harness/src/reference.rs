@@ -118,16 +118,17 @@ pub fn summary(references: &[Run]) -> String {
         text += "| pair | gain at the far end | break-even | counted cause | share of limit | against the peer |\n|---|---|---|---|---|---|\n";
         for (id, pair) in &run.pairs {
             for sweep in &pair.sweeps {
-                let row = table::row_of(id, pair, sweep);
-                let level =
-                    if row.level.is_empty() { String::new() } else { format!(" {}", row.level) };
+                let level = match sweep.level.as_str() {
+                    "" => String::new(),
+                    level => format!(" {level}"),
+                };
                 let gain = gain_at_headline(pair, sweep);
                 text += &format!(
                     "| `{id}`{} | {} | {} | {} | {} | {} |\n",
                     cell(&level),
                     cell(&gain),
-                    cell(&row.break_even),
-                    cell(&row.cause),
+                    cell(&table::break_even_of(sweep)),
+                    cell(&table::cause_of(pair, sweep)),
                     cell(&share_of_limit(sweep, run.numbers.as_ref())),
                     cell(&against_peer_at_headline(sweep))
                 );

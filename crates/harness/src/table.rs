@@ -13,31 +13,13 @@ use worthit_pair::{format, trial::Role};
 pub use family::of_family;
 pub use machine::of_numbers;
 
-/// Summary of one sweep in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SweepRow {
-    /// Id of the pair.
-    pub id: String,
-    /// Level of the parameter; empty without one.
-    pub level: String,
-    /// Where the optimized side begins to win.
-    pub break_even: String,
-    /// Counts of the cause that explains the gain, at the last measured point.
-    pub cause: String,
-}
-
-/// Returns the row of one sweep of a pair.
-pub fn row_of(id: &str, result: &PairResult, sweep: &Sweep) -> SweepRow {
+/// Describes where the optimized side begins to win.
+pub fn break_even_of(sweep: &Sweep) -> String {
     let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
         Outcome::Computed(computed) => Some(computed_break_even(computed)),
         _ => None,
     });
-    SweepRow {
-        id: id.to_owned(),
-        level: sweep.level.clone(),
-        break_even: computed.unwrap_or_else(|| sweep.break_even.summary.clone()),
-        cause: cause_of(result, sweep),
-    }
+    computed.unwrap_or_else(|| sweep.break_even.summary.clone())
 }
 
 /// Describes where a computed sweep begins to win.
@@ -55,8 +37,8 @@ pub fn computed_break_even(computed: &Computed) -> String {
     }
 }
 
-/// "10,001 → 1 SQL statements", at the last measured point.
-fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
+/// "10,001 → 1 SQL statements": counts of the cause that explains the gain, at the last measured point.
+pub fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(cause) = pair.causes.first() else { return String::new() };
     // A computed sweep has the counts of the measured sweep that it is based on.
     let sweeps = [sweep].into_iter().chain(&pair.sweeps);

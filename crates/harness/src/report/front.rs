@@ -121,8 +121,7 @@ fn row(
 ) -> CatalogueRow {
     let mut row = named(id, &pair.title);
     row.level.clone_from(&sweep.level);
-    let words = table::row_of(id, pair, sweep);
-    (row.break_even, row.cause) = (words.break_even, words.cause);
+    (row.break_even, row.cause) = (table::break_even_of(sweep), table::cause_of(pair, sweep));
     row.limit = finding::share_of_limit(sweep, numbers);
     row.peer = finding::against_peer_at_headline(sweep);
     row.cause_id = pair.causes.first().map_or(String::new(), |cause| cause.id.clone());

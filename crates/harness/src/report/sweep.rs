@@ -89,7 +89,7 @@ impl SweepPart {
         SweepPart {
             level: sweep.level.clone(),
             gain: finding::gain_at_headline(pair, sweep),
-            break_even: table::row_of("", pair, sweep).break_even,
+            break_even: table::break_even_of(sweep),
             metric: metric_figure(pair, sweep),
             cases: sweep.cases.iter().map(|case| case_row(pair, case)).collect(),
             samples: samples_figure(pair, sweep, &own),

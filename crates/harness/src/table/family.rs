@@ -1,6 +1,6 @@
 //! The table of a family: two lines a sweep where the terminal is wide enough, else a short block.
 
-use super::{layout, one_line, row_of};
+use super::{break_even_of, cause_of, layout, one_line};
 use crate::{
     results::{CaseResult, Outcome, PairResult, Run, Sweep},
     terminal,
@@ -114,9 +114,8 @@ impl SweepOf<'_> {
             // The gains say so already.
             return [String::new(), String::new()];
         }
-        let row = row_of(self.id, self.pair, self.sweep);
-        let break_even = uncertainty.of(&row.break_even);
-        [break_even, row.cause].map(|text| terminal::printable(&text))
+        let break_even = uncertainty.of(&break_even_of(self.sweep));
+        [break_even, cause_of(self.pair, self.sweep)].map(|text| terminal::printable(&text))
     }
 
     /// Gains, and what explains them, below each other. Each leaves out its intervals if it then fits on one line.
