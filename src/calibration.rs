@@ -2,6 +2,6 @@
 
 worthit_pair::family! {
     "calibration": "Measure the measure";
-    harness_overhead,
+    identical_allocations,
     identical_sides,
 }

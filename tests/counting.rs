@@ -6,13 +6,13 @@ use std::{
     fs::File,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    sync::Arc,
     thread,
 };
 
 use worthit::fixtures::sqlite;
 use worthit_pair::{
-    causes::{self, Counts},
+    causes::{self, Counts, Event},
+    inputs::Inputs,
     paths,
     trial::{Role, Trial, by_ref},
 };
@@ -20,8 +20,9 @@ use worthit_pair::{
 worthit_pair::counting_binary!();
 
 fn counts(side: impl Fn() + 'static) -> Counts {
-    let nothing = Arc::new(());
-    let mut trial = Trial::new(0, by_ref(&nothing, move |()| side()), by_ref(&nothing, |()| ()));
+    let nothing = Inputs::one(());
+    let side = by_ref(&nothing, move |()| side());
+    let mut trial = Trial::new(nothing.measured(|()| 0), side, by_ref(&nothing, |()| ()));
     trial.count(Role::Naive).unwrap()
 }
 
@@ -102,6 +103,14 @@ fn injected_events_are_counted() {
     assert_eq!(found.get(causes::WRITE_CALLS), Some(3), "the server's thread is excluded");
     assert_eq!(found.get(causes::READ_CALLS), Some(3));
     server.join().unwrap();
+
+    let found = counts(|| {
+        (0..3).for_each(|_| causes::count(Event::RoundTrip, 1));
+        causes::count(Event::Computation, 7);
+    });
+    causes::count(Event::Computation, 100);
+    assert_eq!(found.get(causes::ROUND_TRIPS), Some(3));
+    assert_eq!(found.get(causes::COMPUTATIONS), Some(7), "outside the window nothing counts");
 
     let found = counts(|| {});
     assert!(found.iter().all(|(_, count)| count == 0), "{found:?}");

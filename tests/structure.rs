@@ -8,6 +8,7 @@ use std::{
 
 use worthit::CATALOGUE;
 use worthit_harness::readme;
+use worthit_pair::cases;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -187,9 +188,7 @@ fn every_pair_has_known_answers_and_a_trap() {
         assert!(names.is_sorted(), "{names:?}");
         for entry in family.pairs {
             assert!(entry.source.contains("fn known_answers"), "{}", entry.id);
-            let has_trap =
-                entry.source.contains("fn trap_") || entry.id == "calibration/harness_overhead";
-            assert!(has_trap, "{}", entry.id);
+            assert!(!entry.traps.is_empty(), "{}", entry.id);
             assert!(!entry.causes.is_empty(), "{}", entry.id);
         }
     }
@@ -201,15 +200,14 @@ fn sweeps_are_sorted_and_have_few_levels_with_plain_names() {
         let points = entry.axis.points.default_points();
         let all: Vec<u64> = points.iter().chain(entry.axis.points.deep_points()).copied().collect();
         assert!(all.is_sorted_by(|left, right| left < right), "{}: {all:?}", entry.id);
-        assert!(worthit_pair::cases::levels(entry).len() <= 4, "{}", entry.id);
-        let names = worthit_pair::cases::levels(entry);
+        assert!(cases::levels(entry).len() <= 4, "{}", entry.id);
+        let names = cases::levels(entry);
         assert!(names.iter().all(|level| !level.label.contains([' ', '/'])), "{}", entry.id);
-        let peer = entry.peer.unwrap_or("none");
-        assert!(
-            peer.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
-            "{}: {peer}",
-            entry.id
-        );
+        for role in cases::roles(entry) {
+            let name = cases::side_name(entry, role);
+            let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            assert!(is_plain, "{}: {name}", entry.id);
+        }
     }
 }
 
@@ -327,9 +325,11 @@ fn references_are_small_and_of_several_processes() {
 }
 
 #[test]
-fn a_peer_is_named_after_its_function() {
+fn each_side_is_named_after_its_function() {
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
-        let Some(peer) = entry.peer else { continue };
-        assert!(entry.source.contains(&format!("fn {peer}")), "{}: no `fn {peer}`", entry.id);
+        for role in cases::roles(entry) {
+            let name = cases::side_name(entry, role);
+            assert!(entry.source.contains(&format!("fn {name}")), "{}: no `fn {name}`", entry.id);
+        }
     }
 }

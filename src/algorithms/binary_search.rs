@@ -1,6 +1,6 @@
 //! Look up keys in a sorted slice: halve it, do not walk it.
 
-use std::{hint::select_unpredictable, sync::Arc};
+use std::{collections::HashSet, hint::select_unpredictable, sync::Arc};
 
 use rand::RngExt;
 
@@ -16,30 +16,32 @@ pub const PAIR: Pair = Pair {
     title: "Search a sorted slice by halving",
     review: Review {
         smell: "`sorted.iter().position(|x| *x >= key)`, or `find` on a slice that is known to be sorted.",
-        remedy: "`sorted.partition_point(|x| *x < key)` or `binary_search`. A copy in Eytzinger order (the peer \
-                 here) is no better while it fits the second-level cache, and a little better beyond. With \
-                 prefetches, which need `unsafe`, it is well ahead on slices far larger than the caches. Its \
-                 larger gains in this sweep come from the sizes: at powers of two, the midpoints of a sorted slice \
-                 crowd into a few sets of the cache.",
-        keep_naive_when: "The slice has a few dozen elements: the scan is predictable, and the halving is not.",
+        remedy: "`sorted.partition_point(|x| x < key)`, or `binary_search`, which also says whether the key is there.",
+        keep_naive_when: "The keys come in order: then walk on from the last place, and both are wrong.",
         costs: "The slice must stay sorted; a forgotten sort gives wrong answers, not slow ones.",
-        lint: None,
+        lint: Lint::None,
     },
     naive: Side { summary: "walk until an element is not less", growth: Growth::Linear },
     optimized: Side {
         summary: "partition_point",
         growth: Growth::Until(&Growth::Logarithmic, "the slice outgrows the first-level cache"),
     },
-    input: "256 lookups in a sorted `Vec` of random 64-bit integers. Half of the keys are elements at random \
-            places and the others are random, so the walk passes half of the slice on average.",
+    input: "Lookups in a sorted `Vec` of random 64-bit integers, whose length is not a power of two: at those, the \
+            midpoints crowd into a few sets of the cache. Half of the keys are elements at random places and the others \
+            are random, so the walk passes half of the slice on average. There are tens of thousands of keys, more than a \
+            branch predictor remembers.",
     axis: Axis {
         name: "items",
         unit: "items",
         is_size: true,
-        points: Points::Fixed { default: &[4, 16, 128, 2_048, 65_536], deep: &[4_194_304] },
+        points: Points::Fixed { default: &[4, 15, 100, 2_000, 65_000], deep: &[1_000_000] },
     },
     unit: "lookup",
-    peer: Some("eytzinger"),
+    headline: Headline::At { level: "", point: 2_000 },
+    alternatives: &[SideBeside {
+        name: "eytzinger",
+        summary: "a copy in Eytzinger order, the first midpoints side by side",
+    }],
     causes: &[Claim {
         cause: causes::COMPARISONS,
         // Keys are uniform, so the mean walk is half the slice; chance does not bring it down to an eighth.
@@ -47,20 +49,56 @@ pub const PAIR: Pair = Pair {
         // ⌈log₂ n⌉ + 1
         optimized: Count::AtMost(|case| LOOKUPS * u64::from(case.point.ilog2() + 2)),
     }],
-    explanation: "n/2 comparisons became log₂ n + 1. Each comparison of the halving depends on the one before and \
-                  waits for memory. It costs as much as several comparisons of the walk, which the processor \
-                  overlaps, so the gain is a tenth to a half of the ratio. Coming closer to the limit takes nodes \
-                  of a whole cache line (a B-tree), vector comparisons, and several lookups side by side.",
-    // Lookups do not wait for each other. All iterations look up the same keys, so the working set has no
-    // more lines than these reads.
-    limit: Limit::IndependentReads {
-        reads: |case| LOOKUPS * lines_read(case.point),
-        within_bytes: |case| (case.point * 8).min(LOOKUPS * lines_read(case.point) * LINE),
+    explanation: Explanation {
+        why: "Each lookup passes half of the slice on average, and halving it takes its logarithm. A comparison of the \
+              halving costs more: it waits for the one before, and for memory once the slice has left the nearest cache, \
+              while the processor overlaps the comparisons of a walk. But the walk ends at a place that no predictor \
+              knows, and that misprediction is what halving saves where the slice is short.",
+        share_of_cause: ShareOfCause::Within(0.1, 1.5),
+        far_end: FarEnd::Rises,
+        keep_naive: KeepNaive::Nowhere,
     },
+    traps: &[
+        &Trap {
+            name: "the branch predictor learns the keys",
+            reason: "it then knows where each walk ends, which is most of a short one's time",
+            check: |inputs: &[Input<u64>]| {
+                let distinct: HashSet<u64> = inputs.iter().flat_map(|i| &i.keys).copied().collect();
+                let lookups = inputs.len() as u64 * LOOKUPS;
+                ensure(lookups >= 4_096 && distinct.len() as u64 > lookups * 3 / 4, || {
+                    format!("{} distinct keys in {lookups} lookups", distinct.len())
+                })
+            },
+            sprung: || {
+                vec![input(&Case::realistic(2_000, 0, 1), &sorted(&Case::realistic(2_000, 0, 1)))]
+            },
+        },
+        &Trap {
+            name: "the length is a power of two",
+            reason: "all midpoints then fall into a few sets of the cache, which is the worst case of halving",
+            check: |inputs: &[Input<u64>]| {
+                let length = inputs[0].sorted.len();
+                ensure(length < 64 || !length.is_power_of_two(), || format!("{length} items"))
+            },
+            sprung: || vec![Input { sorted: Arc::new(vec![0; 1_024]), keys: vec![] }],
+        },
+    ],
+    // Lookups do not wait for each other. The working set has no more lines than all lookups of the rotation read.
+    limit: Limit::Work(&[Work::IndependentReads {
+        reads: |case| LOOKUPS * lines_read(case.point),
+        within_bytes: |case| {
+            (case.point * 8).min(turns(case.point) * LOOKUPS * lines_read(case.point) * LINE)
+        },
+    }]),
     proof: Proof { resources: Resources::Memory, max_size: 500 },
     prepare,
     ..Pair::DEFAULTS
 };
+
+/// Inputs in the rotation: 65,536 keys where a walk is short, fewer where a branch predictor matters less.
+fn turns(items: u64) -> u64 {
+    if items <= 4_096 { 256 } else { 64 }
+}
 
 /// Fewest cache lines that a lookup among `keys` keys of eight bytes can read, ⌈log₉(n + 1)⌉: the eight keys
 /// of a line split the search nine ways.
@@ -68,9 +106,10 @@ fn lines_read(keys: u64) -> u64 {
     u64::from(keys.ilog(9) + 1)
 }
 
+#[derive(Debug)]
 struct Input<T> {
-    /// Ascending.
-    sorted: Vec<T>,
+    /// Ascending; the same slice in each input of the rotation.
+    sorted: Arc<Vec<T>>,
     /// Unsorted; about half of them are in the slice.
     keys: Vec<T>,
 }
@@ -89,7 +128,7 @@ fn optimized<T: Ord>(input: &Input<T>) -> Vec<usize> {
 /// The same elements in the order of Eytzinger's *Thesaurus principum* (1590), and the same keys.
 struct Layout<T> {
     /// The root is 1, the children of element `i` are `2i` and `2i + 1`. Element 0 stands in for missing ones.
-    tree: Vec<T>,
+    tree: Arc<Vec<T>>,
     keys: Vec<T>,
 }
 
@@ -114,13 +153,11 @@ fn eytzinger<T: Copy + Ord>(layout: &Layout<T>) -> Vec<usize> {
     layout.keys.iter().map(rank).collect()
 }
 
-impl<T: Copy> Layout<T> {
-    /// Lays out the input. `greatest` must be no less than any key.
-    fn new(input: &Input<T>, greatest: T) -> Layout<T> {
-        let mut tree = vec![greatest; input.sorted.len() + 1];
-        fill(&mut tree, 1, &mut input.sorted.iter().copied());
-        Layout { tree, keys: input.keys.clone() }
-    }
+/// Lays out a sorted slice. `greatest` must be no less than any key.
+fn eytzinger_order<T: Copy>(sorted: &[T], greatest: T) -> Vec<T> {
+    let mut tree = vec![greatest; sorted.len() + 1];
+    fill(&mut tree, 1, &mut sorted.iter().copied());
+    tree
 }
 
 /// Fills the subtree of `root` with the next elements, which ascend.
@@ -132,9 +169,13 @@ fn fill<T>(tree: &mut [T], root: usize, sorted: &mut impl Iterator<Item = T>) {
     }
 }
 
-fn input(case: &Case) -> Input<u64> {
+fn sorted(case: &Case) -> Arc<Vec<u64>> {
     let mut sorted = case.values(case.point as usize);
     sorted.sort_unstable();
+    Arc::new(sorted)
+}
+
+fn input(case: &Case, sorted: &Arc<Vec<u64>>) -> Input<u64> {
     let mut rng = case.rng("keys");
     let keys = (0..case.items(LOOKUPS))
         .map(|_| {
@@ -146,38 +187,44 @@ fn input(case: &Case) -> Input<u64> {
             }
         })
         .collect();
-    Input { sorted, keys }
+    Input { sorted: Arc::clone(sorted), keys }
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let input = Arc::new(input(case));
-    let counted = Input {
-        sorted: input.sorted.iter().copied().map(Counted).collect(),
+    let slice = sorted(case);
+    let inputs = case.rotate(turns(case.point), |case| input(case, &slice));
+    let layout = Arc::new(eytzinger_order(&slice, u64::MAX));
+    let layouts =
+        inputs.map(|input| Layout { tree: Arc::clone(&layout), keys: input.keys.clone() });
+
+    let counted_slice = Arc::new(slice.iter().copied().map(Counted).collect::<Vec<_>>());
+    let counted_layout = Arc::new(eytzinger_order(&counted_slice, Counted(u64::MAX)));
+    let counted = inputs.map(|input| Input {
+        sorted: Arc::clone(&counted_slice),
         keys: input.keys.iter().copied().map(Counted).collect(),
-    };
-    let counted_layout = Layout::new(&counted, Counted(u64::MAX));
-    let trial =
-        Trial::new(input.sorted.len() as u64, by_ref(&input, naive), by_ref(&input, optimized));
-    let trial = trial.peer(by_ref(&Arc::new(Layout::new(&input, u64::MAX)), eytzinger));
-    Ok(trial.units(input.keys.len() as u64).counting(move |role, counts| {
-        let comparisons = causes::comparisons_during(|| match role {
-            Role::Naive => naive(&counted),
-            Role::Optimized => optimized(&counted),
-            Role::Peer => eytzinger(&counted_layout),
-        });
-        counts.set(causes::COMPARISONS, comparisons);
-    }))
+    });
+    let counted_layouts =
+        counted.map(|input| Layout { tree: Arc::clone(&counted_layout), keys: input.keys.clone() });
+    Ok(Trial::new(
+        inputs.measured(|input| input.sorted.len() as u64),
+        by_ref(&inputs, naive).counting(causes::COMPARISONS, comparing(&counted, naive)),
+        by_ref(&inputs, optimized).counting(causes::COMPARISONS, comparing(&counted, optimized)),
+    )
+    .alternative(
+        by_ref(&layouts, eytzinger)
+            .counting(causes::COMPARISONS, comparing(&counted_layouts, eytzinger)),
+    )
+    .units(inputs[0].keys.len() as u64))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn ranks(sorted: &[u64], keys: &[u64]) -> [Vec<usize>; 3] {
-        let input = Input { sorted: sorted.to_vec(), keys: keys.to_vec() };
-        [naive(&input), optimized(&input), eytzinger(&Layout::new(&input, u64::MAX))]
+        let input = Input { sorted: Arc::new(sorted.to_vec()), keys: keys.to_vec() };
+        let tree = Arc::new(eytzinger_order(sorted, u64::MAX));
+        [naive(&input), optimized(&input), eytzinger(&Layout { tree, keys: keys.to_vec() })]
     }
 
     #[test]
@@ -199,20 +246,11 @@ mod tests {
             let expected: Vec<usize> = keys.iter().map(|key| (*key / 2) as usize).collect();
             assert_eq!(ranks(&sorted, &keys)[2], expected, "{count} elements");
         }
-        let layout = Layout::new(&Input { sorted: vec![1, 2, 3, 4, 5, 6], keys: vec![] }, 7);
-        assert_eq!(layout.tree[1..], [4, 2, 6, 1, 3, 5], "by level");
+        assert_eq!(eytzinger_order(&[1, 2, 3, 4, 5, 6], 7)[1..], [4, 2, 6, 1, 3, 5], "by level");
     }
 
     #[test]
     fn a_lookup_reads_enough_lines_to_tell_all_ranks_apart() {
         assert_eq!([1, 8, 9, 80, 81, 728, 729].map(lines_read), [1, 1, 2, 2, 3, 3, 4]);
-    }
-
-    #[test]
-    fn trap_the_branch_predictor_cannot_learn_one_key() {
-        let input = input(&Case::realistic(2_048, 0, 1));
-        let distinct: HashSet<_> = input.keys.iter().collect();
-        assert!(distinct.len() as u64 > LOOKUPS * 3 / 4, "{} distinct keys", distinct.len());
-        assert!(!input.keys.is_sorted());
     }
 }

@@ -1,115 +1,158 @@
 //! Filter unpredictable items: let the outcome move an index, not the program counter.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::HashSet};
 
 use rand::{RngExt, seq::SliceRandom};
 
 use worthit_pair::prelude::*;
 
-/// Values filtered in one iteration. These are more outcomes than a branch predictor remembers from the
-/// iteration before, and a multiple of 100, so that each percentage is exact.
+/// Values filtered in one iteration; a multiple of 100, so that each percentage is exact.
 const VALUES: u64 = 100_000;
 
 const MISPREDICTIONS: Cause = Cause::new("mispredictions", "mispredictions of a two-bit predictor")
-    .modelled("from the outcomes of the naive side's branch; the other sides have no such branch");
+    .modelled("from the outcomes that the side branches on, by Smith's two-bit counter");
 
 pub const PAIR: Pair = Pair {
     title: "Filter without a branch per element",
     review: Review {
         smell: "`if keep(x) { out.push(x) }`, or `.filter(keep)`, over many small values where `keep` is a cheap \
                 test and its outcome is a coin toss.",
-        remedy: "Write every value and advance the end of the output by `keep(x) as usize`, so that the next value \
-                 overwrites one that is not kept. Or compact eight values at a time with a vector shuffle, as the \
-                 optimized side does where the processor has AVX2. (AVX-512's compress, tried here, gains little \
-                 more.)",
-        keep_naive_when: "Nearly no values are kept, or they come sorted or in long runs: a predicted branch is \
-                          free, and the portable branch-free loop, which writes every value, gains little or \
-                          loses. Or `keep` is expensive: then its cost dominates.",
-        costs: "Code that needs an explanation. The vector form is `unsafe` and specific to an architecture. The \
-                output reserves space for all values.",
-        lint: None,
+        remedy: "Write every value to `block[count]`, and add the outcome to `count`, so that the next value overwrites \
+                 one that is not kept. Append a `block` to the output when it is through.",
+        keep_naive_when: "The outcomes can be predicted: nearly no or nearly all values are kept, or they come sorted or \
+                          in long runs. A predicted branch is nearly free, and little of the gain is left. Or `keep` is \
+                          expensive: then its cost dominates.",
+        costs: "Code that needs an explanation, and a compiler that may turn it back into a branch. Where the processor \
+                has AVX2, a vector shuffle compacts eight values at a time, as the alternative does; that is `unsafe` and \
+                specific to an architecture.",
+        lint: Lint::None,
     },
     naive: Side {
         summary: "branch per element, push",
         growth: Growth::Other("highest where outcomes are least predictable"),
     },
-    optimized: Side { summary: "branch-free compaction (AVX2)", growth: Growth::Constant },
-    input: "100,000 random 32-bit integers, of which exactly the stated percentage is below the limit and kept. \
-            They are shuffled, and they are more than a branch predictor remembers, so it can only learn how \
-            many are kept, not which.",
+    optimized: Side {
+        summary: "store each value, advance by the outcome",
+        growth: Growth::Constant,
+    },
+    input: "100,000 random 32-bit integers, of which exactly the stated percentage is below the limit and kept. They are \
+            shuffled, and arrays alternate, so that a predictor can only learn how many are kept, not which.",
     axis: Axis {
         name: "selectivity",
         unit: "%",
         is_size: false,
-        points: Points::Fixed { default: &[0, 1, 10, 50, 90, 100], deep: &[] },
+        points: Points::Fixed { default: &[1, 10, 50, 90, 100], deep: &[] },
     },
     unit: "value",
-    peer: Some("portable"),
+    headline: Headline::At { level: "", point: 50 },
+    alternatives: &[SideBeside {
+        name: "avx2",
+        summary: "compact eight values with a vector shuffle",
+    }],
     causes: &[Claim {
         cause: MISPREDICTIONS,
-        // For independent outcomes of probability p, this predictor misses pq / (1 − 2pq); 1 % is left for
-        // chance.
-        naive: Count::AtMost(|case| {
-            let (p, q) = (case.point, 100 - case.point);
-            VALUES * p * q / (10_000 - 2 * p * q) + VALUES / 100
+        // For independent outcomes of probability p, this predictor misses pq / (1 − 2pq); 1 % is left for chance.
+        naive: Count::AtLeast(|case| {
+            misses_of_chance(VALUES, case.point).saturating_sub(VALUES / 100)
         }),
         optimized: Count::Exactly(|_| 0),
     }],
-    explanation: "The count is what Smith's two-bit saturating counter (1981) mispredicts of the naive side's \
-                  branch; on independent outcomes no predictor does much better. Each misprediction refills the \
-                  pipeline, some fifteen to twenty cycles. That is most of the naive time in the middle of the \
-                  axis and none of it at the ends, where the remaining gain is that vectors test eight values at a \
-                  time, with no check for room. The peer does without vectors and takes the same time at every \
-                  selectivity: it shows how predictable a branch must be to be the better choice. The vectors do \
-                  not reach the limit, a bare stream: each eight values also take a lookup in a table of 8 KiB, a \
-                  permutation, and a whole vector stored at a place that waits for the count before it.",
-    limit: Limit::BytesStreamed(|case| VALUES * 4 + VALUES * 4 * case.point / 100),
+    explanation: Explanation {
+        why: "The count is what Smith's two-bit saturating counter (1981) mispredicts; on independent outcomes no \
+              predictor does much better. Each misprediction empties the pipeline, and that is most of the naive side's \
+              time in the middle of the axis. The optimized side has no branch on the outcome, so it takes the same time \
+              at every selectivity. What it gains at the ends is that it checks for room once a block and not once a value.",
+        share_of_cause: ShareOfCause::NoRatio(
+            "the optimized side has no branch that could be mispredicted",
+        ),
+        far_end: FarEnd::Falls("the branch, which nearly always has the same outcome"),
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[
+        &Trap {
+            name: "the outcomes can be predicted",
+            reason: "a predicted branch costs next to nothing, whatever its selectivity",
+            check: |inputs: &[Input]| {
+                let missed: u64 = inputs.iter().map(mispredictions).sum();
+                let chance: u64 = inputs
+                    .iter()
+                    .map(|i| misses_of_chance(i.values.len() as u64, selectivity(i)))
+                    .sum();
+                ensure(missed >= chance * 9 / 10, || {
+                    format!("{missed} mispredictions, {chance} by chance")
+                })
+            },
+            sprung: || {
+                let mut input = input(&Case::realistic(50, 0, 1));
+                input.values.sort_unstable();
+                vec![input]
+            },
+        },
+        &Trap {
+            name: "a predictor remembers the outcomes",
+            reason: "modern ones remember some thousands of branches, and would know an array that comes again and again",
+            check: |inputs: &[Input]| {
+                let distinct: HashSet<&[i32]> = inputs.iter().map(|i| &i.values[..]).collect();
+                let outcomes: usize = distinct.into_iter().map(<[i32]>::len).sum();
+                ensure(outcomes >= 400_000, || format!("{outcomes} outcomes before they repeat"))
+            },
+            sprung: || vec![input(&Case::realistic(50, 0, 1))],
+        },
+    ],
+    limit: Limit::Work(&[Work::BytesStreamed(|case| VALUES * 4 + VALUES * 4 * case.point / 100)]),
     proof: Proof { resources: Resources::Memory, max_size: 2_000 },
     prepare,
     ..Pair::DEFAULTS
 };
 
+/// What a two-bit counter misses among `values` independent outcomes, of which `percent` are true.
+const fn misses_of_chance(values: u64, percent: u64) -> u64 {
+    let pq = percent * (100 - percent);
+    values * pq / (10_000 - 2 * pq)
+}
+
+#[derive(Debug)]
 struct Input {
     values: Vec<i32>,
     /// Values below the limit are kept.
     limit: i32,
 }
 
-/// The values that `keep` accepts, in order.
-fn naive(input: &Input, mut keep: impl FnMut(i32) -> bool) -> Vec<i32> {
-    let mut kept = Vec::with_capacity(input.values.len());
-    for value in &input.values {
-        if keep(*value) {
+/// The values that `keep` accepts, in order; `K` is `bool` when timed.
+fn naive<K: Into<bool>>(values: &[i32], keep: impl Fn(i32) -> K) -> Vec<i32> {
+    let mut kept = Vec::with_capacity(values.len());
+    for value in values {
+        if keep(*value).into() {
             kept.push(*value);
         }
     }
     kept
 }
 
+/// The values that `keep` accepts, in order; `K` is `bool` when timed.
+fn optimized<K: Into<usize>>(values: &[i32], keep: impl Fn(i32) -> K) -> Vec<i32> {
+    let mut kept = Vec::with_capacity(values.len());
+    let mut block = [0; 256];
+    for values in values.chunks(block.len()) {
+        let mut count = 0;
+        for value in values {
+            // The index is below 256 anyway; the remainder only saves the bounds check.
+            block[count % 256] = *value;
+            count += keep(*value).into();
+        }
+        kept.extend_from_slice(&block[..count]);
+    }
+    kept
+}
+
 /// The values below the limit, in order.
-fn optimized(input: &Input) -> Vec<i32> {
+fn avx2(input: &Input) -> Vec<i32> {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
         // SAFETY: the processor has both.
         return unsafe { avx2::below(&input.values, input.limit) };
     }
-    portable(input)
-}
-
-/// The values below the limit, in order.
-fn portable(input: &Input) -> Vec<i32> {
-    let mut kept = Vec::with_capacity(input.values.len());
-    let mut block = [0; 256];
-    for values in input.values.chunks(block.len()) {
-        let mut count = 0;
-        for value in values {
-            // The index is below 256 anyway; the remainder only saves the bounds check.
-            block[count % 256] = *value;
-            count += usize::from(*value < input.limit);
-        }
-        kept.extend_from_slice(&block[..count]);
-    }
-    kept
+    optimized(&input.values, |value| value < input.limit)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -186,8 +229,40 @@ impl TwoBitPredictor {
     }
 }
 
+/// An outcome that a predictor sees where it decides a branch, and not where it is added.
+struct Observed<'a> {
+    outcome: bool,
+    predictor: &'a RefCell<TwoBitPredictor>,
+}
+
+impl From<Observed<'_>> for bool {
+    fn from(observed: Observed) -> bool {
+        observed.predictor.borrow_mut().see(observed.outcome);
+        observed.outcome
+    }
+}
+
+impl From<Observed<'_>> for usize {
+    fn from(observed: Observed) -> usize {
+        usize::from(observed.outcome)
+    }
+}
+
+/// Mispredictions while `side` filters with outcomes that are observed.
+macro_rules! mispredictions_of {
+    ($side:ident, $input:expr) => {{
+        let (input, predictor) = ($input, RefCell::default());
+        $side(&input.values, |v| Observed { outcome: v < input.limit, predictor: &predictor });
+        predictor.into_inner().mispredictions
+    }};
+}
+
+fn mispredictions(input: &Input) -> u64 {
+    mispredictions_of!(naive, input)
+}
+
 fn input(case: &Case) -> Input {
-    let count = case.items(VALUES) / 100 * 100;
+    let count = case.items(VALUES).max(1).next_multiple_of(100);
     let kept = count * case.point as usize / 100;
     let limit = 1_000;
     let mut rng = case.rng("values");
@@ -206,32 +281,25 @@ fn input(case: &Case) -> Input {
     Input { values, limit }
 }
 
-/// The percentage of values that are kept; `asked` if there are no values.
-fn selectivity(input: &Input, asked: u64) -> u64 {
+/// The percentage of values that are kept.
+fn selectivity(input: &Input) -> u64 {
     let kept = input.values.iter().filter(|value| **value < input.limit).count();
-    (kept * 100).checked_div(input.values.len()).map_or(asked, |share| share as u64)
+    (kept * 100 / input.values.len()) as u64
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let input = Arc::new(input(case));
-    let counted = Arc::clone(&input);
-    let trial = Trial::new(
-        selectivity(&input, case.point),
-        by_ref(&input, |input| naive(input, |value| value < input.limit)),
-        by_ref(&input, optimized),
-    );
-    let trial = trial.peer(by_ref(&input, portable));
-    Ok(trial.units(input.values.len() as u64).counting(move |role, counts| {
-        let mut predictor = TwoBitPredictor::default();
-        if role == Role::Naive {
-            naive(&counted, |value| {
-                let keep = value < counted.limit;
-                predictor.see(keep);
-                keep
-            });
-        }
-        counts.set(MISPREDICTIONS, predictor.mispredictions);
-    }))
+    let inputs = case.rotate(8, input);
+    let (also, units) = (inputs.clone(), inputs[0].values.len() as u64);
+    let counted = inputs.clone();
+    Ok(Trial::new(
+        inputs.measured(selectivity),
+        by_ref(&inputs, |input: &Input| naive(&input.values, |value| value < input.limit))
+            .counting(MISPREDICTIONS, move |i| mispredictions(&counted[i])),
+        by_ref(&inputs, |input: &Input| optimized(&input.values, |value| value < input.limit))
+            .counting(MISPREDICTIONS, move |i| mispredictions_of!(optimized, &also[i])),
+    )
+    .alternative(by_ref(&inputs, avx2))
+    .units(units))
 }
 
 #[cfg(test)]
@@ -240,13 +308,8 @@ mod tests {
 
     fn all(values: &[i32], limit: i32) -> [Vec<i32>; 3] {
         let input = Input { values: values.to_vec(), limit };
-        [naive(&input, |value| value < limit), optimized(&input), portable(&input)]
-    }
-
-    fn mispredictions(outcomes: impl IntoIterator<Item = bool>) -> u64 {
-        let mut predictor = TwoBitPredictor::default();
-        outcomes.into_iter().for_each(|taken| predictor.see(taken));
-        predictor.mispredictions
+        let keep = |value: i32| value < limit;
+        [naive(values, keep), optimized(values, keep), avx2(&input)]
     }
 
     #[test]
@@ -263,36 +326,26 @@ mod tests {
     fn every_length_and_every_mask_of_lanes() {
         for length in 0..600 {
             let values: Vec<i32> = (0..length).map(|i| i * 7_919 % 101).collect();
-            let [naive, optimized, portable] = all(&values, 50);
-            assert_eq!((&naive, &naive), (&optimized, &portable), "{length} values");
+            let [naive, optimized, avx2] = all(&values, 50);
+            assert_eq!((&naive, &naive), (&optimized, &avx2), "{length} values");
         }
         for mask in 0..256 {
             let values: Vec<i32> = (0..8).map(|lane| lane - 100 * (mask >> lane & 1)).collect();
-            let [naive, optimized, _] = all(&values, 0);
-            assert_eq!(naive, optimized, "mask {mask:08b}");
+            let [naive, _, avx2] = all(&values, 0);
+            assert_eq!(naive, avx2, "mask {mask:08b}");
         }
     }
 
     #[test]
     fn the_predictor_works_as_smith_describes() {
-        assert_eq!(mispredictions([true; 100]), 2, "two before it predicts taken");
-        assert_eq!(mispredictions((0..100).map(|i| i >= 50)), 2);
-        // One exception in a loop costs one misprediction, not two.
-        assert_eq!(mispredictions((0..100).map(|i| i % 10 != 9)), 2 + 10);
-    }
-
-    #[test]
-    fn trap_the_outcome_is_unpredictable_in_the_middle() {
-        let missed = |point| {
-            let input = input(&Case::realistic(point, 0, 1));
-            mispredictions(input.values.iter().map(|value| *value < input.limit))
+        let missed = |outcomes: &[bool]| {
+            let mut predictor = TwoBitPredictor::default();
+            outcomes.iter().for_each(|taken| predictor.see(*taken));
+            predictor.mispredictions
         };
-        // The predictor misses pq / (1 − 2pq) of all; in unshuffled values it would miss two or none.
-        for (point, expected) in [(10, 10_976), (50, 50_000), (90, 10_976)] {
-            assert!(missed(point).abs_diff(expected) < 1_000, "{} at {point} %", missed(point));
-        }
-        assert_eq!((missed(0), missed(100)), (0, 2));
-        // Nor can a predictor memorise the outcomes: it remembers some thousands of branches.
-        const { assert!(VALUES >= 100_000) };
+        assert_eq!(missed(&[true; 100]), 2, "two before it predicts taken");
+        // One exception in a loop costs one misprediction, not two.
+        let loops: Vec<bool> = (0..100).map(|i| i % 10 != 9).collect();
+        assert_eq!(missed(&loops), 2 + 10);
     }
 }

@@ -14,19 +14,18 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`execute(\"INSERT …\")` in a loop without a transaction around it: each row is a \
                 transaction of its own, and waits for the disk.",
-        remedy: "`let transaction = connection.transaction()?`, the loop, `transaction.commit()?`. For an \
-                 endless stream, commit every few hundred rows or every few milliseconds.",
+        remedy: "`let transaction = connection.transaction()?`, the loop, `transaction.commit()?`.",
         keep_naive_when: "Each row must be acknowledged before the next one comes, or rows must succeed or fail \
                           one by one.",
         costs: "A crash or an error loses the whole batch, not one row; other writers wait for as long as \
-                the transaction is open.",
-        lint: None,
+                the transaction is open. So an endless stream needs batches: by a number of rows, or by time.",
+        lint: Lint::None,
     },
     naive: Side { summary: "a commit for each row", growth: Growth::Linear },
     optimized: Side { summary: "one transaction around the loop", growth: Growth::Constant },
     input: "Orders with notes of 5 to 24 words, inserted into an empty SQLite table on the device of the data \
-            folder. The database keeps a write-ahead log and flushes at every commit, so the number of commits \
-            decides.",
+            folder. The database keeps a write-ahead log and flushes it at every commit (`synchronous = FULL`), so the \
+            number of commits decides.",
     axis: Axis {
         name: "rows",
         unit: "rows",
@@ -35,19 +34,36 @@ pub const PAIR: Pair = Pair {
         points: Points::Fixed { default: &[1, 2, 3, 5], deep: &[16, 64, 256] },
     },
     unit: "row",
+    headline: Headline::At { level: "", point: 5 },
     causes: &[Claim {
         cause: causes::FSYNCS,
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|_| 1),
     }],
-    explanation: "n flushes became one. A flush waits for the disk and takes hundreds to thousands of times as \
-                  long as inserting a row. So the ratio of flushes is the gain, until there are enough rows that \
-                  inserting them takes as long as one flush.",
-    limit: Limit::Fsyncs(|_| 1),
+    explanation: Explanation {
+        why: "n flushes became one. A flush waits for the disk, far longer than inserting a row takes. So the ratio of \
+              flushes is the gain, until there are enough rows that inserting them takes as long as one flush.",
+        share_of_cause: ShareOfCause::Within(0.5, 1.1),
+        far_end: FarEnd::Rises,
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[&Trap {
+        name: "the rows are empty",
+        reason: "a commit would write less than a real row does, and inserting would cost nothing beside it",
+        check: |inputs: &[Vec<Order>]| {
+            let shortest = inputs.iter().flatten().map(|order| order.note.len()).min();
+            ensure(shortest >= Some(10), || format!("a note of {shortest:?} bytes"))
+        },
+        sprung: || vec![vec![Order { customer_id: 1, placed_at: 0, note: String::new() }]],
+    }],
+    limit: Limit::Work(&[Work::OverwritingFsyncs(|_| 1)]),
     proof: Proof { resources: Resources::System, max_size: 8 },
     prepare,
     ..Pair::DEFAULTS
 };
+
+/// Batches in the rotation. They differ only in their content, which does not change the time of a flush.
+const TURNS: u64 = 8;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Order {
@@ -56,9 +72,14 @@ struct Order {
     note: String,
 }
 
+impl Found for Order {
+    fn found(&self) -> u64 {
+        1
+    }
+}
+
 struct State {
     shop: Connection,
-    orders: Vec<Order>,
     _file: ShopFile,
 }
 
@@ -99,9 +120,8 @@ impl State {
         let file = ShopFile::new(paths::durable_scratch()?, case, size, "")?;
         let shop = file.open()?;
         // Only the reset makes checkpoints. Automatic ones would come now and then, and flush.
-        shop.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
-            .expect("SQLite knows these");
-        Ok(State { shop, orders: orders(case), _file: file })
+        shop.execute_batch("PRAGMA wal_autocheckpoint = 0").expect("SQLite knows it");
+        Ok(State { shop, _file: file })
     }
 
     /// Deletes the orders and restarts the write-ahead log in its existing file. So the timed side neither
@@ -129,25 +149,20 @@ fn orders(case: &Case) -> Vec<Order> {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let batch = State::new(case)?;
-    let size = batch.orders.len() as u64;
-    let summary = |state: &mut State| stored(&state.shop).expect("the shop is readable");
-    let case = case.clone();
-    let single = on_first_use(1, move || {
-        Ok(changing(
-            State::new(&case)?,
-            State::reset,
-            |state| naive(&mut state.shop, &state.orders).expect("the shop takes orders"),
-            summary,
-        ))
-    });
-    let batch = changing(
-        batch,
-        State::reset,
-        |state| optimized(&mut state.shop, &state.orders).expect("the shop takes orders"),
-        summary,
+    let batches = case.rotate(TURNS, orders);
+    let over = |state, side: fn(&mut Connection, &[Order]) -> rusqlite::Result<()>| {
+        let add = move |state: &mut State, orders: &Vec<Order>| {
+            side(&mut state.shop, orders).expect("the shop takes orders");
+        };
+        let summary = |state: &mut State| stored(&state.shop).expect("the shop is readable");
+        changing(&batches, state, State::reset, add, summary)
+    };
+    let trial = Trial::new(
+        batches.measured(|orders| orders.len() as u64),
+        over(State::new(case)?, naive),
+        over(State::new(case)?, optimized),
     );
-    Ok(Trial::new(size, single, batch).units(size))
+    Ok(trial.units(batches[0].len() as u64))
 }
 
 #[cfg(test)]
@@ -171,9 +186,10 @@ mod tests {
         }
     }
 
-    fn durable() -> Option<State> {
+    fn durable() -> Option<(State, Vec<Order>)> {
+        let case = Case { proof_size: Some(0), ..Case::realistic(5, 0, 42) };
         // Where fsync is free, the pair only reports that, and there is nothing to test.
-        State::new(&Case { proof_size: Some(0), ..Case::realistic(5, 0, 42) }).ok()
+        Some((State::new(&case).ok()?, orders(&case)))
     }
 
     fn pragma(state: &State, name: &str) -> String {
@@ -187,7 +203,7 @@ mod tests {
     /// A toy benchmark commits to memory, or to a file that nobody flushes.
     #[test]
     fn trap_both_sides_are_durable_when_timed() {
-        let Some(mut state) = durable() else { return };
+        let Some((mut state, orders)) = durable() else { return };
         for _ in 0..2 {
             state.reset();
             assert_eq!(pragma(&state, "journal_mode"), "wal");
@@ -195,20 +211,20 @@ mod tests {
             let folder = std::path::Path::new(state.shop.path().unwrap()).parent().unwrap();
             let kind = paths::filesystem(folder).unwrap();
             assert!(!["tmpfs", "ramfs"].contains(&kind.as_str()), "{kind}");
-            naive(&mut state.shop, &state.orders).unwrap();
+            naive(&mut state.shop, &orders).unwrap();
         }
     }
 
     #[test]
     fn trap_every_iteration_finds_the_same_log_and_an_empty_table() {
-        let Some(mut state) = durable() else { return };
+        let Some((mut state, orders)) = durable() else { return };
         let log = format!("{}-wal", state.shop.path().unwrap());
         let mut lengths = Vec::new();
         for _ in 0..4 {
             state.reset();
             assert_eq!(stored(&state.shop).unwrap(), []);
-            naive(&mut state.shop, &state.orders).unwrap();
-            assert_eq!(stored(&state.shop).unwrap(), state.orders);
+            naive(&mut state.shop, &orders).unwrap();
+            assert_eq!(stored(&state.shop).unwrap(), orders);
             lengths.push(std::fs::metadata(&log).unwrap().len());
         }
         assert!(lengths.windows(2).skip(1).all(|pair| pair[0] == pair[1]), "{lengths:?}");

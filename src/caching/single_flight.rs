@@ -1,7 +1,7 @@
 //! Many requests miss the same key at once: one computes, the others wait for it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     sync::{Arc, Mutex},
 };
@@ -21,23 +21,23 @@ pub const PAIR: Pair = Pair {
         smell: "`if let Some(page) = cache.get(&key) { return page }`, then an `.await` that computes or fetches, \
                 then `cache.insert(key, page)`: every request that arrives before the insert misses too. It shows \
                 as a surge at the origin when a popular key expires.",
-        remedy: "Put one `tokio::sync::OnceCell` per key into the map and let requests `get_or_init` it. Or take a \
-                 cache that has this: `get_or_insert_async` of `quick_cache`, `get_with` of `moka`.",
+        remedy: "Put one `tokio::sync::OnceCell` per key into the map, and let requests `get_or_init` it.",
         keep_naive_when: "Two requests seldom ask for the same key at once, or the value is cheap and its origin \
                           has capacity to spare. Or a slow first computation must not hold up others: all waiting \
                           requests share its latency and, unless it is retried, its failure.",
-        costs: "One cell per key. Failures need a decision: with `get_or_try_init` the next waiting request tries \
-                again, as it does when the computing one is cancelled. It works within one process; several \
-                processes need a lock or a lease where the value is kept.",
-        lint: None,
+        costs: "One cell per key, until somebody bounds the map; a cache that has single flight built in, such as the \
+                peer, does. Failures need a decision: with `get_or_try_init` the next waiting request tries again, as it \
+                does when the computing one is cancelled. It works within one process; several processes need a lock or \
+                a lease where the value is kept.",
+        lint: Lint::None,
     },
     naive: Side { summary: "every miss computes", growth: Growth::Linear },
     optimized: Side {
         summary: "one computes, the others wait (OnceCell a key)",
         growth: Growth::Other("one computation, and a wake-up for each waiting request"),
     },
-    input: "Requests that all arrive at once, for the same key, while the cache is empty. The origin answers \
-            over loopback and computes one page at a time, from a scan of 131,072 orders.",
+    input: "Requests that all arrive at once, for the same key, while the cache is empty. The next burst is for another \
+            key. The origin answers over loopback and computes one page at a time, from a scan of 131,072 orders.",
     axis: Axis {
         name: "concurrent misses",
         unit: "requests",
@@ -45,18 +45,49 @@ pub const PAIR: Pair = Pair {
         points: Points::Fixed { default: &[1, 2, 8, 32, 128], deep: &[] },
     },
     unit: "request",
-    peer: Some("quick_cache"),
+    headline: Headline::At { level: "", point: 32 },
+    peers: &[SideBeside {
+        name: "quick_cache",
+        summary: "a bounded cache with get_or_insert_async",
+    }],
     causes: &[Claim {
         cause: causes::COMPUTATIONS,
         naive: Count::Exactly(|case| case.point),
         optimized: Count::Exactly(|case| case.point.min(1)),
     }],
-    explanation: "n computations became one, at an origin that does one at a time (it has one core for us). Each \
-                  request also costs its task and its wake-up, which the waiting ones pay too. At the far end \
-                  these together cost as much as the one computation, and the gain is little more than half of n. \
-                  An origin with more cores to spare than there are requests would hide the difference in time and \
-                  pay for it in load.",
-    limit: Limit::RoundTrips(|_| 1),
+    explanation: Explanation {
+        why: "n computations became one, at an origin that does one at a time (it has one core for us). Each request also \
+              costs its task and its wake-up, which the waiting ones pay too. The more of them wait, the more of the time \
+              that is, so the gain falls behind the ratio of computations. An origin with more cores to spare than there \
+              are requests would hide the difference in time and pay for it in load.",
+        share_of_cause: ShareOfCause::Within(0.25, 1.0),
+        far_end: FarEnd::Rises,
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[
+        &Trap {
+            name: "the requests of a burst are for different keys",
+            reason: "each of them would have to be computed, on either side",
+            check: |inputs: &[Vec<u64>]| {
+                let mixed = inputs.iter().find(|burst| burst.iter().any(|key| *key != burst[0]));
+                ensure(mixed.is_none(), || format!("a burst asks for {mixed:?}"))
+            },
+            sprung: || vec![vec![1, 1, 2]],
+        },
+        &Trap {
+            name: "every burst is for the same page",
+            reason: "what the origin reads for it would stay in its nearest cache",
+            check: |inputs: &[Vec<u64>]| {
+                let pages: HashSet<u8> = inputs.iter().map(|burst| customer(burst[0])).collect();
+                ensure(pages.len() > 8, || format!("{} pages", pages.len()))
+            },
+            sprung: || vec![vec![7; 3]; 16],
+        },
+    ],
+    limit: Limit::Work(&[
+        Work::RoundTrips(|_| 1),
+        Work::BytesStreamed(|_| ORDERS * size_of::<Order>() as u64),
+    ]),
     proof: Proof { resources: Resources::System, max_size: 64 },
     prepare,
     ..Pair::DEFAULTS
@@ -70,7 +101,7 @@ type CellCache = Mutex<HashMap<u64, Arc<OnceCell<Page>>>>;
 struct Input {
     requests: Vec<u64>,
     client: Arc<Client>,
-    origin: Origin,
+    _origin: Arc<Origin>,
 }
 
 /// The page for one request.
@@ -116,6 +147,12 @@ struct Served {
     cached: usize,
 }
 
+impl Found for Served {
+    fn found(&self) -> u64 {
+        self.callers as u64
+    }
+}
+
 /// Runs all requests at once, one task each, on an empty cache.
 ///
 /// They all miss, because a current-thread runtime polls tasks in the order in which they were spawned or
@@ -153,15 +190,21 @@ async fn quick_cache_burst(input: &Input) -> Served {
     burst(input, empty, quick_cache, |cache| cache.len()).await
 }
 
+#[repr(C)]
 struct Order {
     customer: u8,
     month: u8,
     cents: u32,
 }
 
+/// The customer whose page has this key.
+fn customer(key: u64) -> u8 {
+    (key % 256) as u8
+}
+
 /// The origin's computation: a customer's turnover by month, from all orders.
 fn page(orders: &[Order], key: u64) -> String {
-    let customer = (key % 256) as u8;
+    let customer = customer(key);
     let mut months = [0_u64; 12];
     for order in orders.iter().filter(|order| order.customer == customer) {
         months[usize::from(order.month)] += u64::from(order.cents);
@@ -173,19 +216,29 @@ fn page(orders: &[Order], key: u64) -> String {
     lines.collect()
 }
 
-fn input(case: &Case, runtime: &runtime::Runtime) -> Result<Input, Unavailable> {
+fn orders(case: &Case) -> Vec<Order> {
     let mut rng = case.rng("orders");
-    let orders: Vec<Order> = (0..case.items(ORDERS))
-        .map(|_| Order {
-            customer: rng.random(),
-            month: rng.random_range(0..12),
-            cents: rng.random_range(100..100_000),
-        })
-        .collect();
-    let requests = vec![case.values(1)[0]; case.point as usize];
-    let origin = Origin::start(move |key| page(&orders, key).into_bytes())?;
-    let client = Arc::new(runtime.block_on(Client::connect(&origin, requests.len()))?);
-    Ok(Input { requests, client, origin })
+    let mut order = || Order {
+        customer: rng.random(),
+        month: rng.random_range(0..12),
+        cents: rng.random_range(100..100_000),
+    };
+    (0..case.items(ORDERS)).map(|_| order()).collect()
+}
+
+/// Starts an origin and puts its client beside each burst of requests.
+fn with_origin(
+    bursts: &Inputs<Vec<u64>>,
+    orders: Vec<Order>,
+    runtime: &runtime::Runtime,
+) -> Result<Inputs<Input>, Unavailable> {
+    let origin = Arc::new(Origin::start(move |key| page(&orders, key).into_bytes())?);
+    let client = Arc::new(runtime.block_on(Client::connect(&origin, bursts[0].len()))?);
+    Ok(bursts.map(|requests| Input {
+        requests: requests.clone(),
+        client: Arc::clone(&client),
+        _origin: Arc::clone(&origin),
+    }))
 }
 
 fn runtime() -> Result<Arc<runtime::Runtime>, Unavailable> {
@@ -197,24 +250,15 @@ fn runtime() -> Result<Arc<runtime::Runtime>, Unavailable> {
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let runtime = runtime()?;
-    let input = Arc::new(input(case, &runtime)?);
-    let trial = Trial::new(
-        input.requests.len() as u64,
-        asynchronous(&runtime, &input, naive_burst),
-        asynchronous(&runtime, &input, optimized_burst),
+    let bursts = case.rotate(16, |case| vec![case.values(1)[0]; case.point as usize]);
+    let inputs = with_origin(&bursts, orders(case), &runtime)?;
+    Ok(Trial::new(
+        bursts.measured(|requests| requests.len() as u64),
+        asynchronous(&runtime, &inputs, naive_burst),
+        asynchronous(&runtime, &inputs, optimized_burst),
     )
-    .peer(asynchronous(&runtime, &input, quick_cache_burst));
-    Ok(trial.units(input.requests.len() as u64).counting(move |role, counts| {
-        let before = input.origin.computed();
-        runtime.block_on(async {
-            match role {
-                Role::Naive => naive_burst(&input).await,
-                Role::Optimized => optimized_burst(&input).await,
-                Role::Peer => quick_cache_burst(&input).await,
-            }
-        });
-        counts.set(causes::COMPUTATIONS, input.origin.computed() - before);
-    }))
+    .peer(asynchronous(&runtime, &inputs, quick_cache_burst))
+    .units(case.point))
 }
 
 #[cfg(test)]
@@ -234,38 +278,25 @@ mod tests {
     #[test]
     fn every_caller_gets_the_page_and_one_entry_is_cached() {
         let runtime = runtime().unwrap();
-        let input = input(&Case::realistic(8, 0, 1), &runtime).unwrap();
-        let fetched = runtime.block_on(fetch(&input.client, input.requests[0]));
+        let bursts = Inputs::one(vec![42; 8]);
+        let inputs = with_origin(&bursts, orders(&Case::realistic(8, 0, 1)), &runtime).unwrap();
+        let fetched = runtime.block_on(fetch(&inputs[0].client, 42));
         let served = Served { callers: 8, page: Some(fetched), differing: 0, cached: 1 };
-        assert_eq!(runtime.block_on(naive_burst(&input)), served);
-        assert_eq!(runtime.block_on(optimized_burst(&input)), served);
-        assert_eq!(runtime.block_on(quick_cache_burst(&input)), served);
-    }
-
-    #[test]
-    fn trap_the_stampede_is_concurrent() {
-        // Every time, not by luck of scheduling: no request finds a page that another has just stored.
-        let runtime = runtime().unwrap();
-        let input = input(&Case::realistic(128, 0, 1), &runtime).unwrap();
-        for _ in 0..20 {
-            let before = input.origin.computed();
-            runtime.block_on(naive_burst(&input));
-            assert_eq!(input.origin.computed() - before, 128);
-            runtime.block_on(optimized_burst(&input));
-            runtime.block_on(quick_cache_burst(&input));
-            assert_eq!(input.origin.computed() - before, 128 + 1 + 1);
-        }
+        assert_eq!(runtime.block_on(naive_burst(&inputs[0])), served);
+        assert_eq!(runtime.block_on(optimized_burst(&inputs[0])), served);
+        assert_eq!(runtime.block_on(quick_cache_burst(&inputs[0])), served);
     }
 
     #[test]
     fn trap_the_naive_side_has_a_cache_that_works() {
         // Only concurrency defeats it: requests one after another compute once.
         let runtime = runtime().unwrap();
-        let input = input(&Case::realistic(3, 0, 1), &runtime).unwrap();
+        let inputs = with_origin(&Inputs::one(vec![42; 3]), Vec::new(), &runtime).unwrap();
+        let Input { requests, client, _origin: origin } = &inputs[0];
         let cache = Arc::new(Cache::default());
-        for key in &input.requests {
-            runtime.block_on(naive(Arc::clone(&cache), Arc::clone(&input.client), *key));
+        for key in requests {
+            runtime.block_on(naive(Arc::clone(&cache), Arc::clone(client), *key));
         }
-        assert_eq!(input.origin.computed(), 1);
+        assert_eq!(origin.computed(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Send many requests to a distant server: a bounded number at once, not one after another.
 
 use std::{
+    collections::HashSet,
     io,
     io::{BufRead, Write},
     net::TcpStream,
@@ -22,21 +23,22 @@ pub const PAIR: Pair = Pair {
         smell: "`for request in requests { answers.push(client.call(request).await?) }`, where no request needs \
                 another's answer.",
         remedy: "`stream::iter(requests).map(|request| client.call(request)).buffered(8).try_collect().await` \
-                 (futures-util; `buffer_unordered` where the order of answers does not matter). The gain does not \
-                 come from asynchrony: a pool of eight blocking threads, the peer, waits as well.",
+                 (futures-util).",
         keep_naive_when: "There is one request, each depends on the one before, the first error must keep the rest \
                           from being sent, or the server handles one at a time anyway.",
         costs: "As many connections as concurrent requests, and a burst of load on the server: never leave the \
                 fan-out unbounded (`join_all`, a `spawn` for each). `buffered` starts nothing new while the oldest \
-                request hangs, so give each call a timeout.",
-        lint: None,
+                request hangs, so give each call a timeout; `buffer_unordered` does, where the order of answers does \
+                not matter. The gain does not come from asynchrony: a pool of blocking threads waits as well.",
+        lint: Lint::None,
     },
     naive: Side { summary: "await one after another", growth: Growth::Linear },
     optimized: Side {
         summary: "await up to 8 at once, in order",
         growth: Growth::Other("constant up to 8 requests, then linear in waves of 8"),
     },
-    input: "Requests for random keys to a server that waits half a millisecond before each answer. Eight \
+    input: "Requests for random keys to a server that waits half a millisecond before each answer, from one client in a \
+            closed loop. Eight \
             connections are open beforehand, the waits on different connections overlap, and no request needs \
             the answer to another.",
     axis: Axis {
@@ -46,22 +48,47 @@ pub const PAIR: Pair = Pair {
         points: Points::Fixed { default: &[1, 2, 4, 8, 24], deep: &[256] },
     },
     unit: "request",
-    peer: Some("blocking_threads"),
+    headline: Headline::At { level: "", point: 24 },
+    alternatives: &[SideBeside {
+        name: "blocking_threads",
+        summary: "a pool of 8 threads, each with a connection of its own",
+    }],
     causes: &[Claim {
         cause: WAVES,
         naive: Count::Exactly(|case| case.point),
-        optimized: Count::Exactly(|case| case.point.div_ceil(AT_ONCE as u64)),
+        optimized: Count::Exactly(waves),
     }],
-    explanation: "24 waits one after another became three waves of eight. A wave lasts for the server's delay of \
-                  half a millisecond, plus the work of sending, waking and receiving for each of its requests. Two \
-                  cores cannot overlap that work as they overlap the waits, so the gain stays below eight.",
-    limit: Limit::Waiting(|case| {
-        case.point.div_ceil(AT_ONCE as u64) * SERVER_DELAY.as_nanos() as u64
-    }),
+    explanation: Explanation {
+        why: "Waits one after another became waves of eight. A wave lasts for the server's delay, plus the work of \
+              sending, waking and receiving for each of its requests. The cores cannot overlap that work as they \
+              overlap the waits, so the gain stays below the number of requests in a wave.",
+        share_of_cause: ShareOfCause::Within(0.7, 1.05),
+        far_end: FarEnd::Settled,
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[&Trap {
+        name: "the same key again and again",
+        reason: "one answer would serve all requests, and a client could keep it",
+        check: |inputs: &[Vec<u64>]| {
+            let keys: HashSet<u64> = inputs.iter().flatten().copied().collect();
+            let requests: usize = inputs.iter().map(Vec::len).sum();
+            ensure(keys.len() == requests, || format!("{} keys in {requests} requests", keys.len()))
+        },
+        sprung: || vec![vec![7; 24]; 16],
+    }],
+    limit: Limit::Work(&[Work::Waiting(|case| waves(case) * SERVER_DELAY.as_nanos() as u64)]),
     proof: Proof { resources: Resources::System, max_size: 40 },
     prepare,
     ..Pair::DEFAULTS
 };
+
+/// Sets of keys in the rotation.
+const TURNS: u64 = 16;
+
+/// Waves in which the optimized side waits.
+fn waves(case: &Case) -> u64 {
+    case.point.div_ceil(AT_ONCE as u64)
+}
 
 /// Times that a side has nothing left to do but wait for the server.
 const WAVES: Cause = Cause::new("waves", "waits for the server")
@@ -137,19 +164,20 @@ impl Client {
     }
 }
 
-struct Input {
-    keys: Vec<u64>,
+/// What the sides share; dropping it ends the server.
+struct Setup {
     client: Client,
-    /// One connection for each thread of the peer.
+    /// One connection for each thread of the pool.
     blocking: Vec<Mutex<io::BufReader<TcpStream>>>,
     _server: KvServer,
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let keys = case.values(case.point as usize);
+    let inputs = case.rotate(TURNS, |case| case.values(case.point as usize));
     // Every other key has a value.
-    let store = keys.iter().step_by(2).map(|key| (*key, key.wrapping_mul(31))).collect();
-    let server = KvServer::start(store, SERVER_DELAY)?;
+    let known = inputs.iter().flat_map(|keys| keys.iter().step_by(2));
+    let server =
+        KvServer::start(known.map(|key| (*key, key.wrapping_mul(31))).collect(), SERVER_DELAY)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let runtime =
         Arc::new(runtime.map_err(|e| Unavailable(format!("cannot start a tokio runtime: {e}")))?);
@@ -162,34 +190,38 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     };
     let blocking = (0..AT_ONCE).map(|_| Ok(Mutex::new(io::BufReader::new(server.connect()?))));
     let blocking = blocking.collect::<Result<_, Unavailable>>()?;
-    let input = Arc::new(Input { keys, client, blocking, _server: server });
-    let counted = Arc::clone(&input);
+    let setup = Arc::new(Setup { client, blocking, _server: server });
+    let [for_naive, for_optimized, for_threads] = [(); 3].map(|()| Arc::clone(&setup));
+    let [of_naive, of_optimized] = [(); 2].map(|()| inputs.clone());
     Ok(Trial::new(
-        input.keys.len() as u64,
-        asynchronous(&runtime, &input, async |input: &Input| {
-            naive(|key| input.client.call(key), &input.keys).await.expect(ANSWERS)
+        inputs.measured(|keys| keys.len() as u64),
+        asynchronous(&runtime, &inputs, async move |keys: &Vec<u64>| {
+            naive(|key| for_naive.client.call(key), keys).await.expect(ANSWERS)
+        })
+        .counting(WAVES, move |i| {
+            waves_of(async |waits: &Waits| naive(|key| waits.call(key), &of_naive[i]).await)
         }),
-        asynchronous(&runtime, &input, async |input: &Input| {
-            optimized(|key| input.client.call(key), &input.keys).await.expect(ANSWERS)
+        asynchronous(&runtime, &inputs, async move |keys: &Vec<u64>| {
+            optimized(|key| for_optimized.client.call(key), keys).await.expect(ANSWERS)
+        })
+        .counting(WAVES, move |i| {
+            waves_of(async |waits: &Waits| optimized(|key| waits.call(key), &of_optimized[i]).await)
         }),
     )
-    .peer(pooled(&pool, &input, |input: &Input| {
-        blocking_threads(&input.blocking, &input.keys).expect(ANSWERS)
+    .alternative(pooled(&pool, &inputs, move |keys: &Vec<u64>| {
+        blocking_threads(&for_threads.blocking, keys).expect(ANSWERS)
     }))
-    .units(input.keys.len() as u64)
-    .counting(move |role, counts| {
-        let waits = Waits::default();
-        let Ok(_) = match role {
-            Role::Naive => waits.drive(naive(|key| waits.call(key), &counted.keys)),
-            // Its threads wait for a real server.
-            Role::Peer => return,
-            Role::Optimized => waits.drive(optimized(|key| waits.call(key), &counted.keys)),
-        };
-        counts.set(WAVES, waits.waves());
-    }))
+    .units(inputs[0].len() as u64))
 }
 
 const ANSWERS: &str = "the server answers";
+
+/// Number of waves in which a side waits for a client without a server.
+fn waves_of<E>(side: impl AsyncFn(&Waits) -> Result<Vec<u64>, E>) -> u64 {
+    let waits = Waits::default();
+    drop(waits.drive(side(&waits)));
+    waits.waves()
+}
 
 /// A client without a server. It answers all waiting requests once nothing else can run.
 mod instrumented {

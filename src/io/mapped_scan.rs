@@ -2,9 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use memmap2::Mmap;
@@ -17,23 +16,23 @@ pub const PAIR: Pair = Pair {
     title: "Map a file to scan it",
     review: Review {
         smell: "`let bytes = fs::read(path)?;`, then one pass over `bytes` and nothing more.",
-        remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over `&map[..]`. For a \
-                 single pass front to back, first try the way that needs no `unsafe`: `read` into one buffer of 64 \
-                 KiB again and again (the peer here). It is about as fast up to a MiB. Beyond that its copy costs \
-                 more than the scan, but it still holds only 64 KiB however large the file is. \
-                 `map.advise(Advice::HugePage)` makes the kernel read a cold file in pieces that are mapped 2 MiB \
-                 at once, where the file system has such pieces.",
-        keep_naive_when: "The file is small (setting up and tearing down a map costs more than copying a few \
-                          pages), the bytes are needed after the file has gone or changed, or it is not a \
-                          plain file (a pipe cannot be mapped, some network file systems should not be).",
+        remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over the map.",
+        keep_naive_when: "The file is small: setting up and tearing down a map costs more than copying a few pages. It is \
+                          a log of moderate size that was appended to line by line. The bytes are needed after the file \
+                          has gone or changed. It is not a plain file (a pipe cannot be mapped, some network file \
+                          systems should not be). Or `unsafe` is: reading through one buffer of 64 KiB, again and \
+                          again, needs none, and holds no more however large the file is.",
         costs: "`unsafe`: if anyone *truncates* the file while it is mapped, touching the lost pages kills \
                 the process with SIGBUS, and if anyone writes to it, the `&[u8]` changes under the \
                 compiler's feet, which is undefined behaviour. Only map files that nobody else changes. \
                 An I/O error is a SIGBUS too, not an `Err`. Figures are for a warm page cache; with a \
                 cold one the device sets the pace and the sides are closer.",
-        lint: None,
+        lint: Lint::None,
     },
-    naive: Side { summary: "read the file into a Vec, then scan it", growth: Growth::Linear },
+    naive: Side {
+        summary: "read the file into a Vec, then scan it",
+        growth: Growth::Until(&Growth::Linear, "file and Vec outgrow the caches"),
+    },
     optimized: Side {
         summary: "map the file and scan the page cache",
         growth: Growth::Until(
@@ -41,19 +40,28 @@ pub const PAIR: Pair = Pair {
             "the file has pieces that are mapped 2 MiB at a time",
         ),
     },
-    input: "A log file with lines of 90 to 250 bytes, whose line ends are counted front to back. It was written \
-            at once just before, so it is in the page cache and lies there in large pieces.",
+    input: "Log files with lines of 90 to 250 bytes, whose line ends are counted front to back, one file after the other. \
+            They were written just before, so they are in the page cache: line by line, as a log is, which leaves them \
+            in pages of 4 KiB, or in one call, which leaves them in large pieces where the file system has such.",
     axis: Axis {
         name: "file size",
         unit: "B",
         is_size: true,
         points: Points::Fixed {
-            default: &[4_096, 65_536, 262_144, 1_048_576, 16_777_216],
+            default: &[4_096, 65_536, 1_048_576, 4_194_304, 16_777_216],
             deep: &[67_108_864],
         },
     },
+    parameter: Some(Parameter {
+        name: "written",
+        levels: Levels::Fixed(&[
+            Level { label: "appended", value: APPENDED, origin: Origin::Measured },
+            Level { label: "one-call", value: ONE_CALL, origin: Origin::Measured },
+        ]),
+    }),
     unit: "byte",
-    peer: Some("read_64k"),
+    headline: Headline::At { level: "appended", point: 16_777_216 },
+    alternatives: &[SideBeside { name: "read_64k", summary: "read through one buffer of 64 KiB" }],
     causes: &[
         Claim {
             cause: causes::BYTES_READ,
@@ -67,20 +75,60 @@ pub const PAIR: Pair = Pair {
             optimized: Count::Exactly(|_| 0),
         },
     ],
-    explanation: "Reading the file moves every byte three times: out of the page cache, into the Vec, and into the \
-                  scan. With a map the scan reads each byte once, where the kernel has it. So the gain nears three \
-                  while one level of memory holds everything. It exceeds three where file and Vec together outgrow \
-                  the last-level cache, which still holds the file alone. A Vec too large for the allocator to \
-                  keep costs even more, because the kernel zeroes its pages anew each time. A map costs some \
-                  microseconds, and a page-table entry for each piece of the page cache, which is why small files \
-                  lose. The file here was written at once and lies in large pieces. One that was written bit by \
-                  bit, or read by readahead, lies in small ones: filling the page table then takes longer than the \
-                  scan, and most of the gain is gone.",
-    limit: Limit::BytesStreamed(|case| case.point),
+    explanation: Explanation {
+        why: "Reading the file moves every byte three times: out of the page cache, into the Vec, and into the scan. \
+              With a map the scan reads each byte once, where the kernel has it. But a map has to be set up and torn \
+              down, and needs an entry in the page table for each piece of the page cache. A log that was appended to \
+              line by line lies in the smallest pieces: filling the page table takes most of what the copy took. A \
+              file that was written in one call lies in large ones. A Vec too large for the nearest caches costs \
+              more, as does one for which the kernel has to zero pages anew.",
+        share_of_cause: ShareOfCause::NoRatio("a map makes no call that reads"),
+        far_end: FarEnd::Rises,
+        keep_naive: KeepNaive::UpTo(4_194_304),
+    },
+    traps: &[
+        &Trap {
+            name: "a side may stop early",
+            reason: "a scan that misses the tail of a file, or a map of which only a part is paged in, would agree",
+            check: |inputs: &[Log]| {
+                let tail =
+                    |log: &Log| fs::read(&log.path).is_ok_and(|bytes| bytes.ends_with(b"\n"));
+                ensure(inputs.iter().all(tail), || "a file does not end with a line end".to_owned())
+            },
+            sprung: || vec![log(APPENDED, &[b"one\n".to_vec(), vec![b'x'; 8_192]])],
+        },
+        &Trap {
+            name: "one file that stays in the nearest caches",
+            reason: "a log is read after other files, and only the map would profit",
+            check: |inputs: &[Log]| {
+                let bytes: u64 = inputs.iter().map(Log::size).sum();
+                ensure(bytes >= ALL_BYTES || inputs.len() as u64 >= MOST_FILES, || {
+                    format!("{bytes} bytes in {} files", inputs.len())
+                })
+            },
+            sprung: || vec![log(APPENDED, &[vec![b'x'; 4_096]])],
+        },
+    ],
+    limit: Limit::Work(&[Work::BytesStreamed(|case| case.point)]),
     proof: Proof { resources: Resources::System, max_size: 100_000 },
     prepare,
     ..Pair::DEFAULTS
 };
+
+/// Level of a file that grew line by line.
+const APPENDED: u64 = 0;
+/// Level of a file that was written in one call.
+const ONE_CALL: u64 = 1;
+
+/// Bytes of all files that are read in turn, more than the caches of most processors hold…
+const ALL_BYTES: u64 = 64 << 20;
+/// …unless these are as many files.
+const MOST_FILES: u64 = 100;
+
+/// Files in the rotation.
+fn turns(bytes: u64) -> u64 {
+    (ALL_BYTES / bytes.max(1)).clamp(4, MOST_FILES)
+}
 
 /// The number of lines in the file at `path`.
 fn naive(path: &Path) -> io::Result<u64> {
@@ -113,52 +161,52 @@ fn lines(bytes: &[u8]) -> u64 {
     bytecount::count(bytes, b'\n') as u64
 }
 
-struct Input {
-    file: PathBuf,
-    size: u64,
+struct Log {
+    path: PathBuf,
     _folder: TempDir,
 }
 
-/// Each process writes its own file at once, so that it lies in the page cache in large pieces. A file kept
-/// between processes would lose them bit by bit to memory pressure and come back in small ones. The file is
-/// deleted before the kernel would write it to the device, so no write-back runs while the pair is timed.
-fn input(case: &Case) -> Result<Input, Unavailable> {
+impl Log {
+    fn size(&self) -> u64 {
+        fs::metadata(&self.path).expect("it was written").len()
+    }
+}
+
+/// Writes a log. It is deleted before the kernel would write it to the device, so no write-back runs while the pair is
+/// timed.
+///
+/// Each process writes its own: a file kept between processes would lose its pieces bit by bit to memory pressure, and
+/// come back in others.
+fn write(level: u64, lines: &[Vec<u8>]) -> Result<Log, Unavailable> {
     let folder = paths::scratch()?;
     let path = folder.path().join("log");
-    let content = content(case)?;
-    fs::write(&path, &content).map_err(|error| failed(&path, error))?;
-    let size = fs::metadata(&path).map_err(|error| failed(&path, error))?.len();
-    Ok(Input { file: path, size, _folder: folder })
+    let written = File::create(&path).and_then(|file| write_lines(level, lines, file));
+    let failed = |error| Unavailable(format!("cannot write {}: {error}", path.display()));
+    written.map_err(failed)?;
+    Ok(Log { path, _folder: folder })
 }
 
-/// Timed content is built once for all processes. Proofs use a new seed each time, so theirs is not kept.
-fn content(case: &Case) -> Result<Vec<u8>, Unavailable> {
-    let built = || log_lines(case, case.point as usize).concat();
-    if case.proof_size.is_some() || case.shape != Shape::Realistic {
-        return Ok(built());
+fn write_lines(level: u64, lines: &[Vec<u8>], mut file: impl Write) -> io::Result<()> {
+    match level {
+        ONE_CALL => file.write_all(&lines.concat()),
+        _ => lines.iter().try_for_each(|line| file.write_all(line)),
     }
-    let fixture = Fixture {
-        name: "log",
-        recipe: include_str!("../fixtures/log_lines.rs"),
-        seed: case.seed,
-        size: case.point,
-    };
-    let file =
-        fixture.file(|path| fs::write(path, built()).map_err(|error| failed(path, error)))?;
-    fs::read(&file).map_err(|error| failed(&file, error))
 }
 
-fn failed(path: &Path, error: io::Error) -> Unavailable {
-    Unavailable(format!("cannot write or read {}: {error}", path.display()))
+/// A log of these lines, for the traps.
+fn log(level: u64, lines: &[Vec<u8>]) -> Log {
+    write(level, lines).unwrap_or_else(|Unavailable(reason)| panic!("{reason}"))
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let input = Arc::new(input(case)?);
+    let lines = case.rotate(turns(case.point), |case| log_lines(case, case.point as usize));
+    let logs = lines.iter().map(|lines| write(case.level, lines));
+    let logs = Inputs::rotating(logs.collect::<Result<Vec<Log>, Unavailable>>()?);
     let over = |count: fn(&Path) -> io::Result<u64>| {
-        by_ref(&input, move |input: &Input| count(&input.file).expect("the file is there"))
+        by_ref(&logs, move |log: &Log| count(&log.path).expect("the file is there"))
     };
-    let trial = Trial::new(input.size, over(naive), over(optimized));
-    Ok(trial.peer(over(read_64k)).units(input.size))
+    let trial = Trial::new(logs.measured(Log::size), over(naive), over(optimized));
+    Ok(trial.alternative(over(read_64k)).units(logs[0].size()))
 }
 
 #[cfg(test)]
@@ -199,20 +247,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn trap_processes_share_the_content_but_not_the_file() {
-        let case = Case::realistic(4_096, 0, 1);
-        let [first, second] = [(), ()].map(|()| input(&case).unwrap());
-        assert_ne!(first.file, second.file, "another process may change its file");
-        for file in [&first.file, &second.file] {
-            assert_eq!(fs::read(file).unwrap(), log_lines(&case, 4_096).concat());
+    /// A file that notes the length of each write.
+    struct Writes(Vec<usize>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
     }
 
     #[test]
-    fn trap_the_sweep_has_files_too_small_for_a_map() {
-        let points = PAIR.axis.points.default_points();
-        assert!(points[0] <= 4_096, "one page: the copy is cheaper than the map");
-        assert!(points[points.len() - 1] >= 8 << 20, "larger than the caches of a core");
+    fn trap_each_level_is_written_as_it_says() {
+        let lines = [b"one\n".to_vec(), b"three\n".to_vec()];
+        for (level, lengths) in [(APPENDED, &[4, 6][..]), (ONE_CALL, &[10])] {
+            let mut writes = Writes(Vec::new());
+            write_lines(level, &lines, &mut writes).unwrap();
+            assert_eq!(writes.0, lengths);
+        }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use crossbeam_utils::CachePadded;
@@ -25,14 +22,14 @@ pub const PAIR: Pair = Pair {
         smell: "`Vec<AtomicU64>`, `[AtomicU64; N]` or neighbouring fields of one struct, where a different thread \
                 writes each element, for every event. No two threads write the same counter, yet they wait for \
                 each other, because the counters share a cache line (false sharing).",
-        remedy: "`Vec<CachePadded<AtomicU64>>` with `crossbeam_utils::CachePadded`. It pads to 128 bytes on \
-                 x86-64, because the prefetcher fetches lines in pairs, and to what each other architecture needs.",
+        remedy: "A `Vec` of `CachePadded<AtomicU64>`, from `crossbeam_utils`. It pads to 128 bytes on x86-64, because the \
+                 prefetcher fetches lines in pairs, and to what each other architecture needs.",
         keep_naive_when: "The counters are written rarely. Or each thread adds up in a local variable and stores \
                           it once at the end, which is better than either side where nobody must read the counters \
                           meanwhile. Or the threads are hyper-threads of one core, which share its first-level \
                           cache: padding changes nothing between them.",
         costs: "128 bytes per counter instead of 8. Summing the counters reads one line for each.",
-        lint: None,
+        lint: Lint::None,
     },
     naive: Side {
         summary: "adjacent AtomicU64",
@@ -47,21 +44,38 @@ pub const PAIR: Pair = Pair {
             counters are always in demand.",
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     unit: "event",
+    headline: Headline::AllCoresAt(""),
     causes: &[Claim {
         cause: SHARING_A_LINE,
         naive: Count::Exactly(|case| case.point.min(8)),
         optimized: Count::Exactly(|_| 1),
     }],
-    explanation: "Only one core at a time can write a line. Where t counters share it, each addition by a \
-                  different core than the last must first fetch the line from there, which costs as much as \
-                  several additions in the local cache; and the t threads take turns where they should run at \
-                  once. So the gain is that fetch on top of the ratio of counters, unless one thread does many \
-                  additions before it loses the line. With one thread nothing is shared and both sides are alike. \
-                  Threads are not pinned: while two of them run on one core (or on its two hyper-threads), their \
-                  counting shows no effect.",
-    limit: Limit::None(
-        "one addition in the local cache for each event; no machine number covers it",
-    ),
+    explanation: Explanation {
+        why: "Only one core at a time can write a line. Where t counters share it, each addition by a different core than \
+              the last must first fetch the line from there, which costs as much as several additions in the local cache; \
+              and the t threads take turns where they should run at once. So the gain is that fetch on top of the ratio of \
+              counters, unless one thread does many additions before it loses the line. With one thread nothing is shared \
+              and both sides are alike. Threads are not pinned: while two of them run on one core (or on its two \
+              hyper-threads), their counting shows no effect.",
+        share_of_cause: ShareOfCause::Within(0.8, 6.0),
+        far_end: FarEnd::Rises,
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[&Trap {
+        name: "one thread counts nearly all events",
+        reason: "it would have the line to itself, shared or not",
+        check: |inputs: &[Vec<Vec<u32>>]| {
+            let uneven = |parts: &&Vec<Vec<u32>>| {
+                let fair = parts.iter().map(Vec::len).sum::<usize>() / parts.len();
+                parts.iter().any(|part| part.len().abs_diff(fair) > 1)
+            };
+            ensure(!inputs.iter().any(|parts| uneven(&parts)), || {
+                "events are split unevenly".to_owned()
+            })
+        },
+        sprung: || vec![vec![vec![1; 100], vec![]]],
+    }],
+    limit: Limit::Work(&[Work::Atomics(|case| EVENTS / case.point)]),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
@@ -114,46 +128,45 @@ fn most_on_a_line<'a>(counters: impl Iterator<Item = &'a AtomicU64>) -> u64 {
     lines.into_values().max().unwrap_or(0)
 }
 
-/// Sizes of responses, uniform up to 64 KiB. The value added does not change the cost of adding it.
-fn input(case: &Case) -> Vec<u32> {
+/// The events of each thread: sizes of responses, uniform up to 64 KiB. The value added does not change the cost of
+/// adding it.
+fn input(case: &Case) -> Vec<Vec<u32>> {
     let values = case.values(case.items(EVENTS));
-    match case.shape {
-        Shape::Realistic => values.into_iter().map(|value| (value % 65_536) as u32).collect(),
-        _ => values.into_iter().map(|value| value as u32).collect(),
-    }
-}
-
-/// The events of one worker out of `threads`. Together the workers have each event once.
-fn part(events: &[u32], worker: usize, threads: usize) -> &[u32] {
-    let bound = |worker: usize| events.len() * worker / threads;
-    &events[bound(worker)..bound(worker + 1)]
+    let threads = case.point as usize;
+    let size = |value: &u64| match case.shape {
+        Shape::Realistic => (value % 65_536) as u32,
+        _ => *value as u32,
+    };
+    let bound = |thread: usize| values.len() * thread / threads;
+    let part = |thread| values[bound(thread)..bound(thread + 1)].iter().map(size).collect();
+    (0..threads).map(part).collect()
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let threads = case.point as usize;
-    let events = Arc::new(input(case));
-    let units = events.len() as u64;
-    let naive_events = Arc::clone(&events);
+    let inputs = case.rotate(4, input);
     let naive = contended(
         threads,
+        &inputs,
         move || Adjacent::new(threads),
-        move |state, worker| naive(state.counters(), worker, part(&naive_events, worker, threads)),
+        |state, parts, worker| naive(state.counters(), worker, &parts[worker]),
         |state| state.counters().iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
     );
     let optimized = contended(
         threads,
+        &inputs,
         move || padded(threads),
-        move |state, worker| optimized(state, worker, part(&events, worker, threads)),
+        |state, parts, worker| optimized(state, worker, &parts[worker]),
         |state| state.iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
     );
-    let trial = Trial::new(naive.threads() as u64, naive, optimized);
-    Ok(trial.units(units).counting(move |role, counts| {
-        let sharing = match role {
-            Role::Naive => most_on_a_line(Adjacent::new(threads).counters().iter()),
-            _ => most_on_a_line(padded(threads).iter().map(|counter| &**counter)),
-        };
-        counts.set(SHARING_A_LINE, sharing);
-    }))
+    let adjacent = move |_| most_on_a_line(Adjacent::new(threads).counters().iter());
+    let apart = move |_| most_on_a_line(padded(threads).iter().map(|counter| &**counter));
+    Ok(Trial::new(
+        inputs.measured(|parts| parts.len() as u64),
+        naive.counting(SHARING_A_LINE, adjacent),
+        optimized.counting(SHARING_A_LINE, apart),
+    )
+    .units(inputs[0].iter().map(|part| part.len() as u64).sum()))
 }
 
 #[cfg(test)]
@@ -175,10 +188,10 @@ mod tests {
 
     #[test]
     fn every_event_belongs_to_one_worker() {
-        let events: Vec<u32> = (0..101).collect();
         for threads in [1, 2, 3, 64, 200] {
-            let parts = (0..threads).flat_map(|worker| part(&events, worker, threads));
-            assert!(parts.eq(&events));
+            let case = Case { proof_size: Some(101), ..Case::realistic(threads, 0, 1) };
+            let sizes = case.values(101).into_iter().map(|value| (value % 65_536) as u32);
+            assert!(input(&case).into_iter().flatten().eq(sizes));
         }
     }
 
@@ -191,18 +204,5 @@ mod tests {
             let padded = padded(threads);
             assert_eq!(most_on_a_line(padded.iter().map(|counter| &**counter)), 1);
         }
-    }
-
-    #[test]
-    fn trap_no_counter_itself_is_shared() {
-        // Contention for one counter is another technique. Here each worker has its own sum.
-        let mut trial = prepare(&Case::realistic(4, 0, 1)).unwrap();
-        trial.verify().unwrap();
-        let events = input(&Case::realistic(4, 0, 1));
-        let adjacent = Adjacent::new(4);
-        naive(adjacent.counters(), 2, part(&events, 2, 4));
-        let sums: Vec<u64> = adjacent.counters().iter().map(|c| c.load(Relaxed)).collect();
-        let sum: u64 = part(&events, 2, 4).iter().map(|bytes| u64::from(*bytes)).sum();
-        assert_eq!(sums, [0, 0, sum, 0]);
     }
 }

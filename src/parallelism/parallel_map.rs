@@ -1,24 +1,29 @@
 //! Map over independent items on all cores, once there are enough of them to pay.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use rand::RngExt;
 use rayon::prelude::*;
 
 use worthit_pair::prelude::*;
 
-/// Items that the busiest worker has to do when all workers run and take shares in turn.
-const LONGEST_SHARE: Cause = Cause::new("longest_share", "items one after another")
-    .modelled("from the shares that are really cut, as if the workers took them in turn");
+/// Items that a worker has to do when all workers have equal shares.
+const LONGEST_SHARE: Cause = Cause::new("longest_share", "items one after another").modelled(
+    "from the items that the side maps and the workers of the pool it maps them on, as if all shares were equal",
+);
 
 pub const PAIR: Pair = Pair {
     title: "Map over independent items on all cores",
     review: Review {
         smell: "`items.iter().map(expensive).collect()` where `expensive` computes for half a microsecond or more \
                 per item, depends on nothing but the item, and the other cores are idle.",
-        remedy: "`items.par_iter().map(expensive).collect()` with rayon, which keeps the order of the results. The \
-                 timed side cuts the items into four shares per worker by hand, so that the shares are known and \
-                 can be counted; the peer is the plain `par_iter`.",
+        remedy: "`par_iter().map(map).collect()` with rayon, which keeps the order of the results.",
         keep_naive_when: "The whole loop lasts a few microseconds: handing out shares costs as much, and a \
                           sleeping pool must be woken first. (Here calls follow one another and find it awake, so \
                           expect a higher break-even for a rare call.) Or the cores are busy already, as in a \
@@ -26,35 +31,54 @@ pub const PAIR: Pair = Pair {
                           not for arithmetic.",
         costs: "A dependency; `expensive` must be `Sync` and its result `Send`; all the cores for one caller; a \
                 panic or a lock in `expensive` now concerns several threads.",
-        lint: None,
+        lint: Lint::None,
     },
     naive: Side { summary: "one item after another", growth: Growth::Linear },
-    optimized: Side { summary: "rayon, four shares a worker", growth: Growth::Linear },
+    optimized: Side { summary: "rayon's par_iter", growth: Growth::Linear },
     input: "Points of 16 `f32` coordinates, scattered around 64 centroids. An item is the search for the nearest \
             centroid: it computes the distance to all of them and depends on no other item, so all items take \
-            about the same time.",
+            about the same time. Sets of points alternate.",
     axis: Axis {
         name: "items",
         unit: "items",
         is_size: true,
-        points: Points::Fixed { default: &[1, 8, 64, 512, 4_096], deep: &[65_536] },
+        points: Points::Fixed { default: &[1, 10, 100, 10_000, 50_000], deep: &[] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "item",
-    peer: Some("plain_par_iter"),
+    headline: Headline::AllCoresOf(50_000),
     causes: &[Claim {
         cause: LONGEST_SHARE,
         naive: Count::Exactly(|case| case.point),
-        optimized: Count::Exactly(|case| {
-            let (items, threads) = (case.point, case.level);
-            let share = share(items as usize, threads as usize) as u64;
-            (items.div_ceil(share).div_ceil(threads) * share).min(items)
-        }),
+        optimized: Count::Exactly(|case| case.point.div_ceil(case.level)),
     }],
-    explanation: "With t workers the busiest has a t-th of the items, and the gain approaches t as far as the \
-                  workers have cores of their own. The cost of entering the pool and of handing out shares does \
-                  not grow with the items, which is why small inputs lose. With one worker nothing is shared and \
-                  nothing gained: those rows show what rayon itself costs.",
+    explanation: Explanation {
+        why: "With t workers each has a t-th of the items, and the gain approaches t as far as the workers have cores of \
+              their own. The cost of entering the pool and of handing out shares does not grow with the items, which is \
+              why small inputs lose. With one worker nothing is shared and nothing gained: those rows show what rayon \
+              itself costs.",
+        share_of_cause: ShareOfCause::Within(0.5, 1.1),
+        far_end: FarEnd::Settled,
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[&Trap {
+        name: "the branch predictor knows the answers",
+        reason: "an item would cost less than it does in use, and more threads would gain less",
+        check: |inputs: &[Input]| {
+            let points: usize = inputs.iter().map(|input| input.points.len()).sum();
+            let all = inputs.iter().flat_map(|i| naive(&i.points, |point| i.nearest(point)));
+            let answers = all.collect::<HashSet<u32>>().len();
+            ensure(points >= 2_000 && answers * 4 > CENTROIDS * 3, || {
+                format!("{points} points are nearest to {answers} of the centroids")
+            })
+        },
+        sprung: || {
+            let mut input =
+                input(&Case::realistic(10_000, 1, 1), &centroids(&Case::realistic(1, 1, 1)));
+            input.points = vec![input.points[0]; 10_000];
+            vec![input]
+        },
+    }],
     limit: Limit::Cores,
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
@@ -69,7 +93,7 @@ type Point = [f32; DIMENSIONS];
 /// One step of k-means, or of a vector quantiser.
 struct Input {
     points: Vec<Point>,
-    centroids: Vec<Point>,
+    centroids: Arc<[Point]>,
 }
 
 impl Input {
@@ -95,45 +119,19 @@ fn naive<T>(points: &[Point], map: impl Fn(&Point) -> T) -> Vec<T> {
 }
 
 /// Applies `map` to each point, in order. Call it on a worker of a rayon pool.
-fn optimized<T: Default + Clone + Send>(
-    points: &[Point],
-    map: impl Fn(&Point) -> T + Sync,
-) -> Vec<T> {
-    in_shares(points, |points, results| {
-        for (point, result) in points.iter().zip(results) {
-            *result = map(point);
-        }
-    })
-}
-
-/// Calls `work` in parallel on each share of the points, with the place for its results.
-fn in_shares<T: Default + Clone + Send>(
-    points: &[Point],
-    work: impl Fn(&[Point], &mut [T]) + Sync,
-) -> Vec<T> {
-    let share = share(points.len(), rayon::current_num_threads());
-    let mut results = vec![T::default(); points.len()];
-    let shares = points.par_chunks(share).zip(results.par_chunks_mut(share));
-    shares.for_each(|(points, results)| work(points, results));
-    results
-}
-
-/// Items in a share. With four shares per worker, the others can help one that is delayed.
-fn share(items: usize, threads: usize) -> usize {
-    items.div_ceil(4 * threads).max(1)
-}
-
-/// The idiom, split by rayon itself.
-fn plain_par_iter<T: Send>(points: &[Point], map: impl Fn(&Point) -> T + Sync + Send) -> Vec<T> {
+fn optimized<T: Send>(points: &[Point], map: impl Fn(&Point) -> T + Sync + Send) -> Vec<T> {
     points.par_iter().map(map).collect()
 }
 
-fn input(case: &Case) -> Input {
+fn centroids(case: &Case) -> Arc<[Point]> {
+    let mut rng = case.rng("centroids");
+    (0..CENTROIDS).map(|_| std::array::from_fn(|_| rng.random())).collect()
+}
+
+/// Timed points lie around the centroids, as real clusters do. The others have the shape's values, ties included, as
+/// coordinates.
+fn input(case: &Case, centroids: &Arc<[Point]>) -> Input {
     let mut rng = case.rng("coordinates");
-    let centroids: Vec<Point> =
-        (0..CENTROIDS).map(|_| std::array::from_fn(|_| rng.random())).collect();
-    // Timed points lie around the centroids, as real clusters do. The others have the shape's
-    // values, ties included, as coordinates.
     let points = match case.shape {
         Shape::Realistic => (0..case.point)
             .map(|_| {
@@ -147,7 +145,27 @@ fn input(case: &Case) -> Input {
             points.map(|values| std::array::from_fn(|i| (values[i] % 1_009) as f32)).collect()
         }
     };
-    Input { points, centroids }
+    Input { points, centroids: Arc::clone(centroids) }
+}
+
+/// Counts, while a side maps items, how many there are and how many workers there are for them.
+#[derive(Default)]
+struct Shares {
+    items: AtomicU64,
+    workers: AtomicU64,
+}
+
+impl Shares {
+    fn map(&self) {
+        let in_pool = rayon::current_thread_index().is_some();
+        let workers = if in_pool { rayon::current_num_threads() as u64 } else { 1 };
+        self.items.fetch_add(1, Relaxed);
+        self.workers.store(workers, Relaxed);
+    }
+
+    fn longest(self) -> u64 {
+        self.items.into_inner().div_ceil(self.workers.into_inner().max(1))
+    }
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
@@ -156,105 +174,55 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let pool = Arc::new(pool.map_err(|error| {
         Unavailable(format!("cannot start a pool of {threads} threads: {error}; raise `ulimit -u`"))
     })?);
-    let input = Arc::new(input(case));
-    let trial = Trial::new(
-        input.points.len() as u64,
-        by_ref(&input, |input: &Input| naive(&input.points, |point| input.nearest(point))),
-        pooled(&pool, &input, |input| optimized(&input.points, |point| input.nearest(point))),
+    let centroids = centroids(case);
+    let turns = (20_480 / case.point.max(1)).clamp(2, 2_048);
+    let inputs = case.rotate(turns, |case| input(case, &centroids));
+    let (counted, also, workers) = (inputs.clone(), inputs.clone(), Arc::clone(&pool));
+    let alone = move |i: usize| {
+        let shares = Shares::default();
+        naive(&counted[i].points, |_| shares.map());
+        shares.longest()
+    };
+    let shared = move |i: usize| {
+        let shares = Shares::default();
+        workers.install(|| optimized(&also[i].points, |_| shares.map()));
+        shares.longest()
+    };
+    Ok(Trial::new(
+        inputs.measured(|input| input.points.len() as u64),
+        by_ref(&inputs, |input: &Input| naive(&input.points, |point| input.nearest(point)))
+            .counting(LONGEST_SHARE, alone),
+        pooled(&pool, &inputs, |input| optimized(&input.points, |point| input.nearest(point)))
+            .counting(LONGEST_SHARE, shared),
     )
-    .peer(pooled(&pool, &input, |input| {
-        plain_par_iter(&input.points, |point| input.nearest(point))
-    }));
-    Ok(trial.units(input.points.len() as u64).counting(move |role, counts| {
-        let shares = match role {
-            Role::Naive => vec![input.points.len()],
-            // Rayon splits as workers ask for work, so its shares differ from run to run.
-            Role::Peer => return,
-            Role::Optimized => pool.install(|| shares(&input.points)),
-        };
-        counts.set(LONGEST_SHARE, longest(shares, threads));
-    }))
-}
-
-/// Lengths of the shares into which the points are really cut, longest first.
-fn shares(points: &[Point]) -> Vec<usize> {
-    let shares = Mutex::new(Vec::new());
-    in_shares::<u32>(points, |points, _| shares.lock().unwrap().push(points.len()));
-    let mut shares = shares.into_inner().unwrap();
-    shares.sort_unstable_by(|a, b| b.cmp(a));
-    shares
-}
-
-/// Items of the worker that gets the longest of `shares` when they are dealt to `threads` in turn.
-fn longest(shares: Vec<usize>, threads: usize) -> u64 {
-    shares.into_iter().step_by(threads).map(|share| share as u64).sum()
+    .units(case.point))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn in_pool<T: Send>(threads: usize, side: impl FnOnce() -> T + Send) -> T {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(side)
-    }
-
     #[test]
     fn known_answers() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let point_at = |x: f32| [x; DIMENSIONS];
         let input = Input {
-            points: vec![
-                point_at(9.0),
-                point_at(1.0),
-                point_at(5.0),
-                point_at(-3.0),
-                point_at(6.0),
-            ],
-            centroids: vec![point_at(0.0), point_at(10.0)],
+            points: [9.0, 1.0, 5.0, -3.0, 6.0].map(point_at).to_vec(),
+            centroids: [point_at(0.0), point_at(10.0)].into(),
         };
         // The third point is equally far from both: the first centroid gets it.
         let nearest = [1, 0, 0, 0, 1];
         let map = |point: &Point| input.nearest(point);
         assert_eq!(naive(&input.points, map), nearest);
-        assert_eq!(in_pool(3, || optimized(&input.points, map)), nearest);
-        assert_eq!(in_pool(3, || plain_par_iter(&input.points, map)), nearest);
-        assert!(in_pool(3, || optimized::<u32>(&[], map)).is_empty());
-    }
-
-    #[test]
-    fn the_longest_share_is_that_of_the_busiest_worker() {
-        assert_eq!(longest(vec![5, 5, 5, 1], 2), 10);
-        assert_eq!(longest(vec![5], 2), 5);
-        assert_eq!(longest(vec![], 2), 0);
-        for (items, threads) in [(1, 2), (7, 2), (4_096, 2), (4_096, 6), (100, 7)] {
-            let points = vec![[0.0; DIMENSIONS]; items];
-            let claim = PAIR.causes[0].optimized;
-            let Count::Exactly(claimed) = claim else { panic!("{claim:?}") };
-            let counted = longest(in_pool(threads, || shares(&points)), threads);
-            assert_eq!(counted, claimed(&Case::realistic(items as u64, threads as u64, 1)));
-        }
-    }
-
-    #[test]
-    fn trap_there_is_a_share_for_every_worker() {
-        for threads in [2, 3, 8] {
-            let points = input(&Case::realistic(4_096, threads, 1)).points;
-            let shares = in_pool(threads as usize, || shares(&points));
-            assert_eq!(shares.iter().sum::<usize>(), points.len());
-            assert_eq!(shares.len() as u64, 4 * threads);
-        }
+        assert_eq!(pool.install(|| optimized(&input.points, map)), nearest);
+        assert!(pool.install(|| optimized::<u32>(&[], map)).is_empty());
     }
 
     #[test]
     fn trap_the_loop_is_bound_by_arithmetic_not_by_memory() {
-        let input = input(&Case::realistic(4_096, 1, 1));
         // The data that all items read stays in the smallest first-level caches…
-        assert!(size_of_val(&input.centroids[..]) <= 16 << 10);
+        assert!(CENTROIDS * size_of::<Point>() <= 16 << 10);
         // …and each byte that an item brings in costs many operations.
-        let operations = 3 * input.centroids.len() * DIMENSIONS;
-        assert!(operations >= 32 * size_of::<Point>());
-        // The answers are not ones that a compiler or a branch predictor could know.
-        let answers: std::collections::HashSet<_> =
-            naive(&input.points, |point| input.nearest(point)).into_iter().collect();
-        assert!(answers.len() > CENTROIDS * 3 / 4, "{} of the centroids", answers.len());
+        const { assert!(3 * CENTROIDS * DIMENSIONS >= 32 * size_of::<Point>()) };
     }
 }

@@ -1,7 +1,7 @@
 //! A map that threads share, behind many locks instead of one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::BuildHasher,
     sync::{
         Arc, Mutex,
@@ -11,7 +11,7 @@ use std::{
 
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
-use rand::RngExt;
+use rand::seq::SliceRandom;
 
 use crate::fixtures::zipf::Zipf;
 use worthit_pair::prelude::*;
@@ -19,11 +19,19 @@ use worthit_pair::prelude::*;
 /// Times that all threads together take the busiest lock.
 const BUSIEST_LOCK: Cause = Cause::new("busiest_lock", "acquisitions of the busiest lock")
     .modelled("from the keys of the operations and the shard that the map keeps each in");
+/// Acquisitions that let nobody else in.
+const EXCLUSIVE_LOCKS: Cause =
+    Cause::new("exclusive_locks", "exclusive acquisitions of a lock").modelled(KINDS);
+/// Acquisitions that let other readers in.
+const SHARED_LOCKS: Cause =
+    Cause::new("shared_locks", "shared acquisitions of a lock").modelled(KINDS);
+const KINDS: &str =
+    "from the operations: a mutex lets in one, a shard lets in its readers together";
 
 /// Keys in the map: more than a core's first-level cache holds, like a table of sessions.
 const KEYS: u64 = 65_536;
-/// Operations in one iteration, by all threads together.
-const OPERATIONS: u64 = 32_768;
+/// Operations in one iteration, by all threads together; a multiple of 100, so that each share of reads is exact.
+const OPERATIONS: u64 = 32_000;
 /// Added to the share of reads to mark a level where all keys are equally likely.
 const UNIFORM: u64 = 1_000;
 
@@ -31,20 +39,25 @@ const fn level(label: &'static str, value: u64) -> Level {
     Level { label, value, origin: Origin::Measured }
 }
 
+/// Updates in one iteration at a level.
+const fn updates(level: u64) -> u64 {
+    OPERATIONS / 100 * (100 - level % UNIFORM)
+}
+
 pub const PAIR: Pair = Pair {
     title: "Shard the map that threads share",
     review: Review {
         smell: "`Arc<Mutex<HashMap<K, V>>>` that every request of every thread goes through for one \
                 short lookup or update.",
-        remedy: "`DashMap<K, V>`: the key's hash chooses one of several maps, each with its own lock. Where nearly \
-                 all operations are reads, `papaya`: its readers take no lock and write no shared line; its \
-                 updates replace the value and cost more.",
+        remedy: "`DashMap`: the key's hash chooses one of several maps, each with its own lock.",
         keep_naive_when: "Only one thread uses the map, or the threads spend most of their time elsewhere: an \
                           operation then costs no more under one lock, often less. Or several keys must change \
                           together or be read at one moment: one lock provides that.",
         costs: "A dependency. No consistent view of the whole map: iteration takes one shard after another. A \
-                thread that keeps a guard and goes back into the map can deadlock. One hot key still has one lock.",
-        lint: None,
+                thread that keeps a guard and goes back into the map can deadlock. One hot key still has one lock. Where \
+                nearly all operations are reads, `papaya`, the peer, is the better map: its readers take no lock and \
+                write no shared line; its updates replace the value and cost more.",
+        lint: Lint::None,
     },
     naive: Side {
         summary: "Mutex<HashMap>",
@@ -54,9 +67,9 @@ pub const PAIR: Pair = Pair {
         summary: "DashMap",
         growth: Growth::Other("the locks' cache lines move between cores"),
     },
-    input: "32,768 operations on a map of 65,536 keys, split evenly among the threads, which do nothing else in \
-            between. Reads and updates are mixed at random in the stated shares. Keys follow Zipf's law, so that \
-            some are wanted far more often, or are equally likely.",
+    input: "32,000 operations on a map of 65,536 keys, split evenly among the threads, which do nothing else in \
+            between. Reads and updates have exactly the stated shares and random places. Keys follow Zipf's law, so that \
+            some are wanted far more often, or are equally likely. Streams of operations alternate.",
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: Some(Parameter {
         name: "reads and keys",
@@ -68,22 +81,78 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "operation",
-    peer: Some("papaya"),
-    causes: &[Claim {
-        cause: BUSIEST_LOCK,
-        naive: Count::Exactly(|_| OPERATIONS),
-        // DashMap makes at least four shards. Of the operations on Zipf keys one in twelve is on the
-        // first key and one in twenty-four on the second; the others spread evenly.
-        optimized: Count::AtMost(|_| OPERATIONS * 2 / 5),
-    }],
-    explanation: "With more than one thread, the threads of the naive side take turns, sleeping and being woken. \
-                  Those of the sharded side collide only as often as the busiest lock's share of the operations \
-                  says. But collisions are not all: even an uncontended lock lies on a line that another core \
-                  wrote last, and fetching that line costs more than the lookup. More shards do not help against \
-                  that, so the gain stays below the ratio of acquisitions, and threads that do nothing else may \
-                  together do fewer operations than one alone. Reads write their shard's lock too. With one thread \
-                  nobody waits, and one mutex and one table are cheaper.",
-    limit: Limit::Hashes(|case| OPERATIONS / case.point),
+    headline: Headline::AllCoresAt("90%-zipf"),
+    peers: &[SideBeside { name: "papaya", summary: "a map whose readers take no lock" }],
+    causes: &[
+        Claim {
+            cause: BUSIEST_LOCK,
+            naive: Count::Exactly(|_| OPERATIONS),
+            // DashMap makes at least four shards. Of the operations on Zipf keys one in twelve is on the
+            // first key and one in twenty-four on the second; the others spread evenly.
+            optimized: Count::AtMost(|_| OPERATIONS * 2 / 5),
+        },
+        Claim {
+            cause: EXCLUSIVE_LOCKS,
+            naive: Count::Exactly(|_| OPERATIONS),
+            optimized: Count::Exactly(|case| updates(case.level)),
+        },
+        Claim {
+            cause: SHARED_LOCKS,
+            naive: Count::Exactly(|_| 0),
+            optimized: Count::Exactly(|case| OPERATIONS - updates(case.level)),
+        },
+    ],
+    explanation: Explanation {
+        why: "With more than one thread, the threads of the naive side take turns, sleeping and being woken. Those of the \
+              sharded side collide only as often as the busiest lock's share of the operations says. But collisions are \
+              not all: even an uncontended lock lies on a line that another core wrote last, and fetching that line costs \
+              more than the lookup. More shards do not help against that, so the gain stays below the ratio of \
+              acquisitions, and threads that do nothing else may together do fewer operations than one alone. A reader \
+              lets other readers in, but writes its shard's lock too, so shared acquisitions cost as much. With one thread \
+              nobody waits, and one mutex and one table are cheaper.",
+        share_of_cause: ShareOfCause::Within(0.15, 1.1),
+        far_end: FarEnd::Rises,
+        keep_naive: KeepNaive::UpTo(1),
+    },
+    traps: &[
+        &Trap {
+            name: "most keys are in one shard",
+            reason: "its lock would be the one lock of the naive side again",
+            check: |inputs: &[Input]| {
+                let map = dash_map(&quotas(&inputs[0].keys));
+                let most = inputs.iter().map(|input| busiest_shard(&map, &input.parts)).max();
+                let all: usize = inputs[0].parts.iter().map(Vec::len).sum();
+                ensure(most.unwrap_or(0) * 5 < all as u64 * 2, || {
+                    format!("{most:?} of {all} operations")
+                })
+            },
+            sprung: || {
+                vec![Input { keys: Arc::new(vec![7]), parts: vec![vec![Operation::Read(7); 100]] }]
+            },
+        },
+        &Trap {
+            name: "the keys in use fit in a first-level cache",
+            reason: "a lookup would cost next to nothing, unlike in a table of sessions",
+            check: |inputs: &[Input]| {
+                let keys: HashSet<u64> = inputs
+                    .iter()
+                    .flat_map(|i| i.parts.iter().flatten())
+                    .map(|op| op.key())
+                    .collect();
+                let bytes = keys.len() * size_of::<(u64, Quota)>();
+                ensure(bytes > 128 << 10, || format!("{bytes} B in use"))
+            },
+            sprung: || {
+                let case = Case::realistic(2, 90, 1);
+                vec![input(&case, &Arc::new(case.values(100)))]
+            },
+        },
+    ],
+    // A lock is taken and given back with an atomic operation each.
+    limit: Limit::Work(&[
+        Work::Hashes(|case| OPERATIONS / case.point),
+        Work::Atomics(|case| 2 * OPERATIONS / case.point),
+    ]),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
@@ -96,6 +165,9 @@ struct Quota {
     used: u64,
 }
 
+type Quotas = HashMap<u64, Quota, FixedState>;
+type Dash = DashMap<u64, Quota, FixedState>;
+
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     /// Reads this key's limit.
@@ -104,8 +176,16 @@ enum Operation {
     Update(u64),
 }
 
+impl Operation {
+    fn key(self) -> u64 {
+        match self {
+            Operation::Read(key) | Operation::Update(key) => key,
+        }
+    }
+}
+
 /// Performs the operations and returns the sum of the limits read.
-fn naive(map: &Mutex<HashMap<u64, Quota, FixedState>>, operations: &[Operation]) -> u64 {
+fn naive(map: &Mutex<Quotas>, operations: &[Operation]) -> u64 {
     let mut limits = 0;
     for operation in operations {
         let mut map = map.lock().expect("no side panics");
@@ -122,7 +202,7 @@ fn naive(map: &Mutex<HashMap<u64, Quota, FixedState>>, operations: &[Operation])
 }
 
 /// Performs the operations and returns the sum of the limits read.
-fn optimized(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> u64 {
+fn optimized(map: &Dash, operations: &[Operation]) -> u64 {
     let mut limits = 0;
     for operation in operations {
         match operation {
@@ -168,6 +248,12 @@ struct Outcome {
     limits: u64,
 }
 
+impl Found for Outcome {
+    fn found(&self) -> u64 {
+        self.limits
+    }
+}
+
 impl Outcome {
     fn new(entries: Vec<(u64, Quota)>, limits: &AtomicU64) -> Outcome {
         let hashes = entries.iter().map(|entry| FixedState::default().hash_one(entry));
@@ -180,62 +266,79 @@ impl Outcome {
 }
 
 struct Input {
-    quotas: HashMap<u64, Quota, FixedState>,
-    operations: Vec<Operation>,
+    /// The keys of the map; the same in each input of the rotation.
+    keys: Arc<Vec<u64>>,
+    /// The operations of each thread.
+    parts: Vec<Vec<Operation>>,
 }
 
-fn input(case: &Case) -> Input {
-    let keys = case.values(case.items(KEYS));
-    let quota = |key: &u64| (*key, Quota { limit: key % 1_000, used: 0 });
-    let (uniform, reads) = (case.level > UNIFORM, case.level % UNIFORM);
-    let mut operations = Vec::new();
-    if !keys.is_empty() {
-        let zipf = Zipf::new(keys.len(), if uniform { 0 } else { 4 });
-        let mut rng = case.rng("operations");
-        operations.extend((0..case.items(OPERATIONS)).map(|_| {
-            let key = keys[zipf.sample(&mut rng)];
-            let read = rng.random_range(0..100) < reads;
-            if read { Operation::Read(key) } else { Operation::Update(key) }
-        }));
-    }
-    Input { quotas: keys.iter().map(quota).collect(), operations }
+fn quotas(keys: &[u64]) -> Quotas {
+    keys.iter().map(|key| (*key, Quota { limit: key % 1_000, used: 0 })).collect()
 }
 
-fn dash_map(quotas: &HashMap<u64, Quota, FixedState>) -> DashMap<u64, Quota, FixedState> {
+fn keys(case: &Case) -> Arc<Vec<u64>> {
+    Arc::new(case.values(case.items(KEYS)))
+}
+
+fn input(case: &Case, keys: &Arc<Vec<u64>>) -> Input {
+    let count = if keys.is_empty() { 0 } else { case.items(OPERATIONS) };
+    let mut rng = case.rng("operations");
+    let mut reads = vec![false; count];
+    reads[..count * (case.level % UNIFORM) as usize / 100].fill(true);
+    reads.shuffle(&mut rng);
+    let zipf = Zipf::new(keys.len().max(1), if case.level > UNIFORM { 0 } else { 4 });
+    let mut operation = |is_read: &bool| {
+        let key = keys[zipf.sample(&mut rng)];
+        if *is_read { Operation::Read(key) } else { Operation::Update(key) }
+    };
+    let threads = case.point as usize;
+    let bound = |thread: usize| count * thread / threads;
+    let part =
+        |thread| reads[bound(thread)..bound(thread + 1)].iter().map(&mut operation).collect();
+    let parts = (0..threads).map(part).collect();
+    Input { keys: Arc::clone(keys), parts }
+}
+
+fn dash_map(quotas: &Quotas) -> Dash {
     let map = DashMap::with_capacity_and_hasher(quotas.len(), FixedState::default());
     quotas.iter().for_each(|(key, quota)| assert!(map.insert(*key, *quota).is_none()));
     map
 }
 
-fn papaya_map(quotas: &HashMap<u64, Quota, FixedState>) -> papaya::HashMap<u64, Quota, FixedState> {
+fn papaya_map(quotas: &Quotas) -> papaya::HashMap<u64, Quota, FixedState> {
     let map = papaya::HashMap::with_capacity_and_hasher(quotas.len(), FixedState::default());
     quotas.iter().for_each(|(key, quota)| assert!(map.pin().insert(*key, *quota).is_none()));
     map
 }
 
-/// Number of operations for which each shard's lock is taken.
-fn by_shard(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> Vec<u64> {
+/// Number of operations for which the busiest shard's lock is taken.
+fn busiest_shard(map: &Dash, parts: &[Vec<Operation>]) -> u64 {
     let mut shards = vec![0; map.shards().len()];
-    for operation in operations {
-        let (Operation::Read(key) | Operation::Update(key)) = operation;
-        shards[map.determine_map(key)] += 1;
-    }
-    shards
+    parts.iter().flatten().for_each(|operation| shards[map.determine_map(&operation.key())] += 1);
+    shards.into_iter().max().unwrap_or(0)
+}
+
+fn count(parts: &[Vec<Operation>], counts: fn(&Operation) -> bool) -> u64 {
+    parts.iter().flatten().filter(|operation| counts(operation)).count() as u64
+}
+
+fn is_update(operation: &Operation) -> bool {
+    matches!(operation, Operation::Update(_))
 }
 
 /// A side whose threads share one `copy()` of the map for a whole batch.
 fn side<M: Sync + 'static>(
-    input: Arc<Input>,
-    threads: usize,
+    inputs: &Inputs<Input>,
     copy: impl Fn() -> M + 'static,
     work: impl Fn(&M, &[Operation]) -> u64 + Sync + 'static,
     entries: impl Fn(&M) -> Vec<(u64, Quota)> + 'static,
 ) -> impl Runner + 'static {
     contended(
-        threads,
+        inputs[0].parts.len(),
+        inputs,
         move || Shared { map: copy(), limits: AtomicU64::new(0) },
-        move |shared, thread| {
-            let limits = work(&shared.map, part(&input.operations, thread, threads));
+        move |shared, input, thread| {
+            let limits = work(&shared.map, &input.parts[thread]);
             shared.limits.fetch_add(limits, Relaxed);
         },
         move |shared| Outcome::new(entries(&shared.map), &shared.limits),
@@ -243,52 +346,43 @@ fn side<M: Sync + 'static>(
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let threads = case.point as usize;
-    let input = Arc::new(input(case));
-    let naive_input = Arc::clone(&input);
-    let dash_map = Arc::new(dash_map(&input.quotas));
-    let counted = Arc::clone(&dash_map);
+    let keys = keys(case);
+    let quotas = Arc::new(quotas(&keys));
+    let inputs = case.rotate(8, |case| input(case, &keys));
+    let dash_map = Arc::new(dash_map(&quotas));
+    let counting = |counts: fn(&Operation) -> bool| {
+        let inputs = inputs.clone();
+        move |i: usize| count(&inputs[i].parts, counts)
+    };
+    let (one, shards, streams) = (Arc::clone(&quotas), Arc::clone(&dash_map), inputs.clone());
     let naive = side(
-        Arc::clone(&input),
-        threads,
-        move || Mutex::new(naive_input.quotas.clone()),
+        &inputs,
+        move || Mutex::new((*one).clone()),
         naive,
         |map| map.lock().expect("no side panics").iter().map(|(k, q)| (*k, *q)).collect(),
-    );
+    )
+    .counting(BUSIEST_LOCK, counting(|_| true))
+    .counting(EXCLUSIVE_LOCKS, counting(|_| true))
+    .counting(SHARED_LOCKS, counting(|_| false));
     let optimized = side(
-        Arc::clone(&input),
-        threads,
+        &inputs,
         move || (*dash_map).clone(),
         optimized,
         |map| map.iter().map(|entry| (*entry.key(), *entry.value())).collect(),
+    )
+    .counting(BUSIEST_LOCK, move |i| busiest_shard(&shards, &streams[i].parts))
+    .counting(EXCLUSIVE_LOCKS, counting(is_update))
+    .counting(SHARED_LOCKS, counting(|operation| !is_update(operation)));
+    let lock_free = papaya_map(&quotas);
+    let papaya = side(
+        &inputs,
+        move || lock_free.clone(),
+        papaya,
+        |map| map.pin().iter().map(|(key, quota)| (*key, *quota)).collect(),
     );
-    let papaya_input = Arc::clone(&input);
-    let papaya = on_first_use(threads, move || {
-        let map = papaya_map(&papaya_input.quotas);
-        Ok(side(
-            papaya_input,
-            threads,
-            move || map.clone(),
-            papaya,
-            |map| map.pin().iter().map(|(key, quota)| (*key, *quota)).collect(),
-        ))
-    });
-    let trial = Trial::new(naive.threads() as u64, naive, optimized).peer(papaya);
-    Ok(trial.units(input.operations.len() as u64).counting(move |role, counts| {
-        let busiest = match role {
-            Role::Naive => input.operations.len() as u64,
-            // Papaya's readers take no lock.
-            Role::Peer => return,
-            Role::Optimized => by_shard(&counted, &input.operations).into_iter().max().unwrap_or(0),
-        };
-        counts.set(BUSIEST_LOCK, busiest);
-    }))
-}
-
-/// The operations of one thread out of `threads`. Together they do each operation once.
-fn part(operations: &[Operation], thread: usize, threads: usize) -> &[Operation] {
-    let bound = |thread: usize| operations.len() * thread / threads;
-    &operations[bound(thread)..bound(thread + 1)]
+    let measured = inputs.measured(|input| input.parts.len() as u64);
+    let units = inputs[0].parts.iter().map(|part| part.len() as u64).sum();
+    Ok(Trial::new(measured, naive, optimized).peer(papaya).units(units))
 }
 
 #[cfg(test)]
@@ -314,37 +408,5 @@ mod tests {
             assert_eq!(peer.pin().get(&key).unwrap().used, used);
         }
         assert_eq!((many.len(), peer.len()), (2, 2));
-    }
-
-    #[test]
-    fn trap_the_keys_are_not_all_in_one_shard() {
-        for level in worthit_pair::cases::levels(&PAIR).iter().map(|level| level.value) {
-            let input = input(&Case::realistic(2, level, 1));
-            let map = dash_map(&input.quotas);
-            let fair = OPERATIONS / map.shards().len() as u64;
-            // The first Zipf key alone has a twelfth of all operations, whichever shard it lies in.
-            let most = if level > UNIFORM { fair * 5 / 4 } else { fair + OPERATIONS / 4 };
-            let shards = by_shard(&map, &input.operations);
-            assert_eq!(shards.iter().sum::<u64>(), OPERATIONS);
-            assert!(shards.iter().all(|n| (fair / 2..most).contains(n)), "{level}: {shards:?}");
-        }
-    }
-
-    #[test]
-    fn trap_the_map_and_its_use_are_of_a_realistic_size_and_mix() {
-        for level in worthit_pair::cases::levels(&PAIR).iter().map(|level| level.value) {
-            let input = input(&Case::realistic(2, level, 1));
-            assert_eq!(input.quotas.len() as u64, KEYS);
-            // Far more than a first-level cache holds, even counting only the keys in use.
-            let key = |operation: &Operation| match operation {
-                Operation::Read(key) | Operation::Update(key) => *key,
-            };
-            let used: std::collections::HashSet<_> = input.operations.iter().map(key).collect();
-            let used_bytes = used.len() * size_of::<(u64, Quota)>();
-            assert!(used_bytes > 128 << 10, "{level}: {used_bytes} B in use");
-            let reads = input.operations.iter().filter(|op| matches!(op, Operation::Read(_)));
-            let expected = OPERATIONS * (level % UNIFORM) / 100;
-            assert!((reads.count() as u64).abs_diff(expected) < OPERATIONS / 100);
-        }
     }
 }

@@ -53,6 +53,7 @@ pub fn pair(title: &str) -> PairResult {
         axis: "items".to_owned(),
         axis_unit: "items".to_owned(),
         parameter: None,
+        headline: None,
         causes: vec![NamedCause { id: "steps".to_owned(), label: "steps".to_owned() }],
         sweeps: vec![],
         levels: ["", "in-process", "rtt=1ms"].map(str::to_owned).to_vec(),
@@ -68,23 +69,26 @@ pub fn side(role: Role, name: &str, ns: f64, steps: u64) -> SideResult {
         name: name.to_owned(),
         time_ns: Summary::of(&times).unwrap(),
         causes,
+        against_optimized: None,
         observations: BTreeMap::new(),
     }
 }
 
 pub fn measured(gain: f64, mark: Option<&str>) -> Outcome {
+    let mut peer = side(Role::Peer(0), "peer", 120.0, 12);
+    peer.against_optimized = Some(Interval { low: 1.1, estimate: 1.2, high: 1.3 });
     let interval = Interval { low: gain * 0.97, estimate: gain, high: gain * 1.04 };
     Outcome::Measured(Box::new(Measured {
         units_per_iteration: 4,
+        inputs: 1,
         sides: vec![
             side(Role::Naive, "naive", 100.0 * gain, 1_000),
             side(Role::Optimized, "optimized", 100.0, 10),
-            side(Role::Peer, "peer", 120.0, 12),
+            peer,
         ],
         gain: interval,
         processes: vec![interval],
-        against_peer: Some(Interval { low: 1.1, estimate: 1.2, high: 1.3 }),
-        needed: Some(Needed { kind: Need::WaitingNs, amount: 300, within_bytes: None }),
+        needed: vec![Needed { kind: Need::WaitingNs, amount: 300, within_bytes: None }],
         load: Load::default(),
         marked_processes: u64::from(mark.is_some()),
         mark: mark.map(str::to_owned),

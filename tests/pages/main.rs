@@ -47,7 +47,7 @@ fn laws_are_fitted_if_there_are_enough_thread_counts() {
     for n in [1, 2, 4, 8, 16, 32, 64] {
         let Outcome::Measured(mut found) = measured(1.0, None) else { unreachable!() };
         found.sides[1] = side(Role::Optimized, "optimized", time(n as f64), 10);
-        found.needed.as_mut().unwrap().kind = Need::BytesStreamed;
+        found.needed[0].kind = Need::BytesStreamed;
         add(&mut run, "made/threads", &threads, "", vec![(n, Outcome::Measured(found))]);
     }
     let page = text(&site(&run)["scaling.html"]);

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, path::Path};
 use worthit::CATALOGUE;
 use worthit_harness::{
     report::{Material, pages},
-    results::{NamedCause, Outcome, PairResult},
+    results::{Headline, NamedCause, Outcome, PairResult},
 };
 use worthit_pair::{
+    cases,
     causes::Cause,
     family::{Entry, Family},
     limit::{Need, Needed},
-    pair::{Claim, Count, Pair, Review},
+    pair::{Claim, Count, Explanation, Lint, Pair, Review},
     proof::Tried,
     trial::Role,
 };
@@ -26,7 +27,7 @@ fn the_finding_quotes_the_figures_of_the_run() {
         "At 100 items, “jump” is 90.0× (87.3…93.6) as fast as “walk”; over the sweep: wins from about 1.85 on (1.79…1.90; between 1 and 100); marked points excluded: 1; 1,000 steps became 10.",
         "Loaded machine: other processes held the CPU during 1 of 3 measured cases (10 items).",
         "not measured: no \"server\" on PATH",
-        "against the peer: 1.20× (1.10…1.30) peer",
+        "optimized against: 1.20× (1.10…1.30) peer",
         "72.1 % of the limit set by 300 ns of waiting",
         "cargo bench -- '^made/search/' --quick --seed 7",
         "The build that made this page does not know this pair. Open the report with the",
@@ -51,6 +52,28 @@ fn a_marked_case_is_never_the_headline() {
     add(&mut run, "made/search", &pair("Search"), "", vec![(9, measured(50.0, Some("stolen")))]);
     let front = &site(&run)["index.html"];
     assert!(front.contains("no headline") && !front.contains("data-gain="), "{front}");
+}
+
+#[test]
+fn the_headline_is_the_case_that_the_pair_chose() {
+    let chosen = Headline { level: String::new(), point: 9 };
+    let mut run = empty_run();
+    let cases =
+        vec![(1, measured(2.0, None)), (9, measured(5.0, None)), (99, measured(50.0, None))];
+    let pair = PairResult { headline: Some(chosen), ..pair("Search") };
+    add(&mut run, "made/search", &pair, "", cases);
+    let page = text(&site(&run)["pairs/made/search.html"]);
+    assert!(page.contains("At 9 items, “jump” is 5.00×"), "{page}");
+}
+
+#[test]
+fn counts_are_the_mean_over_the_inputs() {
+    let Outcome::Measured(mut found) = measured(2.0, None) else { unreachable!() };
+    found.inputs = 4;
+    let mut run = empty_run();
+    add(&mut run, "made/search", &pair("Search"), "", vec![(9, Outcome::Measured(found))]);
+    let page = text(&site(&run)["pairs/made/search.html"]);
+    assert!(page.contains("250 steps became 2.50"), "{page}");
 }
 
 #[test]
@@ -104,7 +127,7 @@ fn the_page_of_a_pair_has_the_order_of_a_review() {
 fn the_column_of_the_peer_is_there_if_there_is_a_peer() {
     let page = |with_peer| {
         let Outcome::Measured(mut found) = measured(2.0, None) else { unreachable!() };
-        found.sides.retain(|side| with_peer || side.role != Role::Peer);
+        found.sides.retain(|side| with_peer || side.role != Role::Peer(0));
         let mut run = empty_run();
         add(&mut run, "made/search", &pair("Search"), "", vec![(9, Outcome::Measured(found))]);
         site(&run)["pairs/made/search.html"].clone()
@@ -118,11 +141,11 @@ fn one_of_a_kind_is_written_in_the_singular() {
     let mut run = empty_run();
     let Outcome::Measured(mut found) = measured(2.0, None) else { unreachable!() };
     found.sides[0] = side(Role::Naive, "naive", 200.0, 1);
-    found.needed = Some(Needed { kind: Need::Fsyncs, amount: 1, within_bytes: None });
+    found.needed = vec![Needed { kind: Need::Fsyncs, amount: 1, within_bytes: None }];
     add(&mut run, "made/search", &pair("Search"), "", vec![(1, Outcome::Measured(found))]);
     let site = site(&run);
     let front = text(&site["index.html"]);
-    assert!(front.contains("1 pair in this run. At the far end of 1 sweep the"), "{front}");
+    assert!(front.contains("1 pair in this run. At the headlines of 1 sweep the"), "{front}");
     let page = text(&site["pairs/made/search.html"]);
     for words in ["At 1 item,", "1 step became 10", "1 durable flush;"] {
         assert!(page.contains(words), "{words}\n{page}");
@@ -158,8 +181,12 @@ fn prose_of_a_pair_is_rendered_and_stays_text() {
     let page = page_of_known(
         Pair {
             input: "A `Vec<u8>` of *random* bytes. `<script>alert(1)</script>`",
-            explanation: "Not <b>`</b>.",
-            review: Review { smell: "`a < b`", lint: Some("clippy::all"), ..Pair::DEFAULTS.review },
+            explanation: Explanation { why: "Not <b>`</b>.", ..Pair::DEFAULTS.explanation },
+            review: Review {
+                smell: "`a < b`",
+                lint: Lint::Switched("clippy::map_entry", "clippy::perf"),
+                ..Pair::DEFAULTS.review
+            },
             ..Pair::DEFAULTS
         },
         Cause::new("moves", "moves"),
@@ -168,6 +195,7 @@ fn prose_of_a_pair_is_rendered_and_stays_text() {
         "A <code>Vec&#60;u8&#62;</code> of <em>random</em> bytes. <code>&#60;script&#62;alert(1)",
         "Not &#60;b&#62;`&#60;/b&#62;.",
         "<dd><code>a &#60; b</code></dd>",
+        "<dd><code>clippy::map_entry</code> (with <code>-W clippy::perf</code>)</dd>",
     ] {
         assert!(page.contains(html), "{html}");
     }
@@ -251,12 +279,10 @@ fn every_side_of_a_pair_has_its_code() {
     let files = pages_of_the_catalogue();
     for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
         let page = &files[&format!("pairs/{}.html", entry.id)];
-        let sides = worthit_pair::cases::roles(entry).len();
-        let headings = page.matches("<h3>naive: ").count()
-            + page.matches("<h3>optimized: ").count()
-            + page.matches(&format!("<h3>{}: ", entry.peer.unwrap_or("no peer"))).count();
-        // The naive side of this pair is a loop in the harness itself.
-        let expected = if entry.id == "calibration/harness_overhead" { 0 } else { sides };
-        assert_eq!(headings, expected, "{}", entry.id);
+        for role in cases::roles(entry) {
+            let name = cases::side_name(entry, role);
+            let heading = format!("<h3>{name}: ");
+            assert_eq!(page.matches(&heading).count(), 1, "{}: {name}", entry.id);
+        }
     }
 }

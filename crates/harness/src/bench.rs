@@ -37,7 +37,7 @@ use crate::{
     statistics::gain_in_one_process,
     table,
 };
-use worthit_machine::Effort;
+use worthit_machine::{Effort, overhead};
 use worthit_pair::{
     case::{CaseKey, group_id},
     cases::{self, NamedCase},
@@ -276,6 +276,7 @@ fn measure_here(
                 say(&format!("causes are not counted: {error}"));
                 Vec::new()
             });
+    refuse_broken_claims(selection, &counted);
     let by_case = |case: CountedCase| (case.key, case.sides);
     if selected.iter().any(|entry| entry.uses_threads()) {
         measure_ceiling(run);
@@ -283,6 +284,7 @@ fn measure_here(
     if selected.iter().any(|entry| entry.limit.needs_numbers()) {
         measure_numbers(run, flags);
     }
+    measure_overhead(run);
     let mut output = criterion_output(flags);
     let mut criterion = criterion(flags, &mut output);
     let mut bench = Bench {
@@ -298,6 +300,23 @@ fn measure_here(
         bench.pair(&mut criterion, entry)?;
     }
     bench.output.hold(|| criterion.final_summary())
+}
+
+/// Ends the process if the counts of a selected case are not as its pair claims.
+fn refuse_broken_claims(selection: &Selection<'_>, counted: &[CountedCase]) {
+    for entry in selection.entries() {
+        for case in selection.cases(entry) {
+            let counts = counted.iter().find(|counts| counts.key == case.key);
+            if let Some(Err(broken)) = counts.map(|counts| counts.check(entry, &case)) {
+                checks::fail_unproven(&format!("{}: {broken}", case.key));
+            }
+        }
+    }
+}
+
+/// Measures what the timing loops of this process add to an iteration.
+fn measure_overhead(run: &mut RunFile) {
+    append_or_fail(run, Record::Overhead(overhead::readings(&Effort::BRIEF)));
 }
 
 /// Measures the thread ceiling of the machine, once per run.
@@ -392,7 +411,7 @@ impl Bench<'_> {
             .find_map(|label| Some(((*label).clone(), pair.case(label, key.point)?.measured()?)))?;
         let time_and_trips = |role| {
             let side = base.side(role)?;
-            let trips = side.causes.get(causes::ROUND_TRIPS)?;
+            let trips = base.count(role, causes::ROUND_TRIPS.id)?;
             Some((side.time_ns.median * base.units_per_iteration as f64, trips))
         };
         let mut computed =
@@ -416,19 +435,23 @@ impl Bench<'_> {
             Err(NotReady::Unproven(problem)) => checks::fail_unproven(&problem),
         };
         let roles = self.selection.roles(entry, case);
-        let last_side = roles.iter().copied().rfind(|role| *role != Role::Peer);
+        let last_side = roles.iter().copied().rfind(|role| role.is_judged());
         let units = trial.units_per_iteration();
         group.throughput(Throughput::Elements(units)).sampling_mode(SamplingMode::Flat);
         let probe = LoadProbe::start();
         let mut timer = TrialTimer::new(&mut trial, &self.delay);
         let mut gain = Interleaver::new(Role::Naive, Role::Optimized, REPEAT_TIME);
-        let mut against_peer = Interleaver::new(Role::Peer, Role::Optimized, REPEAT_TIME);
+        let beside = roles.iter().filter(|role| !role.is_judged());
+        let mut beside: Vec<(Role, Interleaver)> = beside
+            .map(|role| (*role, Interleaver::new(*role, Role::Optimized, REPEAT_TIME)))
+            .collect();
         for role in roles {
-            let interleaver = if role == Role::Peer { &mut against_peer } else { &mut gain };
+            let own = beside.iter_mut().find(|(other, _)| *other == role);
+            let interleaver = own.map_or(&mut gain, |(_, paired)| paired);
             let pace = warm(&mut timer, role);
             self.plan(group, interleaver, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
-            let fills_up = role == Role::Peer || Some(role) == last_side;
+            let fills_up = !role.is_judged() || Some(role) == last_side;
             self.output.hold(|| {
                 group.bench_function(id, |bencher| {
                     bencher.iter_custom(|iterations| {
@@ -444,16 +467,17 @@ impl Bench<'_> {
         }
         let load = Load { disturbed: gain.disturbed_share(), ..probe.load() };
         let observations = std::mem::take(&mut timer.observations);
-        let threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
+        let (threads, inputs) = (trial.most_threads(), trial.inputs() as u64);
         let counts = self.counted.get(&case.key).cloned().unwrap_or_default();
         let findings = Findings {
             entry,
             case,
             units,
+            inputs,
             threads,
             load,
             gain,
-            against_peer,
+            beside,
             observations,
             counts,
         };

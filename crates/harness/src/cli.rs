@@ -1,5 +1,6 @@
 //! The `worthit` command: everything except measuring the pairs, which is `cargo bench`.
 
+mod audit;
 mod gate;
 #[cfg(feature = "history")]
 mod history;
@@ -83,6 +84,7 @@ enum Command {
         #[arg(long, hide = true, requires = "far_ends")]
         inject: Option<String>,
     },
+    Audit(audit::AuditArguments),
     Machine(machine::MachineArguments),
     Gate(gate::GateArguments),
     /// Write the current counts, and optionally gains, as budgets that the gate enforces.
@@ -210,6 +212,7 @@ fn run(
             };
             count(&chosen(catalogue, ids)?, extent, *seed, *json)
         }
+        Command::Audit(arguments) => return audit::run(arguments, catalogue),
         Command::Machine(arguments) => print(&machine::run(arguments)?),
         Command::Budgets(arguments) => print(&gate::budgets(arguments, catalogue)?),
         Command::Gate(arguments) => {
@@ -309,10 +312,10 @@ fn card(entry: &Entry) -> String {
         ("input", entry.input.to_owned()),
         ("proven equal", Tried::by(entry).in_words()),
         ("answers", entry.contract.unwrap_or(contract::EQUAL).to_owned()),
-        ("clippy lint", review.lint.unwrap_or("none").to_owned()),
+        ("clippy lint", review.lint.to_string()),
         ("sweep", format!("{} ({} per {})", entry.axis.name, entry.metric.heading(), entry.unit)),
         ("causes", causes.join("; ")),
-        ("why", entry.explanation.to_owned()),
+        ("why", entry.explanation.why.to_owned()),
     ];
     let body: String =
         lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();

@@ -247,7 +247,7 @@ fn judge(cases: &[CaseComparison<'_>]) -> Change {
 /// Counts of the same side and cause that differ.
 fn changed_counts(before: &Measured, after: &Measured) -> Vec<ChangedCount> {
     let mut changed = Vec::new();
-    for role in [Role::Naive, Role::Optimized, Role::Peer] {
+    for role in before.sides.iter().map(|side| side.role) {
         let (Some(before), Some(after)) = (before.side(role), after.side(role)) else { continue };
         for (cause, count) in before.causes.iter() {
             let Some(now) = after.causes.get_by_id(cause).filter(|now| *now != count) else {

@@ -14,12 +14,12 @@ use crate::{
 use worthit_pair::{
     case::CaseKey,
     case::fnv1a,
-    cases::{self, Extent},
+    cases::{self, Extent, NamedCase},
     causes::{self, Counts, NotCounting},
     family::{Entry, Family},
-    pair::Metric,
+    pair::{BrokenClaim, Claim, Metric},
     paths,
-    trial::{Disagreement, Role, Window, WrongSize},
+    trial::{Role, Unproven, Window},
 };
 
 /// The counts of one case.
@@ -28,8 +28,27 @@ pub struct CountedCase {
     /// The case.
     #[serde(flatten)]
     pub key: CaseKey,
-    /// Counts of each side for the causes that the pair names; empty if the case cannot run on this machine.
+    /// Inputs that the sides rotate through; 0 if the case cannot run on this machine.
+    pub inputs: u64,
+    /// Counts of each side for the causes that the pair names, summed over one iteration on each input; empty if the
+    /// case cannot run on this machine.
     pub sides: Vec<(Role, Counts)>,
+}
+
+impl CountedCase {
+    /// Checks that the counts are as `entry` claims.
+    ///
+    /// # Errors
+    /// If a claim does not hold.
+    pub fn check(&self, entry: &Entry, case: &NamedCase) -> Result<(), BrokenClaim> {
+        let of_role = |role| self.sides.iter().find(|(other, _)| *other == role);
+        let Some(((_, naive), (_, optimized))) = of_role(Role::Naive).zip(of_role(Role::Optimized))
+        else {
+            return Ok(());
+        };
+        let check = |claim: &Claim| claim.check(&case.case, self.inputs, naive, optimized);
+        entry.causes.iter().try_for_each(check)
+    }
 }
 
 /// Failure to count causes.
@@ -38,21 +57,13 @@ pub enum CountingError {
     /// This binary does not count.
     #[error(transparent)]
     NotCounting(#[from] causes::NotCounting),
-    /// The sides disagree.
+    /// The proof on the inputs of a case failed.
     #[error("{key}: {error}")]
-    Disagreement {
+    Unproven {
         /// The case.
         key: CaseKey,
-        /// Both answers.
-        error: Disagreement,
-    },
-    /// The input does not have the size it claims.
-    #[error("{key}: {error}")]
-    WrongSize {
-        /// The case.
-        key: CaseKey,
-        /// Both sizes.
-        error: WrongSize,
+        /// Why.
+        error: Unproven,
     },
 }
 
@@ -70,19 +81,18 @@ pub fn count_causes(
     for entry in entries {
         for named in cases::measured(entry, extent, seed) {
             let key = named.key;
-            let mut sides = Vec::new();
+            let (mut inputs, mut sides) = (0, Vec::new());
             if let Ok(mut trial) = (entry.prepare)(&named.case) {
-                let wrong_size = |error| CountingError::WrongSize { key: key.clone(), error };
-                trial.check_size(key.point).map_err(wrong_size)?;
-                let disagree = |error| CountingError::Disagreement { key: key.clone(), error };
-                trial.verify().map_err(disagree)?;
+                let unproven = |error| CountingError::Unproven { key: key.clone(), error };
+                trial.prove(key.point).map_err(unproven)?;
+                inputs = trial.inputs() as u64;
                 for role in trial.roles() {
                     let mut counts = trial.count(role)?;
                     counts.retain(&entry.named_causes());
                     sides.push((role, counts));
                 }
             }
-            counted.push(CountedCase { key, sides });
+            counted.push(CountedCase { key, inputs, sides });
         }
     }
     Ok(counted)
@@ -122,7 +132,7 @@ pub fn far_ends(
     causes::require_counting()?;
     let window = injected.map_or(Window::COUNTED, |injected| Window::COUNTED.with(injected));
     let far_end = |entry: &&Entry| {
-        let case = cases::far_end(entry, seed)?;
+        let case = cases::headline(entry, seed);
         let (id, sides) = (entry.id.to_owned(), Vec::new());
         let mut found = FarEnd { id, sides, threads: 1, answer: None, problem: None };
         match proven(entry, &case) {
@@ -137,8 +147,8 @@ pub fn far_ends(
                     }
                     found.sides.push((role, least));
                 }
-                found.threads = trial.threads(Role::Naive).max(trial.threads(Role::Optimized));
-                found.answer = Some(fnv1a(trial.printed_answer().bytes()));
+                found.threads = trial.most_threads();
+                found.answer = Some(fnv1a(trial.printed_answers().bytes()));
             }
             Err(NotReady::Unavailable(_)) => {}
             Err(NotReady::Unproven(problem)) => found.problem = Some(problem),

@@ -155,16 +155,15 @@ fn readings_of(found: &Measured, place_of: impl Fn(&str, &str) -> Place) -> Vec<
     let reading = |low, value, high| Reading { value, low, high, mark: found.mark.clone() };
     let reading_of_gain = |gain: &Interval| reading(gain.low, gain.estimate, gain.high);
     let mut readings = vec![(place_of("naive", GAIN), reading_of_gain(&found.gain))];
-    let peer = found.side(Role::Peer);
-    if let Some((side, gain)) = peer.zip(found.against_peer) {
-        readings.push((place_of(&side.name, GAIN), reading_of_gain(&gain)));
-    }
     for side in &found.sides {
+        if let Some(gain) = side.against_optimized {
+            readings.push((place_of(&side.name, GAIN), reading_of_gain(&gain)));
+        }
         let time = side.time_ns;
         let time = reading(time.lower_quartile, time.median, time.upper_quartile);
         readings.push((place_of(&side.name, TIME_NS), time));
         for (cause, count) in side.causes.iter() {
-            let count = count as f64;
+            let count = count as f64 / found.inputs.max(1) as f64;
             readings.push((place_of(&side.name, cause), reading(count, count, count)));
         }
     }

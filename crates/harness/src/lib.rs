@@ -3,6 +3,7 @@
 //!
 //! ARCHITECTURE.md has the code map. The crate `worthit-pair` defines what a pair consists of.
 
+pub mod audit;
 pub mod bench;
 mod calibration;
 mod cargo;

@@ -28,7 +28,12 @@ pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
         }
         Need::Hashes => numbers.get(worthit_machine::FOLDHASH),
         Need::Statements => numbers.get(worthit_machine::STATEMENT),
+        Need::FileStatements => numbers.get(worthit_machine::FILE_STATEMENT),
+        Need::RowsReturned => numbers.get(worthit_machine::ROW),
         Need::Fsyncs => numbers.get(worthit_machine::FSYNC),
+        Need::OverwritingFsyncs => numbers.get(worthit_machine::OVERWRITING_FSYNC),
+        Need::Atomics => numbers.get(worthit_machine::ATOMIC),
+        Need::ContendedAtomics => numbers.get(worthit_machine::CONTENDED_ATOMIC),
         Need::RoundTrips => numbers.get(worthit_machine::LOOPBACK),
         Need::BytesWritten => numbers.get(worthit_machine::PAGE_CACHE_WRITE),
         Need::WaitingNs | Need::Cores => None,
@@ -36,42 +41,51 @@ pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
 }
 
 /// Computes how close an optimized side comes to its limit, from the machine numbers and the times of
-/// an iteration of both sides, in ns, all of the same run.
+/// an iteration of both sides, in ns, all of the same run. Several kinds of work add up.
 pub fn share(
-    needed: Option<Needed>,
+    needed: &[Needed],
     numbers: Option<&Numbers>,
     naive_ns: f64,
     optimized_ns: f64,
 ) -> Share {
-    let Some(needed) = needed else { return Share::Unbounded };
-    let amount = needed.amount as f64;
-    let least_ns = match needed.kind {
-        Need::WaitingNs => Some(amount),
-        Need::Cores => Some(naive_ns / amount.max(1.0)),
-        _ => numbers.and_then(|numbers| number(needed, numbers)?.ns_for(amount)),
-    };
-    match least_ns.map(|least| least / optimized_ns) {
-        Some(share) if share.is_finite() => Share::Known(share),
-        _ => Share::Unmeasured(needed.kind),
+    let Some(first) = needed.first() else { return Share::Unbounded };
+    let mut least_ns = 0.0;
+    for piece in needed {
+        let amount = piece.amount as f64;
+        let piece_ns = match piece.kind {
+            Need::WaitingNs => Some(amount),
+            Need::Cores => Some(naive_ns / amount.max(1.0)),
+            // A number need not be measured for work that there is none of.
+            _ if piece.amount == 0 => Some(0.0),
+            _ => numbers.and_then(|numbers| number(*piece, numbers)?.ns_for(amount)),
+        };
+        let Some(piece_ns) = piece_ns else { return Share::Unmeasured(piece.kind) };
+        least_ns += piece_ns;
+    }
+    match least_ns / optimized_ns {
+        share if share.is_finite() => Share::Known(share),
+        _ => Share::Unmeasured(first.kind),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use super::*;
     use crate::numbers;
 
-    fn needed(kind: Need, amount: u64) -> Option<Needed> {
-        Some(Needed { kind, amount, within_bytes: None })
+    fn needed(kind: Need, amount: u64) -> [Needed; 1] {
+        [Needed { kind, amount, within_bytes: None }]
     }
 
-    fn reads(kind: Need, amount: u64, within_bytes: u64) -> Option<Needed> {
-        Some(Needed { kind, amount, within_bytes: Some(within_bytes) })
+    fn reads(kind: Need, amount: u64, within_bytes: u64) -> [Needed; 1] {
+        [Needed { kind, amount, within_bytes: Some(within_bytes) }]
     }
 
     /// Share of a side that takes 1 µs, on the machine of [`numbers::made`].
-    fn share_of_1_us(needed: Option<Needed>) -> f64 {
-        match share(needed, Some(&numbers::made()), 9_000.0, 1_000.0) {
+    fn share_of_1_us(needed: impl AsRef<[Needed]> + Debug) -> f64 {
+        match share(needed.as_ref(), Some(&numbers::made()), 9_000.0, 1_000.0) {
             Share::Known(share) => (share * 1e6).round() / 1e6,
             other => panic!("{needed:?}: {other:?}"),
         }
@@ -79,14 +93,24 @@ mod tests {
 
     #[test]
     fn waiting_is_compared_with_the_time_of_an_iteration() {
-        assert_eq!(share(needed(Need::WaitingNs, 500), None, 9_000.0, 1_000.0), Share::Known(0.5));
+        assert_eq!(share(&needed(Need::WaitingNs, 500), None, 9_000.0, 1_000.0), Share::Known(0.5));
+    }
+
+    #[test]
+    fn kinds_of_work_add_up() {
+        let pieces = [needed(Need::Statements, 1), needed(Need::Hashes, 100)].concat();
+        assert_eq!(share_of_1_us(&pieces), 0.7);
+        let none_of_it = [needed(Need::WaitingNs, 500), needed(Need::Fsyncs, 0)].concat();
+        assert_eq!(share(&none_of_it, None, 0.0, 1_000.0), Share::Known(0.5));
+        let one_unknown = [needed(Need::WaitingNs, 500), needed(Need::Hashes, 1)].concat();
+        assert_eq!(share(&one_unknown, None, 0.0, 1_000.0), Share::Unmeasured(Need::Hashes));
     }
 
     #[test]
     fn cores_divide_the_naive_time() {
-        assert_eq!(share(needed(Need::Cores, 4), None, 300.0, 100.0), Share::Known(0.75));
+        assert_eq!(share(&needed(Need::Cores, 4), None, 300.0, 100.0), Share::Known(0.75));
         let unknown = Share::Unmeasured(Need::Cores);
-        assert_eq!(share(needed(Need::Cores, 4), None, 300.0, 0.0), unknown);
+        assert_eq!(share(&needed(Need::Cores, 4), None, 300.0, 0.0), unknown);
     }
 
     #[test]
@@ -106,7 +130,7 @@ mod tests {
             let read = |within_bytes| share_of_1_us(reads(kind, 5, within_bytes));
             assert_eq!([1_000, 1_001, 1 << 30].map(read), expected, "{kind:?}");
             let of_older_result = needed(kind, 5);
-            let share = share(of_older_result, Some(&numbers::made()), 2.0, 1.0);
+            let share = share(&of_older_result, Some(&numbers::made()), 2.0, 1.0);
             assert_eq!(share, Share::Unmeasured(kind));
         }
     }
@@ -137,9 +161,9 @@ mod tests {
             Need::BytesWritten,
         ] {
             for numbers in [None, Some(&empty)] {
-                assert_eq!(share(needed(kind, 4), numbers, 2.0, 1.0), Share::Unmeasured(kind));
+                assert_eq!(share(&needed(kind, 4), numbers, 2.0, 1.0), Share::Unmeasured(kind));
             }
         }
-        assert_eq!(share(None, Some(&numbers::made()), 2.0, 1.0), Share::Unbounded);
+        assert_eq!(share(&[], Some(&numbers::made()), 2.0, 1.0), Share::Unbounded);
     }
 }

@@ -6,7 +6,8 @@ use crate::{
     load::Load,
     machine::Machine,
     results::{
-        CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
+        CaseResult, Computed, Headline, Measured, NamedCause, Outcome, PairResult, Revision, Run,
+        SideResult,
     },
     statistics::{Interval, Summary},
 };
@@ -29,8 +30,8 @@ const PAIR: Pair = Pair {
     ..Pair::DEFAULTS
 };
 
-/// Point at the far end of each of its pairs.
-pub const FAR_END: u64 = 1_000;
+/// Point of the headline of each of its pairs, the last of a default run.
+pub const HEADLINE: u64 = 1_000;
 
 /// A family of four pairs, the second of which has a long id.
 pub static FAMILY: Family = Family {
@@ -71,15 +72,22 @@ pub fn between(low: f64, high: f64) -> Outcome {
         let mut causes = Counts::default();
         causes.set(STATEMENTS, statements);
         let time_ns = Summary::of(&[1.0]).expect("it is finite");
-        SideResult { role, name: name.to_owned(), time_ns, causes, observations: [].into() }
+        SideResult {
+            role,
+            name: name.to_owned(),
+            time_ns,
+            causes,
+            against_optimized: None,
+            observations: [].into(),
+        }
     };
     Outcome::Measured(Box::new(Measured {
         units_per_iteration: 1,
+        inputs: 1,
         sides: vec![side(Role::Naive, "naive", 100), side(Role::Optimized, "optimized", 1)],
         gain,
         processes: vec![gain],
-        against_peer: None,
-        needed: None,
+        needed: vec![],
         load: Load::default(),
         marked_processes: 0,
         mark: None,
@@ -136,6 +144,7 @@ pub fn add(run: &mut Run, id: &str, level: &str, point: u64, outcome: Outcome) {
         axis: PAIR.axis.name.to_owned(),
         axis_unit: PAIR.axis.unit.to_owned(),
         parameter: None,
+        headline: Some(Headline { level: String::new(), point: HEADLINE }),
         causes,
         sweeps: Vec::new(),
         levels: ["", "near", "far"].map(str::to_owned).to_vec(),
@@ -143,11 +152,11 @@ pub fn add(run: &mut Run, id: &str, level: &str, point: u64, outcome: Outcome) {
     pair.add(level, CaseResult { point, outcome });
 }
 
-/// A run of these pairs: their ids, and their outcomes at the far end.
+/// A run of these pairs: their ids, and their outcomes at the headline.
 pub fn run_of(pairs: Vec<(&str, Outcome)>) -> Run {
     let mut run = run();
     for (id, outcome) in pairs {
-        add(&mut run, id, "", FAR_END, outcome);
+        add(&mut run, id, "", HEADLINE, outcome);
     }
     run
 }

@@ -13,11 +13,12 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     interleave::{Batch, Interleaver},
     load::{Load, MARK_ABOVE, RunDelay},
-    results::{Computed, Measured, NamedCause, Outcome, PairResult, SideResult},
+    results::{Computed, Headline, Measured, NamedCause, Outcome, PairResult, SideResult},
     samples::Sample,
     statistics::{Interval, PairedTimes, Summary, gain_in_one_process},
 };
 use worthit_pair::{
+    case::CaseKey,
     cases::{self, NamedCase},
     causes::{self, Cause, Counts},
     family::Entry,
@@ -57,11 +58,12 @@ fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Tria
     let made = catch_unwind(AssertUnwindSafe(|| {
         let unavailable = |Unavailable(reason)| NotReady::Unavailable(reason);
         let mut trial = (entry.prepare)(&case.case).map_err(unavailable)?;
-        trial.check_size(case.case.point).map_err(|error| unproven(error.to_string()))?;
+        let claimed = case.case.point;
+        trial.check_size(claimed).map_err(|error| unproven(error.to_string()))?;
         let all = trial.roles();
         trial.make_ready(roles.unwrap_or(&all)).map_err(unavailable)?;
         if roles.is_none() {
-            trial.verify().map_err(|error| unproven(error.to_string()))?;
+            trial.prove(claimed).map_err(|error| unproven(error.to_string()))?;
         }
         Ok(trial)
     }));
@@ -135,17 +137,19 @@ pub struct Findings<'a> {
     pub case: &'a NamedCase,
     /// Units of work in one iteration.
     pub units: u64,
+    /// Inputs that the sides rotate through.
+    pub inputs: u64,
     /// Threads of the busiest side.
     pub threads: usize,
     /// Other load on the machine meanwhile.
     pub load: Load,
     /// Paired times of the naive and the optimized side.
     pub gain: Interleaver,
-    /// Paired times of the peer and the optimized side.
-    pub against_peer: Interleaver,
+    /// Paired times of each peer and alternative and the optimized side.
+    pub beside: Vec<(Role, Interleaver)>,
     /// Voluntary context switches per iteration.
     pub observations: BTreeMap<Role, Vec<f64>>,
-    /// Counts of one iteration of each side; empty if nothing was counted.
+    /// Counts of each side, summed over one iteration on each input; empty if nothing was counted.
     pub counts: Vec<(Role, Counts)>,
 }
 
@@ -166,8 +170,15 @@ impl Findings<'_> {
             interleaver.pairs().iter().map(sample).collect()
         };
         let mut samples = samples_of_role(&self.gain, Role::Naive);
-        samples.extend(samples_of_role(&self.against_peer, Role::Peer));
+        for (role, paired) in &self.beside {
+            samples.extend(samples_of_role(paired, *role));
+        }
         samples
+    }
+
+    /// Returns the paired times of a peer or alternative.
+    fn paired_with(&self, role: Role) -> Option<&Interleaver> {
+        self.beside.iter().find(|(other, _)| *other == role).map(|(_, paired)| paired)
     }
 
     /// Returns the outcome of the case, as results record it.
@@ -182,7 +193,9 @@ impl Findings<'_> {
             match role {
                 Role::Naive => times_per_unit(&self.gain, true),
                 Role::Optimized => times_per_unit(&self.gain, false),
-                Role::Peer => times_per_unit(&self.against_peer, true),
+                beside => {
+                    self.paired_with(beside).map_or(vec![], |paired| times_per_unit(paired, true))
+                }
             }
         };
         let side = |role| {
@@ -193,6 +206,9 @@ impl Findings<'_> {
                 name: cases::side_name(self.entry, role).to_owned(),
                 time_ns: Summary::of(&times(role))?,
                 causes: counts.map(|(_, counts)| counts.clone()).unwrap_or_default(),
+                against_optimized: self
+                    .paired_with(role)
+                    .and_then(|paired| gain_in_one_process(paired.pairs())),
                 observations: switches
                     .map(|s| ("voluntary_context_switches".to_owned(), s))
                     .into_iter()
@@ -213,10 +229,10 @@ impl Findings<'_> {
         let mark = self.load.mark(self.threads);
         Outcome::Measured(Box::new(Measured {
             units_per_iteration: self.units,
+            inputs: self.inputs,
             sides,
             gain,
             processes: vec![gain],
-            against_peer: gain_in_one_process(self.against_peer.pairs()),
             needed: self.entry.limit.needed(&self.case.case, self.threads),
             load: self.load,
             marked_processes: u64::from(mark.is_some()),
@@ -231,9 +247,9 @@ fn rounded(ns: f64) -> f64 {
 }
 
 /// Computes a case at a distance from the time (ns) and the round trips per iteration of each side.
-pub fn at_distance(naive: (f64, u64), optimized: (f64, u64), rtt_us: u64) -> Computed {
-    let time_at_distance = |(ns, trips): (f64, u64)| ns + (trips * rtt_us * 1_000) as f64;
-    let saved_trips = naive.1.checked_sub(optimized.1).filter(|saved| *saved > 0);
+pub fn at_distance(naive: (f64, f64), optimized: (f64, f64), rtt_us: u64) -> Computed {
+    let time_at_distance = |(ns, trips): (f64, f64)| ns + trips * rtt_us as f64 * 1_000.0;
+    let saved_trips = Some(naive.1 - optimized.1).filter(|saved| *saved > 0.0);
     Computed {
         from: String::new(),
         rtt_us,
@@ -241,7 +257,7 @@ pub fn at_distance(naive: (f64, u64), optimized: (f64, u64), rtt_us: u64) -> Com
         optimized_ns: time_at_distance(optimized),
         gain: time_at_distance(naive) / time_at_distance(optimized),
         break_even_rtt_us: saved_trips
-            .map(|saved| ((optimized.0 - naive.0) / saved as f64 / 1_000.0).max(0.0)),
+            .map(|saved| ((optimized.0 - naive.0) / saved / 1_000.0).max(0.0)),
         confirmation: None,
     }
 }
@@ -295,6 +311,7 @@ impl From<&Cause> for NamedCause {
 impl PairResult {
     /// Describes a pair for results, without sweeps.
     pub fn of(entry: &Entry) -> PairResult {
+        let CaseKey { level, point, .. } = cases::headline(entry, 0).key;
         PairResult {
             title: entry.title.to_owned(),
             naive: entry.naive.summary.to_owned(),
@@ -304,6 +321,7 @@ impl PairResult {
             axis: entry.axis.name.to_owned(),
             axis_unit: entry.axis.unit.to_owned(),
             parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
+            headline: Some(Headline { level, point }),
             causes: entry.named_causes().iter().map(NamedCause::from).collect(),
             sweeps: Vec::new(),
             levels: cases::levels(entry).into_iter().map(|level| level.label).collect(),
@@ -322,11 +340,11 @@ mod tests {
     #[test]
     fn distance_adds_round_trips_to_time() {
         // 101 round trips and 1 ms, compared with 1 round trip and 2 ms, at a distance of 1 ms.
-        let computed = at_distance((1e6, 101), (2e6, 1), 1_000);
+        let computed = at_distance((1e6, 101.0), (2e6, 1.0), 1_000);
         assert_eq!((computed.naive_ns, computed.optimized_ns, computed.gain), (102e6, 3e6, 34.0));
         assert_eq!(computed.break_even_rtt_us, Some(10.0));
-        assert_eq!(at_distance((2e6, 9), (1e6, 1), 5).break_even_rtt_us, Some(0.0));
-        assert_eq!(at_distance((1e6, 1), (2e6, 1), 5).break_even_rtt_us, None);
+        assert_eq!(at_distance((2e6, 9.0), (1e6, 1.0), 5).break_even_rtt_us, Some(0.0));
+        assert_eq!(at_distance((1e6, 1.0), (2e6, 1.0), 5).break_even_rtt_us, None);
     }
 
     #[test]
@@ -341,7 +359,7 @@ mod tests {
             causes.set(causes::PEAK_BYTES, peak);
             let (name, observations) = (String::new(), BTreeMap::new());
             let time_ns = Summary::of(&[1.0]).expect("a sample");
-            SideResult { role, name, time_ns, causes, observations }
+            SideResult { role, name, time_ns, causes, against_optimized: None, observations }
         };
         let sides = [side(Role::Naive, 4_000), side(Role::Optimized, 1_000)];
         assert_eq!(bytes_gain(&sides), Some(Interval::exact(4.0)));

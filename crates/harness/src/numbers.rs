@@ -264,10 +264,10 @@ mod tests {
         let effort = Effort { passes: 2, readings: 2, file_bytes: 1 << 20, ..Effort::QUICK };
         let numbers = measure(&effort);
         let mut ids: Vec<&str> = numbers.numbers.iter().map(|number| number.id.as_str()).collect();
-        assert_eq!(ids.len(), 28, "{ids:?}");
+        assert_eq!(ids.len(), 33, "{ids:?}");
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), 28, "{ids:?}");
+        assert_eq!(ids.len(), 33, "{ids:?}");
         numbers.check().unwrap();
         for (number, row) in numbers.numbers.iter().zip(numbers.rows()) {
             match &number.found {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    report::{against_peer_at_headline, gain_at_headline, share_of_limit},
+    report::{self, beside_at_headline, gain_at_headline, share_of_limit},
     result_file::ResultError,
     results::{CaseResult, Run},
     table,
@@ -115,7 +115,7 @@ pub fn summary(references: &[Run]) -> String {
             capitalized(&table::provenance(run)),
             measured.len(),
         );
-        text += "| pair | gain at the far end | break-even | counted cause | share of limit | against the peer |\n|---|---|---|---|---|---|\n";
+        text += "| pair | gain at the headline | break-even | counted cause | share of limit | peers and alternatives |\n|---|---|---|---|---|---|\n";
         for (id, pair) in &run.pairs {
             for sweep in &pair.sweeps {
                 let level = match sweep.level.as_str() {
@@ -129,8 +129,8 @@ pub fn summary(references: &[Run]) -> String {
                     cell(&gain),
                     cell(&table::break_even_of(sweep)),
                     cell(&table::cause_of(pair, sweep)),
-                    cell(&share_of_limit(sweep, run.numbers.as_ref())),
-                    cell(&against_peer_at_headline(sweep))
+                    cell(&share_of_limit(pair, sweep, run.numbers.as_ref())),
+                    cell(&beside_at_headline(pair, sweep))
                 );
             }
         }
@@ -141,11 +141,10 @@ pub fn summary(references: &[Run]) -> String {
     text
 }
 
-/// Returns the gain of a pair in a reference, for a table with one row per pair: the gain of its
-/// first sweep with a headline.
+/// Returns the gain of a pair in a reference, for a table with one row per pair: that of its headline.
 pub fn gain_of(run: &Run, id: &str) -> String {
     let Some(pair) = run.pairs.get(id) else { return format::NONE.to_owned() };
-    let with_headline = pair.sweeps.iter().find(|sweep| !sweep.headline_gains().is_empty());
+    let with_headline = report::headline_of_pair(pair).map(|(sweep, _)| sweep);
     let sweep = with_headline.or(pair.sweeps.first());
     cell(&sweep.map_or(format::NONE.to_owned(), |sweep| gain_at_headline(pair, sweep)))
 }
@@ -185,11 +184,11 @@ mod tests {
         let gain = Interval { low: 1.9, estimate: 2.0, high: 2.1 };
         let measured = Measured {
             units_per_iteration: 1,
+            inputs: 1,
             sides: vec![],
             gain,
             processes: vec![gain; processes],
-            against_peer: None,
-            needed: None,
+            needed: vec![],
             load: Load::default(),
             marked_processes: 0,
             mark: None,
@@ -203,6 +202,7 @@ mod tests {
             axis: "n".to_owned(),
             axis_unit: "items|".to_owned(),
             parameter: None,
+            headline: None,
             causes: vec![],
             sweeps: vec![],
             levels: vec![String::new()],

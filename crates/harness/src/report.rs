@@ -38,7 +38,8 @@ use crate::{
 };
 use worthit_pair::family::{Entry, Family};
 
-pub use finding::{against_peer_at_headline, gain_at_headline, share_of_limit};
+pub use code::{lines_of, of_side as code_of_side};
+pub use finding::{beside_at_headline, gain_at_headline, headline_of_pair, share_of_limit};
 pub(crate) use finding::{gain, headline};
 pub use gate::Last;
 

@@ -29,6 +29,8 @@ use worthit_pair::case::CaseKey;
 pub enum Record {
     /// See [`Run::ceiling`].
     Ceiling(Vec<scaling::Point>),
+    /// What a timing loop of one process added to an iteration, ns, by copies of the loop.
+    Overhead(Vec<f64>),
     /// See [`Run::numbers`].
     Numbers(Numbers),
     /// A pair without its sweeps; precedes its cases.
@@ -169,6 +171,7 @@ impl Run {
     pub fn apply(&mut self, record: Record) -> Result<(), UndescribedPair> {
         match record {
             Record::Ceiling(ceiling) => self.ceiling = ceiling,
+            Record::Overhead(readings) => self.overhead.push(readings),
             Record::Numbers(numbers) => self.numbers = Some(numbers),
             Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(*pair)),
             Record::Case(record) => {
@@ -187,6 +190,7 @@ impl Run {
         if !self.ceiling.is_empty() {
             records.push(Record::Ceiling(self.ceiling.clone()));
         }
+        records.extend(self.overhead.iter().cloned().map(Record::Overhead));
         records.extend(self.numbers.clone().map(Record::Numbers));
         for (id, pair) in &self.pairs {
             let levels = match pair.levels.is_empty() {
@@ -353,8 +357,8 @@ mod tests {
         assert_eq!(run.version, VERSION);
         let searched = &run.pairs["algorithms/binary_search"].sweeps[0].cases[0];
         let searched = searched.measured().unwrap();
-        assert_eq!(searched.side(Role::Peer).unwrap().name, "eytzinger");
-        assert!(searched.against_peer.is_some());
+        assert_eq!(searched.side(Role::Peer(0)).unwrap().name, "eytzinger");
+        assert!(searched.side(Role::Peer(0)).unwrap().against_optimized.is_some());
         let joined = &run.pairs["queries/n_plus_one"].sweeps;
         let levels: Vec<&str> = joined.iter().map(|sweep| sweep.level.as_str()).collect();
         assert_eq!(levels, ["loopback", "rtt=1ms"]);

@@ -1,5 +1,7 @@
 //! What a run found: the types of a result. Their file is [`crate::result_file`].
 
+mod stored;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -49,6 +51,10 @@ pub struct Run {
     /// The thread ceiling of this machine; empty if no pair needed it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ceiling: Vec<scaling::Point>,
+    /// What a timing loop added to an iteration, ns: for each process of the run, one reading for each of several copies
+    /// of the loop; empty in results of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overhead: Vec<Vec<f64>>,
     /// The machine numbers; `None` if no limit needed them, and in results of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
@@ -114,6 +120,9 @@ pub struct PairResult {
     pub axis_unit: String,
     /// The second quantity that is varied, if any.
     pub parameter: Option<String>,
+    /// The case that the pair speaks of where it may name only one; `None` in results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headline: Option<Headline>,
     /// The counted causes; the first one explains the gain.
     pub causes: Vec<NamedCause>,
     /// One sweep per value of the parameter; a single sweep without a label if there is no parameter.
@@ -122,6 +131,15 @@ pub struct PairResult {
     /// Labels of its levels, in the order of the sweeps; empty in results of version 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<String>,
+}
+
+/// A case of a pair, by its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Headline {
+    /// Label of its level; empty without one.
+    pub level: String,
+    /// Its point on the axis.
+    pub point: u64,
 }
 
 /// The names of a cause in results.
@@ -172,28 +190,28 @@ pub enum Outcome {
 
 /// A measured case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "stored::Measured")]
 pub struct Measured {
     /// Units of work in one iteration.
     pub units_per_iteration: u64,
-    /// The sides: naive, optimized, and the peer if there is one.
+    /// Inputs that the sides rotate through. Counts are sums over one iteration on each.
+    pub inputs: u64,
+    /// The sides: naive, optimized, then peers and alternatives.
     pub sides: Vec<SideResult>,
     /// Naive ÷ optimized.
     pub gain: Interval,
     /// Gain within each process; several only if the run had several rounds.
     pub processes: Vec<Interval>,
-    /// Peer ÷ optimized, interleaved in the same way.
-    #[serde(alias = "against_reference", default, skip_serializing_if = "Option::is_none")]
-    pub against_peer: Option<Interval>,
-    /// The least work of an iteration of the optimized side; `None` if no machine number bounds it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub needed: Option<Needed>,
+    /// The least work of an iteration of the optimized side; empty if no machine number bounds it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<Needed>,
     /// Other load on the machine meanwhile (the worst of the processes).
     pub load: Load,
     /// Number of processes during which other processes held the CPU.
     pub marked_processes: u64,
     /// Why the case is left out of headlines and break-evens: other processes held the CPU in at least half of the
     /// processes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
 }
 
@@ -202,14 +220,17 @@ pub struct Measured {
 pub struct SideResult {
     /// The role of the side.
     pub role: Role,
-    /// `naive`, `optimized`, or the name of the peer.
+    /// `naive`, `optimized`, or the name of the peer or alternative.
     pub name: String,
     /// Metric per unit of work in the last process, ns.
     pub time_ns: Summary,
-    /// Exact counts of one iteration; empty if nothing was counted.
+    /// Exact counts of one iteration on each input, summed; empty if nothing was counted.
     #[serde(default)]
     pub causes: Counts,
-    /// Quantities per iteration that depend on the scheduler; never asserted or gated.
+    /// For a peer or an alternative: its time ÷ that of the optimized side, interleaved as for the gain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_optimized: Option<Interval>,
+    /// Quantities that depend on the scheduler; never asserted or gated.
     #[serde(default)]
     pub observations: BTreeMap<String, Summary>,
 }
@@ -286,6 +307,27 @@ impl Measured {
         self.sides.iter().find(|side| side.role == role)
     }
 
+    /// Returns the count of a cause in one iteration of a side, as the mean over the inputs.
+    pub fn count(&self, role: Role, cause: &str) -> Option<f64> {
+        let total = self.side(role)?.causes.get_by_id(cause)?;
+        Some(total as f64 / self.inputs.max(1) as f64)
+    }
+
+    /// Returns the same in words: "4,096".
+    pub fn count_in_words(&self, role: Role, cause: &str) -> Option<String> {
+        let total = self.side(role)?.causes.get_by_id(cause)?;
+        Some(format::mean(total, self.inputs))
+    }
+
+    /// Returns the peers, or the alternatives, with their time ÷ that of the optimized side.
+    pub fn beside(
+        &self,
+        is_wanted: fn(Role) -> bool,
+    ) -> impl Iterator<Item = (&SideResult, Interval)> {
+        let sides = self.sides.iter().filter(move |side| is_wanted(side.role));
+        sides.filter_map(|side| Some((side, side.against_optimized?)))
+    }
+
     /// Returns how close the optimized side comes to its limit, by the machine numbers of the run.
     pub fn share_of_limit(&self, numbers: Option<&Numbers>) -> limit::Share {
         let iteration_ns = |role| {
@@ -293,7 +335,7 @@ impl Measured {
             side.map_or(0.0, |side| side.time_ns.median * self.units_per_iteration as f64)
         };
         let [naive_ns, optimized_ns] = [Role::Naive, Role::Optimized].map(iteration_ns);
-        limit::share(self.needed, numbers, naive_ns, optimized_ns)
+        limit::share(&self.needed, numbers, naive_ns, optimized_ns)
     }
 
     /// Merges the same case of another process: the gain becomes the geometric mean over the processes.
@@ -360,6 +402,7 @@ impl Run {
             toolchain: Toolchain::current(),
             revision,
             ceiling: Vec::new(),
+            overhead: Vec::new(),
             numbers: None,
             pairs: BTreeMap::new(),
         }
@@ -374,11 +417,11 @@ pub(crate) mod tests {
         let gain = Interval { low: gain * 0.99, estimate: gain, high: gain * 1.01 };
         Measured {
             units_per_iteration: 1,
+            inputs: 1,
             sides: vec![],
             gain,
             processes: vec![gain],
-            against_peer: None,
-            needed: None,
+            needed: vec![],
             load: Load::default(),
             marked_processes: u64::from(mark),
             mark: mark.then(|| "other processes held the CPU".to_owned()),
@@ -399,6 +442,7 @@ pub(crate) mod tests {
             axis: "a".to_owned(),
             axis_unit: "b".to_owned(),
             parameter: None,
+            headline: None,
             causes: vec![],
             sweeps: vec![],
             levels: vec![],

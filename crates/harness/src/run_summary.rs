@@ -8,7 +8,8 @@ use worthit_pair::family::Family;
 /// The verdict and each line of `next` stay on one line whatever the width is, so that scripts find them.
 pub fn summary(run: &Run, families: &[&Family], next: &[(&str, &str)], width: usize) -> String {
     let mut lines = vec![RunVerdict::of(run, families).to_string()];
-    let remarks = calibration::verdict(run).into_iter().chain([table::provenance(run)]);
+    let remarks = calibration::nulls(run).into_iter().chain(calibration::overhead(run));
+    let remarks = remarks.chain([table::provenance(run)]);
     lines.extend(remarks.map(|remark| terminal::wrapped(&remark, width, 2)));
     lines.extend(next.iter().map(|(name, path)| format!("{name}: {path}")));
     lines.join("\n") + "\n"
@@ -34,7 +35,7 @@ mod tests {
         assert_eq!(lines[lines.len() - 2], "report: reports/index.html");
         assert_eq!(lines[lines.len() - 1], format!("result: {path}"));
         let remarks = lines[1..lines.len() - 2].join(" ").replace("   ", " ");
-        assert!(remarks.starts_with("identical sides (A/A): 2 of 2 single-process"), "{remarks}");
+        assert!(remarks.starts_with("identical sides (A/A, a dependent chain): 2 of 2 single-process"), "{remarks}");
         assert_eq!(remarks.matches("one process per family").count(), 1, "{remarks}");
         assert!(lines[1..lines.len() - 2].iter().all(|line| terminal::columns(line) <= 36));
     }

@@ -8,13 +8,10 @@ use serde::Serialize;
 
 use crate::{
     calibration, report,
-    results::{CaseResult, Measured, Outcome, PairResult, Run, RunIdentity},
+    results::{CaseResult, Outcome, PairResult, Run, RunIdentity},
     statistics::Interval,
 };
-use worthit_pair::{
-    cases,
-    family::{Entry, Family},
-};
+use worthit_pair::family::{Entry, Family};
 
 /// JSON Schema of [`RunVerdict::json`].
 pub const SCHEMA: &str = include_str!("run_verdict/run_verdict.schema.json");
@@ -73,21 +70,20 @@ pub struct RunVerdict<'a> {
 }
 
 impl RunVerdict<'_> {
-    /// Judges each pair of `run` by the case at its far end, which the gate judges too. If that was not measured or is
-    /// marked, the last headline of its sweeps speaks. Pairs that measure the suite itself are left out.
+    /// Judges each pair of `run` by its headline, which the gate judges too. If that was not measured or is
+    /// marked, the last case of its sweeps that has a gain speaks. Pairs that measure the suite itself are left out.
     pub fn of<'a>(run: &'a Run, families: &[&Family]) -> RunVerdict<'a> {
         let is_technique = |entry: &&Entry| !calibration::is_instrument(entry.id);
         let catalogue: Vec<&Entry> =
             families.iter().flat_map(|family| family.pairs).filter(is_technique).collect();
-        let known = catalogue
-            .iter()
-            .filter_map(|entry| Some(judge(run, entry.id, run.pairs.get(entry.id)?, Some(entry))));
+        let known =
+            catalogue.iter().filter_map(|entry| Some(judge(entry.id, run.pairs.get(entry.id)?)));
         let mut pairs: Vec<PairVerdict> = known.collect();
         let not_in_run = catalogue.len() - pairs.len();
         for (id, pair) in &run.pairs {
             let is_known = catalogue.iter().any(|entry| entry.id == id);
             if !is_known && !calibration::is_instrument(id) {
-                pairs.push(judge(run, id, pair, None));
+                pairs.push(judge(id, pair));
             }
         }
         RunVerdict { run, pairs, not_in_run }
@@ -175,21 +171,11 @@ impl fmt::Display for RunVerdict<'_> {
     }
 }
 
-fn judge(run: &Run, id: &str, pair: &PairResult, entry: Option<&Entry>) -> PairVerdict {
-    let far_end = entry.and_then(|entry| far_end(run, pair, entry));
-    let last_headline = || {
-        let sweeps = pair.sweeps.iter().rev();
-        let mut headlines = sweeps.filter_map(|s| Some((s.level.clone(), report::headline(s)?)));
-        headlines.next()
-    };
-    let is_unmarked = |found: &Measured| found.mark.is_none();
-    let at_far_end = far_end.as_ref().map(|(_, case)| *case);
-    let speaking = far_end
-        .filter(|(_, case)| case.measured().is_some_and(is_unmarked))
-        .or_else(last_headline)
-        .and_then(|(level, case)| Some((level, case, report::gain(case)?)));
+fn judge(id: &str, pair: &PairResult) -> PairVerdict {
+    let speaking = report::headline_of_pair(pair)
+        .and_then(|(sweep, case)| Some((&sweep.level, case, report::gain(case)?)));
     let case = speaking.map(|(level, case, gain)| SpeakingCase {
-        level,
+        level: level.clone(),
         point: case.point,
         gain,
         is_computed: matches!(case.outcome, Outcome::Computed(_)),
@@ -197,7 +183,7 @@ fn judge(run: &Run, id: &str, pair: &PairResult, entry: Option<&Entry>) -> PairV
     PairVerdict {
         pair: id.to_owned(),
         verdict: case.as_ref().map_or(Standing::NotMeasured, |case| standing(&case.gain)),
-        reason: case.is_none().then(|| why_not_measured(pair, at_far_end)),
+        reason: case.is_none().then(|| why_not_measured(pair)),
         case,
     }
 }
@@ -212,22 +198,16 @@ fn standing(gain: &Interval) -> Standing {
     }
 }
 
-/// The case at the far end of a pair, and its level, if the run has it.
-fn far_end<'a>(run: &Run, pair: &'a PairResult, entry: &Entry) -> Option<(String, &'a CaseResult)> {
-    let key = cases::far_end(entry, run.seed)?.key;
-    let case = pair.case(&key.level, key.point)?;
-    Some((key.level, case))
-}
-
-/// Why no case speaks for a pair: the reason at its far end, or at the last case that has one.
-fn why_not_measured(pair: &PairResult, far_end: Option<&CaseResult>) -> String {
+/// Why no case speaks for a pair: the reason at its headline, or at the last case that has one.
+fn why_not_measured(pair: &PairResult) -> String {
     let reason = |case: &CaseResult| match &case.outcome {
         Outcome::Unavailable { .. } => case.outcome.reason().map(str::to_owned),
         Outcome::Measured(found) => found.mark.as_ref().map(|mark| format!("marked: {mark}")),
         Outcome::Computed(_) => None,
     };
+    let chosen = pair.headline.as_ref().and_then(|place| pair.case(&place.level, place.point));
     let cases = pair.sweeps.iter().rev().flat_map(|sweep| sweep.cases.iter().rev());
-    let found = far_end.into_iter().chain(cases).find_map(reason);
+    let found = chosen.into_iter().chain(cases).find_map(reason);
     found.unwrap_or_else(|| "the run recorded no case of it".to_owned())
 }
 

@@ -7,7 +7,10 @@ mod family;
 mod layout;
 mod machine;
 
-use crate::results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep};
+use crate::{
+    report,
+    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep},
+};
 use worthit_pair::{format, trial::Role};
 
 pub use family::of_family;
@@ -37,19 +40,21 @@ pub fn computed_break_even(computed: &Computed) -> String {
     }
 }
 
-/// "10,001 → 1 SQL statements": counts of the cause that explains the gain, at the last measured point.
+/// "10,001 → 1 SQL statements": counts of the cause that explains the gain, at the headline.
 pub fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(cause) = pair.causes.first() else { return String::new() };
     // A computed sweep has the counts of the measured sweep that it is based on.
-    let sweeps = [sweep].into_iter().chain(&pair.sweeps);
-    let measured = sweeps.flat_map(|sweep| sweep.cases.iter().rev()).find_map(CaseResult::measured);
+    let sweeps = || [sweep].into_iter().chain(&pair.sweeps);
+    let at_headlines = sweeps().filter_map(|sweep| report::headline(pair, sweep));
+    let last = sweeps().flat_map(|sweep| sweep.cases.iter().rev());
+    let measured = at_headlines.chain(last).find_map(CaseResult::measured);
     let Some(measured) = measured else { return String::new() };
     counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned())
 }
 
 /// "10,001 → 1 SQL statements"; `None` if it was not counted.
 fn counts_in_words(measured: &Measured, cause: &NamedCause) -> Option<String> {
-    let count = |role| measured.side(role)?.causes.get_by_id(&cause.id).map(format::count);
+    let count = |role| measured.count_in_words(role, &cause.id);
     Some(format!("{} → {} {}", count(Role::Naive)?, count(Role::Optimized)?, cause.label))
 }
 

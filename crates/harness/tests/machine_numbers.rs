@@ -62,7 +62,7 @@ fn inject(run: &mut Run, needed: Needed) {
     let side = found.sides.iter_mut().find(|side| side.role == Role::Optimized).unwrap();
     side.time_ns = Summary::of(&[1_000.0]).unwrap();
     found.units_per_iteration = 2;
-    found.needed = Some(needed);
+    found.needed = vec![needed];
 }
 
 /// Text of each page, without tags.

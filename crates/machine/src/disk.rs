@@ -2,7 +2,9 @@
 //!
 //! *Device reads* bypass the page cache (`O_DIRECT`). They are random reads of a flushed file, one at a time, as
 //! fio's `randread` at depth 1 (Axboe). The device itself, or the host of a virtual machine, may cache so small a
-//! file; the number includes that. A *flush* is an append and `fdatasync`, which is what a database does to commit.
+//! file; the number includes that. A *flush* is an append and `fdatasync`, which is what a new log does to commit. An
+//! *overwrite* leaves the length of the file as it is, as a write-ahead log that begins again: there is no new length
+//! to flush.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,7 +16,7 @@ use std::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Effort, FSYNC, PAGE_CACHE_WRITE, Reading, Unit};
+use crate::{Effort, FSYNC, OVERWRITING_FSYNC, PAGE_CACHE_WRITE, Reading, Unit};
 use worthit_pair::{format, pair::Unavailable, paths};
 
 /// Bytes of one read or write of the page cache: a common buffer size.
@@ -28,7 +30,7 @@ const PAGE: usize = 4_096;
 #[repr(align(4096))]
 struct Page([u8; PAGE]);
 
-pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
+pub(crate) fn numbers(effort: &Effort) -> [Reading; 5] {
     let size = format::bytes(CACHED_BYTES as f64);
     let direct = format!(
         "O_DIRECT, random reads of 4 KiB in {}, one at a time, {}",
@@ -45,6 +47,7 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
         Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
     });
     let flushes = in_scratch(paths::durable_scratch(), |folder| flushes(effort, folder));
+    let overwritten = in_scratch(paths::durable_scratch(), |folder| overwrites(effort, folder));
     let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
     [
         Reading::of(
@@ -62,6 +65,11 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 4] {
             (FSYNC, "durable flush", ns),
             format!("append of 4 KiB and fdatasync, {}", device()),
             flushes,
+        ),
+        Reading::of(
+            (OVERWRITING_FSYNC, "durable overwrite", ns),
+            format!("overwrite of the next 4 KiB of a flushed file and fdatasync, {}", device()),
+            overwritten,
         ),
     ]
 }
@@ -134,6 +142,20 @@ fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
 fn flushes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     let mut file = File::create(folder.join("flushed"))?;
     effort.try_ns_per_operation(|count| (0..count).try_for_each(|_| append_and_flush(&mut file)))
+}
+
+/// Returns times of an overwrite of 4 KiB and its flush, ns.
+fn overwrites(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    const PAGES: u64 = 256;
+    let file = written(&folder.join("overwritten"), PAGES * PAGE as u64)?;
+    let mut next = 0;
+    effort.try_ns_per_operation(|count| {
+        (0..count).try_for_each(|_| {
+            next = (next + 1) % PAGES;
+            file.write_all_at(&[7; PAGE], next * PAGE as u64)?;
+            file.sync_data()
+        })
+    })
 }
 
 fn append_and_flush(file: &mut File) -> io::Result<()> {

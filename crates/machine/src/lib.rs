@@ -13,6 +13,7 @@ mod disk;
 mod echo;
 mod memory;
 mod network;
+pub mod overhead;
 mod readings;
 mod sqlite;
 mod system;
@@ -37,8 +38,18 @@ pub const PAGE_CACHE_WRITE: &str = "page_cache_write";
 pub const FSYNC: &str = "fsync";
 /// Id of the round trip of a byte to another thread over TCP.
 pub const LOOPBACK: &str = "loopback_round_trip";
-/// Id of a prepared statement.
+/// Id of an overwrite of a page and its flush.
+pub const OVERWRITING_FSYNC: &str = "overwriting_fsync";
+/// Id of a prepared statement on a database in memory.
 pub const STATEMENT: &str = "sqlite_statement";
+/// Id of a prepared statement that looks up a row of a file.
+pub const FILE_STATEMENT: &str = "sqlite_file_statement";
+/// Id of a row that a statement returns.
+pub const ROW: &str = "sqlite_row";
+/// Id of an atomic addition that no other thread contends for.
+pub const ATOMIC: &str = "atomic";
+/// Id of an atomic addition that threads on all cores contend for.
+pub const CONTENDED_ATOMIC: &str = "contended_atomic";
 
 /// Unit of a machine number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +69,7 @@ pub fn pass(effort: &Effort) -> Vec<Reading> {
     numbers.extend(arithmetic::numbers(effort));
     numbers.extend(system::numbers(effort));
     numbers.push(network::number(effort));
-    numbers.push(sqlite::number(effort));
+    numbers.extend(sqlite::numbers(effort));
     // Last, as the device stays busy afterwards and would disturb the other numbers.
     numbers.extend(disk::numbers(effort));
     numbers

@@ -19,6 +19,9 @@ impl Effort {
     /// Measures all numbers in about ten seconds.
     pub const FULL: Effort =
         Effort { passes: 3, readings: 7, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
+    /// Measures a number of a process in a few milliseconds.
+    pub const BRIEF: Effort =
+        Effort { passes: 1, readings: 5, reading: Duration::from_micros(500), file_bytes: 0 };
     /// Measures all numbers in about two seconds.
     pub const QUICK: Effort =
         Effort { passes: 1, readings: 7, reading: Duration::from_millis(2), file_bytes: 8 << 20 };
@@ -41,6 +44,16 @@ impl Effort {
         match self.readings(prepare, run) {
             Ok(readings) => readings,
         }
+    }
+
+    /// Like [`Effort::ns_per_operation`], for a loop with a clock of its own: `run(count)` returns how long `count`
+    /// iterations took.
+    pub(crate) fn ns_per_iteration(&self, mut run: impl FnMut(u64) -> Duration) -> Vec<f64> {
+        let mut count = 1;
+        while run(count).min(run(count)) < self.reading && count < 1 << 40 {
+            count *= 2;
+        }
+        (0..self.readings).map(|_| run(count).as_nanos() as f64 / count as f64).collect()
     }
 
     /// Like [`Effort::ns_per_operation`], for an operation that may fail.
@@ -94,6 +107,14 @@ mod tests {
         // Two runs to find the count, then five readings.
         assert!(counts.iter().filter(|count| **count == settled).count() >= 6, "{counts:?}");
         assert!(readings.iter().all(|ns| *ns > 0.0), "{readings:?}");
+    }
+
+    #[test]
+    fn a_loop_with_its_own_clock_runs_until_a_reading_is_long_enough() {
+        let reading = Duration::from_micros(64);
+        let effort = Effort { passes: 1, readings: 3, reading, file_bytes: 0 };
+        let readings = effort.ns_per_iteration(|count| Duration::from_nanos(count * 500));
+        assert_eq!(readings, [500.0; 3]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
     io::{self, PipeReader, PipeWriter},
     sync::{
         Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -17,8 +18,11 @@ use std::{
 
 use rustix::{process::getppid, thread::sched_getcpu};
 
-use crate::{Effort, Reading, Unit, echo};
-use worthit_pair::{cores, pair::Unavailable};
+use crate::{ATOMIC, CONTENDED_ATOMIC, Effort, Reading, Unit, echo};
+use worthit_pair::{
+    cores,
+    pair::{Unavailable, logical_cores},
+};
 
 pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
     let number =
@@ -44,6 +48,13 @@ pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
         ),
         number("thread", "thread", "spawn and join", spawns),
         number("mutex", "lock and unlock", "std's Mutex, uncontended", Ok(locks(effort))),
+        number(ATOMIC, "atomic addition", "fetch_add, uncontended", Ok(additions(effort))),
+        number(
+            CONTENDED_ATOMIC,
+            "contended addition",
+            "fetch_add on one word by a thread on each core, per addition of all",
+            Ok(contended_additions(effort)),
+        ),
         number(
             "channel_hop",
             "channel hop",
@@ -121,6 +132,32 @@ fn locks(effort: &Effort) -> Vec<f64> {
     effort.ns_per_operation(|count| add_locked(&sum, count))
 }
 
+fn add_atomically(sum: &AtomicU64, count: u64) {
+    for _ in 0..count {
+        black_box(sum).fetch_add(1, Relaxed);
+    }
+}
+
+fn additions(effort: &Effort) -> Vec<f64> {
+    let sum = AtomicU64::new(0);
+    effort.ns_per_operation(|count| add_atomically(&sum, count))
+}
+
+/// Adds 1 about `count` times in all, on `threads` threads.
+fn contend(sum: &AtomicU64, threads: u64, count: u64) {
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| add_atomically(sum, count.div_ceil(threads)));
+        }
+    });
+}
+
+fn contended_additions(effort: &Effort) -> Vec<f64> {
+    let sum = AtomicU64::new(0);
+    let threads = logical_cores();
+    effort.ns_per_operation(|count| contend(&sum, threads, count))
+}
+
 /// Returns half the round-trip time of a message between two threads, ns.
 fn hops(effort: &Effort) -> Vec<f64> {
     let (there, there_end) = channel();
@@ -156,6 +193,9 @@ mod tests {
         let sum = Mutex::new(0);
         add_locked(&sum, 1_000);
         assert_eq!(*sum.lock().unwrap(), 1_000);
+        let sum = AtomicU64::new(0);
+        contend(&sum, 3, 900);
+        assert_eq!(sum.into_inner(), 900);
 
         let ((there, there_end), (back, back_end)) = (channel(), channel());
         let echo = thread::spawn(move || send_back(&there_end, &back));

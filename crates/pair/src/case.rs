@@ -6,6 +6,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::Inputs;
+
 /// Content of an input, where the pair can choose it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -47,12 +49,17 @@ pub struct Case {
     pub shape: Shape,
     /// In proofs, the size that replaces the pair's fixed sizes; see [`Case::items`].
     pub proof_size: Option<u64>,
+    /// Place of the input in the rotation; see [`Case::rotate`].
+    pub turn: u64,
 }
+
+/// Inputs that a proof rotates through, where a timed case has more.
+const TURNS_IN_PROOFS: u64 = 2;
 
 impl Case {
     /// Returns the case that is timed at `point` and `level`.
     pub fn realistic(point: u64, level: u64, seed: u64) -> Case {
-        Case { point, level, seed, shape: Shape::Realistic, proof_size: None }
+        Case { point, level, seed, shape: Shape::Realistic, proof_size: None, turn: 0 }
     }
 
     /// Returns the size of an input whose size is not the axis: `usual` when timed, any size from 0 to `usual`
@@ -61,11 +68,21 @@ impl Case {
         self.proof_size.map_or(usual, |size| size.min(usual)) as usize
     }
 
-    /// Returns a random number generator for one `purpose`. The same seed, point and purpose give the same
-    /// numbers on every machine and in every version (ChaCha8, seeded with the FNV-1a hash of the three).
+    /// Makes the inputs to rotate through: `turns` when timed, two in proofs. Each call of `make` gets this case with
+    /// another [`Case::turn`], whose random numbers differ.
+    pub fn rotate<I: 'static>(&self, turns: u64, make: impl FnMut(&Case) -> I) -> Inputs<I> {
+        let turns = if self.proof_size.is_some() { turns.min(TURNS_IN_PROOFS) } else { turns };
+        let at = |turn| Case { turn, ..self.clone() };
+        Inputs::rotating((0..turns).map(at).collect::<Vec<Case>>().iter().map(make))
+    }
+
+    /// Returns a random number generator for one `purpose`. The same seed, point, turn and purpose give the same
+    /// numbers on every machine and in every version (ChaCha8, seeded with the FNV-1a hash of the four; the first turn
+    /// adds nothing to the hash).
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let bytes = self.seed.to_le_bytes().into_iter().chain(self.point.to_le_bytes());
-        ChaCha8Rng::seed_from_u64(fnv1a(bytes.chain(purpose.bytes())))
+        let turn = self.turn.to_le_bytes().into_iter().filter(|_| self.turn > 0);
+        ChaCha8Rng::seed_from_u64(fnv1a(bytes.chain(purpose.bytes()).chain(turn)))
     }
 
     /// Returns `count` numbers of this case's shape. [`Shape::Realistic`] and [`Shape::Random`] are uniform
@@ -136,6 +153,17 @@ mod tests {
         assert_eq!(case.values(3), GOLDEN);
         assert_ne!(case.values(3), Case::realistic(4, 0, 42).values(3));
         assert_ne!(case.values(3), Case::realistic(3, 0, 43).values(3));
+    }
+
+    #[test]
+    fn each_turn_has_numbers_of_its_own_and_the_first_those_of_the_case() {
+        let case = Case::realistic(3, 0, 42);
+        let inputs = case.rotate(3, |case| case.values(3));
+        assert_eq!(inputs[0], GOLDEN);
+        assert!(inputs[1] != inputs[0] && inputs[2] != inputs[1] && inputs[2] != inputs[0]);
+        let proof = Case { proof_size: Some(3), ..case };
+        assert_eq!(proof.rotate(100, |case| case.turn)[..], [0, 1]);
+        assert_eq!(proof.rotate(1, |case| case.turn)[..], [0]);
     }
 
     /// Never change these: results of other days and machines rest on them.

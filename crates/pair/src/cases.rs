@@ -3,16 +3,18 @@
 use crate::{
     case::{Case, CaseKey},
     family::Entry,
-    pair::{Level, Levels, Origin, Pair, Parameter, logical_cores, thread_counts},
+    pair::{
+        Headline, Level, Levels, Origin, Pair, Parameter, SideBeside, logical_cores, thread_counts,
+    },
     trial::Role,
 };
 
 /// How much of each sweep to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The two ends.
+    /// The two ends, and the headline's point.
     Ends,
-    /// The two ends and the middle.
+    /// The two ends, the middle and the headline's point.
     Quick,
     /// Every default point.
     Default,
@@ -41,19 +43,22 @@ impl NamedCase {
 /// Returns the points of the axis within `extent`, ascending.
 pub fn points(entry: &Entry, extent: Extent) -> Vec<u64> {
     let mut points = entry.axis.points.default_points();
+    let (last, middle) = (points[points.len() - 1], points[points.len() / 2]);
+    let headline = match entry.headline {
+        Headline::At { point, .. } | Headline::AllCoresOf(point) => point,
+        Headline::AllCoresAt(_) => last,
+    };
     match extent {
         Extent::Deep => points.extend(entry.axis.points.deep_points()),
         Extent::Default => {}
-        Extent::Quick => points = thin(&points, &[0, points.len() / 2, points.len() - 1]),
-        Extent::Ends => points = thin(&points, &[0, points.len() - 1]),
+        Extent::Quick => points = thinned(&points, &[points[0], middle, last, headline]),
+        Extent::Ends => points = thinned(&points, &[points[0], last, headline]),
     }
     points
 }
 
-fn thin(points: &[u64], kept: &[usize]) -> Vec<u64> {
-    let mut thinned: Vec<u64> = kept.iter().map(|place| points[*place]).collect();
-    thinned.dedup();
-    thinned
+fn thinned(points: &[u64], kept: &[u64]) -> Vec<u64> {
+    points.iter().copied().filter(|point| kept.contains(point)).collect()
 }
 
 /// Returns all levels of a pair on this machine, measured and computed. Without a parameter, this is a single level
@@ -123,27 +128,41 @@ pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     cases
 }
 
-/// Returns the case at the far end of a pair: the last point of the last level whose figures are measured.
-pub fn far_end(entry: &Entry, seed: u64) -> Option<NamedCase> {
+/// Returns the case that a pair speaks of where it may name only one.
+pub fn headline(entry: &Entry, seed: u64) -> NamedCase {
     let levels = levels(entry);
-    let level = levels.iter().rfind(|level| level.distance_us().is_none())?;
-    let point = *points(entry, Extent::Default).last()?;
-    Some(NamedCase::new(entry, level, point, seed))
+    let points = entry.axis.points.default_points();
+    let last = "a pair has levels and points";
+    let labelled = |label| levels.iter().find(|level| level.label == label);
+    let missing = |label| panic!("{}: the headline's level `{label}` does not exist", entry.id);
+    let (level, point) = match entry.headline {
+        Headline::At { level, point } => (labelled(level).unwrap_or_else(|| missing(level)), point),
+        Headline::AllCoresAt(level) => {
+            (labelled(level).unwrap_or_else(|| missing(level)), *points.last().expect(last))
+        }
+        Headline::AllCoresOf(point) => (levels.last().expect(last), point),
+    };
+    NamedCase::new(entry, level, point, seed)
 }
 
-/// Returns the name of a side in ids: `naive`, `optimized`, or the name of the peer crate.
+/// Returns the name of a side in ids: `naive`, `optimized`, or the name of the peer or alternative.
 pub fn side_name(entry: &Entry, role: Role) -> &'static str {
+    let name_in = |sides: &'static [SideBeside], place: u8| {
+        sides.get(usize::from(place)).map_or("unnamed", |side| side.name)
+    };
     match role {
         Role::Naive => "naive",
         Role::Optimized => "optimized",
-        Role::Peer => entry.peer.unwrap_or("peer"),
+        Role::Peer(place) => name_in(entry.peers, place),
+        Role::Alternative(place) => name_in(entry.alternatives, place),
     }
 }
 
 /// Returns the roles of a pair's sides.
 pub fn roles(entry: &Entry) -> Vec<Role> {
-    let peer = entry.peer.map(|_| Role::Peer);
-    [Role::Naive, Role::Optimized].into_iter().chain(peer).collect()
+    let peers = (0..entry.peers.len() as u8).map(Role::Peer);
+    let alternatives = (0..entry.alternatives.len() as u8).map(Role::Alternative);
+    [Role::Naive, Role::Optimized].into_iter().chain(peers).chain(alternatives).collect()
 }
 
 /// Returns criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.

@@ -6,11 +6,11 @@
 //! counts: it has neither the counting allocator nor the interposed calls.
 //!
 //! There are two ways to count:
-//! - *Ambient*: while a window is open, the allocator, the interposed libc calls and the SQLite trace of the
-//!   fixtures add to process-wide counters ([`Event`]). Server threads (of a loopback server) exclude themselves
+//! - *Ambient*: while a window is open, the allocator, the interposed libc calls, the SQLite trace of the fixtures, and
+//!   clients and computations that call [`count`], add to process-wide counters ([`Event`]). Server threads (of a loopback server) exclude themselves
 //!   with [`exclude_thread`].
-//! - *By the pair*: only the pair can see comparisons and computations. It counts them by running a side with
-//!   counting types; see [`crate::trial::Trial::counting`] and [`Counted`]. What no run of a side can see, it models.
+//! - *By the pair*: only the pair can see comparisons or locks. It counts them by running a side with
+//!   counting types; see [`crate::trial::Runner::counting`] and [`Counted`]. What no run of a side can see, it models.
 //!
 //! Each [`Cause`] says in which of these ways it is counted: [`Counting`].
 
@@ -30,7 +30,7 @@ use std::{
 };
 
 pub use allocator::CountingAllocator;
-pub use counted::{Counted, comparisons_during};
+pub use counted::{Counted, comparing, comparisons_during};
 pub use counting::Counting;
 
 /// Something to count. A pair uses a constant of this module if one fits, and defines its own if none does.
@@ -45,7 +45,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Makes a pair's own cause, which the pair counts by running the side once more. Say how it does with
+    /// Makes a pair's own cause, which the pair counts by running the side once more ([`Runner::counting`](crate::trial::Runner::counting)). Say how it does with
     /// [`Cause::counted`], or with [`Cause::modelled`] if no run of the side can see the cause.
     pub const fn new(id: &'static str, label: &'static str) -> Cause {
         Cause { id, label, counting: Counting::Rerun("with counting types") }
@@ -69,12 +69,6 @@ impl Cause {
 /// Comparisons of two elements, counted with [`Counted`].
 pub const COMPARISONS: Cause =
     Cause::new("comparisons", "comparisons").counted("on elements that count their comparisons");
-/// Results that are computed rather than taken from a cache.
-pub const COMPUTATIONS: Cause = Cause::new("computations", "computations")
-    .counted("with a computation that counts how often it is called");
-/// Messages whose answer was awaited before the next was sent.
-pub const ROUND_TRIPS: Cause =
-    Cause::new("round_trips", "round trips").counted("over a connection that counts");
 /// Distinct 64-byte cache lines that the side reads, modelled from addresses.
 pub const CACHE_LINES: Cause = Cause::new("cache_lines", "cache lines read")
     .modelled("from the addresses that the side reads, as if the first began a line");
@@ -104,6 +98,8 @@ events! {
     FullScanStep   FULL_SCAN_STEPS "full_scan_steps" "full-scan steps"   SqliteCounters;
     Sort           SORTS           "sorts"           "sorts"             SqliteCounters;
     RowReturned    ROWS_RETURNED   "rows_returned"   "rows returned"     SqliteTrace;
+    RoundTrip      ROUND_TRIPS     "round_trips"     "round trips"       Client;
+    Computation    COMPUTATIONS    "computations"    "computations"      Computation;
 }
 
 /// Counts, by the id of their cause.
@@ -130,6 +126,13 @@ impl Counts {
     /// Keeps only the counts of `causes`.
     pub fn retain(&mut self, causes: &[Cause]) {
         self.0.retain(|id, _| causes.iter().any(|cause| cause.id == id));
+    }
+
+    /// Adds each count of `other`.
+    pub fn add(&mut self, other: &Counts) {
+        for (id, count) in &other.0 {
+            *self.0.entry(id.clone()).or_default() += count;
+        }
     }
 
     /// Lowers each count to the one in `other` if that is smaller.

@@ -79,7 +79,11 @@ macro_rules! family {
 
                 #[test]
                 fn sides_agree() {
-                    $crate::proof::sides_agree(&super::super::FAMILY, ID);
+                    $crate::proof::sides_agree(
+                        &super::super::FAMILY,
+                        ID,
+                        env!("CARGO_MANIFEST_DIR"),
+                    );
                 }
 
                 #[test]

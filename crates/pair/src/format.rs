@@ -43,6 +43,17 @@ pub fn count(value: u64) -> String {
     grouped
 }
 
+/// Formats the mean of a sum over `iterations`: "4,096", "12.5".
+pub fn mean(sum: u64, iterations: u64) -> String {
+    let iterations = iterations.max(1);
+    if sum.is_multiple_of(iterations) {
+        return count(sum / iterations);
+    }
+    let mean = sum as f64 / iterations as f64;
+    // A mean of thousands needs no digits after the point.
+    if mean < 1_000.0 { significant(mean) } else { count(mean.round() as u64) }
+}
+
 /// Formats a count with its noun, which is given in the plural and takes the singular after 1: "1 cache line read".
 pub fn counted(value: u64, plural: &str) -> String {
     let number = count(value);
@@ -104,6 +115,12 @@ pub fn duration(ns: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_are_whole_where_they_can_be() {
+        assert_eq!([mean(8_192, 2), mean(25, 2), mean(0, 3)], ["4,096", "12.5", "0"]);
+        assert_eq!([mean(100_001, 3), mean(7, 0)], ["33,334", "7"]);
+    }
 
     #[test]
     fn one_of_a_kind_is_singular() {

@@ -3,37 +3,46 @@
 //! A pair's file uses no other crate of the suite. Start at [`pair`] for the fields of a pair and at
 //! [`trial`] for how its sides are timed. The crate `worthit-harness` runs the pairs.
 
+pub mod answer;
+pub mod audited;
 pub mod build;
 pub mod case;
 pub mod cases;
 pub mod causes;
+pub mod claim;
 pub mod contract;
 pub mod cores;
+pub mod explanation;
 pub mod family;
 pub mod format;
 pub mod growth;
+pub mod inputs;
 pub mod limit;
 mod listing;
 pub mod pair;
 pub mod paths;
 pub mod proof;
+pub mod trap;
 pub mod trial;
 pub mod unavailable;
 
 /// Everything that a pair's file may need.
 pub mod prelude {
     pub use crate::{
-        causes::{self, Cause, Counted, Counts, comparisons_during},
+        answer::Found,
+        causes::{self, Cause, Counted, comparing, comparisons_during},
         contract::{Approximate, Unordered},
+        inputs::Inputs,
         pair::{
-            Axis, Case, Claim, Count, Growth, Level, Levels, Limit, Metric, Origin, Pair,
-            Parameter, Points, Proof, Resources, Review, Shape, Side, Unavailable, logical_cores,
+            Axis, Case, Check, Claim, Count, Exempt, Explanation, FarEnd, Growth, Headline,
+            KeepNaive, Level, Levels, Limit, Lint, Metric, Origin, Pair, Parameter, Points, Proof,
+            Resources, Review, Shape, ShareOfCause, Side, SideBeside, Trap, Unavailable, Work,
+            ensure, logical_cores,
         },
         paths::{self, Fixture},
         trial::{
-            MIN_LATENCY_SAMPLES, OpenLoop, Role, Runner, Trial, asynchronous, bare_loop, by_ref,
-            by_value, changing, contended, in_turn, on_first_use, open_loop, percentile, pooled,
-            resetting, under_contract,
+            MIN_LATENCY_SAMPLES, OpenLoop, Runner, Trial, asynchronous, by_ref, by_value, changing,
+            contended, on_first_use, open_loop, pooled, resetting, under_contract,
         },
     };
 }

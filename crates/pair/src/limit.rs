@@ -7,10 +7,20 @@ use crate::{case::Case, format};
 /// Why a pair that sets no limit has none; its proof refuses it.
 pub(crate) const NO_LIMIT: &str = "no limit is stated";
 
-/// The least work that the optimized side must do, in units that have a machine number. Each function returns the
-/// amount for one iteration of a case.
+/// The least time that the optimized side can take.
 #[derive(Debug)]
 pub enum Limit {
+    /// The least work that the side must do, one piece after another: statements, and the rows that they return.
+    Work(&'static [Work]),
+    /// The naive side's time divided by the number of cores in use.
+    Cores,
+    /// No machine number bounds the work; give the reason.
+    None(&'static str),
+}
+
+/// Work whose least time is a machine number. Each function returns the amount for one iteration of a case.
+#[derive(Debug)]
+pub enum Work {
     /// Bytes streamed once, at the bandwidth of the nearest memory level that holds that many.
     BytesStreamed(fn(&Case) -> u64),
     /// Dependent random reads of a working set. Each read yields the address of the next, so no two overlap,
@@ -32,20 +42,26 @@ pub enum Limit {
     },
     /// Hashes of one word each.
     Hashes(fn(&Case) -> u64),
-    /// SQLite statements executed.
+    /// SQLite statements on a database in memory, each of one row.
     Statements(fn(&Case) -> u64),
-    /// Durable flushes to the device that holds the data folder.
+    /// SQLite statements on a database file in the page cache, each of which looks up one row by its key.
+    FileStatements(fn(&Case) -> u64),
+    /// Rows that SQLite returns, beyond the first of each statement.
+    RowsReturned(fn(&Case) -> u64),
+    /// Durable flushes to the device that holds the data folder, each after an append.
     Fsyncs(fn(&Case) -> u64),
+    /// Durable flushes to that device, each after 4 KiB of a file were overwritten, as in a write-ahead log.
+    OverwritingFsyncs(fn(&Case) -> u64),
     /// Round trips over loopback.
     RoundTrips(fn(&Case) -> u64),
     /// Bytes written to the page cache.
     BytesWritten(fn(&Case) -> u64),
     /// Nanoseconds of waiting that the input prescribes and the work cannot avoid.
     Waiting(fn(&Case) -> u64),
-    /// The naive side's time divided by the number of cores in use.
-    Cores,
-    /// No machine number bounds the work; give the reason.
-    None(&'static str),
+    /// Atomic additions to memory that no other thread touches.
+    Atomics(fn(&Case) -> u64),
+    /// Atomic additions to one word that the threads of all cores fight for.
+    ContendedAtomics(fn(&Case) -> u64),
 }
 
 /// The least work of one iteration of the optimized side, as results record it.
@@ -61,7 +77,7 @@ pub struct Needed {
     pub within_bytes: Option<u64>,
 }
 
-/// The kinds of [`Limit`], as results name them.
+/// The kinds of [`Work`], as results name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
@@ -73,48 +89,74 @@ pub enum Need {
     IndependentReads,
     /// Hashes of one word each.
     Hashes,
-    /// SQLite statements.
+    /// SQLite statements in memory.
     Statements,
-    /// Durable flushes.
+    /// SQLite statements on a file.
+    FileStatements,
+    /// Rows that SQLite returns.
+    RowsReturned,
+    /// Durable flushes after an append.
     Fsyncs,
+    /// Durable flushes after an overwrite.
+    OverwritingFsyncs,
     /// Round trips over loopback.
     RoundTrips,
     /// Bytes written to the page cache.
     BytesWritten,
     /// Nanoseconds of waiting that the work cannot avoid.
     WaitingNs,
+    /// Atomic additions that nobody else touches.
+    Atomics,
+    /// Atomic additions that threads fight for.
+    ContendedAtomics,
     /// Cores in use, by which the naive side's time is divided.
     Cores,
 }
 
 impl Limit {
-    /// Returns the least work of an iteration of `case`; `None` if no machine number bounds it. `threads` is how
+    /// Returns the least work of an iteration of `case`; nothing if no machine number bounds it. `threads` is how
     /// many threads the busiest side keeps busy.
-    pub fn needed(&self, case: &Case, threads: usize) -> Option<Needed> {
-        let (kind, amount) = match self {
-            Limit::BytesStreamed(amount) => (Need::BytesStreamed, amount(case)),
-            Limit::RandomReads { reads, .. } => (Need::RandomReads, reads(case)),
-            Limit::IndependentReads { reads, .. } => (Need::IndependentReads, reads(case)),
-            Limit::Hashes(amount) => (Need::Hashes, amount(case)),
-            Limit::Statements(amount) => (Need::Statements, amount(case)),
-            Limit::Fsyncs(amount) => (Need::Fsyncs, amount(case)),
-            Limit::RoundTrips(amount) => (Need::RoundTrips, amount(case)),
-            Limit::BytesWritten(amount) => (Need::BytesWritten, amount(case)),
-            Limit::Waiting(amount) => (Need::WaitingNs, amount(case)),
-            Limit::Cores => (Need::Cores, threads as u64),
-            Limit::None(_) => return None,
-        };
-        let within_bytes = match self {
-            Limit::RandomReads { within_bytes, .. }
-            | Limit::IndependentReads { within_bytes, .. } => Some(within_bytes(case)),
-            _ => None,
-        };
-        Some(Needed { kind, amount, within_bytes })
+    pub fn needed(&self, case: &Case, threads: usize) -> Vec<Needed> {
+        match self {
+            Limit::Work(pieces) => pieces.iter().map(|work| work.needed(case)).collect(),
+            Limit::Cores => {
+                vec![Needed { kind: Need::Cores, amount: threads as u64, within_bytes: None }]
+            }
+            Limit::None(_) => Vec::new(),
+        }
     }
 
     /// Returns whether the least time depends on a machine number.
     pub fn needs_numbers(&self) -> bool {
-        !matches!(self, Limit::Waiting(_) | Limit::Cores | Limit::None(_))
+        let depends = |work: &Work| !matches!(work, Work::Waiting(_));
+        matches!(self, Limit::Work(pieces) if pieces.iter().any(depends))
+    }
+}
+
+impl Work {
+    fn needed(&self, case: &Case) -> Needed {
+        let (kind, amount) = match self {
+            Work::BytesStreamed(amount) => (Need::BytesStreamed, amount),
+            Work::RandomReads { reads, .. } => (Need::RandomReads, reads),
+            Work::IndependentReads { reads, .. } => (Need::IndependentReads, reads),
+            Work::Hashes(amount) => (Need::Hashes, amount),
+            Work::Statements(amount) => (Need::Statements, amount),
+            Work::FileStatements(amount) => (Need::FileStatements, amount),
+            Work::RowsReturned(amount) => (Need::RowsReturned, amount),
+            Work::Fsyncs(amount) => (Need::Fsyncs, amount),
+            Work::OverwritingFsyncs(amount) => (Need::OverwritingFsyncs, amount),
+            Work::RoundTrips(amount) => (Need::RoundTrips, amount),
+            Work::BytesWritten(amount) => (Need::BytesWritten, amount),
+            Work::Waiting(amount) => (Need::WaitingNs, amount),
+            Work::Atomics(amount) => (Need::Atomics, amount),
+            Work::ContendedAtomics(amount) => (Need::ContendedAtomics, amount),
+        };
+        let within_bytes = match self {
+            Work::RandomReads { within_bytes, .. }
+            | Work::IndependentReads { within_bytes, .. } => Some(within_bytes(case)),
+            _ => None,
+        };
+        Needed { kind, amount: amount(case), within_bytes }
     }
 }
 
@@ -126,8 +168,13 @@ impl Needed {
             Need::RandomReads => "dependent random reads",
             Need::IndependentReads => "independent random reads",
             Need::Hashes => "one-word hashes",
-            Need::Statements => "SQLite statements",
-            Need::Fsyncs => "durable flushes",
+            Need::Statements => "SQLite statements in memory",
+            Need::FileStatements => "SQLite statements on a file",
+            Need::RowsReturned => "rows returned by SQLite",
+            Need::Fsyncs => "durable flushes after an append",
+            Need::OverwritingFsyncs => "durable flushes after an overwrite",
+            Need::Atomics => "uncontended atomic additions",
+            Need::ContendedAtomics => "contended atomic additions",
             Need::RoundTrips => "round trips over loopback",
             Need::BytesWritten => "bytes written to the page cache",
             Need::WaitingNs => {
@@ -146,24 +193,30 @@ impl Needed {
 mod tests {
     use super::*;
 
-    fn needed_reads(kind: Need, amount: u64, within_bytes: u64) -> Option<Needed> {
-        Some(Needed { kind, amount, within_bytes: Some(within_bytes) })
-    }
-
     #[test]
     fn the_amount_of_a_limit_depends_on_the_case() {
         let case = Case::realistic(8, 0, 1);
-        let needed = Limit::BytesStreamed(|case| case.point * 4).needed(&case, 1).unwrap();
-        assert_eq!(needed.in_words(), "32 bytes streamed");
-        assert_eq!(Limit::Cores.needed(&case, 3).unwrap().amount, 3);
-        assert_eq!(Limit::None("nothing").needed(&case, 1), None);
-        let limit = Limit::RandomReads { reads: |case| case.point, within_bytes: |_| 64 };
-        assert_eq!(limit.needed(&case, 1), needed_reads(Need::RandomReads, 8, 64));
-        assert!(limit.needs_numbers() && !Limit::Cores.needs_numbers());
-        let limit = Limit::IndependentReads { reads: |case| case.point, within_bytes: |_| 64 };
-        let needed = limit.needed(&case, 1);
-        assert_eq!(needed, needed_reads(Need::IndependentReads, 8, 64));
-        assert_eq!(needed.unwrap().in_words(), "8 independent random reads");
-        assert!(limit.needs_numbers());
+        let limit = Limit::Work(&[Work::BytesStreamed(|case| case.point * 4), Work::Hashes(|_| 2)]);
+        let words: Vec<String> = limit.needed(&case, 1).into_iter().map(Needed::in_words).collect();
+        assert_eq!(words, ["32 bytes streamed", "2 one-word hashes"]);
+        assert_eq!(Limit::Cores.needed(&case, 3)[0].amount, 3);
+        assert_eq!(Limit::None("nothing").needed(&case, 1), []);
+    }
+
+    #[test]
+    fn random_reads_have_a_working_set() {
+        let case = Case::realistic(8, 0, 1);
+        const READS: Work =
+            Work::IndependentReads { reads: |case| case.point, within_bytes: |_| 64 };
+        let needed = Limit::Work(&[READS]).needed(&case, 1);
+        let expected = Needed { kind: Need::IndependentReads, amount: 8, within_bytes: Some(64) };
+        assert_eq!(needed, [expected]);
+    }
+
+    #[test]
+    fn only_waiting_and_cores_need_no_machine_number() {
+        assert!(Limit::Work(&[Work::Waiting(|_| 1), Work::Hashes(|_| 1)]).needs_numbers());
+        assert!(!Limit::Work(&[Work::Waiting(|_| 1)]).needs_numbers());
+        assert!(!Limit::Cores.needs_numbers());
     }
 }

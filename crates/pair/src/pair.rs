@@ -4,12 +4,18 @@
 //! Nothing here runs a side or reads a clock; [`crate::trial`] does. Answers that may differ need a type of
 //! [`crate::contract`].
 
-use crate::{causes::Cause, limit::NO_LIMIT, trial::Trial};
+use std::fmt;
+
+use crate::{limit::NO_LIMIT, trial::Trial};
 
 pub use crate::{
+    audited::{Check, Exempt},
     case::{Case, Shape},
+    claim::{BrokenClaim, Claim, Count},
+    explanation::{Explanation, FarEnd, KeepNaive, ShareOfCause},
     growth::Growth,
-    limit::Limit,
+    limit::{Limit, Work},
+    trap::{ErasedTrap, Trap, ensure},
     unavailable::Unavailable,
 };
 
@@ -36,15 +42,23 @@ pub struct Pair {
     pub parameter: Option<Parameter>,
     /// The unit of work, singular: "row", "request", "search". The metric is reported per unit; see [`Trial::units`].
     pub unit: &'static str,
-    /// The name of a well-maintained crate that does the same job, if any. Add it as a third side with
-    /// [`Trial::peer`].
-    pub peer: Option<&'static str>,
+    /// The case that the pair speaks of where it may name only one: in README, in the gate and on overviews. A case
+    /// in which the technique does what its card says, never an extreme of the sweep that the card calls unusual.
+    pub headline: Headline,
+    /// Well-maintained crates that do the same job. [`Trial::peer`] adds a side for each, in this order.
+    pub peers: &'static [SideBeside],
+    /// Other ways of our own to do it. [`Trial::alternative`] adds a side for each, in this order.
+    pub alternatives: &'static [SideBeside],
     /// The quantity compared between the sides.
     pub metric: Metric,
     /// The counts that the pair claims for each side. The first one explains the gain.
     pub causes: &'static [Claim],
-    /// How far the first cause explains the gain at the far end of the axis, and what explains the rest.
-    pub explanation: &'static str,
+    /// What the first cause explains of the gain, as claims that are checked against measured results.
+    pub explanation: Explanation,
+    /// What would turn the pair into a toy, checked on the timed inputs.
+    pub traps: &'static [&'static dyn ErasedTrap],
+    /// The checks of the audit that the pair need not pass, with reasons.
+    pub exempt: &'static [Exempt],
     /// The least work that the optimized side must do. The machine numbers turn it into a least time.
     pub limit: Limit,
     /// What one proof opens, which decides how many inputs are tried, and how large these get.
@@ -54,11 +68,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peer`, `metric`. End a pair with
-    /// `..Pair::DEFAULTS` and set all other fields: their defaults are empty, and such a pair fails its proof.
+    /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peers`, `alternatives`, `metric`,
+    /// `traps`, `exempt` and `proof`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
+    /// empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
-        review: Review { smell: "", remedy: "", keep_naive_when: "", costs: "", lint: None },
+        review: Review { smell: "", remedy: "", keep_naive_when: "", costs: "", lint: Lint::None },
         naive: Side { summary: "", growth: Growth::Linear },
         optimized: Side { summary: "", growth: Growth::Linear },
         contract: None,
@@ -71,10 +86,19 @@ impl Pair {
         },
         parameter: None,
         unit: "",
-        peer: None,
+        headline: Headline::At { level: "", point: 0 },
+        peers: &[],
+        alternatives: &[],
         metric: Metric::Time,
         causes: &[],
-        explanation: "",
+        explanation: Explanation {
+            why: "",
+            share_of_cause: ShareOfCause::Within(0.0, 0.0),
+            far_end: FarEnd::Settled,
+            keep_naive: KeepNaive::Nowhere,
+        },
+        traps: &[],
+        exempt: &[],
         limit: Limit::None(NO_LIMIT),
         proof: Proof { resources: Resources::Memory, max_size: 300 },
         prepare: |_| Err(Unavailable(String::new())),
@@ -99,8 +123,55 @@ pub struct Review {
     pub keep_naive_when: &'static str,
     /// What the optimized side costs: memory, staleness, `unsafe`, a dependency.
     pub costs: &'static str,
-    /// The clippy lint that finds the smell (`clippy::…`), if any.
-    pub lint: Option<&'static str>,
+    /// The clippy lint that finds the smell.
+    pub lint: Lint,
+}
+
+/// The clippy lint that finds a smell. The naive side expects it (`#[expect(clippy::…)]`), which proves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lint {
+    /// No lint of any group reports the naive side and not the optimized one.
+    None,
+    /// This one, `clippy::…`, which clippy reports without a flag.
+    Default(&'static str),
+    /// This one, where the group named second is switched on: `clippy::pedantic`.
+    Switched(&'static str, &'static str),
+}
+
+/// Prints the lint with the flag that it needs: "`clippy::needless_collect` (with `-W clippy::nursery`)".
+impl fmt::Display for Lint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lint::None => write!(f, "none"),
+            Lint::Default(name) => write!(f, "`{name}`"),
+            Lint::Switched(name, group) => write!(f, "`{name}` (with `-W {group}`)"),
+        }
+    }
+}
+
+/// The case that a pair speaks of where it may name only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headline {
+    /// This case.
+    At {
+        /// Label of its level; empty if the pair has no parameter.
+        level: &'static str,
+        /// Its point on the axis.
+        point: u64,
+    },
+    /// The case on all cores, where threads are the axis: this level at the last point.
+    AllCoresAt(&'static str),
+    /// The case on all cores, where threads are the parameter: this point at the last level.
+    AllCoresOf(u64),
+}
+
+/// A side that is run beside the naive and the optimized one.
+#[derive(Debug)]
+pub struct SideBeside {
+    /// Its name in ids and tables; for a peer, the name of the crate.
+    pub name: &'static str,
+    /// What it does, in a few words.
+    pub summary: &'static str,
 }
 
 /// One implementation, as the card describes it.
@@ -223,31 +294,6 @@ pub enum Metric {
     P99Latency,
     /// Peak bytes held on the heap while the side runs; counted, not timed.
     BytesHeld,
-}
-
-/// A counted cause, with the count that the pair claims for each side.
-///
-/// A test checks the claim against the counts at both ends and the middle of every sweep.
-#[derive(Debug)]
-pub struct Claim {
-    /// The cause: a constant of [`crate::causes`] or one of the pair's own.
-    pub cause: Cause,
-    /// The naive side's count for one iteration.
-    pub naive: Count,
-    /// The optimized side's count for one iteration.
-    pub optimized: Count,
-}
-
-/// The claimed count of one iteration, as a function of the case. Whatever the claim, the same seed must give the
-/// same count.
-#[derive(Clone, Copy, Debug)]
-pub enum Count {
-    /// Exactly this many.
-    Exactly(fn(&Case) -> u64),
-    /// At most this many.
-    AtMost(fn(&Case) -> u64),
-    /// At least this many.
-    AtLeast(fn(&Case) -> u64),
 }
 
 /// How to prove a pair: what one proof opens, and how large its inputs get.

@@ -257,7 +257,7 @@ pub(super) fn budgets(
     let file = arguments.file.clone().map_or_else(Budgets::default_path, Ok)?;
     let known = Budgets::load(&file)?;
     let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
-    let cases = entries.iter().filter_map(|entry| gate::worker::gate_case(entry, arguments.seed));
+    let cases = entries.iter().map(|entry| gate::worker::gate_case(entry, arguments.seed));
     let cases: Vec<_> = cases.collect();
     let found = count_causes::far_ends(&entries, arguments.seed, None)?;
     let mut budgets = Budgets::of_counts(known, &cases, &found);

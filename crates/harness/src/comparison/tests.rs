@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     made::{
-        FAR_END, add, assert_follows, between, computed, counting, gain, marked, run_of,
+        HEADLINE, add, assert_follows, between, computed, counting, gain, marked, run_of,
         unavailable,
     },
     results::Outcome,
@@ -52,8 +52,8 @@ fn the_line_has_a_clause_for_each_change_that_occurs() {
 fn a_pair_that_is_better_at_one_case_and_worse_at_another_is_worse() {
     let (mut before, mut after) = (run_of(vec![]), run_of(vec![]));
     for (level, earlier, later) in [("near", 2.0, 3.0), ("far", 2.0, 1.0)] {
-        add(&mut before, "f/p", level, FAR_END, gain(earlier));
-        add(&mut after, "f/p", level, FAR_END, gain(later));
+        add(&mut before, "f/p", level, HEADLINE, gain(earlier));
+        add(&mut after, "f/p", level, HEADLINE, gain(later));
     }
     let comparison = Comparison::of(&before, &after);
     assert_eq!(comparison.ids(Change::Worse), ["f/p"]);
@@ -130,10 +130,10 @@ fn a_count_that_rises_with_another_seed_is_no_change_for_the_worse() {
 fn cases_of_either_result_are_listed_and_none_may_be_common() {
     let (mut before, mut after) = (run_of(vec![]), run_of(vec![]));
     add(&mut before, "f/p", "", 1, gain(2.0));
-    add(&mut after, "f/p", "", FAR_END, gain(2.0));
+    add(&mut after, "f/p", "", HEADLINE, gain(2.0));
     let comparison = Comparison::of(&before, &after);
     let points: Vec<u64> = comparison.pairs[0].cases.iter().map(|case| case.key.point).collect();
-    assert_eq!(points, [1, FAR_END]);
+    assert_eq!(points, [1, HEADLINE]);
     assert!(!comparison.has_common_case());
 }
 

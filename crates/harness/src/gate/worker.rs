@@ -59,7 +59,7 @@ impl Worker<'_> {
         match request {
             Request::Cases { seed } => {
                 let entries = self.family.pairs.iter();
-                Reply::Cases(entries.filter_map(|entry| gate_case(entry, *seed)).collect())
+                Reply::Cases(entries.map(|entry| gate_case(entry, *seed)).collect())
             }
             Request::SetRealtimePriority => {
                 Reply::HasRealtimePriority(realtime::set_realtime_priority())
@@ -130,11 +130,10 @@ fn pin(core: usize) -> Reply {
     }
 }
 
-/// Returns the case that represents a pair in the gate: its far end.
-pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
-    let far = cases::far_end(entry, seed)?;
-    Some(GateCase {
-        key: far.key,
+/// Returns the case that represents a pair in the gate: its headline.
+pub fn gate_case(entry: &Entry, seed: u64) -> GateCase {
+    GateCase {
+        key: cases::headline(entry, seed).key,
         seed,
         title: entry.title.to_owned(),
         axis: entry.axis.name.to_owned(),
@@ -142,7 +141,7 @@ pub fn gate_case(entry: &Entry, seed: u64) -> Option<GateCase> {
         unit: entry.unit.to_owned(),
         metric: entry.metric,
         causes: entry.named_causes().iter().map(|cause| cause.id.to_owned()).collect(),
-    })
+    }
 }
 
 fn find(family: &Family, key: &CaseKey, seed: u64) -> Option<(&'static Entry, NamedCase)> {

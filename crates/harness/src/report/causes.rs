@@ -1,6 +1,6 @@
 //! The causes of a pair on its page: what each side did, and how that was counted.
 
-use super::{charts, figures::ink_of};
+use super::{charts, figures::ink_of, finding};
 use crate::results::{CaseResult, PairResult, Sweep};
 use worthit_pair::{
     causes::{Cause, Counting, Counts},
@@ -34,7 +34,7 @@ pub struct SideCount {
     pub bar_label: String,
 }
 
-/// Returns the counts of the last measured case of each sweep.
+/// Returns the counts of the headline case of each sweep.
 pub fn rows(pair: &PairResult, entry: Option<&Entry>) -> Vec<CauseRow> {
     pair.sweeps.iter().flat_map(|sweep| rows_of_sweep(pair, sweep, entry)).collect()
 }
@@ -48,9 +48,11 @@ fn known(entry: &Entry, id: &str) -> Option<Cause> {
     entry.named_causes().into_iter().find(|cause| cause.id == id)
 }
 
-fn rows_of_sweep(pair: &PairResult, sweep: &Sweep, entry: Option<&Entry>) -> Vec<CauseRow> {
-    let measured = |case| Some((case, CaseResult::measured(case)?));
-    let Some((case, found)) = sweep.cases.iter().rev().find_map(measured) else {
+fn rows_of_sweep<'a>(pair: &PairResult, sweep: &'a Sweep, entry: Option<&Entry>) -> Vec<CauseRow> {
+    let measured = |case: &'a CaseResult| Some((case, case.measured()?));
+    let at_headline = finding::headline(pair, sweep).and_then(measured);
+    let Some((case, found)) = at_headline.or_else(|| sweep.cases.iter().rev().find_map(measured))
+    else {
         return Vec::new();
     };
     let level = if sweep.level.is_empty() { String::new() } else { format!("{}, ", sweep.level) };
@@ -62,9 +64,9 @@ fn rows_of_sweep(pair: &PairResult, sweep: &Sweep, entry: Option<&Entry>) -> Vec
             let counted = count(&side.causes)?;
             Some(SideCount {
                 side: side.name.clone(),
-                count: format::count(counted),
+                count: format::mean(counted, found.inputs),
                 bar: charts::count_bar(counted, greatest.unwrap_or(1), ink_of(side.role)),
-                bar_label: format::counted(counted, &cause.label),
+                bar_label: format!("{} {}", format::mean(counted, found.inputs), cause.label),
             })
         });
         let counting = entry.and_then(|entry| known(entry, &cause.id)).map(|cause| cause.counting);

@@ -3,7 +3,7 @@
 
 mod items;
 
-use std::{collections::BTreeSet, iter, sync::LazyLock};
+use std::{collections::BTreeSet, iter, ops::Range, sync::LazyLock};
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use tree_sitter::Parser;
@@ -107,10 +107,10 @@ static RUST: LazyLock<HighlightConfiguration> = LazyLock::new(|| {
 /// Returns the code of `roots` (naive, optimized and perhaps a peer): each root function and all
 /// items of `source` that it mentions, directly or through others.
 pub fn listing(source: &str, roots: &[&str]) -> Listing {
-    let mut parser = Parser::new();
-    parser.set_language(&RUST.language).expect("one version of tree-sitter");
-    let tree = parser.parse(source, None).expect("there is a language and nobody cancels");
-    let file = File::new(source, tree.root_node());
+    parsed(source, |file| listing_of(file, roots))
+}
+
+fn listing_of(file: &File<'_>, roots: &[&str]) -> Listing {
     let found: Vec<Option<usize>> = roots.iter().map(|root| file.function(root)).collect();
     let [Some(_), Some(_), ..] = found[..] else {
         return Listing { sides: vec![], shared: Some(lines(&file.whole())), input: vec![] };
@@ -149,6 +149,31 @@ pub fn listing(source: &str, roots: &[&str]) -> Listing {
     let shared = file.text(shared.into_iter());
     let shared = (!shared.is_empty()).then(|| lines(&shared));
     Listing { sides: (0..roots.len()).map(side).collect(), shared, input }
+}
+
+/// Calls `look` with the parsed file.
+fn parsed<A>(source: &str, look: impl FnOnce(&File<'_>) -> A) -> A {
+    let mut parser = Parser::new();
+    parser.set_language(&RUST.language).expect("one version of tree-sitter");
+    let tree = parser.parse(source, None).expect("there is a language and nobody cancels");
+    look(&File::new(source, tree.root_node()))
+}
+
+/// Returns the code of the function `root` and of all items of `source` that it mentions, directly or through others;
+/// `None` if there is no such function.
+pub fn of_side(source: &str, root: &str) -> Option<String> {
+    parsed(source, |file| {
+        let reached = file.reached(file.function(root)?);
+        Some(file.text(reached.into_iter()).join("\n"))
+    })
+}
+
+/// Returns the lines of the function `root` with its attributes and comments, counted from 1.
+pub fn lines_of(source: &str, root: &str) -> Option<Range<usize>> {
+    parsed(source, |file| {
+        let rows = file.rows(file.function(root)?);
+        Some(rows.start + 1..rows.end + 1)
+    })
 }
 
 /// Highlights lines of Rust.

@@ -1,5 +1,7 @@
 //! The charts of a pair: gain and metric over the sweep, and samples in the order in which they ran.
 
+use std::collections::BTreeSet;
+
 use super::{
     charts::{self, Axis, Division, Ink, Point, Rule, Series, Standing},
     finding,
@@ -153,7 +155,8 @@ pub fn ink_of(role: Role) -> Ink {
     match role {
         Role::Naive => Ink::Naive,
         Role::Optimized => Ink::Optimized,
-        Role::Peer => Ink::Peer,
+        Role::Peer(0) => Ink::Peer,
+        Role::Peer(_) | Role::Alternative(_) => Ink::Fourth,
     }
 }
 
@@ -167,7 +170,7 @@ pub fn metric_of(pair: &PairResult, case: &CaseResult, role: Role) -> Option<(f6
         Outcome::Computed(found) => match role {
             Role::Naive => Some((found.naive_ns, found.naive_ns, found.naive_ns)),
             Role::Optimized => Some((found.optimized_ns, found.optimized_ns, found.optimized_ns)),
-            Role::Peer => None,
+            Role::Peer(_) | Role::Alternative(_) => None,
         },
         Outcome::Unavailable { .. } => None,
     }
@@ -187,7 +190,7 @@ pub fn metric_figure(pair: &PairResult, sweep: &Sweep) -> Option<Figure> {
     };
     let mut keys = Vec::new();
     let mut series = Vec::new();
-    for role in [Role::Naive, Role::Optimized, Role::Peer] {
+    for role in roles_of(sweep) {
         let points: Vec<Point> = sweep
             .cases
             .iter()
@@ -222,15 +225,23 @@ pub fn metric_figure(pair: &PairResult, sweep: &Sweep) -> Option<Figure> {
     })
 }
 
-fn side_name(sweep: &Sweep, role: Role) -> String {
+/// The roles of the sides that were measured in a sweep; those of a computed sweep are the judged ones.
+pub fn roles_of(sweep: &Sweep) -> BTreeSet<Role> {
+    let measured = sweep.cases.iter().filter_map(CaseResult::measured);
+    let sides = measured.flat_map(|found| &found.sides).map(|side| side.role);
+    sides.chain([Role::Naive, Role::Optimized]).collect()
+}
+
+/// Returns the name of a side of a sweep.
+pub fn side_name(sweep: &Sweep, role: Role) -> String {
     let measured = sweep.cases.iter().find_map(CaseResult::measured);
     let side = measured.and_then(|found| found.side(role));
-    side.map_or_else(|| format!("{role:?}").to_lowercase(), |side| side.name.clone())
+    side.map_or_else(|| role.to_string(), |side| side.name.clone())
 }
 
 /// Draws the samples of a sweep's headline case, in the order in which they were taken.
 pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> Option<Figure> {
-    let point = finding::headline(sweep)?.point;
+    let point = finding::headline(pair, sweep)?.point;
     let own: Vec<&&Sample> =
         samples.iter().filter(|sample| sample.point == point && sample.side == "naive").collect();
     let step = own.len().div_ceil(DRAWN_SAMPLES).max(1);

@@ -9,12 +9,30 @@ use crate::{
 };
 use worthit_pair::{causes::Counting, format, pair::Metric, trial::Role};
 
-/// Returns the headline case of a sweep: the last measured, unmarked one, else the last computed one.
-pub fn headline(sweep: &Sweep) -> Option<&CaseResult> {
-    let speaks = |case: &&CaseResult| case.measured().is_some_and(|found| found.mark.is_none());
+/// Returns the case that speaks for a sweep: the one at the point of the pair's headline. If the result has no such
+/// case, or it is marked, that is the last measured, unmarked one, else the last computed one.
+pub fn headline<'a>(pair: &PairResult, sweep: &'a Sweep) -> Option<&'a CaseResult> {
+    let is_unmarked =
+        |case: &&CaseResult| case.measured().is_some_and(|found| found.mark.is_none());
     let is_computed = |case: &&CaseResult| matches!(case.outcome, Outcome::Computed(_));
+    let is_chosen = |case: &&CaseResult| {
+        pair.headline.as_ref().is_some_and(|headline| headline.point == case.point)
+    };
+    let chosen =
+        sweep.cases.iter().find(is_chosen).filter(|case| is_unmarked(case) || is_computed(case));
     let cases = || sweep.cases.iter().rev();
-    cases().find(speaks).or_else(|| cases().find(is_computed))
+    chosen.or_else(|| cases().find(is_unmarked)).or_else(|| cases().find(is_computed))
+}
+
+/// Returns the sweep that speaks for a pair, and its headline: the level that the pair chose, or else the last one with
+/// a headline.
+pub fn headline_of_pair(pair: &PairResult) -> Option<(&Sweep, &CaseResult)> {
+    let with_case = |sweep| Some((sweep, headline(pair, sweep)?));
+    let is_chosen = |sweep: &&Sweep| {
+        pair.headline.as_ref().is_some_and(|headline| headline.level == sweep.level)
+    };
+    let chosen = pair.sweeps.iter().find(is_chosen).and_then(with_case);
+    chosen.or_else(|| pair.sweeps.iter().rev().find_map(with_case))
 }
 
 /// Gain of a case: an interval if measured, a bare value if computed.
@@ -28,15 +46,15 @@ pub fn gain(case: &CaseResult) -> Option<Interval> {
 
 /// "65,536 items: 484× (481…487)" at the headline case; the reason if there is none.
 pub fn gain_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
-    headline(sweep).map_or_else(
+    headline(pair, sweep).map_or_else(
         || without_headline(sweep),
         |case| format!("{}: {}", pair.place(case.point), table::one_line(&case.outcome)),
     )
 }
 
 /// "56.1 %": share of the limit at the headline case; the reason if there is none.
-pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
-    let found = headline(sweep).and_then(CaseResult::measured);
+pub fn share_of_limit(pair: &PairResult, sweep: &Sweep, numbers: Option<&Numbers>) -> String {
+    let found = headline(pair, sweep).and_then(CaseResult::measured);
     match found.map(|found| found.share_of_limit(numbers)) {
         Some(Share::Known(share)) => {
             let beaten = if share > 1.0 { " (beaten)" } else { "" };
@@ -48,21 +66,23 @@ pub fn share_of_limit(sweep: &Sweep, numbers: Option<&Numbers>) -> String {
     }
 }
 
-/// "1.02× (1.00…1.04) papaya": time of the peer ÷ time of the optimized side, of one case.
-pub fn against_peer(found: &Measured) -> Option<String> {
-    let name = &found.side(Role::Peer)?.name;
-    Some(format!("{} {name}", found.against_peer?.as_gain()))
+/// "1.02× (1.00…1.04) papaya": time of each side beside ÷ time of the optimized side, of one case.
+pub fn beside(found: &Measured) -> Option<String> {
+    let sides = found.beside(|role| !role.is_judged());
+    let sides: Vec<String> =
+        sides.map(|(side, gain)| format!("{} {}", gain.as_gain(), side.name)).collect();
+    (!sides.is_empty()).then(|| sides.join(", "))
 }
 
 /// The same at the headline case of a sweep.
-pub fn against_peer_at_headline(sweep: &Sweep) -> String {
-    let found = headline(sweep).and_then(CaseResult::measured);
-    found.and_then(against_peer).unwrap_or_else(|| format::NONE.to_owned())
+pub fn beside_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
+    let found = headline(pair, sweep).and_then(CaseResult::measured);
+    found.and_then(beside).unwrap_or_else(|| format::NONE.to_owned())
 }
 
 /// Writes the sentence on one sweep. `counting` is how the first cause is counted, if this build knows.
 pub fn sentence(pair: &PairResult, sweep: &Sweep, counting: Option<Counting>) -> String {
-    let Some(case) = headline(sweep) else { return without_headline(sweep) };
+    let Some(case) = headline(pair, sweep) else { return without_headline(sweep) };
     let place = pair.place(case.point);
     let (naive, optimized) =
         (or(&pair.naive, "the naive side"), or(&pair.optimized, "the optimized side"));
@@ -114,13 +134,13 @@ fn compared(metric: Metric, gain: &Interval, figure: &str, naive: &str, optimize
 
 /// "8,445,488 comparisons became 4,352"
 fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
-    let count = |role| found.side(role)?.causes.get_by_id(&cause.id);
+    let count = |role| found.count_in_words(role, &cause.id);
     let (naive, optimized) = (count(Role::Naive)?, count(Role::Optimized)?);
-    let counted = format::counted(naive, &cause.label);
+    let label = &cause.label;
     Some(if naive == optimized {
-        format!("{counted} on both sides")
+        format!("{naive} {label} on both sides")
     } else {
-        format!("{counted} became {}", format::count(optimized))
+        format!("{naive} {label} became {optimized}")
     })
 }
 

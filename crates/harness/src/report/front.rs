@@ -12,6 +12,7 @@ use super::{
     warnings::{self, Warning},
 };
 use crate::{
+    calibration,
     limit::Share,
     numbers::Numbers,
     results::{CaseResult, Outcome, PairResult, Run, Sweep},
@@ -58,8 +59,8 @@ struct CatalogueRow {
 /// Renders the front page of a site.
 pub fn page(material: &Material<'_>) -> String {
     let run = material.run;
-    let extent = charts::gain_extent(sweeps(run).flat_map(|sweep| {
-        let ends = [sweep.cases.first(), finding::headline(sweep)];
+    let extent = charts::gain_extent(sweeps(run).flat_map(|(pair, sweep)| {
+        let ends = [sweep.cases.first(), finding::headline(pair, sweep)];
         ends.into_iter().flatten().filter_map(finding::gain).flat_map(|gain| [gain.low, gain.high])
     }));
     let mut rows = Vec::new();
@@ -98,8 +99,8 @@ pub fn page(material: &Material<'_>) -> String {
     front.render().expect("rendering into memory cannot fail")
 }
 
-fn sweeps(run: &Run) -> impl Iterator<Item = &Sweep> {
-    run.pairs.values().flat_map(|pair| &pair.sweeps)
+fn sweeps(run: &Run) -> impl Iterator<Item = (&PairResult, &Sweep)> {
+    run.pairs.values().flat_map(|pair| pair.sweeps.iter().map(move |sweep| (pair, sweep)))
 }
 
 fn named(id: &str, title: &str) -> CatalogueRow {
@@ -122,11 +123,15 @@ fn row(
     let mut row = named(id, &pair.title);
     row.level.clone_from(&sweep.level);
     (row.break_even, row.cause) = (table::break_even_of(sweep), table::cause_of(pair, sweep));
-    row.limit = finding::share_of_limit(sweep, numbers);
-    row.peer = finding::against_peer_at_headline(sweep);
+    if calibration::is_instrument(id) {
+        // Its sides are identical: nothing can win.
+        format::NONE.clone_into(&mut row.break_even);
+    }
+    row.limit = finding::share_of_limit(pair, sweep, numbers);
+    row.peer = finding::beside_at_headline(pair, sweep);
     row.cause_id = pair.causes.first().map_or(String::new(), |cause| cause.id.clone());
     row.break_even_key = break_even_key(sweep);
-    let Some(case) = finding::headline(sweep) else {
+    let Some(case) = finding::headline(pair, sweep) else {
         row.gain = finding::without_headline(sweep);
         return row;
     };
@@ -136,9 +141,6 @@ fn row(
         _ => format!("{} (computed)", format::times(gain.estimate)),
     };
     row.near = format!("at {}", pair.place(case.point));
-    if sweep.cases.last().is_some_and(|last| last.point != case.point) {
-        row.near += "; points beyond are marked or not measured";
-    }
     row.gain_key = Some(gain.estimate).filter(|gain| gain.is_finite());
     let is_marked = |case: &CaseResult| case.measured().is_some_and(|found| found.mark.is_some());
     let near = sweep.cases.iter().find(|case| !is_marked(case) && finding::gain(case).is_some());
@@ -168,14 +170,16 @@ fn break_even_key(sweep: &Sweep) -> Option<f64> {
     Some(key).filter(|key| key.is_finite())
 }
 
-/// "20 pairs in this run. At the far end of 20 sweeps the optimized side wins 15, loses 2, …"
+/// "20 pairs in this run. At the headlines of 20 sweeps the optimized side wins 15, loses 2, …"
 fn summary(run: &Run) -> String {
-    let gains: Vec<_> =
-        sweeps(run).filter_map(finding::headline).filter_map(finding::gain).collect();
+    let gains: Vec<_> = sweeps(run)
+        .filter_map(|(pair, sweep)| finding::headline(pair, sweep))
+        .filter_map(finding::gain)
+        .collect();
     let wins = gains.iter().filter(|gain| gain.low > 1.0).count();
     let losses = gains.iter().filter(|gain| gain.high < 1.0).count();
     format!(
-        "{} in this run. At the far end of {} the optimized side wins {wins}, loses {losses} and is indistinguishable in {}.",
+        "{} in this run. At the headlines of {} the optimized side wins {wins}, loses {losses} and is indistinguishable in {}.",
         format::counted(run.pairs.len() as u64, "pairs"),
         format::counted(gains.len() as u64, "sweeps"),
         gains.len() - wins - losses

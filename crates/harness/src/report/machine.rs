@@ -8,6 +8,7 @@ use super::{
     warnings::{self, Warning},
 };
 use crate::{
+    calibration,
     numbers::{NumberRow, Numbers},
     results::Run,
     scaling,
@@ -21,6 +22,7 @@ struct MachinePage<'a> {
     run: &'a Run,
     memory: String,
     warnings: Vec<Warning>,
+    precision: Vec<String>,
     numbers: Vec<NumberRow>,
     load: String,
     ceiling: Vec<(u64, String, String)>,
@@ -34,6 +36,7 @@ pub fn page(material: &Material<'_>) -> String {
         run,
         memory: format::bytes(run.machine.memory_bytes as f64),
         warnings: warnings::of_run(run),
+        precision: calibration::nulls(run).into_iter().chain(calibration::overhead(run)).collect(),
         numbers: run.numbers.as_ref().map_or(Vec::new(), Numbers::rows),
         load: run.numbers.as_ref().map_or(String::new(), Numbers::load_in_words),
         ceiling: run.ceiling.iter().map(ceiling_row).collect(),

@@ -16,12 +16,10 @@ use super::{
 use crate::{
     limit::{self, Share},
     numbers::{Number, Numbers},
-    results::{CaseResult, Measured, PairResult, Sweep},
+    results::{Measured, PairResult, Sweep},
     samples::Sample,
 };
-use worthit_pair::{
-    cases, family::Entry, format, limit::Needed, pair::Metric, proof::Tried, trial::Role,
-};
+use worthit_pair::{cases, family::Entry, format, pair::Metric, proof::Tried};
 
 #[derive(Template)]
 #[template(path = "pair.html")]
@@ -36,7 +34,6 @@ struct PairPage<'a> {
     axis: String,
     gain: Option<Figure>,
     sweeps: Vec<SweepPart>,
-    has_peer: bool,
     causes: Vec<CauseRow>,
     has_model: bool,
     entry: Option<&'a Entry>,
@@ -87,7 +84,6 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         sweeps: found.map_or(Vec::new(), |pair| {
             sweeps.iter().map(|sweep| SweepPart::new(pair, sweep, &own, entry)).collect()
         }),
-        has_peer: sweeps.iter().any(has_peer),
         has_model: causes.iter().any(|row| row.is_modelled),
         causes,
         entry,
@@ -106,11 +102,6 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
     page.render().expect("rendering into memory cannot fail")
 }
 
-fn has_peer(sweep: &Sweep) -> bool {
-    let measured = sweep.cases.iter().filter_map(CaseResult::measured);
-    measured.into_iter().any(|found| found.side(Role::Peer).is_some())
-}
-
 fn code_part(entry: &Entry) -> CodePart {
     let roots: Vec<&str> =
         cases::roles(entry).into_iter().map(|role| cases::side_name(entry, role)).collect();
@@ -118,7 +109,12 @@ fn code_part(entry: &Entry) -> CodePart {
     let summary = |name: &str| match name {
         "naive" => entry.naive.summary.to_owned(),
         "optimized" => entry.optimized.summary.to_owned(),
-        _ => "the peer".to_owned(),
+        _ => entry
+            .peers
+            .iter()
+            .chain(entry.alternatives)
+            .find(|side| side.name == name)
+            .map_or(String::new(), |side| side.summary.to_owned()),
     };
     CodePart {
         sides: sides.into_iter().map(|side| (summary(&side.name), side.name, side.lines)).collect(),
@@ -129,22 +125,23 @@ fn code_part(entry: &Entry) -> CodePart {
 
 fn limits(pair: &PairResult, numbers: Option<&Numbers>) -> Vec<(String, String)> {
     let limit_of_sweep = |sweep: &Sweep| {
-        let case = finding::headline(sweep)?;
+        let case = finding::headline(pair, sweep)?;
         let measured: &Measured = case.measured()?;
-        let needed = measured.needed.map(Needed::in_words);
-        let number =
-            measured.needed.zip(numbers).and_then(|(needed, all)| limit::number(needed, all));
-        let text = match (measured.share_of_limit(numbers), needed) {
-            (Share::Known(share), Some(needed)) => format!(
-                "{} % of the limit set by {needed}{}{}",
+        let pieces = measured.needed.iter().map(|needed| {
+            let number = numbers.and_then(|all| limit::number(*needed, all));
+            format!("{}{}", needed.in_words(), number.map_or(String::new(), at_rate))
+        });
+        let needed = pieces.collect::<Vec<_>>().join(", and ");
+        let text = match measured.share_of_limit(numbers) {
+            Share::Known(share) => format!(
+                "{} % of the limit set by {needed}{}",
                 format::significant(share * 100.0),
-                number.map_or(String::new(), at_rate),
                 if share > 1.0 { BEATEN } else { "" }
             ),
-            (Share::Unmeasured(_), Some(needed)) => format!(
+            Share::Unmeasured(_) => format!(
                 "needs at least {needed}; how long that takes on this machine was not measured"
             ),
-            _ => return None,
+            Share::Unbounded => return None,
         };
         let level =
             if sweep.level.is_empty() { String::new() } else { format!("{}, ", sweep.level) };

@@ -197,7 +197,7 @@ fn in_words(law: &str, fit: &Result<impl Display, NoFit>) -> String {
 
 /// Bandwidth of the optimized side in bytes per nanosecond (GB/s), if its limit is a stream.
 fn bandwidth((threads, found): &(u64, &Measured)) -> Option<(u64, f64)> {
-    let needed = found.needed.filter(|needed| needed.kind == Need::BytesStreamed)?;
+    let needed = found.needed.iter().find(|needed| needed.kind == Need::BytesStreamed)?;
     let time = found.side(Role::Optimized)?.time_ns.median * found.units_per_iteration as f64;
     let rate = needed.amount as f64 / time;
     (rate.is_finite() && rate > 0.0).then_some((*threads, rate))

@@ -1,7 +1,7 @@
 //! The tables of one sweep on the page of a pair: its cases, the growth of each side, and quartiles.
 
 use super::{
-    figures::{Figure, metric_figure, metric_of, samples_figure, written},
+    figures::{self, Figure, metric_figure, metric_of, samples_figure, written},
     finding,
 };
 use crate::{
@@ -22,6 +22,8 @@ pub struct SweepPart {
     pub break_even: String,
     /// The chart of the metric.
     pub metric: Option<Figure>,
+    /// Names of the peers and alternatives that were measured.
+    pub beside: Vec<String>,
     /// Its cases.
     pub cases: Vec<CaseRow>,
     /// The chart of the samples.
@@ -54,8 +56,8 @@ pub struct CaseRow {
     pub naive: String,
     /// The metric of the optimized side.
     pub optimized: String,
-    /// The metric of the peer.
-    pub peer: String,
+    /// The metric of each side of [`SweepPart::beside`].
+    pub beside: Vec<String>,
     /// Remarks.
     pub note: String,
 }
@@ -86,12 +88,18 @@ impl SweepPart {
     ) -> SweepPart {
         let own: Vec<&Sample> =
             samples.iter().copied().filter(|sample| sample.level == sweep.level).collect();
+        let beside: Vec<(Role, String)> = figures::roles_of(sweep)
+            .into_iter()
+            .filter(|role| !role.is_judged())
+            .map(|role| (role, figures::side_name(sweep, role)))
+            .collect();
         SweepPart {
             level: sweep.level.clone(),
             gain: finding::gain_at_headline(pair, sweep),
             break_even: table::break_even_of(sweep),
             metric: metric_figure(pair, sweep),
-            cases: sweep.cases.iter().map(|case| case_row(pair, case)).collect(),
+            cases: sweep.cases.iter().map(|case| case_row(pair, case, &beside)).collect(),
+            beside: beside.into_iter().map(|(_, name)| name).collect(),
             samples: samples_figure(pair, sweep, &own),
             quartiles: sweep.cases.iter().flat_map(|case| quartile_rows(pair, case)).collect(),
             growth: entry.map_or(Vec::new(), |entry| growth_rows(entry, pair, sweep)),
@@ -120,7 +128,7 @@ fn growth_rows(entry: &Entry, pair: &PairResult, sweep: &Sweep) -> Vec<GrowthRow
     if is_computed { Vec::new() } else { claims.into_iter().map(row).collect() }
 }
 
-fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
+fn case_row(pair: &PairResult, case: &CaseResult, beside: &[(Role, String)]) -> CaseRow {
     let figure = |role| {
         let median = metric_of(pair, case, role).map(|(median, ..)| median);
         median.map_or("–".to_owned(), |median| written(pair.metric, median))
@@ -132,9 +140,7 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
             if found.processes.len() > 1 {
                 notes.push(format!("{} processes", found.processes.len()));
             }
-            notes.extend(
-                finding::against_peer(found).map(|peer| format!("against the peer: {peer}")),
-            );
+            notes.extend(finding::beside(found).map(|side| format!("optimized against: {side}")));
         }
         Outcome::Computed(found) => {
             notes.push(format!("computed from {}, per iteration", found.from));
@@ -157,7 +163,7 @@ fn case_row(pair: &PairResult, case: &CaseResult) -> CaseRow {
         gain,
         naive: figure(Role::Naive),
         optimized: figure(Role::Optimized),
-        peer: figure(Role::Peer),
+        beside: beside.iter().map(|(role, _)| figure(*role)).collect(),
         note: notes.join("; "),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::made::{
-    FAMILY, FAR_END, INSTRUMENTS, add, assert_follows, between, computed, gain, marked, run,
+    FAMILY, HEADLINE, INSTRUMENTS, add, assert_follows, between, computed, gain, marked, run,
     run_of, unavailable,
 };
 
@@ -51,7 +51,7 @@ fn instruments_are_not_counted_and_pairs_of_another_catalogue_are() {
 }
 
 #[test]
-fn the_far_end_speaks_and_the_last_headline_where_it_cannot() {
+fn the_headline_speaks_and_the_last_other_case_where_it_cannot() {
     let speaking = |outcomes: Vec<(&str, u64, Outcome)>| {
         let mut run = run();
         for (level, point, outcome) in outcomes {
@@ -64,12 +64,12 @@ fn the_far_end_speaks_and_the_last_headline_where_it_cannot() {
         let case = pair.case.as_ref().unwrap();
         (case.level.clone(), case.point, case.gain.estimate)
     };
-    // A deep run goes beyond the far end.
-    let deep = speaking(vec![("", FAR_END, gain(2.0)), ("", 1_000_000, gain(9.0))]);
-    assert_eq!(at(&deep), (String::new(), FAR_END, 2.0));
+    // A deep run goes beyond it.
+    let deep = speaking(vec![("", HEADLINE, gain(2.0)), ("", 1_000_000, gain(9.0))]);
+    assert_eq!(at(&deep), (String::new(), HEADLINE, 2.0));
     let not_there = speaking(vec![("", 1, gain(0.5)), ("", 10, gain(3.0))]);
     assert_eq!(at(&not_there), (String::new(), 10, 3.0));
-    let disturbed = speaking(vec![("", 1, gain(0.5)), ("", FAR_END, marked(gain(3.0)))]);
+    let disturbed = speaking(vec![("", 1, gain(0.5)), ("", HEADLINE, marked(gain(3.0)))]);
     assert_eq!((at(&disturbed), disturbed.verdict), ((String::new(), 1, 0.5), Standing::Loses));
     let levels = speaking(vec![
         ("near", 1, gain(0.5)),

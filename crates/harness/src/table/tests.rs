@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    made::{FAMILY, FAR_END, add, between, gain, marked, run, unavailable},
+    made::{FAMILY, HEADLINE, add, between, gain, marked, run, unavailable},
     numbers, terminal,
 };
 
@@ -15,13 +15,13 @@ const REASON: &str = "not measured: postgres is not on the PATH\u{1b}[31m; insta
 fn various() -> Run {
     let mut run = run();
     add(&mut run, "f/p", "", 1, gain(0.5));
-    add(&mut run, "f/p", "", FAR_END, between(1_234_567.0, 1_334_567.0));
+    add(&mut run, "f/p", "", HEADLINE, between(1_234_567.0, 1_334_567.0));
     for level in ["near", "far"] {
         add(&mut run, LONG, level, 1, between(0.012_34, 0.045_67));
-        add(&mut run, LONG, level, FAR_END, marked(gain(12.34)));
+        add(&mut run, LONG, level, HEADLINE, marked(gain(12.34)));
     }
     add(&mut run, "f/q", "", 1, unavailable(REASON));
-    add(&mut run, "f/q", "", FAR_END, unavailable(REASON));
+    add(&mut run, "f/q", "", HEADLINE, unavailable(REASON));
     run
 }
 
@@ -69,7 +69,7 @@ fn a_sweep_takes_two_lines_in_a_wide_table_and_three_in_a_block() {
     let mut run = run();
     for id in ["f/p", "f/q", "f/r"] {
         add(&mut run, id, "", 1, between(0.91, 0.92));
-        add(&mut run, id, "", FAR_END, between(12.3, 12.4));
+        add(&mut run, id, "", HEADLINE, between(12.3, 12.4));
     }
     let lines = |width| of_family(&run, &FAMILY, width).trim_end().lines().count();
     assert_eq!(lines(200), 3 + 3, "a heading, a header, a line and the sweeps");
@@ -81,7 +81,7 @@ fn a_sweep_takes_two_lines_in_a_wide_table_and_three_in_a_block() {
 fn a_narrow_block_leaves_out_intervals_before_it_wraps() {
     let mut run = run();
     add(&mut run, "f/p", "", 1, between(0.5, 0.6));
-    add(&mut run, "f/p", "", FAR_END, between(2.0, 2.2));
+    add(&mut run, "f/p", "", HEADLINE, between(2.0, 2.2));
     let block = |width| of_family(&run, &FAMILY, width);
     let full = block(90);
     assert!(
@@ -110,7 +110,7 @@ fn a_reason_stands_once_and_explains_the_whole_sweep() {
 fn a_word_that_no_column_holds_makes_a_block_and_stays_whole() {
     let path = format!("/usr/lib/{}", "x".repeat(150));
     let mut run = run();
-    add(&mut run, "f/p", "", FAR_END, unavailable(&format!("cannot read {path}")));
+    add(&mut run, "f/p", "", HEADLINE, unavailable(&format!("cannot read {path}")));
     for width in [36, 120, 160] {
         let text = of_family(&run, &FAMILY, width);
         assert_fits(&text, width);

@@ -6,6 +6,8 @@ use std::{
     hash::{Hash, Hasher},
 };
 
+use crate::inputs::Inputs;
+
 thread_local! {
     static COMPARISONS: Cell<u64> = const { Cell::new(0) };
 }
@@ -55,9 +57,26 @@ pub fn comparisons_during<A>(side: impl FnOnce() -> A) -> u64 {
     COMPARISONS.get() - before
 }
 
+/// Returns what [`Runner::counting`](crate::trial::Runner::counting) takes for [`COMPARISONS`](super::COMPARISONS): it
+/// runs `side` on the input at a place in the rotation, in a form whose elements are [`Counted`].
+pub fn comparing<I: 'static, A>(
+    counted: &Inputs<I>,
+    side: impl Fn(&I) -> A + 'static,
+) -> impl FnMut(usize) -> u64 + 'static {
+    let counted = counted.clone();
+    move |input| comparisons_during(|| side(&counted[input]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_side_is_counted_on_the_input_at_its_place() {
+        let inputs = Inputs::rotating([3_u32, 5]).map(|n| (0..*n).map(Counted).collect::<Vec<_>>());
+        let mut count = comparing(&inputs, |items: &Vec<Counted<u32>>| items.is_sorted());
+        assert_eq!([count(0), count(1)], [2, 4]);
+    }
 
     #[test]
     fn comparisons_are_counted() {

@@ -11,6 +11,11 @@ pub enum Counting {
     SqliteTrace,
     /// Ambient: the counters that SQLite keeps of a statement, read when it ends.
     SqliteCounters,
+    /// Ambient: a client counts each time that it awaits an answer before it sends more.
+    Client,
+    /// Ambient: a computation counts each of its calls. It lasts a microsecond or more, so that the check whether
+    /// anything is counted does not matter in a timed binary.
+    Computation,
     /// The pair runs the side once more in a way that counts; the text says with or on what it runs.
     Rerun(&'static str),
     /// The pair derives the count from the input or its layout; the text says from what. Such a count is exact for
@@ -28,6 +33,12 @@ impl Counting {
             }
             Counting::SqliteTrace => "counted by SQLite's trace".to_owned(),
             Counting::SqliteCounters => "counted by SQLite's own counters".to_owned(),
+            Counting::Client => {
+                "counted by the client, each time that it awaits an answer".to_owned()
+            }
+            Counting::Computation => {
+                "counted by the computation, each time that it is called".to_owned()
+            }
             Counting::Rerun(with) => {
                 format!("counted by the pair, which runs the side once more {with}")
             }

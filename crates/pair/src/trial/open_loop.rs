@@ -1,5 +1,10 @@
 //! Latency under open-loop load. Requests start when they are due, even if earlier ones have not ended. Latency
 //! counts from the intended start, so a stalled server cannot hide its stall (Tene's "coordinated omission").
+//!
+//! Every other shape that calls a server is a closed loop: the next iteration starts when the one before has its answer.
+
+mod observed;
+mod schedule;
 
 use std::{
     future::Future,
@@ -7,33 +12,56 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hdrhistogram::Histogram;
 use tokio::{runtime::Runtime, sync::mpsc};
 
-use super::{Answer, ErasedAnswer, Runner, Window};
+use super::{Runner, Window};
+use crate::{
+    answer::{Answer, ErasedAnswer},
+    inputs::Inputs,
+};
+
+use observed::Observed;
+use schedule::starts;
 
 /// Smallest number of latencies that gives a usable 99th percentile: ten samples lie above it.
 pub const MIN_LATENCY_SAMPLES: usize = 1_000;
 
-/// An open-loop load: `requests` requests, one every `interval`.
+/// The generator may send a request this long after it is due, as sending the ones before it takes time where requests
+/// come in a bunch. A later request is counted as late.
+const LATE_AFTER: Duration = Duration::from_micros(25);
+
+/// A load is void if more than one request in a hundred is late and the 99th percentile of the generator's lag is more
+/// than a tenth of that of latency.
+const LAG_IN_LATENCY: u32 = 10;
+
+/// How often a void load is repeated. If the last one is void too, its figure stands, and is counted as lagging.
+const REPEATS: usize = 3;
+
+/// An open-loop load: requests that start at random times, independently of each other and of the answers (a Poisson
+/// process).
 #[derive(Clone, Copy, Debug)]
 pub struct OpenLoop {
-    /// Time between intended starts.
+    /// Mean time between intended starts.
     pub interval: Duration,
     /// Requests in one iteration. In a timed load, the latencies of at least [`MIN_LATENCY_SAMPLES`] must count.
     pub requests: u64,
+    /// Seed of the schedule: the same seed gives the same intended starts.
+    pub seed: u64,
 }
 
 /// A side that serves requests. One iteration is a whole load, and its "time" is the 99th percentile of the
-/// latencies that *count*.
+/// latencies that *count*. Each input of the rotation has a schedule of its own, the same one for every side.
 ///
 /// `request(&input, i)` returns whether the latency of request `i` counts, and the request's future. (A load may
 /// include requests of another kind to show their effect on those that count.) The answer of the side is what the
 /// requests returned, in the order of requests.
 ///
-/// The calling thread generates the load: it spins until each request is due. The workers of `runtime` serve it.
+/// The calling thread generates the load: it spins until each request is due. The workers of `runtime` serve it. A load
+/// in which the generator itself lagged is repeated; see [`Runner::observations`].
 pub fn open_loop<I, A, F, R>(
     runtime: &Arc<Runtime>,
-    input: &Arc<I>,
+    inputs: &Inputs<Arc<I>>,
     load: OpenLoop,
     request: R,
 ) -> impl Runner + use<I, A, F, R>
@@ -43,54 +71,126 @@ where
     A: Answer + Send,
     F: Future<Output = A> + Send + 'static,
 {
-    OpenLoopRunner { runtime: Arc::clone(runtime), input: Arc::clone(input), load, request }
+    OpenLoopRunner {
+        runtime: Arc::clone(runtime),
+        starts: (0..inputs.len()).map(|place| starts(load, place)).collect(),
+        inputs: inputs.clone(),
+        next: 0,
+        request,
+        observed: Observed::default(),
+    }
 }
 
 struct OpenLoopRunner<I, R> {
     runtime: Arc<Runtime>,
-    input: Arc<I>,
-    load: OpenLoop,
+    inputs: Inputs<Arc<I>>,
+    /// For each input, when its requests are due, from the start of the load.
+    starts: Vec<Vec<Duration>>,
+    /// Place of the next input.
+    next: usize,
     request: R,
+    observed: Observed,
 }
 
-impl<I, R> OpenLoopRunner<I, R> {
-    /// Runs the load once. Returns the latencies that count, and the answers in the order of requests.
-    fn run<A, F>(&self) -> (Vec<Duration>, Vec<A>)
+/// What one load showed.
+struct Load<A> {
+    /// The latencies that count, in nanoseconds.
+    latencies: Histogram<u64>,
+    /// How late each request was sent, in nanoseconds.
+    lags: Histogram<u64>,
+    /// In the order of requests.
+    answers: Vec<A>,
+}
+
+/// Returns an empty histogram of nanoseconds, whose error is at most a thousandth.
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are supported")
+}
+
+/// Returns the 99th percentile of a histogram of nanoseconds.
+fn p99(nanoseconds: &Histogram<u64>) -> Duration {
+    Duration::from_nanos(nanoseconds.value_at_quantile(0.99))
+}
+
+fn record(histogram: &mut Histogram<u64>, duration: Duration) {
+    let nanoseconds = u64::try_from(duration.as_nanos()).expect("a load does not last centuries");
+    histogram.record(nanoseconds).expect("a histogram grows");
+}
+
+impl<A> Load<A> {
+    /// Returns whether the generator lagged so much that the latencies are its own.
+    fn is_void(&self) -> bool {
+        let lag = p99(&self.lags);
+        lag > LATE_AFTER && lag * LAG_IN_LATENCY > p99(&self.latencies)
+    }
+}
+
+impl<I: 'static, R> OpenLoopRunner<I, R> {
+    /// Runs the load of the input at a place in the rotation once.
+    fn load<A, F>(&self, place: usize) -> Load<A>
     where
         R: Fn(&Arc<I>, u64) -> (bool, F),
         A: Answer + Send,
         F: Future<Output = A> + Send + 'static,
     {
-        let count = self.load.requests as usize;
+        let (input, starts) = (&self.inputs[place], &self.starts[place]);
+        let (mut latencies, mut lags) = (histogram(), histogram());
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let start = Instant::now();
-        for i in 0..self.load.requests {
-            let due = start + self.load.interval * i as u32;
-            let (counts, future) = (self.request)(&self.input, i);
-            while Instant::now() < due {
-                std::hint::spin_loop();
-            }
+        for (i, due) in starts.iter().map(|due| start + *due).enumerate() {
+            let (counts, future) = (self.request)(input, i as u64);
             let sender = sender.clone();
-            self.runtime.spawn(async move {
+            let request = async move {
                 let answer = future.await;
                 // The receiver outlives every request unless this thread panicked.
-                let _ = sender.send((i as usize, counts.then(|| due.elapsed()), answer));
-            });
+                let _ = sender.send((i, counts.then(|| due.elapsed()), answer));
+            };
+            let lag = loop {
+                if let Some(lag) = Instant::now().checked_duration_since(due) {
+                    break lag;
+                }
+                std::hint::spin_loop();
+            };
+            self.runtime.spawn(request);
+            record(&mut lags, lag);
         }
         drop(sender);
-        let mut latencies = Vec::with_capacity(count);
-        let mut answers: Vec<Option<A>> = (0..count).map(|_| None).collect();
+        let mut answers: Vec<Option<A>> = starts.iter().map(|_| None).collect();
         while let Some((i, latency, answer)) = receiver.blocking_recv() {
-            latencies.extend(latency);
+            if let Some(latency) = latency {
+                record(&mut latencies, latency);
+            }
             answers[i] = Some(answer);
         }
         let answers = answers.into_iter().map(|answer| answer.expect("a request panicked"));
-        (latencies, answers.collect())
+        Load { latencies, lags, answers: answers.collect() }
+    }
+
+    /// Runs the load again while it is void, and notes what was observed.
+    fn valid_load<A, F>(&mut self, place: usize) -> Load<A>
+    where
+        R: Fn(&Arc<I>, u64) -> (bool, F),
+        A: Answer + Send,
+        F: Future<Output = A> + Send + 'static,
+    {
+        for _ in 0..REPEATS {
+            let load = self.load(place);
+            if !load.is_void() {
+                self.observed.add(&load.latencies, &load.lags);
+                return load;
+            }
+            self.observed.void_loads += 1;
+        }
+        let load = self.load(place);
+        self.observed.lagging_loads += u64::from(load.is_void());
+        self.observed.add(&load.latencies, &load.lags);
+        load
     }
 }
 
 impl<I, A, F, R> Runner for OpenLoopRunner<I, R>
 where
+    I: 'static,
     A: Answer + Send,
     F: Future<Output = A> + Send + 'static,
     R: Fn(&Arc<I>, u64) -> (bool, F),
@@ -98,22 +198,34 @@ where
     fn measure(&mut self, iterations: u64) -> Duration {
         let mut total = Duration::ZERO;
         for _ in 0..iterations {
-            let (mut latencies, answers) = self.run();
-            drop(answers);
+            let place = self.next;
+            self.next = (place + 1) % self.inputs.len();
+            let Load { latencies, .. } = self.valid_load(place);
             assert!(
-                latencies.len() >= MIN_LATENCY_SAMPLES,
+                latencies.len() >= MIN_LATENCY_SAMPLES as u64,
                 "a 99th percentile of {} latencies has too few samples; at least \
                  {MIN_LATENCY_SAMPLES} latencies of the load must count",
                 latencies.len()
             );
-            total += percentile(&mut latencies, 99);
+            total += p99(&latencies);
         }
         total
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let (_, answers) = window.around(|| self.run());
-        Box::new(answers)
+    fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        Box::new(window.around(|| self.load(input)).answers)
+    }
+
+    /// Returns, if a load was measured: `late_requests`, sent more than 25 µs after they were due;
+    /// `generator_lag_p99_us` and `generator_lag_max_us`, how late requests were sent; `latency_max_us`, the longest
+    /// latency; `void_loads`, repeated because the generator lagged; `lagging_loads`, whose figure stands although it
+    /// lagged again and again.
+    fn observations(&mut self) -> Vec<(&'static str, f64)> {
+        std::mem::take(&mut self.observed).named()
     }
 
     fn threads(&self) -> usize {
@@ -121,43 +233,45 @@ where
     }
 }
 
-/// Returns the `percent`-th percentile by the nearest-rank method: the smallest value that at least `percent` % of
-/// `latencies` do not exceed. Sorts `latencies`.
-///
-/// # Panics
-/// If `latencies` is empty or `percent` is not in 1..=100.
-pub fn percentile(latencies: &mut [Duration], percent: usize) -> Duration {
-    assert!((1..=100).contains(&percent), "no {percent}th percentile");
-    latencies.sort_unstable();
-    latencies[(latencies.len() * percent).div_ceil(100) - 1]
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, collections::BTreeMap};
+
     use super::*;
 
-    #[test]
-    fn percentiles_of_known_latencies() {
-        let mut latencies: Vec<Duration> = (1..=1_000).rev().map(Duration::from_micros).collect();
-        assert_eq!(percentile(&mut latencies, 99), Duration::from_micros(990));
-        assert_eq!(percentile(&mut latencies, 50), Duration::from_micros(500));
-        assert_eq!(percentile(&mut latencies, 100), Duration::from_micros(1_000));
-        assert_eq!(percentile(&mut [Duration::from_secs(1)], 1), Duration::from_secs(1));
+    fn runtime() -> Arc<Runtime> {
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        Arc::new(builder.worker_threads(1).build().unwrap())
     }
 
     fn runner(requests: u64) -> impl Runner {
-        let builder = &mut tokio::runtime::Builder::new_multi_thread();
-        let runtime = Arc::new(builder.worker_threads(1).build().unwrap());
-        let load = OpenLoop { interval: Duration::from_micros(1), requests };
-        open_loop(&runtime, &Arc::new(10), load, |base, i| {
+        let load = OpenLoop { interval: Duration::from_micros(1), requests, seed: 1 };
+        open_loop(&runtime(), &Inputs::one(Arc::new(10)), load, |base, i| {
             let answer = **base + i;
             (i % 2 == 0, async move { answer })
         })
     }
 
     #[test]
+    fn percentiles_of_known_latencies() {
+        let mut known = histogram();
+        (1..=1_000)
+            .rev()
+            .map(Duration::from_micros)
+            .for_each(|latency| record(&mut known, latency));
+        let within = |found: Duration, exact: u64| {
+            let exact = Duration::from_micros(exact);
+            found >= exact && found <= exact + exact / 1_000
+        };
+        assert!(within(p99(&known), 990), "{:?}", p99(&known));
+        assert!(within(Duration::from_nanos(known.max()), 1_000), "{}", known.max());
+        record(&mut known, Duration::from_secs(3_600));
+        assert!(within(Duration::from_nanos(known.max()), 3_600_000_000), "it has no upper bound");
+    }
+
+    #[test]
     fn answers_come_in_the_order_of_requests() {
-        assert!(runner(4).answer(&Window::UNOBSERVED).equals(&vec![10_u64, 11, 12, 13]));
+        assert!(runner(4).answer(0, &Window::UNOBSERVED).equals(&vec![10_u64, 11, 12, 13]));
     }
 
     #[test]
@@ -168,21 +282,66 @@ mod tests {
     #[test]
     fn a_stall_delays_every_request_that_is_due_during_it() {
         const STALL: Duration = Duration::from_millis(60);
-        let builder = &mut tokio::runtime::Builder::new_multi_thread();
-        let runtime = Arc::new(builder.worker_threads(1).build().unwrap());
-        let load = OpenLoop { interval: Duration::from_micros(10), requests: 2_000 };
-        let mut runner = open_loop(&runtime, &Arc::new(()), load, |_: &Arc<()>, i| {
-            let stall = async move {
-                if i == 0 {
-                    std::thread::sleep(STALL);
-                }
-            };
-            (i > 0, stall)
-        });
-        // The load lasts 20 ms, all of it during the stall, so the last request waits 40 ms. If requests were
+        let load = OpenLoop { interval: Duration::from_micros(10), requests: 2_000, seed: 1 };
+        let mut runner =
+            open_loop(&runtime(), &Inputs::one(Arc::new(())), load, |_: &Arc<()>, i| {
+                let stall = async move {
+                    if i == 0 {
+                        std::thread::sleep(STALL);
+                    }
+                };
+                (i > 0, stall)
+            });
+        // The load lasts about 20 ms, all of it during the stall, so the last request waits 40 ms. If requests were
         // held back until the stall ended, none would wait.
         let p99 = runner.measure(1);
-        assert!(p99 >= STALL - 2_000 * load.interval, "{p99:?}");
+        assert!(p99 >= STALL / 2, "{p99:?}");
+    }
+
+    /// Spins, as a generator does that has lost its core.
+    fn stall(time: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn a_load_in_which_the_generator_lags_is_void_and_repeated() {
+        const STALL: Duration = Duration::from_millis(60);
+        let load = OpenLoop { interval: Duration::from_micros(10), requests: 2_000, seed: 1 };
+        let stalls = Cell::new(2);
+        let mut runner =
+            open_loop(&runtime(), &Inputs::one(Arc::new(())), load, move |_: &Arc<()>, i| {
+                if i == 0 && stalls.get() > 0 {
+                    stalls.set(stalls.get() - 1);
+                    stall(STALL);
+                }
+                (true, async {})
+            });
+        assert!(runner.observations().is_empty(), "nothing was measured");
+        runner.measure(1);
+        let observed: BTreeMap<_, _> = runner.observations().into_iter().collect();
+        assert!(observed["void_loads"] >= 2.0, "{observed:?}");
+        assert!(runner.observations().is_empty(), "they were taken");
+    }
+
+    #[test]
+    fn a_generator_that_always_lags_is_not_repeated_for_ever_and_its_requests_are_late() {
+        let load = OpenLoop { interval: Duration::from_micros(1), requests: 1_000, seed: 1 };
+        let mut runner =
+            open_loop(&runtime(), &Inputs::one(Arc::new(())), load, |_: &Arc<()>, _| {
+                stall(Duration::from_micros(20));
+                (true, async {})
+            });
+        let p99 = runner.measure(1);
+        let observed: BTreeMap<_, _> = runner.observations().into_iter().collect();
+        assert_eq!((observed["void_loads"], observed["lagging_loads"]), (REPEATS as f64, 1.0));
+        assert!(observed["late_requests"] > 900.0, "{observed:?}");
+        // The last of a thousand requests is due after a millisecond and sent after twenty.
+        assert!(observed["generator_lag_max_us"] > 10_000.0, "{observed:?}");
+        assert!(observed["generator_lag_p99_us"] <= observed["generator_lag_max_us"]);
+        assert!(observed["latency_max_us"] >= p99.as_secs_f64() * 1e6);
     }
 
     #[test]

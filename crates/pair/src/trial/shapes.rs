@@ -8,8 +8,14 @@ use std::{
 
 use tokio::runtime::Runtime;
 
-use super::{Answer, ErasedAnswer, Runner, Window};
-use crate::{cores, unavailable::Unavailable};
+use super::{Runner, Window};
+use crate::{
+    answer::{Answer, ErasedAnswer},
+    causes::Counts,
+    cores,
+    inputs::{Inputs, Rotation},
+    unavailable::Unavailable,
+};
 
 /// Largest chunk, in iterations. The answers (or inputs) of a chunk are dropped together, off the clock. A chunk
 /// grows to this size…
@@ -22,26 +28,26 @@ const LONG_ENOUGH: Duration = Duration::from_micros(10);
 /// The input is hidden from the optimizer before each call. An answer that owns something is dropped off the
 /// clock, on all sides alike.
 pub fn by_ref<I: 'static, A: Answer, F: Fn(&I) -> A + 'static>(
-    input: &Arc<I>,
+    inputs: &Inputs<I>,
     side: F,
 ) -> impl Runner + use<I, A, F> {
-    ByRef { input: Arc::clone(input), side, chunk: 1 }
+    ByRef { inputs: Rotation::new(inputs), side, chunk: 1 }
 }
 
 struct ByRef<I, F> {
-    input: Arc<I>,
+    inputs: Rotation<I>,
     side: F,
     chunk: usize,
 }
 
-impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
+impl<I: 'static, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
-        let (input, side) = (&*self.input, &self.side);
+        let (inputs, side) = (&mut self.inputs, &self.side);
         if !std::mem::needs_drop::<A>() {
             let start = Instant::now();
             for _ in 0..iterations {
-                black_box(side(black_box(input)));
+                black_box(side(black_box(inputs.turn())));
             }
             return start.elapsed();
         }
@@ -49,7 +55,7 @@ impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
             let mut answers = Vec::with_capacity(count);
             let start = Instant::now();
             for _ in 0..count {
-                answers.push(black_box(side(black_box(input))));
+                answers.push(black_box(side(black_box(inputs.turn()))));
             }
             let elapsed = start.elapsed();
             drop(answers);
@@ -57,20 +63,24 @@ impl<I, A: Answer, F: Fn(&I) -> A> Runner for ByRef<I, F> {
         })
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let answer = window.around(|| (self.side)(black_box(&self.input)));
-        Box::new(answer)
+    fn inputs(&self) -> usize {
+        self.inputs.inputs().len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        let input = &self.inputs.inputs()[input];
+        Box::new(window.around(|| (self.side)(black_box(input))))
     }
 }
 
 /// Like [`by_ref`], for a side whose plain answer has no contract: `contract(&input, answer)` makes the answer to
 /// compare (a sum with its error bound), off the clock and uncounted.
 pub fn under_contract<I: 'static, A: Answer, B: Answer>(
-    input: &Arc<I>,
+    inputs: &Inputs<I>,
     side: impl Fn(&I) -> A + 'static,
     contract: impl Fn(&I, A) -> B + 'static,
 ) -> impl Runner + 'static {
-    let inner = ByRef { input: Arc::clone(input), side, chunk: 1 };
+    let inner = ByRef { inputs: Rotation::new(inputs), side, chunk: 1 };
     UnderContract { inner, contract }
 }
 
@@ -81,6 +91,7 @@ struct UnderContract<I, F, G> {
 
 impl<I, A, B, F, G> Runner for UnderContract<I, F, G>
 where
+    I: 'static,
     A: Answer,
     B: Answer,
     F: Fn(&I) -> A,
@@ -90,8 +101,13 @@ where
         self.inner.measure(iterations)
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let ByRef { input, side, .. } = &self.inner;
+    fn inputs(&self) -> usize {
+        self.inner.inputs()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        let ByRef { inputs, side, .. } = &self.inner;
+        let input = &inputs.inputs()[input];
         let answer = window.around(|| side(black_box(input)));
         Box::new((self.contract)(input, answer))
     }
@@ -99,24 +115,24 @@ where
 
 /// A side that consumes its input: `side(input)`. The input is copied and the answer dropped off the clock.
 pub fn by_value<I: Clone + 'static, A: Answer, F: Fn(I) -> A + 'static>(
-    input: &Arc<I>,
+    inputs: &Inputs<I>,
     side: F,
 ) -> impl Runner + use<I, A, F> {
-    ByValue { input: Arc::clone(input), side, chunk: 1 }
+    ByValue { inputs: Rotation::new(inputs), side, chunk: 1 }
 }
 
 struct ByValue<I, F> {
-    input: Arc<I>,
+    inputs: Rotation<I>,
     side: F,
     chunk: usize,
 }
 
-impl<I: Clone, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
+impl<I: Clone + 'static, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
-        let (input, side) = (&*self.input, &self.side);
+        let (rotation, side) = (&mut self.inputs, &self.side);
         in_chunks(iterations, &mut self.chunk, |count| {
-            let inputs = vec![input.clone(); count];
+            let inputs: Vec<I> = (0..count).map(|_| rotation.turn().clone()).collect();
             let mut answers = Vec::with_capacity(count);
             let start = Instant::now();
             for input in inputs {
@@ -128,8 +144,12 @@ impl<I: Clone, A: Answer, F: Fn(I) -> A> Runner for ByValue<I, F> {
         })
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let input = (*self.input).clone();
+    fn inputs(&self) -> usize {
+        self.inputs.inputs().len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        let input = self.inputs.inputs()[input].clone();
         Box::new(window.around(|| (self.side)(black_box(input))))
     }
 }
@@ -154,70 +174,106 @@ pub(super) fn in_chunks(
     total
 }
 
-/// A side that changes its state (a database, a file): `reset(&mut state)`, off the clock, then `side(&mut state)`.
-/// Each iteration is timed separately, so it should last a microsecond or more.
-pub fn resetting<S: 'static, A: Answer>(
+/// A side that changes a state (a database, a file, a connection): `reset(&mut state)`, off the clock, then
+/// `side(&mut state, &input)`. Each iteration is timed separately, so it should last a microsecond or more.
+pub fn resetting<S: 'static, I: 'static, A: Answer>(
+    inputs: &Inputs<I>,
     state: S,
     reset: impl FnMut(&mut S) + 'static,
-    side: impl Fn(&mut S) -> A + 'static,
+    side: impl Fn(&mut S, &I) -> A + 'static,
 ) -> impl Runner + 'static {
-    Resetting { state, reset, side }
+    Resetting { inputs: Rotation::new(inputs), state, reset, side }
 }
 
-struct Resetting<S, R, F> {
+struct Resetting<I, S, R, F> {
+    inputs: Rotation<I>,
     state: S,
     reset: R,
     side: F,
 }
 
-impl<S, A: Answer, R: FnMut(&mut S), F: Fn(&mut S) -> A> Runner for Resetting<S, R, F> {
+impl<I, S, A, R, F> Resetting<I, S, R, F>
+where
+    I: 'static,
+    R: FnMut(&mut S),
+    F: Fn(&mut S, &I) -> A,
+{
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
         let mut total = Duration::ZERO;
         for _ in 0..iterations {
             (self.reset)(&mut self.state);
+            let input = self.inputs.turn();
             let start = Instant::now();
-            let answer = black_box((self.side)(black_box(&mut self.state)));
+            let answer = black_box((self.side)(black_box(&mut self.state), black_box(input)));
             total += start.elapsed();
             drop(answer);
         }
         total
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+    fn once(&mut self, input: usize, window: &Window) -> A {
         (self.reset)(&mut self.state);
-        Box::new(window.around(|| (self.side)(black_box(&mut self.state))))
+        let input = &self.inputs.inputs()[input];
+        window.around(|| (self.side)(black_box(&mut self.state), black_box(input)))
+    }
+}
+
+impl<I, S, A, R, F> Runner for Resetting<I, S, R, F>
+where
+    I: 'static,
+    A: Answer,
+    R: FnMut(&mut S),
+    F: Fn(&mut S, &I) -> A,
+{
+    fn measure(&mut self, iterations: u64) -> Duration {
+        Resetting::measure(self, iterations)
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs.inputs().len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        Box::new(self.once(input, window))
     }
 }
 
 /// Like [`resetting`], for a side whose answer is the state that it leaves: `summary(&mut state)` reads the answer
 /// from the state, off the clock and uncounted.
-pub fn changing<S: 'static, A: Answer>(
+pub fn changing<S: 'static, I: 'static, A: Answer>(
+    inputs: &Inputs<I>,
     state: S,
     reset: impl FnMut(&mut S) + 'static,
-    side: impl Fn(&mut S) + 'static,
+    side: impl Fn(&mut S, &I) + 'static,
     summary: impl Fn(&mut S) -> A + 'static,
 ) -> impl Runner + 'static {
-    Changing { inner: Resetting { state, reset, side }, summary }
+    Changing { inner: Resetting { inputs: Rotation::new(inputs), state, reset, side }, summary }
 }
 
-struct Changing<S, R, F, G> {
-    inner: Resetting<S, R, F>,
+struct Changing<I, S, R, F, G> {
+    inner: Resetting<I, S, R, F>,
     summary: G,
 }
 
-impl<S, A: Answer, R, F, G> Runner for Changing<S, R, F, G>
+impl<I, S, A, R, F, G> Runner for Changing<I, S, R, F, G>
 where
+    I: 'static,
+    A: Answer,
     R: FnMut(&mut S),
-    F: Fn(&mut S),
+    F: Fn(&mut S, &I),
     G: Fn(&mut S) -> A,
 {
     fn measure(&mut self, iterations: u64) -> Duration {
         self.inner.measure(iterations)
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        self.inner.answer(window);
+    fn inputs(&self) -> usize {
+        self.inner.inputs.inputs().len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        self.inner.once(input, window);
         Box::new((self.summary)(&mut self.inner.state))
     }
 }
@@ -226,33 +282,37 @@ where
 /// one after another. Answers are dropped on the clock: keep them small.
 pub fn asynchronous<I: 'static, A: Answer, F: AsyncFn(&I) -> A + 'static>(
     runtime: &Arc<Runtime>,
-    input: &Arc<I>,
+    inputs: &Inputs<I>,
     side: F,
 ) -> impl Runner + use<I, A, F> {
-    Asynchronous { runtime: Arc::clone(runtime), input: Arc::clone(input), side }
+    Asynchronous { runtime: Arc::clone(runtime), inputs: Rotation::new(inputs), side }
 }
 
 struct Asynchronous<I, F> {
     runtime: Arc<Runtime>,
-    input: Arc<I>,
+    inputs: Rotation<I>,
     side: F,
 }
 
-impl<I, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
+impl<I: 'static, A: Answer, F: AsyncFn(&I) -> A> Runner for Asynchronous<I, F> {
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
-        let (input, side) = (&*self.input, &self.side);
+        let (inputs, side) = (&mut self.inputs, &self.side);
         self.runtime.block_on(async {
             let start = Instant::now();
             for _ in 0..iterations {
-                black_box(side(black_box(input)).await);
+                black_box(side(black_box(inputs.turn())).await);
             }
             start.elapsed()
         })
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let (input, side) = (&*self.input, &self.side);
+    fn inputs(&self) -> usize {
+        self.inputs.inputs().len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        let (input, side) = (&self.inputs.inputs()[input], &self.side);
         Box::new(self.runtime.block_on(async {
             window.open();
             let answer = black_box(side(black_box(input)).await);
@@ -310,8 +370,21 @@ impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> Runner for OnFirstUse<M, 
         self.made().warm_up(iterations);
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        self.made().answer(window)
+    /// 0 until it is made.
+    fn inputs(&self) -> usize {
+        self.made.as_ref().map_or(0, Runner::inputs)
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        self.made().answer(input, window)
+    }
+
+    fn count(&mut self, input: usize, counts: &mut Counts) {
+        self.made().count(input, counts);
+    }
+
+    fn observations(&mut self) -> Vec<(&'static str, f64)> {
+        self.made.as_mut().map(Runner::observations).unwrap_or_default()
     }
 
     fn threads(&self) -> usize {
@@ -325,58 +398,21 @@ impl<R: Runner, M: FnOnce() -> Result<R, Unavailable>> Runner for OnFirstUse<M, 
     }
 }
 
-/// `x + K` in a bare loop between two clock reads, with no code of another shape. The calibration family compares
-/// [`by_ref`] with it.
-pub fn bare_loop<const K: u64>(input: &Arc<u64>) -> impl Runner + use<K> {
-    BareLoop::<K>(Arc::clone(input))
-}
-
-struct BareLoop<const K: u64>(Arc<u64>);
-
-impl<const K: u64> Runner for BareLoop<K> {
-    #[inline(never)]
-    fn measure(&mut self, iterations: u64) -> Duration {
-        let input = &*self.0;
-        let start = Instant::now();
-        for _ in 0..iterations {
-            black_box(black_box(input).wrapping_add(K));
-        }
-        start.elapsed()
-    }
-
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        Box::new(window.around(|| self.0.wrapping_add(K)))
-    }
-}
-
-/// Several runners as one: an iteration runs each of them once. Use it for copies of a loop so short that its
-/// address decides its time: over many addresses the effect averages out.
-pub fn in_turn(runners: Vec<Box<dyn Runner>>) -> impl Runner {
-    InTurn(runners)
-}
-
-struct InTurn(Vec<Box<dyn Runner>>);
-
-impl Runner for InTurn {
-    fn measure(&mut self, iterations: u64) -> Duration {
-        self.0.iter_mut().map(|runner| runner.measure(iterations)).sum()
-    }
-
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let mut answer = |runner: &mut Box<dyn Runner>| format!("{:?}", runner.answer(window));
-        Box::new(self.0.iter_mut().map(&mut answer).collect::<Vec<String>>())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, rc::Rc};
 
     use super::*;
+    use crate::answer::Found;
 
     /// Counts how often it is dropped.
     #[derive(Clone, Debug)]
     struct Dropped(Rc<Cell<u64>>);
+    impl Found for Dropped {
+        fn found(&self) -> u64 {
+            1
+        }
+    }
     impl PartialEq for Dropped {
         fn eq(&self, _: &Dropped) -> bool {
             true
@@ -392,7 +428,7 @@ mod tests {
     fn by_ref_runs_as_often_as_asked_and_drops_every_answer() {
         let drops = Rc::new(Cell::new(0));
         let answer = Dropped(Rc::clone(&drops));
-        let mut runner = by_ref(&Arc::new(()), move |(): &()| answer.clone());
+        let mut runner = by_ref(&Inputs::one(()), move |(): &()| answer.clone());
         for iterations in [0, 1, 7, 1_000] {
             drops.set(0);
             runner.measure(iterations);
@@ -401,11 +437,25 @@ mod tests {
     }
 
     #[test]
+    fn iterations_take_the_inputs_in_turn_and_go_on_in_the_next_batch() {
+        let seen = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let kept = Rc::clone(&seen);
+        let mut runner = by_ref(&Inputs::rotating([1_u64, 2, 3]), move |x| {
+            kept.borrow_mut().push(*x);
+        });
+        runner.measure(2);
+        runner.measure(3);
+        assert_eq!(*seen.borrow(), [1, 2, 3, 1, 2]);
+        runner.answer(2, &Window::UNOBSERVED);
+        assert_eq!((seen.borrow().last(), runner.inputs()), (Some(&3), 3));
+    }
+
+    #[test]
     fn the_answer_under_contract_is_made_off_the_clock() {
         let made = Rc::new(Cell::new(0));
         let counted = Rc::clone(&made);
         let mut runner = under_contract(
-            &Arc::new(3_u64),
+            &Inputs::one(3_u64),
             |x: &u64| x + 1,
             move |x, answer| {
                 counted.set(counted.get() + 1);
@@ -414,31 +464,32 @@ mod tests {
         );
         runner.measure(10);
         assert_eq!(made.get(), 0);
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&(3_u64, 4_u64)));
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&(3_u64, 4_u64)));
         assert_eq!(made.get(), 1);
     }
 
     #[test]
     fn by_value_consumes_a_fresh_copy_each_time() {
-        let input = Arc::new(vec![1_u8, 2, 3]);
-        let mut runner = by_value(&input, |mut items: Vec<u8>| {
+        let inputs = Inputs::one(vec![1_u8, 2, 3]);
+        let mut runner = by_value(&inputs, |mut items: Vec<u8>| {
             items.push(4);
             assert_eq!(items, [1, 2, 3, 4]);
             items
         });
         runner.measure(300);
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&vec![1_u8, 2, 3, 4]));
-        assert_eq!(*input, [1, 2, 3]);
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&vec![1_u8, 2, 3, 4]));
+        assert_eq!(inputs[0], [1, 2, 3]);
     }
 
     #[test]
     fn resetting_resets_before_every_iteration() {
-        let mut runner = resetting(Vec::new(), Vec::clear, |items: &mut Vec<u8>| {
-            items.push(1);
-            items.len()
+        let inputs = Inputs::rotating([1_u8, 2]);
+        let mut runner = resetting(&inputs, Vec::new(), Vec::clear, |items: &mut Vec<u8>, item| {
+            items.push(*item);
+            items.clone()
         });
-        runner.measure(10);
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&1_usize));
+        runner.measure(11);
+        assert!(runner.answer(1, &Window::UNOBSERVED).equals(&vec![2_u8]));
     }
 
     #[test]
@@ -446,9 +497,10 @@ mod tests {
         let seen = Rc::new(Cell::new(0));
         let counted = Rc::clone(&seen);
         let mut runner = changing(
+            &Inputs::one(1_u8),
             Vec::new(),
             Vec::clear,
-            |items: &mut Vec<u8>| items.push(1),
+            |items: &mut Vec<u8>, item| items.push(*item),
             move |items| {
                 counted.set(counted.get() + 1);
                 items.clone()
@@ -456,20 +508,20 @@ mod tests {
         );
         runner.measure(10);
         assert_eq!(seen.get(), 0, "off the clock");
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&vec![1_u8]));
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&vec![1_u8]));
         assert_eq!(seen.get(), 1);
     }
 
     #[test]
     fn asynchronous_iterations_run_one_after_another() {
         let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().build().unwrap());
-        let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let calls = Inputs::one(std::sync::atomic::AtomicU64::new(0));
         let mut runner = asynchronous(&runtime, &calls, async |calls| {
             tokio::task::yield_now().await;
             calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
         });
         runner.measure(5);
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&5_u64));
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&5_u64));
     }
 
     #[test]
@@ -484,7 +536,7 @@ mod tests {
                     std::hint::spin_loop();
                 }
                 made.set(made.get() + 1);
-                Ok(by_ref(&Arc::new(7_u64), |x| *x))
+                Ok(by_ref(&Inputs::one(7_u64), |x| *x))
             })
         };
         let mut runner = deferred();
@@ -495,7 +547,7 @@ mod tests {
         assert!(elapsed + MAKING <= start.elapsed());
         runner.make_ready().unwrap();
         runner.warm_up(1);
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&7_u64));
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&7_u64));
         assert_eq!(made.get(), 1);
         deferred().make_ready().unwrap();
         assert_eq!(made.get(), 2, "`make_ready` makes it without a use");
@@ -503,7 +555,8 @@ mod tests {
 
     #[test]
     fn a_side_that_cannot_be_made_says_why() {
-        let unavailable = || Err::<InTurn, _>(Unavailable("no room".to_owned()));
+        let refused: Result<(), Unavailable> = Err(Unavailable("no room".to_owned()));
+        let unavailable = || refused.map(|()| by_ref(&Inputs::one(()), |()| ()));
         let Err(Unavailable(reason)) = on_first_use(1, unavailable).make_ready() else {
             panic!("it was made")
         };

@@ -9,14 +9,18 @@ use std::{
 
 use rayon::ThreadPool;
 
-use super::{Answer, ErasedAnswer, Runner, Window, shapes::in_chunks};
-use crate::cores;
+use super::{Runner, Window, shapes::in_chunks};
+use crate::{
+    answer::{Answer, ErasedAnswer},
+    cores,
+    inputs::{Inputs, Rotation},
+};
 
 /// A side that runs inside a rayon pool: `side(&input)` on a worker of `pool`. A batch enters the pool once, off the
 /// clock. Answers are dropped off the clock.
 pub fn pooled<I, A, F>(
     pool: &Arc<ThreadPool>,
-    input: &Arc<I>,
+    inputs: &Inputs<I>,
     side: F,
 ) -> impl Runner + use<I, A, F>
 where
@@ -24,26 +28,31 @@ where
     A: Answer + Send,
     F: Fn(&I) -> A + Sync + Send + 'static,
 {
-    Pooled { pool: Arc::clone(pool), input: Arc::clone(input), side, chunk: 1 }
+    Pooled { pool: Arc::clone(pool), inputs: Rotation::new(inputs), side, chunk: 1 }
 }
 
 struct Pooled<I, F> {
     pool: Arc<ThreadPool>,
-    input: Arc<I>,
+    inputs: Rotation<I>,
     side: F,
     chunk: usize,
 }
 
-impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for Pooled<I, F> {
+impl<I, A, F> Runner for Pooled<I, F>
+where
+    I: Send + Sync + 'static,
+    A: Answer + Send,
+    F: Fn(&I) -> A + Sync + Send,
+{
     #[inline(never)]
     fn measure(&mut self, iterations: u64) -> Duration {
-        let (input, side, chunk) = (&*self.input, &self.side, &mut self.chunk);
+        let (inputs, side, chunk) = (&mut self.inputs, &self.side, &mut self.chunk);
         self.pool.install(|| {
             in_chunks(iterations, chunk, |count| {
                 let mut answers = Vec::with_capacity(count);
                 let start = Instant::now();
                 for _ in 0..count {
-                    answers.push(black_box(side(black_box(input))));
+                    answers.push(black_box(side(black_box(inputs.turn()))));
                 }
                 let elapsed = start.elapsed();
                 drop(answers);
@@ -52,8 +61,12 @@ impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for 
         })
     }
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
-        let (input, side) = (&*self.input, &self.side);
+    fn inputs(&self) -> usize {
+        self.inputs.inputs().len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
+        let (input, side) = (&self.inputs.inputs()[input], &self.side);
         Box::new(self.pool.install(|| window.around(|| side(black_box(input)))))
     }
 
@@ -69,23 +82,27 @@ impl<I: Send + Sync, A: Answer + Send, F: Fn(&I) -> A + Sync + Send> Runner for 
 }
 
 /// A side that `threads` threads run at once on one shared state. In each iteration, each thread calls
-/// `work(&state, thread)` once and does its share of the work. The work of an iteration does not depend on the
+/// `work(&state, &input, thread)` once and does its share of the work. The work of an iteration does not depend on the
 /// number of threads (strong scaling).
 ///
 /// `fresh()` makes a new state for each batch, and `summary(&state)` reads the answer from it. Both are off the
 /// clock, and so are spawning and the barrier: each thread reads its own clock after the barrier, and a batch lasts
 /// from the first start to the last end.
-pub fn contended<S: Sync + 'static, A: Answer>(
+pub fn contended<S: Sync + 'static, I: Send + Sync + 'static, A: Answer>(
     threads: usize,
+    inputs: &Inputs<I>,
     fresh: impl Fn() -> S + 'static,
-    work: impl Fn(&S, usize) + Sync + 'static,
+    work: impl Fn(&S, &I, usize) + Sync + 'static,
     summary: impl Fn(&S) -> A + 'static,
 ) -> impl Runner + 'static {
-    Contended { threads, fresh, work, summary, cores: None }
+    Contended { threads, inputs: inputs.clone(), next: 0, fresh, work, summary, cores: None }
 }
 
-struct Contended<N, W, R> {
+struct Contended<I, N, W, R> {
     threads: usize,
+    inputs: Inputs<I>,
+    /// Place in the rotation where the next batch begins.
+    next: usize,
     /// The cores over which the threads are spread, if they are.
     cores: Option<&'static [usize]>,
     fresh: N,
@@ -93,12 +110,13 @@ struct Contended<N, W, R> {
     summary: R,
 }
 
-impl<S, A, N, W, R> Runner for Contended<N, W, R>
+impl<S, I, A, N, W, R> Runner for Contended<I, N, W, R>
 where
     S: Sync,
+    I: Send + Sync + 'static,
     A: Answer,
     N: Fn() -> S,
-    W: Fn(&S, usize) + Sync,
+    W: Fn(&S, &I, usize) + Sync,
     R: Fn(&S) -> A,
 {
     #[inline(never)]
@@ -106,6 +124,8 @@ where
         let state = (self.fresh)();
         let barrier = Barrier::new(self.threads);
         let (state, work, barrier, cores) = (&state, &self.work, &barrier, self.cores);
+        let (inputs, first) = (&self.inputs, self.next);
+        self.next = (first + iterations as usize) % inputs.len();
         let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads)
                 .map(|thread| {
@@ -113,9 +133,10 @@ where
                         // Without permission to pin, the scheduler chooses the core.
                         cores.map(|cores| cores::keep_on_one_of(cores, thread).ok());
                         barrier.wait();
+                        let turns = inputs.iter().cycle().skip(first).take(iterations as usize);
                         let start = Instant::now();
-                        for _ in 0..iterations {
-                            work(black_box(state), thread);
+                        for input in turns {
+                            work(black_box(state), black_box(input), thread);
                         }
                         (start, Instant::now())
                     })
@@ -131,8 +152,13 @@ where
     /// Does nothing: each batch has its own state, which another batch cannot warm up.
     fn warm_up(&mut self, _: u64) {}
 
-    fn answer(&mut self, window: &Window) -> Box<dyn ErasedAnswer> {
+    fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
         let state = (self.fresh)();
+        let input = &self.inputs[input];
         let barrier = Barrier::new(self.threads);
         let (shared, work, barrier) = (&state, &self.work, &barrier);
         thread::scope(|scope| {
@@ -143,7 +169,7 @@ where
                         window.open();
                     }
                     barrier.wait();
-                    work(black_box(shared), thread);
+                    work(black_box(shared), black_box(input), thread);
                     if barrier.wait().is_leader() {
                         window.close();
                     }
@@ -180,30 +206,31 @@ mod tests {
         let sum = Arc::clone(&total);
         let mut runner = contended(
             3,
+            &Inputs::rotating([1_u64, 2]),
             move || {
                 made.fetch_add(1, Ordering::Relaxed);
                 AtomicU64::new(0)
             },
-            move |state, thread| {
-                sum.fetch_add(1, Ordering::Relaxed);
+            move |state, input, thread| {
+                sum.fetch_add(*input, Ordering::Relaxed);
                 state.fetch_add(1 << (8 * thread), Ordering::Relaxed);
             },
             |state| state.load(Ordering::Relaxed),
         );
         runner.measure(10);
-        assert_eq!((batches.load(Ordering::Relaxed), total.load(Ordering::Relaxed)), (1, 30));
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&0x01_0101_u64));
+        assert_eq!((batches.load(Ordering::Relaxed), total.load(Ordering::Relaxed)), (1, 45));
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&0x01_0101_u64));
         assert_eq!(runner.threads(), 3);
     }
 
     #[test]
     fn a_pooled_side_runs_on_a_worker_of_its_pool() {
         let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
-        let mut runner = pooled(&pool, &Arc::new(5_u64), |x| {
+        let mut runner = pooled(&pool, &Inputs::one(5_u64), |x| {
             (*x, rayon::current_num_threads(), rayon::current_thread_index().is_some())
         });
         runner.measure(3);
-        assert!(runner.answer(&Window::UNOBSERVED).equals(&(5_u64, 2_usize, true)));
+        assert!(runner.answer(0, &Window::UNOBSERVED).equals(&(5_u64, 2_usize, true)));
     }
 
     #[test]
@@ -211,14 +238,15 @@ mod tests {
         let all = cores::allowed();
         let expected: Vec<usize> = (0..2).map(|thread| all[thread % all.len()]).collect();
         let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
-        let mut runner = pooled(&pool, &Arc::new(()), |()| ());
+        let mut runner = pooled(&pool, &Inputs::one(()), |()| ());
         runner.spread();
         assert_eq!(pool.broadcast(|_| cores::allowed()).concat(), expected);
 
         let seen = Arc::new(Mutex::new(vec![Vec::new(); 2]));
         let kept = Arc::clone(&seen);
-        let work = move |(): &(), thread: usize| kept.lock().unwrap()[thread] = cores::allowed();
-        let mut runner = contended(2, || (), work, |()| ());
+        let work =
+            move |(): &(), (): &(), thread: usize| kept.lock().unwrap()[thread] = cores::allowed();
+        let mut runner = contended(2, &Inputs::one(()), || (), work, |()| ());
         runner.measure(1);
         assert_eq!(*seen.lock().unwrap(), [all.clone(), all]);
         runner.spread();

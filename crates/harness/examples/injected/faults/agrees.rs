@@ -1,14 +1,5 @@
 //! A pair without a fault.
 
-use std::sync::Arc;
-
 use worthit_pair::prelude::*;
 
-pub const PAIR: Pair = super::injected(&[1_000, 10_000], |case| {
-    let n = Arc::new(case.point);
-    Ok(Trial::new(
-        *n,
-        by_ref(&n, |n| (1..=*n).map(std::hint::black_box).sum::<u64>()),
-        by_ref(&n, |n| n * (n + 1) / 2),
-    ))
-});
+pub const PAIR: Pair = super::injected(&[1_000, 10_000], super::sums);

@@ -63,6 +63,11 @@ impl<'s> File<'s> {
         File { source, lines, items, hidden, is_broken }
     }
 
+    /// Returns the lines of an item, counted from 0, with the comments and attributes before it.
+    pub fn rows(&self, item: usize) -> Range<usize> {
+        self.items[item].rows.clone()
+    }
+
     /// Returns the function of this name; `None` if there is none, or if the file is not valid Rust.
     pub fn function(&self, name: &str) -> Option<usize> {
         let is_it = |item: &Item| item.node.kind() == "function_item" && item.name == name;

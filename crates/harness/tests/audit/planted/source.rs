@@ -1,0 +1,19 @@
+//! The source of the planted pair, as the audit reads it. It is not compiled.
+
+fn naive(input: &Input, mut visit: impl FnMut()) -> u64 {
+    let mut sum = 0_u64;
+    for _ in 0..10 {
+        for number in &input.numbers {
+            visit();
+            sum = sum.wrapping_add(*number);
+        }
+    }
+    sum / 10
+}
+
+fn optimized(input: &Input, mut visit: impl FnMut()) -> u64 {
+    input.numbers.iter().fold(0_u64, |sum, number| {
+        visit();
+        sum.wrapping_add(*number)
+    })
+}

@@ -1,0 +1,130 @@
+//! What a pair claims about its gain, so that a machine can check it against measured results. The words say why; the
+//! magnitudes are here.
+
+/// Why the gain is what it is.
+#[derive(Debug)]
+pub struct Explanation {
+    /// How the first cause makes the gain, and what else plays a part. It holds no magnitude of a gain.
+    pub why: &'static str,
+    /// How far the gain is from the ratio of the first cause's counts, at the headline.
+    pub share_of_cause: ShareOfCause,
+    /// How the gain goes on at the far end of the headline's sweep.
+    pub far_end: FarEnd,
+    /// Where the optimized side is not worth it, in the headline's sweep.
+    pub keep_naive: KeepNaive,
+}
+
+/// The gain divided by the ratio of the counts (naive ÷ optimized) of the first cause.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ShareOfCause {
+    /// It lies within these bounds. Above 1, something other than the cause adds to the gain.
+    Within(f64, f64),
+    /// The counts have no ratio that a gain could follow; the text says why.
+    NoRatio(&'static str),
+}
+
+/// How a gain goes on at the far end of a sweep. Two gains are alike if neither exceeds the other by more than 25 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FarEnd {
+    /// The last two points are alike.
+    Settled,
+    /// The last point is above the one before: the far end is no limit.
+    Rises,
+    /// The last point is below the one before; the text says what catches up with the optimized side.
+    Falls(&'static str),
+}
+
+/// The points at which the optimized side is not worth it: its gain is at most [`WORTH_IT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepNaive {
+    /// At no point.
+    Nowhere,
+    /// Up to this point, and at none after the next one. (The next one may be either, as machines differ.)
+    UpTo(u64),
+    /// From this point on, and at none before the one before.
+    From(u64),
+    /// At every point.
+    Everywhere,
+}
+
+/// The gain above which the optimized side is worth its costs.
+pub const WORTH_IT: f64 = 1.1;
+
+impl KeepNaive {
+    /// Returns the points where these gains contradict the claim, as (point, gain).
+    pub fn contradicted_by(self, gains: &[(u64, f64)]) -> Vec<(u64, f64)> {
+        let last_kept = |p: u64| gains.iter().rposition(|(point, _)| *point <= p);
+        let first_kept = |p: u64| gains.iter().position(|(point, _)| *point >= p);
+        let contradicts = |(place, (_, gain)): &(usize, &(u64, f64))| {
+            let is_worth_it = *gain > WORTH_IT;
+            match self {
+                KeepNaive::Nowhere => !is_worth_it,
+                KeepNaive::Everywhere => is_worth_it,
+                KeepNaive::UpTo(p) => match last_kept(p) {
+                    Some(last) if *place <= last => is_worth_it,
+                    Some(last) if *place == last + 1 => false,
+                    _ => !is_worth_it,
+                },
+                KeepNaive::From(p) => match first_kept(p) {
+                    Some(first) if *place >= first => is_worth_it,
+                    Some(first) if *place + 1 == first => false,
+                    _ => !is_worth_it,
+                },
+            }
+        };
+        gains.iter().enumerate().filter(contradicts).map(|(_, gain)| *gain).collect()
+    }
+}
+
+impl FarEnd {
+    /// Returns how these two gains, the last ones of a sweep, go on: 1 if they rise, -1 if they fall, 0 if they are alike.
+    pub fn trend(before: f64, last: f64) -> i8 {
+        const ALIKE: f64 = 1.25;
+        if last > before * ALIKE {
+            1
+        } else if before > last * ALIKE {
+            -1
+        } else {
+            0
+        }
+    }
+
+    /// Returns whether the claim agrees with the last two gains of a sweep.
+    pub fn agrees_with(self, before: f64, last: f64) -> bool {
+        let claimed = match self {
+            FarEnd::Settled => 0,
+            FarEnd::Rises => 1,
+            FarEnd::Falls(_) => -1,
+        };
+        claimed == FarEnd::trend(before, last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RISING: [(u64, f64); 4] = [(1, 0.5), (4, 1.05), (16, 2.0), (64, 9.0)];
+    const FALLING: [(u64, f64); 3] = [(0, 5.0), (50, 1.5), (100, 0.9)];
+
+    #[test]
+    fn a_claim_of_where_to_keep_the_naive_side_is_checked_at_every_point() {
+        assert!(KeepNaive::UpTo(4).contradicted_by(&RISING).is_empty());
+        assert!(KeepNaive::UpTo(1).contradicted_by(&RISING).is_empty(), "the next may be either");
+        assert_eq!(KeepNaive::UpTo(16).contradicted_by(&RISING), [(16, 2.0)]);
+        assert_eq!(KeepNaive::Nowhere.contradicted_by(&RISING), RISING[..2]);
+        assert_eq!(KeepNaive::Everywhere.contradicted_by(&RISING), RISING[2..]);
+        assert!(KeepNaive::From(100).contradicted_by(&FALLING).is_empty());
+        assert_eq!(KeepNaive::From(50).contradicted_by(&FALLING), [(50, 1.5)]);
+        assert_eq!(KeepNaive::UpTo(0).contradicted_by(&FALLING), [FALLING[0], FALLING[2]]);
+    }
+
+    #[test]
+    fn a_far_end_within_a_quarter_has_settled() {
+        assert!(FarEnd::Settled.agrees_with(10.0, 12.4) && FarEnd::Settled.agrees_with(12.4, 10.0));
+        assert!(FarEnd::Rises.agrees_with(10.0, 12.6) && !FarEnd::Settled.agrees_with(10.0, 12.6));
+        assert!(
+            FarEnd::Falls("").agrees_with(12.6, 10.0) && !FarEnd::Rises.agrees_with(12.6, 10.0)
+        );
+    }
+}
