@@ -45,6 +45,7 @@ fn a_run() -> Run {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
     let mut run = reference::all(&reports).unwrap().remove(0);
     let kept = [PAIR, "algorithms/hash_dedup", "caching/memoize", "calibration/identical_sides"];
+    run.machine = Machine::current();
     run.pairs.retain(|id, _| kept.contains(&id.as_str()));
     for_each_case(&mut run, |found| found.mark = None);
     run
@@ -186,6 +187,25 @@ fn results_of_two_machines_are_shown_side_by_side_but_not_judged() {
         line.starts_with("comparison: 0 of 4 pairs better, 4 not comparable (different"),
         "{line}"
     );
+}
+
+#[test]
+fn results_of_an_older_machine_key_are_shown_side_by_side_but_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = a_run();
+    run.machine.processor = None;
+    for name in ["before", "after"] {
+        run.save(&folder.path().join(name)).unwrap();
+    }
+    let line = compare(folder.path(), [0, 2]);
+    let expected = format!(
+        "comparison: 0 of 4 pairs better, 4 not comparable (an older kind of machine key, which different \
+         machines share: {})",
+        run.machine.key
+    );
+    assert_eq!(line, expected);
+    let page = fs::read_to_string(folder.path().join("reports/compare.html")).unwrap();
+    assert!(page.contains("The machines may differ") && !page.contains("B ÷ A"));
 }
 
 #[test]

@@ -55,8 +55,8 @@ pub const PAIR: Pair = Pair {
               the last must first fetch the line from there, which costs as much as several additions in the local cache; \
               and the t threads take turns where they should run at once. So the gain is that fetch on top of the ratio of \
               counters, unless one thread does many additions before it loses the line. With one thread nothing is shared \
-              and both sides are alike. Threads are not pinned: while two of them run on one core (or on its two \
-              hyper-threads), their counting shows no effect.",
+              and both sides are alike. Each thread stays on a logical core of its own; where two of these are \
+              hyper-threads of one core, their counting shows no effect.",
         share_of_cause: ShareOfCause::Within(0.8, 6.0),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(1),

@@ -67,7 +67,7 @@ export function readPage() {
 }
 
 /**
- * Reads the layout: widths, what sticks out or is out of sight, charts that leave the right half empty, and the size at
+ * Reads the layout: widths, what sticks out or is out of sight, cut tables, charts that leave the right half empty, and the size at
  * which chart text is drawn.
  */
 export function readLayout() {
@@ -118,6 +118,17 @@ export function readLayout() {
   const isCut = (element) => scrolls(element) && element.scrollWidth > element.clientWidth + 1;
   const cut = [...document.querySelectorAll('main *')].filter(isCut);
 
+  // Tables of which a part cannot be seen at all, not even by scrolling.
+  const isHiddenInPart = (table) => {
+    const { left, right } = table.getBoundingClientRect();
+    for (let box = table.parentElement; box && box !== root && !scrolls(box); box = box.parentElement) {
+      const frame = box.getBoundingClientRect();
+      const hides = /hidden|clip/.test(getComputedStyle(box).overflowX);
+      if (hides && (right > frame.right + 1 || left < frame.left - 1)) return true;
+    }
+    return false;
+  };
+
   const [main] = document.getElementsByTagName('main');
   const middle = main.getBoundingClientRect().left + main.clientWidth / 2;
   const inLine = (one, other) => one.top < other.bottom && other.top < one.bottom;
@@ -138,6 +149,9 @@ export function readLayout() {
     culprit: overflow ? culprit() : '',
     overflowing: charts.filter(sticksOut).map((svg) => label(svg.closest('[id]') ?? svg)),
     cut: cut.map((element) => `${label(element)} ${element.getAttribute('aria-label') ?? ''}`.trim()),
+    hiddenTables: [...document.querySelectorAll('main table')]
+      .filter(isHiddenInPart)
+      .map((table) => table.caption?.textContent.trim() || label(table)),
     alone: charts
       .filter((svg) => !svg.closest('table') && isAlone(svg))
       .map((svg) => label(svg.closest('[id]') ?? svg)),

@@ -60,6 +60,7 @@ const FAULTS = [
   ['chart on the left', 'pages', /at 1280 px a chart fills only the left half/, style(PAIR, 'svg { width: 40%; }')],
   ['cut table', 'pages', /at 360 px a part is cut: .* Cases/, add(PAIR, `<div class="scroll" role="region" tabindex="0" aria-label="Cases"><table><tr><td>${'x'.repeat(60)}</td></tr></table></div>`)],
   ['cut table of medium width', 'pages', /at 1000 px a part is cut/, both(add('scaling.html', '<div class="scroll"><p class="broad">x</p></div>'), style('scaling.html', '@media (min-width: 1000px) and (max-width: 1100px) { .broad { width: 1200px; } }'))],
+  ['cut off table', 'pages', /at 360 px a table is cut off and cannot be scrolled: Speedups/, both(add('scaling.html', `<div class="frame"><table><caption>Speedups</caption><tr><td>${'x'.repeat(60)}</td></tr></table></div>`), style('scaling.html', '.frame { overflow: hidden; }'))],
   ['late card', 'pages', /the review card comes after the samples/, style(PAIR, 'main { display: flex; flex-direction: column; } #review { order: 1; }')],
   ['printed backtick', 'pages', /a backtick is printed: a `Vec`/, add(PAIR, '<p>a `Vec` <code>`</code></p>')],
   ['small chart text', 'pages', /"gain 3.*" is 8.0 px/, style(PAIR, 'svg text { font-size: 8px; }')],

@@ -68,6 +68,7 @@ async function checkLayout(name, page, report) {
       fail(`the page is ${layout.scrollWidth} px wide, ${layout.culprit}`);
     }
     for (const chart of layout.overflowing) fail(`a chart is wider than its container: ${chart}`);
+    for (const table of layout.hiddenTables) fail(`a table is cut off and cannot be scrolled: ${table}`);
     if (FITTING.test(name)) {
       for (const element of layout.cut) fail(`a part is cut: ${element}`);
       if (width >= TWO_CHARTS) for (const chart of layout.alone) fail(`a chart fills only the left half: ${chart}`);

@@ -15,6 +15,7 @@ use worthit_harness::{
 use crate::{
     lines,
     made::{HOSTILE, empty_run, full_run, hostile_run, hundred},
+    scaling::{sixteen_cores, widest},
     verdicts,
 };
 
@@ -50,6 +51,8 @@ fn every_kind_of_page_passes_the_checks_in_a_browser() {
     let sites = [
         (hostile_run(), vec![], CATALOGUE.to_vec(), ""),
         (empty_run(), vec![], CATALOGUE.to_vec(), ""),
+        (sixteen_cores(), vec![], CATALOGUE.to_vec(), ""),
+        (widest(), vec![], CATALOGUE.to_vec(), ""),
         (many.0, many.1, many.2, "family0/"),
     ];
     for (run, kept, families, visit) in &sites {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use worthit::CATALOGUE;
 use worthit_harness::{
     load::Load,
-    machine::Machine,
+    machine::{Machine, Processor},
     report::{Material, pages},
     results::{
         CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
@@ -27,6 +27,7 @@ pub fn machine() -> Machine {
     Machine {
         key: "made-2c-4g-linux6.1-ext4".to_owned(),
         cpu: "Made".to_owned(),
+        processor: Some(Processor { vendor: Some("made".to_owned()), ..Processor::default() }),
         logical_cores: 2,
         topology: "1 socket(s), 2 core(s), 2 hardware thread(s)".to_owned(),
         caches: "L1d 32K".to_owned(),
@@ -89,6 +90,7 @@ pub fn measured(gain: f64, mark: Option<&str>) -> Outcome {
         gain: interval,
         processes: vec![interval],
         needed: vec![Needed { kind: Need::WaitingNs, amount: 300, within_bytes: None }],
+        are_threads_placed: false,
         load: Load::default(),
         marked_processes: u64::from(mark.is_some()),
         mark: mark.map(str::to_owned),

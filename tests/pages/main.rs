@@ -5,6 +5,7 @@ mod browser;
 mod lines;
 mod made;
 mod pair;
+mod scaling;
 #[path = "../../crates/harness/tests/verdicts/mod.rs"]
 mod verdicts;
 
@@ -14,47 +15,17 @@ use tempfile::TempDir;
 use worthit::CATALOGUE;
 use worthit_harness::{
     criterion_pages::CriterionPages,
+    machine::Processor,
     report::{Material, pages, write},
-    results::{Outcome, PairResult, Run},
+    results::{Outcome, Run},
     samples::{self, Sample},
     statistics::Interval,
 };
-use worthit_pair::{causes::Cause, limit::Need, trial::Role};
+use worthit_pair::causes::Cause;
 
 use made::{
-    add, empty_run, full_run, hostile_run, hundred, material, measured, pair, sample, side, site,
-    text,
+    add, empty_run, full_run, hostile_run, hundred, material, measured, pair, sample, site, text,
 };
-
-#[test]
-fn scaling_shows_speedups_the_ceiling_and_why_there_is_no_fit() {
-    let page = text(&site(&full_run())["scaling.html"]);
-    assert!(page.contains("made/threads") && !page.contains("made/search"), "{page}");
-    for part in
-        ["1.90× (1.80…2.00)", "Amdahl's law needs at least 4 thread counts", "2 logical cores"]
-    {
-        assert!(page.contains(part), "{part}\n{page}");
-    }
-}
-
-#[test]
-fn laws_are_fitted_if_there_are_enough_thread_counts() {
-    let mut run = empty_run();
-    run.machine.logical_cores = 64;
-    let threads = PairResult { axis: "threads".to_owned(), ..pair("Use all cores") };
-    // Amdahl's law with a tenth of the work serial.
-    let time = |n: f64| 1_000.0 * (0.1 + 0.9 / n);
-    for n in [1, 2, 4, 8, 16, 32, 64] {
-        let Outcome::Measured(mut found) = measured(1.0, None) else { unreachable!() };
-        found.sides[1] = side(Role::Optimized, "optimized", time(n as f64), 10);
-        found.needed[0].kind = Need::BytesStreamed;
-        add(&mut run, "made/threads", &threads, "", vec![(n, Outcome::Measured(found))]);
-    }
-    let page = text(&site(&run)["scaling.html"]);
-    for part in ["serial fraction 0.100", "contention σ 0.100", "The fitted law", "GB/s"] {
-        assert!(page.contains(part), "{part}\n{page}");
-    }
-}
 
 #[test]
 fn the_front_page_warns_of_doubtful_figures() {
@@ -69,6 +40,22 @@ fn the_front_page_warns_of_doubtful_figures() {
         assert!(front.contains(part), "{part}\n{front}");
     }
     assert!(text(&site(&empty_run())["index.html"]).contains("Nothing was measured in this run."));
+}
+
+#[test]
+fn a_result_of_an_older_machine_key_is_shown_under_it_and_a_present_one_with_its_parts() {
+    let older = text(&site(&scaling::sixteen_cores())["machine.html"]);
+    let key = "intel-r-xeon-r-processor-16c-126g-linux6.18-ext4";
+    let shown = format!("{key} , recorded under an older kind of machine key");
+    assert!(older.contains(&shown) && !older.contains("Vector extension"), "{older}");
+    let mut run = empty_run();
+    let cpu_info = "vendor_id : AuthenticAMD\ncpu family : 25\nmodel : 17\nflags : avx2 avx512f\n";
+    run.machine.processor = Some(Processor::of(cpu_info));
+    let present = text(&site(&run)["machine.html"]);
+    for part in ["Processor amd, family 25, model 17", "Vector extension avx512"] {
+        assert!(present.contains(part), "{part}\n{present}");
+    }
+    assert!(!present.contains("older kind"), "{present}");
 }
 
 #[test]

@@ -42,9 +42,10 @@ use worthit_pair::{
     case::{CaseKey, group_id},
     cases::{self, NamedCase},
     causes::{self, Counts},
+    cores,
     family::{Entry, Family},
     paths,
-    trial::Role,
+    trial::{Role, Trial},
 };
 
 /// Criterion's warm-up. It is short because [`warm`] has already run the side.
@@ -166,7 +167,7 @@ fn unmeasured(flags: &Flags, selection: &Selection<'_>) {
             let mut trial = match (flags.load_baseline.is_none(), &case) {
                 (false, _) => None,
                 (true, case) => match checks::prove(entry, case) {
-                    Some(trial) => Some(trial),
+                    Some(trial) => Some(placed(entry, trial)),
                     None => continue,
                 },
             };
@@ -182,8 +183,25 @@ fn unmeasured(flags: &Flags, selection: &Selection<'_>) {
                 }
                 group.finish();
             });
+            release(entry);
             ran.unwrap_or_else(|panic| fail(1, &format!("{}: {panic}", case.key)));
         }
+    }
+}
+
+/// Places the threads of a pair that uses several on cores of their own, as the gate does. Otherwise the scheduler
+/// chooses, differently in each process, which of them share a core.
+fn placed(entry: &Entry, mut trial: Trial) -> Trial {
+    if entry.uses_threads() {
+        trial.spread();
+    }
+    trial
+}
+
+/// Lets this process run on all cores again: placing an asynchronous side also pins the thread that runs criterion.
+fn release(entry: &Entry) {
+    if entry.uses_threads() {
+        cores::release_all();
     }
 }
 
@@ -428,7 +446,7 @@ impl Bench<'_> {
         case: &NamedCase,
     ) -> Result<(Outcome, Vec<Sample>), CriterionPanic> {
         let mut trial = match proven(entry, case) {
-            Ok(trial) => trial,
+            Ok(trial) => placed(entry, trial),
             Err(NotReady::Unavailable(reason)) => {
                 return Ok((Outcome::Unavailable { reason }, Vec::new()));
             }
@@ -468,6 +486,7 @@ impl Bench<'_> {
         let load = Load { disturbed: gain.disturbed_share(), ..probe.load() };
         let observations = std::mem::take(&mut timer.observations);
         let (threads, inputs) = (trial.most_threads(), trial.inputs() as u64);
+        release(entry);
         let counts = self.counted.get(&case.key).cloned().unwrap_or_default();
         let findings = Findings {
             entry,

@@ -1,7 +1,8 @@
 //! The comparison of two results: their gains case by case, and the counts that differ.
 //!
 //! Two consecutive runs do not meet the same machine state, so this never says *regressed*; only [`crate::gate`] does,
-//! because it interleaves. Results of different machine keys get no ratio and no verdict; their counts are compared.
+//! because it interleaves. Results of different machine keys, or of an older kind of key, get no ratio and no verdict;
+//! their counts are compared.
 
 mod document;
 mod words;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
+    machine::Relation,
     report,
     results::{CaseResult, Measured, PairResult, Run},
     statistics::Interval,
@@ -24,8 +26,8 @@ pub use document::SCHEMA;
 pub struct Comparison<'a> {
     /// The earlier and the later result, in the order in which they were named.
     pub runs: [&'a Run; 2],
-    /// Whether they have the same machine key.
-    pub is_same_machine: bool,
+    /// How their machines relate. Only gains of the same machine are compared.
+    pub machines: Relation,
     /// The pairs of either result, by id.
     pub pairs: Vec<PairComparison<'a>>,
 }
@@ -106,7 +108,8 @@ pub struct ChangedCount {
 impl<'a> Comparison<'a> {
     /// Compares two results: cases are matched by their keys.
     pub fn of(before: &'a Run, after: &'a Run) -> Comparison<'a> {
-        let is_same_machine = before.machine.key == after.machine.key;
+        let machines = before.machine.relation_to(&after.machine);
+        let is_same_machine = machines == Relation::Same;
         let ids: BTreeSet<&str> =
             before.pairs.keys().chain(after.pairs.keys()).map(String::as_str).collect();
         let compare = |id: &'a str| {
@@ -115,14 +118,19 @@ impl<'a> Comparison<'a> {
                 .into_iter()
                 .map(|key| compare_case(key, pairs, is_same_machine))
                 .collect();
-            let (change, reason) = match why_not_comparable(pairs, &cases, is_same_machine) {
+            let (change, reason) = match why_not_comparable(pairs, &cases, machines) {
                 Some(reason) => (Change::NotComparable, Some(reason)),
                 None => (judge(&cases), None),
             };
             PairComparison { id, pairs, change, reason, cases }
         };
         let pairs = ids.into_iter().map(compare).collect();
-        Comparison { runs: [before, after], is_same_machine, pairs }
+        Comparison { runs: [before, after], machines, pairs }
+    }
+
+    /// Returns whether both results are of the same machine.
+    pub fn is_same_machine(&self) -> bool {
+        self.machines == Relation::Same
     }
 
     /// Returns the ids of the pairs whose gains compare like this.
@@ -220,12 +228,15 @@ fn place(before: &Interval, after: &Interval) -> Intervals {
 fn why_not_comparable(
     pairs: [Option<&PairResult>; 2],
     cases: &[CaseComparison<'_>],
-    is_same_machine: bool,
+    machines: Relation,
 ) -> Option<&'static str> {
     match pairs {
         [Some(_), None] => Some("only the first result has it"),
         [None, Some(_)] => Some("only the second result has it"),
-        _ if !is_same_machine => Some("the machine keys differ"),
+        _ if machines == Relation::DifferentKeys => Some("the machine keys differ"),
+        _ if machines == Relation::OlderKey => {
+            Some("the machine key is of an older kind, which different machines share")
+        }
         _ if !cases.iter().any(|case| case.decides) => {
             Some("no case is measured and unmarked in both results")
         }

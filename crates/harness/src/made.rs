@@ -88,6 +88,7 @@ pub fn between(low: f64, high: f64) -> Outcome {
         gain,
         processes: vec![gain],
         needed: vec![],
+        are_threads_placed: false,
         load: Load::default(),
         marked_processes: 0,
         mark: None,

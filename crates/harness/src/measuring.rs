@@ -234,6 +234,7 @@ impl Findings<'_> {
             gain,
             processes: vec![gain],
             needed: self.entry.limit.needed(&self.case.case, self.threads),
+            are_threads_placed: self.entry.uses_threads(),
             load: self.load,
             marked_processes: u64::from(mark.is_some()),
             mark,

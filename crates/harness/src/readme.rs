@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    machine::OLDER_KEY,
     reference,
     result_file::{ResultError, write_atomically},
     results::Run,
@@ -46,8 +47,9 @@ pub fn catalogue_table(catalogue: &[&'static Family], reference: Option<&Run>) -
     let mut text = String::new();
     if let Some(run) = reference {
         text += &format!(
-            "\nGains as committed for `{}`; [reports/](reports/README.md) has every sweep.\n",
-            run.machine.key
+            "\nGains as committed for `{}`{}; [reports/](reports/README.md) has every sweep.\n",
+            run.machine.key,
+            if run.machine.has_older_key() { format!(" ({OLDER_KEY})") } else { String::new() }
         );
     }
     for family in catalogue {
@@ -107,7 +109,7 @@ fn files(
 ) -> Result<[(PathBuf, String, String); 2], ReadmeError> {
     let reports = readme.with_file_name("reports");
     let references = reference::all(&reports)?;
-    let latest = references.iter().max_by_key(|run| run.started);
+    let latest = references.iter().max_by_key(|run| (!run.machine.has_older_key(), run.started));
     let spliced = |path: PathBuf, part: String| -> Result<_, ReadmeError> {
         let read = |error| ReadmeError::Read { path: path.clone(), error };
         let text = fs::read_to_string(&path).map_err(read)?;

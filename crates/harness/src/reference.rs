@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    machine::OLDER_KEY,
     report::{self, beside_at_headline, gain_at_headline, share_of_limit},
     result_file::ResultError,
     results::{CaseResult, Run},
@@ -37,6 +38,9 @@ pub enum ReferenceError {
         "this was measured on a tree that was not committed, so nobody could measure it again: commit, then run `cargo bench -- --rounds {LEAST_PROCESSES}`"
     )]
     NotCommitted,
+    /// Its machine key may be that of another machine, whose reference it would replace.
+    #[error("this was {OLDER_KEY}: measure again with `cargo bench -- --rounds {LEAST_PROCESSES}`")]
+    OlderKey,
     /// Nothing was measured.
     #[error("nothing was measured in this run")]
     Empty,
@@ -73,6 +77,9 @@ fn results_in(folder: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// If the run does not qualify as a reference, or files cannot be written.
 pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
+    if run.machine.has_older_key() {
+        return Err(ReferenceError::OlderKey);
+    }
     let Some(commit) = run.revision.commit.as_deref().filter(|_| !run.revision.dirty) else {
         return Err(ReferenceError::NotCommitted);
     };
@@ -115,6 +122,9 @@ pub fn summary(references: &[Run]) -> String {
             capitalized(&table::provenance(run)),
             measured.len(),
         );
+        if run.machine.has_older_key() {
+            text += &format!("{}.\n\n", capitalized(OLDER_KEY));
+        }
         text += "| pair | gain at the headline | break-even | counted cause | share of limit | peers and alternatives |\n|---|---|---|---|---|---|\n";
         for (id, pair) in &run.pairs {
             for sweep in &pair.sweeps {
@@ -189,6 +199,7 @@ mod tests {
             gain,
             processes: vec![gain; processes],
             needed: vec![],
+            are_threads_placed: false,
             load: Load::default(),
             marked_processes: 0,
             mark: None,
@@ -231,8 +242,29 @@ mod tests {
         let refused = |run: Run| save(&run, reports.path()).unwrap_err().to_string();
         assert!(refused(run(4, false)).contains("f/p at 8 was measured in 4 process(es)"));
         assert!(refused(run(5, true)).contains("not committed"));
+        let mut older = run(5, false);
+        older.machine.processor = None;
+        assert!(refused(older).contains("older kind of machine key"));
         assert!(refused(Run { pairs: BTreeMap::new(), ..run(5, false) }).contains("nothing"));
         assert_eq!(all(reports.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_reference_of_an_older_key_stays_under_its_key_and_says_so() {
+        let reports = tempfile::tempdir().unwrap();
+        let mut older = run(5, false);
+        older.machine.processor = None;
+        older.save(&reports.path().join("made-linux1/older.jsonl")).unwrap();
+        let mut present = run(5, false);
+        present.machine.key = "made-1.2.3-linux1".to_owned();
+        save(&present, reports.path()).unwrap();
+        let kept = all(reports.path()).unwrap();
+        let keys = [present.machine.key.as_str(), "made-linux1"];
+        assert_eq!(kept.iter().map(|run| run.machine.key.as_str()).collect::<Vec<_>>(), keys);
+        let text = summary(&kept);
+        let (before, after) = text.split_once("### made-linux1\n").unwrap();
+        assert!(!before.contains("older kind of machine key"), "{text}");
+        assert!(after.contains("\n\nRecorded under an older kind of machine key"), "{text}");
     }
 
     #[test]
@@ -244,6 +276,7 @@ mod tests {
             text.contains("| `f/p` | 8 items\\|: 2.00× (1.90…2.10) | wins from 8 on |"),
             "{text}"
         );
+        assert!(!text.contains("older kind"), "{text}");
         assert!(summary(&[]).contains("none yet"));
         assert_eq!(gain_of(&run(5, false), "f/other"), "–");
     }

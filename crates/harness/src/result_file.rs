@@ -364,8 +364,11 @@ mod tests {
         assert_eq!(levels, ["loopback", "rtt=1ms"]);
         let Outcome::Computed(computed) = &joined[1].cases[0].outcome else { panic!("{joined:?}") };
         assert!(computed.confirmation.is_some());
+        assert_eq!(run.machine.key, "amd-epyc-2c-24g-linux6.18-ext4");
+        assert!(run.machine.has_older_key());
         run.save(&path).unwrap();
         let again = Run::load(&path).unwrap();
+        assert_eq!(again.machine, run.machine);
         assert_eq!(again.pairs["queries/n_plus_one"].levels, levels);
         assert_eq!((again.numbers, again.ceiling), (run.numbers, run.ceiling));
     }

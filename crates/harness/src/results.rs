@@ -205,6 +205,10 @@ pub struct Measured {
     /// The least work of an iteration of the optimized side; empty if no machine number bounds it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed: Vec<Needed>,
+    /// Whether each thread of a pair that uses several was placed on a core of its own, as far as the system allowed it;
+    /// `false` in results of older versions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub are_threads_placed: bool,
     /// Other load on the machine meanwhile (the worst of the processes).
     pub load: Load,
     /// Number of processes during which other processes held the CPU.
@@ -344,6 +348,7 @@ impl Measured {
         let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
         other.gain = geometric_mean_interval(&estimates).unwrap_or(other.gain);
         other.load = other.load.worse(self.load);
+        other.are_threads_placed &= self.are_threads_placed;
         other.marked_processes += self.marked_processes;
         let is_marked = 2 * other.marked_processes >= other.processes.len() as u64;
         other.mark = other.mark.or(self.mark.take()).filter(|_| is_marked);
@@ -422,6 +427,7 @@ pub(crate) mod tests {
             gain,
             processes: vec![gain],
             needed: vec![],
+            are_threads_placed: false,
             load: Load::default(),
             marked_processes: u64::from(mark),
             mark: mark.then(|| "other processes held the CPU".to_owned()),

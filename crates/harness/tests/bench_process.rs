@@ -44,6 +44,23 @@ fn a_run_prints_a_table_and_writes_a_result_and_a_report() {
 }
 
 #[test]
+fn threads_are_placed_on_cores_for_each_case_and_the_harness_is_released_after_it() {
+    let checkout = Checkout::new();
+    // The pair itself fails if either is missing; a profiled run must place them too.
+    for arguments in ["--bench --quick --noplot", "--bench --profile-time 1"] {
+        let output = checkout.run(&format!("{arguments} faults/threads"));
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let cases = &checkout.result().pairs["faults/threads"].sweeps[0].cases;
+    assert_eq!(cases[0].point, 1);
+    assert!(cases.iter().all(|case| case.measured().unwrap().are_threads_placed));
+    let agrees = Checkout::new();
+    assert!(agrees.run(AGREES).status.success());
+    let sweep = &agrees.result().pairs["faults/agrees"].sweeps[0];
+    assert!(sweep.cases.iter().all(|case| !case.measured().unwrap().are_threads_placed));
+}
+
+#[test]
 fn a_pair_whose_sides_disagree_is_not_timed_and_both_answers_are_shown() {
     let checkout = Checkout::new();
     let output = checkout.run("--bench --quick --noplot faults/disagrees");

@@ -13,7 +13,7 @@ const STEPS: u64 = 4_000_000;
 /// Readings of each thread count. The counts take turns, so that all of them run under the same conditions.
 const READINGS: usize = 9;
 
-/// Returns the speedups at 1, 2, 4, … threads up to the logical cores, nine readings each. Takes about 50 ms per
+/// Returns the speedups at each of [`thread_counts`] up to the logical cores, nine readings each. Takes about 50 ms per
 /// thread count.
 pub fn speedups() -> Vec<(u64, Vec<f64>)> {
     let counts = thread_counts(logical_cores());

@@ -22,6 +22,9 @@ pub enum Extent {
     Deep,
 }
 
+/// Number of levels at which a sweep over threads is measured, at most.
+const MAX_LEVELS: usize = 4;
+
 /// A case and its name.
 #[derive(Clone, Debug)]
 pub struct NamedCase {
@@ -75,17 +78,28 @@ pub fn levels(pair: &Pair) -> Vec<ResolvedLevel> {
             })
             .collect(),
         Some(Parameter { name, levels: Levels::Threads }) => {
-            let counts = thread_counts(logical_cores());
-            counts[counts.len().saturating_sub(4)..]
-                .iter()
-                .map(|count| ResolvedLevel {
-                    label: format!("{name}={count}"),
-                    value: *count,
-                    level: None,
-                })
-                .collect()
+            let level = |count| ResolvedLevel {
+                label: format!("{name}={count}"),
+                value: count,
+                level: None,
+            };
+            thread_levels(logical_cores()).into_iter().map(level).collect()
         }
     }
+}
+
+/// Returns the thread counts at which a whole sweep is measured: one thread, without which there is no speedup, and
+/// about a quarter, half and all of `cores`.
+fn thread_levels(cores: u64) -> Vec<u64> {
+    let counts = thread_counts(cores);
+    if counts.len() <= MAX_LEVELS {
+        return counts;
+    }
+    let at_least = |share: f64| {
+        let wanted = cores as f64 * share;
+        counts.iter().copied().find(|count| *count as f64 >= wanted).unwrap_or(cores)
+    };
+    vec![1, at_least(0.25), at_least(0.5), cores]
 }
 
 /// One value of the parameter, resolved for this machine.
@@ -168,4 +182,26 @@ pub fn roles(entry: &Entry) -> Vec<Role> {
 /// Returns criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.
 pub fn benchmark_id(entry: &Entry, case: &NamedCase, role: Role) -> String {
     format!("{}/{}/{}", case.key.group(), side_name(entry, role), case.key.point)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_and_all_cores_are_always_among_the_levels() {
+        assert_eq!(thread_levels(1), [1]);
+        assert_eq!(thread_levels(2), [1, 2]);
+        assert_eq!(thread_levels(4), [1, 2, 3, 4]);
+        assert_eq!(thread_levels(6), [1, 2, 3, 6]);
+        assert_eq!(thread_levels(8), [1, 2, 4, 8]);
+        assert_eq!(thread_levels(16), [1, 4, 8, 16]);
+        assert_eq!(thread_levels(96), [1, 24, 48, 96]);
+        for cores in 1..=1_024 {
+            let levels = thread_levels(cores);
+            assert!(levels.len() <= MAX_LEVELS && levels.is_sorted_by(|one, next| one < next));
+            assert_eq!((levels[0], levels.last()), (1, Some(&cores)));
+            assert!(levels.iter().all(|level| thread_counts(cores).contains(level)));
+        }
+    }
 }

@@ -22,11 +22,11 @@ pub fn at_first() -> &'static [usize] {
     CORES.get_or_init(allowed)
 }
 
-/// Returns the set of this core alone.
-fn only(core: usize) -> CpuSet {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    cores
+/// Returns the set of these cores.
+fn set_of(cores: &[usize]) -> CpuSet {
+    let mut set = CpuSet::new();
+    cores.iter().for_each(|core| set.set(*core));
+    set
 }
 
 /// Pins the calling thread to this core.
@@ -34,7 +34,7 @@ fn only(core: usize) -> CpuSet {
 /// # Errors
 /// If the system does not allow it.
 pub fn keep_on(core: usize) -> Result<()> {
-    sched_setaffinity(None, &only(core))
+    sched_setaffinity(None, &set_of(&[core]))
 }
 
 /// Pins the calling thread to the `nth` of `cores`, counted round-robin.
@@ -50,23 +50,29 @@ pub fn keep_on_one_of(cores: &[usize], nth: usize) -> Result<()> {
 /// # Errors
 /// If the system does not allow it.
 pub fn keep_all_on(core: usize) -> Result<()> {
-    keep_each(|_| core);
+    keep_each(|_| set_of(&[core]));
     keep_on(core)
 }
 
 /// Pins the threads of this process to its cores round-robin, in the order in which they were started.
 pub fn spread_all() {
     let cores = at_first();
-    keep_each(|nth| cores[nth % cores.len()]);
+    keep_each(|nth| set_of(&[cores[nth % cores.len()]]));
 }
 
-/// Pins the `nth` thread of this process to `core(nth)`, as far as the system allows it.
-fn keep_each(core: impl Fn(usize) -> usize) {
+/// Lets every thread of this process run on all of its cores again.
+pub fn release_all() {
+    let cores = set_of(at_first());
+    keep_each(|_| cores);
+}
+
+/// Pins the `nth` thread of this process to `cores(nth)`, as far as the system allows it.
+fn keep_each(cores: impl Fn(usize) -> CpuSet) {
     let mut ids: Vec<i32> = tasks().collect();
     ids.sort_unstable();
     for (nth, id) in ids.into_iter().enumerate() {
         // This fails if the thread has ended in the meantime.
-        let _ = sched_setaffinity(Pid::from_raw(id), &only(core(nth)));
+        let _ = sched_setaffinity(Pid::from_raw(id), &cores(nth));
     }
 }
 
@@ -100,11 +106,10 @@ mod tests {
 
     /// Runs in a separate process, as it would move the threads of all other tests too.
     #[test]
-    fn the_threads_of_a_process_are_spread_and_then_pinned_to_one_core() {
+    fn the_threads_of_a_process_are_spread_then_pinned_to_one_core_then_released() {
         const CHILD: &str = "WORTHIT_TEST_SPREADS";
         if std::env::var_os(CHILD).is_none() {
-            let name =
-                "cores::tests::the_threads_of_a_process_are_spread_and_then_pinned_to_one_core";
+            let name = "cores::tests::the_threads_of_a_process_are_spread_then_pinned_to_one_core_then_released";
             let this = std::env::current_exe().unwrap();
             let child = Command::new(this).args(["--exact", name]).env(CHILD, "1").output();
             let child = child.unwrap();
@@ -139,5 +144,8 @@ mod tests {
         keep_all_on(last).unwrap();
         assert!(ask().iter().all(|(_, own)| *own == [last]));
         assert_eq!(allowed(), [last]);
+        release_all();
+        assert!(ask().iter().all(|(_, own)| own == cores));
+        assert_eq!(allowed(), cores);
     }
 }

@@ -207,7 +207,7 @@ pub enum Points {
         /// Larger points, which `--deep` adds.
         deep: &'static [u64],
     },
-    /// 1, 2, 4, … up to the logical cores of this machine.
+    /// 1, 2, 3, 4, 6, 8, … up to the logical cores of this machine; see [`thread_counts`].
     Threads,
 }
 
@@ -229,10 +229,13 @@ impl Points {
     }
 }
 
-/// Returns 1, 2, 4, … up to and including `cores`.
+/// Returns 1, 2, 3, 4, 6, 8, 12, 16, … up to and including `cores`: enough for laws of scaling to be fitted from six
+/// cores on.
 pub fn thread_counts(cores: u64) -> Vec<u64> {
-    let powers = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n < cores);
-    powers.chain([cores]).collect()
+    let powers = std::iter::successors(Some(1_u64), |n| n.checked_mul(2));
+    // Between two powers of two from 2 on lies the number half as large again.
+    let counts = powers.flat_map(|n| [Some(n), Some(n + n / 2).filter(|_| n > 1)]);
+    counts.flatten().take_while(|n| *n < cores).chain([cores]).collect()
 }
 
 /// Returns the number of logical cores that this process may use.
@@ -254,7 +257,7 @@ pub struct Parameter {
 pub enum Levels {
     /// The same values on every machine.
     Fixed(&'static [Level]),
-    /// 1, 2, 4, … up to the logical cores; the four largest at most.
+    /// One thread, and at most three more numbers up to all logical cores of this machine.
     Threads,
 }
 
@@ -333,7 +336,15 @@ mod tests {
     fn thread_counts_end_with_all_cores() {
         assert_eq!(thread_counts(1), [1]);
         assert_eq!(thread_counts(2), [1, 2]);
-        assert_eq!(thread_counts(6), [1, 2, 4, 6]);
-        assert_eq!(thread_counts(8), [1, 2, 4, 8]);
+        assert_eq!(thread_counts(3), [1, 2, 3]);
+        assert_eq!(thread_counts(5), [1, 2, 3, 4, 5]);
+        assert_eq!(thread_counts(6), [1, 2, 3, 4, 6]);
+        assert_eq!(thread_counts(16), [1, 2, 3, 4, 6, 8, 12, 16]);
+        assert_eq!(thread_counts(64), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]);
+        for cores in 1..=1_024 {
+            let counts = thread_counts(cores);
+            assert!(counts.is_sorted_by(|one, next| one < next), "{counts:?}");
+            assert_eq!((counts[0], counts.last()), (1, Some(&cores)));
+        }
     }
 }

@@ -2,9 +2,11 @@ worthit_pair::family! {
     "faults": "Inject a fault";
     agrees,
     bounded,
+    broken_claim,
     disagrees,
     panics,
     sweeps,
+    threads,
     unavailable,
     wrong_size,
 }

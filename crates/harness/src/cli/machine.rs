@@ -50,13 +50,15 @@ pub(super) fn run(arguments: &MachineArguments) -> Result<String, JoinError> {
 }
 
 fn in_words(output: &MachineOutput) -> String {
-    let Machine { key, cpu, caches, .. } = &output.machine;
+    let Machine { key, cpu, .. } = &output.machine;
+    let part = |(name, part): (&str, String)| format!("  {name}: {part}\n");
+    let parts: String = output.machine.parts().into_iter().map(part).collect();
     let speedup = |point: &scaling::Point| {
         format!("{} on {}", point.speedup.as_gain(), format::count(point.threads))
     };
     let ceiling: Vec<String> = output.ceiling.iter().map(speedup).collect();
     format!(
-        "{key}: {cpu}; {caches}\n{}\nceiling of threads (speedup of a kernel that stays in registers): {}\n{}\n",
+        "{key}\n  sold as: {cpu}\n{parts}{}\nceiling of threads (speedup of a kernel that stays in registers): {}\n{}\n",
         table::of_numbers(&output.numbers, terminal::width()),
         ceiling.join("; "),
         output.numbers.load_in_words()

@@ -24,7 +24,7 @@ impl Comparison<'_> {
             version: VERSION,
             before,
             after,
-            same_machine: self.is_same_machine,
+            same_machine: self.is_same_machine(),
             counts: Counts {
                 better: count(Change::Better),
                 worse: count(Change::Worse),

@@ -114,6 +114,30 @@ fn results_of_two_machines_get_neither_ratio_nor_verdict_but_their_counts_are_co
 }
 
 #[test]
+fn results_of_an_older_key_are_not_compared_even_if_nothing_tells_their_machines_apart() {
+    let before = run_of(vec![("f/p", gain(2.0))]);
+    let mut after = run_of(vec![("f/p", counting(gain(1.0), Role::Optimized, 7))]);
+    assert_eq!(Comparison::of(&before, &after).ids(Change::Worse), ["f/p"]);
+    after.machine.processor = None;
+    let older = Run { machine: after.machine.clone(), ..before.clone() };
+    for before in [&before, &older] {
+        let comparison = Comparison::of(before, &after);
+        assert_eq!(
+            comparison.to_string(),
+            format!(
+                "comparison: 0 of 1 pair better, 1 not comparable (an older kind of machine key, which \
+                 different machines share: {}); counts differ in 1 pair (f/p); counts of the optimized \
+                 side rose in 1 pair (f/p)",
+                after.machine.key
+            )
+        );
+        let case = &comparison.pairs[0].cases[0];
+        assert_eq!((case.ratio, case.intervals, case.decides), (None, None, false));
+        assert_eq!(assert_follows(&comparison.json(), SCHEMA)["same_machine"], false);
+    }
+}
+
+#[test]
 fn a_count_that_rises_with_another_seed_is_no_change_for_the_worse() {
     let before = run_of(vec![("f/p", gain(2.0))]);
     let mut after = run_of(vec![("f/p", counting(gain(2.0), Role::Optimized, 7))]);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Change, Comparison, Intervals};
-use crate::results::CaseResult;
+use crate::{machine::Relation, results::CaseResult};
 use worthit_pair::format;
 
 /// Prints the comparison on one line, which scripts may rely on:
@@ -14,7 +14,8 @@ use worthit_pair::format;
 /// ```
 ///
 /// `IDS` are ids between commas. Clauses that would say 0 are left out, except the first one. After 1, it says "pair". `N` is the number of
-/// pairs in either result, and `N = B + W + C + M`. If the machine keys differ, `M` is `N` and the keys stand in the place of its `IDS`.
+/// pairs in either result, and `N = B + W + C + M`. If the machine keys differ or are of an older kind, `M` is `N` and the keys stand in
+/// the place of its `IDS`.
 impl fmt::Display for Comparison<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (better, all) = (self.ids(Change::Better).len(), self.pairs.len());
@@ -31,9 +32,16 @@ impl fmt::Display for Comparison<'_> {
             write!(f, ", {} {words}", ids.len())?;
             match change {
                 Change::CannotTell => {}
-                Change::NotComparable if !self.is_same_machine => {
+                Change::NotComparable if !self.is_same_machine() => {
                     let [before, after] = self.runs.map(|run| run.machine.key.as_str());
-                    write!(f, " (different machine keys: {before}, {after})")?;
+                    match self.machines {
+                        Relation::OlderKey => {
+                            let why =
+                                "an older kind of machine key, which different machines share";
+                            write!(f, " ({why}: {before})")?;
+                        }
+                        _ => write!(f, " (different machine keys: {before}, {after})")?,
+                    }
                 }
                 _ => write!(f, " ({})", ids.join(", "))?,
             }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     comparison::{CaseComparison, Comparison, Intervals, PairComparison},
+    machine::{OLDER_KEY, Relation},
     results::Run,
     table,
 };
@@ -19,6 +20,8 @@ struct ComparisonPage<'a> {
     shell: Shell,
     runs: [(&'static str, &'a Run); 2],
     is_same_machine: bool,
+    /// What is said if the results have the same key, and it is of the older kind.
+    older_key: Option<&'static str>,
     changed_counts: Vec<(String, String)>,
     rows: Vec<CaseRow>,
 }
@@ -47,7 +50,8 @@ pub fn page(material: &Material<'_>, other: &Run) -> String {
     let page = ComparisonPage {
         shell: Shell::at_root("Comparison", "Comparison", material),
         runs: [("A", other), ("B", material.run)],
-        is_same_machine: comparison.is_same_machine,
+        is_same_machine: comparison.is_same_machine(),
+        older_key: (comparison.machines == Relation::OlderKey).then_some(OLDER_KEY),
         changed_counts: cases().flat_map(|(pair, case)| changed_counts(pair, case)).collect(),
         rows: cases().map(row).collect(),
     };

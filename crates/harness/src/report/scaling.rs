@@ -1,6 +1,6 @@
 //! The scaling page: speedup and efficiency of each pair that varies its number of threads.
 
-use std::fmt::Display;
+mod strong;
 
 use askama::Template;
 
@@ -10,10 +10,11 @@ use super::{
     shell::{Shell, page_of},
 };
 use crate::{
-    results::{Measured, PairResult},
-    scaling::{self, Amdahl, NoFit, Usl, relative_speedup},
+    results::Measured,
+    scaling::{self, Laws, relative_speedup},
     statistics::Interval,
 };
+use strong::Strong;
 use worthit_pair::{format, limit::Need, trial::Role};
 
 #[derive(Template)]
@@ -30,11 +31,14 @@ struct ScalingPart {
     id: String,
     page: String,
     what: String,
-    svg: String,
+    svg: Option<String>,
     label: String,
     rows: Vec<SpeedupRow>,
-    fits: Vec<String>,
-    has_fit: bool,
+    laws: Vec<String>,
+    has_law: bool,
+    /// Whether one thread was measured; if not, there is neither a speedup over it nor a law.
+    has_one_thread: bool,
+    are_threads_placed: bool,
     wall: Option<String>,
     has_bandwidth: bool,
     has_marks: bool,
@@ -51,148 +55,117 @@ struct SpeedupRow {
     mark: bool,
 }
 
-/// The same work on several thread counts.
-struct Strong<'a> {
-    what: String,
-    cases: Vec<(u64, &'a Measured)>,
-}
-
 /// Renders the scaling page of a run.
 pub fn page(material: &Material<'_>) -> String {
     let run = material.run;
     let cores = run.machine.logical_cores;
-    let mut parts = Vec::new();
-    for (id, pair) in &run.pairs {
-        for strong in strong_sweeps(pair) {
-            parts.extend(part(id, &strong, &run.ceiling, cores));
-        }
-    }
+    let parts = run.pairs.iter().flat_map(|(id, pair)| {
+        let sweeps = strong::sweeps(pair).into_iter();
+        sweeps.map(move |strong| part(id, &strong, &run.ceiling, cores))
+    });
     let page = ScalingPage {
         shell: Shell::at_root("Scaling", "Scaling", material),
         cores,
         has_ceiling: !run.ceiling.is_empty(),
-        parts,
+        parts: parts.collect(),
     };
     page.render().expect("rendering into memory cannot fail")
 }
 
-/// Returns the sweeps over threads: along the axis, or over the levels of a parameter at the last
-/// point that was measured at every level.
-fn strong_sweeps(pair: &PairResult) -> Vec<Strong<'_>> {
-    if pair.axis == "threads" {
-        let strong = pair.sweeps.iter().map(|sweep| Strong {
-            what: sweep.level.clone(),
-            cases: sweep
-                .cases
-                .iter()
-                .filter_map(|case| Some((case.point, case.measured()?)))
-                .collect(),
-        });
-        return strong.collect();
-    }
-    if pair.parameter.as_deref() != Some("threads") {
-        return Vec::new();
-    }
-    let cases_at = |point: u64| -> Option<Vec<(u64, &Measured)>> {
-        let threads_of = |sweep: &'_ crate::results::Sweep| -> Option<u64> {
-            sweep.level.strip_prefix("threads=")?.parse().ok()
-        };
-        pair.sweeps
-            .iter()
-            .map(|sweep| {
-                let case = sweep.cases.iter().find(|case| case.point == point)?;
-                Some((threads_of(sweep)?, case.measured()?))
-            })
-            .collect()
-    };
-    let points = pair.sweeps.first().map_or(&[][..], |sweep| &sweep.cases);
-    let last = points.iter().rev().find_map(|case| Some((case.point, cases_at(case.point)?)));
-    last.into_iter().map(|(point, cases)| Strong { what: pair.place(point), cases }).collect()
-}
-
-fn part(
-    id: &str,
-    strong: &Strong<'_>,
-    ceiling: &[scaling::Point],
-    cores: u64,
-) -> Option<ScalingPart> {
-    let (_, one) = strong.cases.iter().find(|(threads, _)| *threads == 1)?;
-    let time = |found: &Measured, role| found.side(role).map(|side| side.time_ns);
-    let speedups = |base: Role| -> Vec<scaling::Point> {
-        let base_time = time(one, base);
-        let speedup_over_base = |(threads, found): &(u64, &Measured)| {
-            // One thread over itself is 1 by definition.
-            let speedup = match (*threads, base) {
-                (1, Role::Optimized) => Interval::exact(1.0),
-                _ => relative_speedup(&base_time?, &time(found, Role::Optimized)?)?,
+fn part(id: &str, strong: &Strong<'_>, ceiling: &[scaling::Point], cores: u64) -> ScalingPart {
+    let one = strong.one_thread();
+    let against_one = one.map_or_else(Vec::new, |one| speedups(strong, one, Role::Optimized));
+    // Both sides of a gain ran on the same number of threads.
+    let against_naive = match one {
+        Some(one) => speedups(strong, one, Role::Naive),
+        None => {
+            let gain = |(threads, found): &(u64, &Measured)| scaling::Point {
+                threads: *threads,
+                speedup: found.gain,
             };
-            Some(scaling::Point { threads: *threads, speedup })
-        };
-        strong.cases.iter().filter_map(speedup_over_base).collect()
-    };
-    let (against_one, against_naive) = (speedups(Role::Optimized), speedups(Role::Naive));
-    let point_at = |points: &[scaling::Point], threads| {
-        points.iter().find(|point| point.threads == threads).copied()
-    };
-    let words = |point: Option<scaling::Point>| {
-        point.map_or("–".to_owned(), |point| point.speedup.as_gain())
+            strong.cases.iter().map(gain).collect()
+        }
     };
     let bandwidths: Vec<(u64, f64)> = strong.cases.iter().filter_map(bandwidth).collect();
-    let rows = strong.cases.iter().map(|(threads, found)| {
-        let relative = point_at(&against_one, *threads);
-        let streamed = bandwidths.iter().find(|(measured_on, _)| measured_on == threads);
-        SpeedupRow {
-            threads: *threads,
-            against_one: words(relative),
-            efficiency: relative.map_or("–".to_owned(), |point| {
-                format!("{} %", format::significant(point.efficiency().estimate * 100.0))
-            }),
-            against_naive: words(point_at(&against_naive, *threads)),
-            ceiling: words(point_at(ceiling, *threads)),
-            bandwidth: streamed.map_or("–".to_owned(), |(_, rate)| {
-                format!("{} GB/s", format::significant(*rate))
-            }),
-            mark: found.mark.is_some(),
-        }
-    });
-    let amdahl = Amdahl::fit(&against_one, cores);
-    let usl = Usl::fit(&against_one, cores);
-    let fits = vec![in_words("Amdahl's law", &amdahl), in_words("Universal Scalability Law", &usl)];
     let marks: Vec<u64> =
         strong.cases.iter().filter(|(_, found)| found.mark.is_some()).map(|case| case.0).collect();
-    let fitted: Vec<scaling::Point> = against_one
-        .iter()
-        .filter_map(|point| {
-            let amdahl = amdahl.as_ref().map(|fit| fit.predict(point.threads));
-            let speedup = usl.as_ref().map(|fit| fit.predict(point.threads)).or(amdahl).ok()?;
-            Some(scaling::Point { threads: point.threads, speedup: Interval::exact(speedup) })
-        })
-        .collect();
-    let svg = chart([&against_one, &against_naive, ceiling, &fitted], &marks)?;
-    let figures: Vec<String> = against_one
+    let laws = Laws::of(&against_one, cores);
+    let predicted = |point: &scaling::Point| {
+        let speedup = Interval::exact(laws.predict(point.threads)?);
+        Some(scaling::Point { threads: point.threads, speedup })
+    };
+    let fitted: Vec<scaling::Point> = against_one.iter().filter_map(predicted).collect();
+    let (shown, over) = match one {
+        Some(_) => (&against_one, "Speedup over one thread"),
+        None => (&against_naive, "Gain over the naive side"),
+    };
+    let figures: Vec<String> = shown
         .iter()
         .map(|point| format!("{} at {}", format::times(point.speedup.estimate), point.threads))
         .collect();
-    Some(ScalingPart {
+    let drawn_ceiling = if one.is_some() { ceiling } else { &[] };
+    ScalingPart {
         id: id.to_owned(),
         page: page_of(id),
         what: strong.what.clone(),
-        svg,
-        label: format!("Speedup over one thread by number of threads: {}", figures.join(", ")),
-        rows: rows.collect(),
-        fits,
-        has_fit: !fitted.is_empty(),
+        svg: chart([&against_one, &against_naive, drawn_ceiling, &fitted], &marks),
+        label: format!("{over} by number of threads: {}", figures.join(", ")),
+        rows: rows(strong, [&against_one, &against_naive, ceiling], &bandwidths),
+        laws: if one.is_some() { laws.in_words() } else { Vec::new() },
+        has_law: !fitted.is_empty(),
+        has_one_thread: one.is_some(),
+        are_threads_placed: strong.cases.iter().all(|(_, found)| found.are_threads_placed),
         wall: memory_wall(&bandwidths).map(|threads| {
             format!("Memory wall: beyond {threads} threads, bandwidth no longer grows.")
         }),
         has_bandwidth: !bandwidths.is_empty(),
         has_marks: !marks.is_empty(),
-    })
+    }
 }
 
-/// The fit with the name of its law, or why there is none; the reason names the law itself.
-fn in_words(law: &str, fit: &Result<impl Display, NoFit>) -> String {
-    fit.as_ref().map_or_else(NoFit::to_string, |fit| format!("{law}: {fit}"))
+/// Returns the speedups of the optimized side over this side on one thread.
+fn speedups(strong: &Strong<'_>, one: &Measured, base: Role) -> Vec<scaling::Point> {
+    let time = |found: &Measured, role| found.side(role).map(|side| side.time_ns);
+    let base_time = time(one, base);
+    let speedup_over_base = |(threads, found): &(u64, &Measured)| {
+        // One thread over itself is 1 by definition.
+        let speedup = match (*threads, base) {
+            (1, Role::Optimized) => Interval::exact(1.0),
+            _ => relative_speedup(&base_time?, &time(found, Role::Optimized)?)?,
+        };
+        Some(scaling::Point { threads: *threads, speedup })
+    };
+    strong.cases.iter().filter_map(speedup_over_base).collect()
+}
+
+fn rows(
+    strong: &Strong<'_>,
+    [against_one, against_naive, ceiling]: [&[scaling::Point]; 3],
+    bandwidths: &[(u64, f64)],
+) -> Vec<SpeedupRow> {
+    let none = || format::NONE.to_owned();
+    let point_at = |points: &[scaling::Point], threads| {
+        points.iter().find(|point| point.threads == threads).copied()
+    };
+    let words =
+        |point: Option<scaling::Point>| point.map_or_else(none, |point| point.speedup.as_gain());
+    let row = |(threads, found): &(u64, &Measured)| {
+        let relative = point_at(against_one, *threads);
+        let streamed = bandwidths.iter().find(|(measured_on, _)| measured_on == threads);
+        SpeedupRow {
+            threads: *threads,
+            against_one: words(relative),
+            efficiency: relative.map_or_else(none, |point| {
+                format!("{} %", format::significant(point.efficiency().estimate * 100.0))
+            }),
+            against_naive: words(point_at(against_naive, *threads)),
+            ceiling: words(point_at(ceiling, *threads)),
+            bandwidth: streamed
+                .map_or_else(none, |(_, rate)| format!("{} GB/s", format::significant(*rate))),
+            mark: found.mark.is_some(),
+        }
+    };
+    strong.cases.iter().map(row).collect()
 }
 
 /// Bandwidth of the optimized side in bytes per nanosecond (GB/s), if its limit is a stream.
@@ -242,7 +215,7 @@ fn chart(
         line(Ink::Naive, false, against_naive),
         line(Ink::Optimized, false, against_one),
     ];
-    let ticks: Vec<f64> = against_one.iter().map(|point| point.threads as f64).collect();
+    let ticks: Vec<f64> = against_naive.iter().map(|point| point.threads as f64).collect();
     let x = Axis {
         name: "threads",
         division: Division::Logarithmic,
@@ -251,7 +224,7 @@ fn chart(
         format: &format::tick,
     };
     let y = Axis {
-        name: "speedup",
+        name: if against_one.is_empty() { "gain" } else { "speedup" },
         division: Division::Logarithmic,
         ticks: &[],
         includes: Some(1.0),

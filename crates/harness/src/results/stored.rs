@@ -24,6 +24,8 @@ pub struct Measured {
     marked_processes: u64,
     #[serde(default)]
     mark: Option<String>,
+    #[serde(default)]
+    are_threads_placed: bool,
 }
 
 /// Older versions have one kind of work at most.
@@ -63,6 +65,7 @@ impl From<Measured> for super::Measured {
             load: stored.load,
             marked_processes: stored.marked_processes,
             mark: stored.mark,
+            are_threads_placed: stored.are_threads_placed,
         }
     }
 }

@@ -254,6 +254,7 @@ fn measured(point: u64, estimate: f64, limit_ns: u64, against_peer: f64) -> Meas
         load: Load::default(),
         marked_processes: 0,
         mark: None,
+        are_threads_placed: false,
     }
 }
 
