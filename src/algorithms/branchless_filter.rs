@@ -17,8 +17,8 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`if keep(x) { out.push(x) }`, or `.filter(keep)`, over many small values where `keep` is a cheap \
                 test and its outcome is a coin toss.",
-        remedy: "Write every value to `block[count]`, and add the outcome to `count`, so that the next value overwrites \
-                 one that is not kept. Append a `block` to the output when it is through.",
+        remedy: "Write every value to the place `count` of a `block`, and add the outcome to `count`, so that the next value overwrites \
+                 one that is not kept. Append each `block` to the output.",
         keep_naive_when: "The outcomes can be predicted: nearly no or nearly all values are kept, or they come sorted or \
                           in long runs. A predicted branch is nearly free, and little of the gain is left. Or `keep` is \
                           expensive: then its cost dominates.",

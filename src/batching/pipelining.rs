@@ -149,6 +149,9 @@ impl Connection {
     }
 }
 
+/// A side: the values of the keys, in order.
+type AskAll = fn(&mut Connection, &[u64]) -> io::Result<Vec<Option<u64>>>;
+
 /// A connection with its server. Both sides share one: with two, the scheduler may put one server thread on the
 /// client's core and the other elsewhere, which changes the round-trip time several times over.
 struct Session {
@@ -186,7 +189,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let server = KvServer::start(store, Duration::from_micros(case.level))?;
     let connection = RefCell::new(Connection::new(server.connect()?));
     let session = Rc::new(Session { connection, _server: server });
-    let over = |side: fn(&mut Connection, &[u64]) -> io::Result<Vec<Option<u64>>>| {
+    let over = |side: AskAll| {
         let session = Rc::clone(&session);
         by_ref(&inputs, move |keys: &Vec<u64>| {
             side(&mut session.connection.borrow_mut(), keys).expect("the server answers")

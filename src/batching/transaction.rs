@@ -14,7 +14,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`execute(\"INSERT …\")` in a loop without a transaction around it: each row is a \
                 transaction of its own, and waits for the disk.",
-        remedy: "`let transaction = connection.transaction()?`, the loop, `transaction.commit()?`.",
+        remedy: "`let transaction = shop.transaction()?`, the loop, `transaction.commit()`.",
         keep_naive_when: "Each row must be acknowledged before the next one comes, or rows must succeed or fail \
                           one by one.",
         costs: "A crash or an error loses the whole batch, not one row; other writers wait for as long as \

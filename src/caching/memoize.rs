@@ -99,7 +99,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::None(
         "the parses that are left take most of the time, and no machine number bounds a parse",
     ),
-    proof: Proof { resources: Resources::Memory, max_size: 1_000 },
+    proof: Proof { resources: Resources::Memory, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
 };

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn trap_the_sides_are_two_functions() {
-        let sides: [fn(&[u64]) -> Vec<String>; 2] = [naive, optimized];
+        type Sort = fn(&[u64]) -> Vec<String>;
+        let sides: [Sort; 2] = [naive, optimized];
         assert_ne!(sides[0] as usize, sides[1] as usize);
     }
 }

@@ -22,7 +22,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`for request in requests { answers.push(client.call(request).await?) }`, where no request needs \
                 another's answer.",
-        remedy: "`stream::iter(requests).map(|request| client.call(request)).buffered(8).try_collect().await` \
+        remedy: "`stream::iter(keys).map(|key| call(*key)).buffered(AT_ONCE).try_collect().await` \
                  (futures-util).",
         keep_naive_when: "There is one request, each depends on the one before, the first error must keep the rest \
                           from being sent, or the server handles one at a time anyway.",
@@ -77,7 +77,7 @@ pub const PAIR: Pair = Pair {
         sprung: || vec![vec![7; 24]; 16],
     }],
     limit: Limit::Work(&[Work::Waiting(|case| waves(case) * SERVER_DELAY.as_nanos() as u64)]),
-    proof: Proof { resources: Resources::System, max_size: 40 },
+    proof: Proof { resources: Resources::System, max_size: 20 },
     prepare,
     ..Pair::DEFAULTS
 };

@@ -18,12 +18,12 @@ pub const PAIR: Pair = Pair {
         smell: "`file.write_all(line)` or `writeln!(file, …)` in a loop, where `file` is a bare `File`, socket or \
                 pipe. `writeln!` with arguments is worse than the timed code: each piece of its format string is a \
                 write call of its own.",
-        remedy: "`let mut out = BufWriter::with_capacity(64 * 1024, file);`, write to `out` in the loop, then \
+        remedy: "`let mut out = BufWriter::with_capacity(BUFFER, file);`, write to `out` in the loop, then \
                  `out.flush()?`.",
         keep_naive_when: "Each line must reach the kernel before the next step (a log that must survive the \
                           process's crash, a prompt, a line that another process waits for). Or there is only a \
                           single write: then the buffer just adds a copy.",
-        costs: "64 KiB (the 8 KiB of `BufWriter::new` get most of the gain), one more copy, and lines that are lost if \
+        costs: "64 KiB (the 8 KiB of `BufWriter::new` are timed beside it), one more copy, and lines that are lost if \
                 the process dies. A `BufWriter` that is dropped flushes but *swallows the error* of a full disk: \
                 always end with `flush()?` or `into_inner()?`.",
         lint: Lint::None,

@@ -21,7 +21,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "A synchronous client, `std::fs`, `std::thread::sleep`, a contended `std::sync::Mutex` or a long \
                 computation inside an `async fn`: a call that holds the thread and has no `.await`.",
-        remedy: "`tokio::task::spawn_blocking(move || call(request))`, and await its handle.",
+        remedy: "`tokio::task::spawn_blocking(move || call(request.value))`, and await its handle.",
         keep_naive_when: "The call ends sooner than handing it over and being woken takes. Or nobody waits for anything \
                           else on the runtime. Or there is an asynchronous client, which needs no thread for each call.",
         costs: "A hand-over and a thread for each call in progress (tokio makes up to 512, then calls queue: \

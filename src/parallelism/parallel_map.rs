@@ -175,7 +175,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         Unavailable(format!("cannot start a pool of {threads} threads: {error}; raise `ulimit -u`"))
     })?);
     let centroids = centroids(case);
-    let turns = (20_480 / case.point.max(1)).clamp(2, 2_048);
+    let turns = (4_096 / case.point.max(1)).clamp(2, 2_048);
     let inputs = case.rotate(turns, |case| input(case, &centroids));
     let (counted, also, workers) = (inputs.clone(), inputs.clone(), Arc::clone(&pool));
     let alone = move |i: usize| {

@@ -202,7 +202,7 @@ fn naive(map: &Mutex<Quotas>, operations: &[Operation]) -> u64 {
 }
 
 /// Performs the operations and returns the sum of the limits read.
-fn optimized(map: &Dash, operations: &[Operation]) -> u64 {
+fn optimized(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> u64 {
     let mut limits = 0;
     for operation in operations {
         match operation {
@@ -348,7 +348,7 @@ fn side<M: Sync + 'static>(
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let keys = keys(case);
     let quotas = Arc::new(quotas(&keys));
-    let inputs = case.rotate(8, |case| input(case, &keys));
+    let inputs = case.rotate(4, |case| input(case, &keys));
     let dash_map = Arc::new(dash_map(&quotas));
     let counting = |counts: fn(&Operation) -> bool| {
         let inputs = inputs.clone();

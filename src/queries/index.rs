@@ -32,9 +32,9 @@ pub const PAIR: Pair = Pair {
         summary: "search of an index",
         growth: Growth::Until(&Growth::Logarithmic, "the table outgrows SQLite's page cache"),
     },
-    input: "Lookups in a SQLite table of orders, each for the customer of a random order, so that those who order often \
-            are looked up often. There are four orders per customer on average and nine per lookup, and they lie on \
-            as many pages. The table without the index has the same rows.",
+    input: "Lookups in a SQLite table of orders, each for the customer of a random order, so that those who order \
+            often are looked up often. There are four orders per customer on average and, in a large table, nine \
+            per lookup, which lie on as many pages. The table without the index has the same rows.",
     axis: Axis {
         name: "rows",
         unit: "rows",

@@ -88,7 +88,11 @@ pub const PAIR: Pair = Pair {
         },
     ],
     explanation: Explanation {
-        why: "n + 1 statements became one. Across a network each of them is a round trip, which is nearly all of the               time, and their ratio is the gain. On loopback a round trip costs no more than some rows, which both               sides fetch alike and which bound the gain. In process there is no round trip, but each statement               outside a transaction takes and gives back a lock on the file, which are system calls. The join is the               more expensive statement.",
+        why: "n + 1 statements became one. Across a network each of them is a round trip, which outweighs all else, \
+              and their ratio is the gain. On loopback a round trip costs little more than the rows, which both \
+              sides fetch alike and which bound the gain. In process there is no round trip, but each statement \
+              outside a transaction takes and gives back a lock on the file, which are system calls. The join is \
+              the more expensive statement.",
         share_of_cause: ShareOfCause::Within(0.1, 0.7),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::Nowhere,

@@ -1,10 +1,10 @@
 //! The gate: decides whether a change made a pair worse, with few false alarms.
 //!
 //! Two consecutive runs do not find the machine in the same state, so the ratio of their times is as noisy as the
-//! times. The gate therefore counts first: counts of causes and instructions are exact and take seconds. It then times
-//! the pairs that the counts do not settle, with base and head interleaved in processes that are restarted often. It
-//! confirms a suspect with fresh measurements before it fails a build. A pair that it cannot decide is *undecided*,
-//! which fails nothing.
+//! times. The gate therefore judges only the pairs that depend on something that has changed. It counts first: counts of
+//! causes and instructions are exact and take seconds. It then times, with base and head interleaved in processes that
+//! are restarted often. It confirms a suspect with fresh measurements before it says *regressed* or *improved*. A pair
+//! that it cannot decide is *undecided*, which fails nothing.
 
 mod artifacts;
 pub mod budgets;
@@ -17,10 +17,12 @@ mod comparison;
 mod counting;
 pub mod counts;
 pub mod decision;
+mod dependencies;
 mod error;
 mod export;
 mod gains;
 pub mod instructions;
+mod modules;
 pub mod output;
 mod outside;
 pub mod package;
@@ -28,6 +30,7 @@ pub mod paired_timing;
 pub mod pairing;
 pub mod protocol;
 pub mod realtime;
+mod references;
 pub mod report;
 pub mod repository;
 pub mod revision;
@@ -35,6 +38,7 @@ mod scratch;
 pub mod self_test;
 mod settings;
 pub mod signed_rank;
+mod stored_counts;
 pub mod summary;
 pub mod surroundings;
 pub mod timing;
@@ -52,7 +56,7 @@ use worthit_pair::paths;
 pub use self::{error::GateError, settings::Settings};
 
 use self::{
-    budgets::Budgets,
+    budgets::{Budgets, Enforced},
     build::Builder,
     build_under_test::BuildUnderTest,
     report::{GateReport, SCHEMA, SCHEMA_VERSION},
@@ -69,6 +73,15 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
     run::take_turn_here()?;
     let base = builder.repository.revision(&settings.against)?;
     let head = builder.repository.working_tree()?;
+    let mut enforced = budgets.as_ref().map(|(file, budgets)| {
+        let known = file.canonicalize().ok();
+        let known = known.and_then(|file| {
+            let path = file.strip_prefix(&builder.repository.top).ok()?;
+            let text = builder.repository.file_of(&base, path)?;
+            Budgets::parse(text.as_bytes(), path).ok()
+        });
+        Enforced { budgets: budgets.clone(), changed: budgets.changed_pairs(known.as_ref()) }
+    });
     let mut notes = builder.notes();
     notes.extend(
         builder
@@ -90,13 +103,14 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
         }
     };
     let (base, head) = (build(base)?, build(head)?);
+    if head.build.uses_outside_files {
+        enforced.iter_mut().for_each(Enforced::enforce_all);
+    }
     let (when, start) = (Timestamp::now(), Instant::now());
     let compilers = [base.build.rustc.clone(), head.build.rustc.clone()];
-    let prefix = builder.prefix();
     let (commit, dirty) = (head.revision.commit.clone(), head.revision.dirty);
     let names = [base.revision.name.clone(), head.revision.name.clone()];
-    let known = budgets.as_ref().map(|(_, budgets)| budgets);
-    let comparison = comparison::compare(&base, &head, &prefix, known, settings, progress)?;
+    let comparison = comparison::compare(&base, &head, enforced.as_ref(), settings, progress)?;
     let ([base, head], [base_rustc, rustc]) = (names, compilers);
     if base_rustc != rustc {
         notes.push(format!("the base is built by {base_rustc}, the head by {rustc}"));

@@ -20,7 +20,7 @@ use worthit_pair::{causes::Counts, format, limit::Needed, pair::Metric, trial::R
 /// Schema name in every result.
 pub(crate) const SCHEMA: &str = "worthit-run";
 /// Schema version: raised when a reader of the old schema would misread the new one.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// One run: all bench processes of one `cargo bench`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

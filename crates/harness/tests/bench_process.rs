@@ -5,6 +5,7 @@ mod checkout;
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -75,7 +76,25 @@ fn a_pair_whose_sides_disagree_is_not_timed_and_both_answers_are_shown() {
 fn an_input_of_the_wrong_size_is_not_timed() {
     let output = Checkout::new().run("--bench --quick --noplot faults/wrong_size");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("claims 1000 on its axis, but the input measures 100"));
+    let message = "claims 1000 on its axis, but input 1 of 1 measures 100";
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
+}
+
+#[test]
+fn a_case_whose_counts_break_their_claim_is_not_timed() {
+    let checkout = Checkout::new();
+    // A command that counts too few allocations on the naive side.
+    let counter = checkout.path("counter");
+    let counts = r#"[{"pair":"faults/broken_claim","point":1000,"inputs":1,"sides":[["naive",{"allocations":999}],["optimized",{"allocations":0}]]}]"#;
+    fs::write(&counter, format!("#!/bin/sh\necho '{counts}'\n")).unwrap();
+    fs::set_permissions(&counter, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut bench = checkout.bench("--bench --quick --noplot faults/broken_claim");
+    let output = bench.env("WORTHIT_COUNTER", &counter).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    let broken = "faults/broken_claim at 1000: the naive side: 999 allocations in 1 iteration, where at least 1,000 are claimed";
+    assert!(message.contains(broken), "{message}");
+    assert!(checkout.result().pairs.is_empty());
 }
 
 #[test]
@@ -211,8 +230,8 @@ fn a_broken_result_is_reported_with_its_field_and_left_unchanged() {
     for (broken, field) in [
         (text[..text.find('\n').unwrap() / 2].to_owned(), "."),
         (text.replace("\"seed\":42", "\"seed\":\"x\""), "seed"),
-        (text.replace("\"version\":2", "\"version\":99"), "version 99"),
-        (text.replace("\"reason\"", "\"raisin\""), "line 3, case"),
+        (text.replace("\"version\":3", "\"version\":99"), "version 99"),
+        (text.replace("\"reason\"", "\"raisin\""), "line 4, case"),
         ("{}".to_owned(), "schema"),
     ] {
         assert_ne!(broken, text);

@@ -39,8 +39,8 @@ const NOT_JUDGED: u8 = 2;
 
 /// Compare the working tree (head) with another revision (base), and fail if a pair regressed.
 ///
-/// First counts instructions, allocations, SQL statements and other causes per iteration in both builds. Then times
-/// the pairs that the counts do not settle, with base and head interleaved.
+/// Judges the pairs that depend on something that has changed. First counts instructions, allocations, SQL statements
+/// and other causes per iteration in both builds. Then times the pairs, with base and head interleaved.
 ///
 /// Exit status: 0 no pair regressed (undecided pairs pass), 1 a pair regressed, 2 no verdict was possible.
 #[derive(Debug, Args)]
@@ -69,10 +69,10 @@ pub struct GateArguments {
     /// Tolerated increase in instructions, excluding the allocator's.
     #[arg(long, default_value = "0.5%", value_name = "PERCENT")]
     tolerance: Percent,
-    /// Upper bound on the probability that a whole run raises a false alarm.
+    /// Upper bound on the probability that the times of a whole run without any change are called regressed or improved.
     #[arg(long, default_value = "1%", value_name = "PERCENT")]
     false_alarms: Percent,
-    /// Time all pairs, even those whose code and counts are unchanged.
+    /// Count and time all pairs, even those that depend on nothing that has changed.
     #[arg(long)]
     no_skip: bool,
     /// Budgets to enforce (default: `budgets.toml` beside the package's manifest, if it exists); `worthit budgets`

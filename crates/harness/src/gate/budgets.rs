@@ -3,6 +3,7 @@
 //! A budget on a count applies everywhere. A budget on a gain names a machine key and applies only there.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -88,6 +89,24 @@ pub struct GainBudget {
     pub at_least: f64,
 }
 
+/// Budgets that a gate enforces.
+#[derive(Clone, Debug)]
+pub struct Enforced {
+    /// All budgets.
+    pub budgets: Budgets,
+    /// Pairs whose budgets on counts are not those of the base.
+    ///
+    /// Of the other pairs, those that depend on nothing that has changed met their budgets with the base.
+    pub changed: BTreeSet<String>,
+}
+
+impl Enforced {
+    /// Enforces the budgets on counts of all pairs, because those of the base may have been met with other files.
+    pub fn enforce_all(&mut self) {
+        self.changed = self.budgets.changed_pairs(None);
+    }
+}
+
 /// Reason why the budgets file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetsError {
@@ -142,6 +161,17 @@ impl Budgets {
             (None, Some(asked)) => Err(BudgetsError::Missing(asked.to_owned())),
             (budgets, _) => Ok(budgets.map(|budgets| (file, budgets))),
         }
+    }
+
+    /// Returns the pairs whose budgets on counts are not those of the base.
+    pub fn changed_pairs(&self, base: Option<&Budgets>) -> BTreeSet<String> {
+        let of_pair = |budgets: &Budgets, pair: &str| {
+            let own = budgets.count.iter().filter(|budget| budget.pair == pair);
+            own.cloned().collect::<Vec<CountBudget>>()
+        };
+        let is_changed =
+            |pair: &&String| base.is_none_or(|base| of_pair(self, pair) != of_pair(base, pair));
+        self.count.iter().map(|budget| &budget.pair).filter(is_changed).cloned().collect()
     }
 
     /// Returns the path of the file beside the manifest of the running command's package.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     artifacts::Compiled,
     build_key::BuildKey,
+    dependencies::Dependencies,
     export::export,
     outside::OutsideFiles,
     package::Package,
@@ -45,6 +46,10 @@ pub struct Build {
     pub folder: PathBuf,
     /// The compiler, as `rustc --version` prints it.
     pub rustc: String,
+    /// What its pairs depend on.
+    pub(super) dependencies: Dependencies,
+    /// Whether it was made from files outside of the repository, which no revision has.
+    pub(super) uses_outside_files: bool,
 }
 
 impl Build {
@@ -52,10 +57,6 @@ impl Build {
     ///
     /// Equal sources at the same path produce such binaries.
     pub fn is_same_as(&self, other: &Build) -> bool {
-        let is_same_file = |own: &Path, others: &Path| match (fs::read(own), fs::read(others)) {
-            (Ok(own), Ok(others)) => own == others,
-            _ => false,
-        };
         let benches = self.benches.iter().zip(&other.benches);
         self.folder == other.folder
             || (self.benches.len() == other.benches.len()
@@ -114,11 +115,6 @@ impl Builder {
             prefix,
             repository,
         })
-    }
-
-    /// Returns the path of the package from the repository's root; empty if the package is at the root.
-    pub fn prefix(&self) -> String {
-        self.prefix.to_string_lossy().into_owned()
     }
 
     /// Returns what the reader must know about the builds.
@@ -181,6 +177,7 @@ impl Builder {
             command: self.package.command.clone(),
             rustc: rustc.lines().next().unwrap_or_default().to_owned(),
             outside: compiled.outside_files(&top),
+            dependencies: Dependencies::of(&compiled, &top, &package, &rustc),
         };
         let build = self.keep(revision, &compiled, manifest, &folder)?;
         self.remove_old_builds(&folder);
@@ -225,8 +222,7 @@ impl Builder {
             command: format!("cargo {} {}", arguments.join(" "), self.cargo_arguments.join(" ")),
         })?;
         let messages = String::from_utf8_lossy(&output.stdout);
-        let artifacts = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-        Ok(Compiled { artifacts: artifacts.collect(), workspace: workspace.root })
+        Ok(Compiled::from_messages(&messages, workspace.root))
     }
 
     /// Copies the binaries to the folder of the build, where the next build does not overwrite them.
@@ -278,6 +274,11 @@ impl Builder {
     }
 }
 
+/// Returns whether two files have the same content.
+pub(super) fn is_same_file(own: &Path, other: &Path) -> bool {
+    matches!((fs::read(own), fs::read(other)), (Ok(own), Ok(other)) if own == other)
+}
+
 /// Returns the build in a folder, if it is complete and nothing outside of the repository has changed since.
 fn kept(folder: &Path) -> Option<Build> {
     let manifest = fs::read(folder.join(MANIFEST)).ok()?;
@@ -295,6 +296,7 @@ struct BuildManifest {
     command: String,
     rustc: String,
     outside: OutsideFiles,
+    dependencies: Dependencies,
 }
 
 impl BuildManifest {
@@ -305,6 +307,8 @@ impl BuildManifest {
             counter: folder.join(self.command),
             folder: folder.to_owned(),
             rustc: self.rustc,
+            dependencies: self.dependencies,
+            uses_outside_files: !self.outside.is_empty(),
         }
     }
 }

@@ -68,7 +68,7 @@ impl BuildKey<'_> {
 
 /// Returns the files that configure cargo and rustup in the folder of an exported package: in it, above it and in
 /// cargo's home.
-fn configuration_files(package: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn configuration_files(package: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let above = package
         .ancestors()
         .flat_map(|folder| LOOKED_UP.into_iter().chain([LOCK]).map(|name| folder.join(name)));
@@ -103,5 +103,18 @@ mod tests {
         assert_eq!(variables(&relevant), 3);
         assert_eq!(variables(&["CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"]), 1);
         assert_eq!(variables(&["CARGO_TARGET_DIR", "CARGO_PKG_NAME", "PATH"]), 0);
+    }
+
+    #[test]
+    fn lock_file_and_configuration_of_the_folders_above_count() {
+        let top = tempfile::tempdir().unwrap();
+        let package = top.path().join("package");
+        fs::create_dir_all(top.path().join(".cargo")).unwrap();
+        fs::create_dir(&package).unwrap();
+        let files = [package.join("Cargo.lock"), top.path().join(".cargo/config.toml")];
+        files.iter().for_each(|file| fs::write(file, "text").unwrap());
+        let found: Vec<PathBuf> =
+            configuration_files(&package).into_iter().map(|(file, _)| file).collect();
+        assert!(files.iter().all(|file| found.contains(file)), "{found:?}");
     }
 }

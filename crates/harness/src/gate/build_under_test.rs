@@ -20,8 +20,8 @@ pub struct BuildUnderTest {
     pub build: Build,
     /// Cases, in the order of the bench binaries.
     pub cases: Vec<GateCase>,
-    /// Path of the bench binary that has each pair.
-    programs: BTreeMap<String, PathBuf>,
+    /// Name of the bench that has each pair.
+    benches: BTreeMap<String, String>,
     /// Names of bench binaries that do not serve the gate, each with the reason.
     pub silent: Vec<(String, WorkerError)>,
 }
@@ -29,18 +29,18 @@ pub struct BuildUnderTest {
 impl BuildUnderTest {
     /// Asks every bench binary of a build for its cases.
     pub fn new(revision: Revision, build: Build, seed: u64) -> BuildUnderTest {
-        let (mut cases, mut programs, mut silent) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut cases, mut benches, mut silent) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (name, path) in &build.benches {
             match Worker::start(path).and_then(|mut worker| worker.cases(seed)) {
                 Ok(found) => {
-                    let ids = found.iter().map(|case| (case.key.pair.clone(), path.clone()));
-                    programs.extend(ids);
+                    let ids = found.iter().map(|case| (case.key.pair.clone(), name.clone()));
+                    benches.extend(ids);
                     cases.extend(found);
                 }
                 Err(error) => silent.push((name.clone(), error)),
             }
         }
-        BuildUnderTest { revision, build, cases, programs, silent }
+        BuildUnderTest { revision, build, cases, benches, silent }
     }
 
     /// Returns the optimized side of a case, for timing.
@@ -53,6 +53,18 @@ impl BuildUnderTest {
     /// # Panics
     /// If this build does not have the pair.
     pub fn program(&self, id: &str) -> &PathBuf {
-        &self.programs[id]
+        &self.build.benches[&self.benches[id]]
+    }
+
+    /// Returns the first thing that a pair depends on and that differs in another build; `None` if nothing does.
+    ///
+    /// # Panics
+    /// If either build does not have the pair.
+    pub fn difference(&self, other: &BuildUnderTest, id: &str) -> Option<String> {
+        let (bench, other_bench) = (&self.benches[id], &other.benches[id]);
+        if bench != other_bench {
+            return Some(format!("the bench {other_bench}"));
+        }
+        self.build.dependencies.difference(&other.build.dependencies, id, bench)
     }
 }

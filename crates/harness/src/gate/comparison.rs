@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    budgets::{self, Budgets},
+    budgets::{self, Enforced},
+    build::is_same_file,
     build_under_test::BuildUnderTest,
     counting::{self, BothCounts},
     counts::BuildCounts,
@@ -28,24 +29,30 @@ pub struct Comparison {
     pub timed: usize,
 }
 
-/// Compares all pairs of two builds.
-///
-/// `prefix` is the path of the package inside its repository.
+/// Compares all pairs of two builds. Pairs that depend on nothing that has changed are neither counted nor timed.
 ///
 /// # Errors
 /// If causes cannot be counted, or neither build has a requested pair.
 pub fn compare(
     base: &BuildUnderTest,
     head: &BuildUnderTest,
-    prefix: &str,
-    budgets: Option<&Budgets>,
+    budgets: Option<&Enforced>,
     settings: &Settings,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Comparison, GateError> {
     let pairs = pairing::select(pairing::pair_up(&base.cases, &head.cases), &settings.ids)?;
-    progress(&format!("counting {} pairs", pairs.iter().filter(|p| p.is_comparable()).count()));
-    let counts = counting::count_both(base, head, &pairs, &settings.tolerances, settings.seed)?;
-    let builds = Builds { base, head, prefix, counts, budgets, settings };
+    let affected: Vec<&Matched> =
+        pairs.iter().filter(|pair| !settings.skip || is_affected(pair, base, head)).collect();
+    // The budgets of a pair can change although nothing else does.
+    let is_rebudgeted = |id: &str| budgets.is_some_and(|budgets| budgets.changed.contains(id));
+    let is_left_out = |pair: &&Matched| !affected.iter().any(|other| std::ptr::eq(*other, *pair));
+    let rebudgeted: Vec<&str> = pairs.iter().filter(is_left_out).map(Matched::head_id).collect();
+    let rebudgeted: Vec<&str> = rebudgeted.into_iter().filter(|id| is_rebudgeted(id)).collect();
+    let comparable = affected.iter().filter(|pair| pair.is_comparable()).count();
+    progress(&format!("counting {comparable} of {} pairs", pairs.len()));
+    let (tolerances, seed) = (&settings.tolerances, settings.seed);
+    let counts = counting::count_both(base, head, &affected, &rebudgeted, tolerances, seed)?;
+    let builds = Builds { base, head, affected, counts, budgets, settings };
     let timed: Vec<&Matched> = pairs.iter().filter(|pair| builds.is_timed(pair)).collect();
     let times = builds.time(&timed, progress);
     let (breaches, budget_notes) = builds.breaches(&pairs, &timed, progress);
@@ -63,13 +70,20 @@ pub fn compare(
     Ok(Comparison { cases, notes, timed: timed.len() })
 }
 
+/// Returns whether a pair must be judged: it is not in both builds, or something that it depends on differs.
+fn is_affected(pair: &Matched, base: &BuildUnderTest, head: &BuildUnderTest) -> bool {
+    let is_renamed = pair.renamed_from().is_some();
+    !pair.is_comparable() || is_renamed || head.difference(base, pair.head_id()).is_some()
+}
+
 /// Both builds and their counts.
 struct Builds<'a> {
     base: &'a BuildUnderTest,
     head: &'a BuildUnderTest,
-    prefix: &'a str,
+    /// Pairs that are judged; the others depend on nothing that has changed.
+    affected: Vec<&'a Matched>,
     counts: BothCounts,
-    budgets: Option<&'a Budgets>,
+    budgets: Option<&'a Enforced>,
     settings: &'a Settings,
 }
 
@@ -84,22 +98,22 @@ impl Builds<'_> {
         let runs = |counts: &BuildCounts, id: &str| {
             !counts.problems.contains_key(id) && counts.by_pair.contains_key(id)
         };
-        pair.is_comparable()
+        self.is_affected(pair)
+            && pair.is_comparable()
             && runs(base, pair.base_id())
             && runs(head, pair.head_id())
             && head.agrees_on(pair.head_id(), base, pair.base_id())
-            && !(self.settings.skip && self.is_settled(pair))
+            && !(self.settings.skip && self.has_same_program(pair))
     }
 
-    /// Returns whether a pair's code and counts are the same in both builds.
-    fn is_settled(&self, pair: &Matched) -> bool {
-        let ids = self.base.cases.iter().chain(&self.head.cases).map(|case| case.key.pair.as_str());
-        let others: Vec<&str> =
-            ids.filter(|id| *id != pair.head_id() && *id != pair.base_id()).collect();
-        let (from, to) = (&self.base.revision.files, &self.head.revision.files);
-        self.counts.has_instructions
-            && self.changes(pair).iter().all(CountChange::is_within_noise)
-            && pairing::has_same_code(from, to, self.prefix, &others)
+    fn is_affected(&self, pair: &Matched) -> bool {
+        self.affected.iter().any(|other| std::ptr::eq(*other, pair))
+    }
+
+    /// Returns whether the bench of a pair is the same program in both builds, byte for byte.
+    fn has_same_program(&self, pair: &Matched) -> bool {
+        let (base, head) = (self.base.program(pair.base_id()), self.head.program(pair.head_id()));
+        is_same_file(base, head)
     }
 
     /// Times the optimized sides of pairs within the time limit.
@@ -163,7 +177,7 @@ impl Builds<'_> {
     ) -> (Vec<(String, Breach)>, Vec<String>) {
         let Some(budgets) = self.budgets else { return (Vec::new(), Vec::new()) };
         let counts = &self.counts.head;
-        let (mut breaches, mut notes) = budgets::judge(budgets, &self.head.cases, counts);
+        let (mut breaches, mut notes) = budgets::judge(&budgets.budgets, &self.head.cases, counts);
         let has_changed = |pair: &&Matched| {
             pair.base.is_none() || timed.iter().any(|other| std::ptr::eq(*other, *pair))
         };
@@ -175,7 +189,7 @@ impl Builds<'_> {
             .collect();
         let rule = |comparisons| self.settings.rule(comparisons);
         let (gain_breaches, gain_notes) =
-            gains::breaches(budgets, &changed, self.head, rule, progress);
+            gains::breaches(&budgets.budgets, &changed, self.head, rule, progress);
         breaches.extend(gain_breaches);
         notes.extend(gain_notes);
         (breaches, notes)
@@ -196,6 +210,8 @@ impl Builds<'_> {
         let is_run = |counts: &BuildCounts, id: &str| counts.by_pair.contains_key(id);
         if let Some(problem) = head.problems.get(head_id) {
             Outcome::Broken { problem: problem.clone() }
+        } else if !self.is_affected(pair) {
+            Outcome::Unaffected
         } else if pair.base.is_none() || pair.head.is_none() {
             Outcome::OnlyIn { head: pair.head.is_some() }
         } else if let Some(difference) = pair.difference() {
@@ -212,7 +228,7 @@ impl Builds<'_> {
             let reason = "its sides agree within each build but not across builds: the input or the function differs";
             Outcome::NotComparable { reason: reason.to_owned() }
         } else {
-            let skipped = Time::Skipped { reason: "same code and same counts".to_owned() };
+            let skipped = Time::Skipped { reason: "its bench is the same program".to_owned() };
             Outcome::Judged { counts: self.changes(pair), time: time.cloned().unwrap_or(skipped) }
         }
     }

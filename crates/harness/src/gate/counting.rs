@@ -30,30 +30,30 @@ pub struct BothCounts {
     pub base: BuildCounts,
     /// Counts of the head.
     pub head: BuildCounts,
-    /// Whether instructions are counted.
-    pub has_instructions: bool,
     /// Notes on what could not be counted.
     pub notes: Vec<String>,
 }
 
 /// Counts the comparable pairs in both builds.
 ///
-/// The causes of the head's other pairs are counted too, because counting proves a pair. Counts are stored beside each
-/// build and reused.
+/// The causes of the other `pairs` of the head are counted too, because counting proves a pair, and those of `head_only`
+/// for their budgets. Counts are stored beside each build and reused.
 ///
 /// # Errors
 /// If the command of a build cannot count.
 pub fn count_both(
     base: &BuildUnderTest,
     head: &BuildUnderTest,
-    pairs: &[Matched],
+    pairs: &[&Matched],
+    head_only: &[&str],
     tolerances: &Tolerances,
     seed: u64,
 ) -> Result<BothCounts, CountError> {
     let has_instructions = instructions::is_available();
-    let comparable: Vec<&Matched> = pairs.iter().filter(|pair| pair.is_comparable()).collect();
-    let head_ids: Vec<&str> =
-        pairs.iter().filter(|pair| pair.head.is_some()).map(Matched::head_id).collect();
+    let comparable: Vec<&Matched> =
+        pairs.iter().filter(|pair| pair.is_comparable()).copied().collect();
+    let in_head = pairs.iter().filter(|pair| pair.head.is_some()).map(|pair| pair.head_id());
+    let head_ids: Vec<&str> = in_head.chain(head_only.iter().copied()).collect();
     let mut notes = Vec::new();
     let mut add_missing = |tested: &BuildUnderTest,
                            counts: &mut BuildCounts,
@@ -75,13 +75,13 @@ pub fn count_both(
     };
     add_missing(head, &mut head_counts, &head_ids, &ids(&comparable, Matched::head_id))?;
     notes.dedup();
-    if !has_instructions {
+    if !has_instructions && !comparable.is_empty() {
         notes.push(WITHOUT_VALGRIND.to_owned());
     }
     recount((base, &mut base_counts), (head, &mut head_counts), &comparable, tolerances, seed)?;
     base_counts.save(&base.build, seed);
     head_counts.save(&head.build, seed);
-    Ok(BothCounts { base: base_counts, head: head_counts, has_instructions, notes })
+    Ok(BothCounts { base: base_counts, head: head_counts, notes })
 }
 
 /// Counts all pairs of one build; also returns notes on what could not be counted.

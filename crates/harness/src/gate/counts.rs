@@ -1,32 +1,27 @@
 //! Counts of what a build does.
 //!
 //! The build's command counts causes. Its bench binaries count instructions, under callgrind. The counts are stored
-//! beside the build.
+//! beside the build (`stored_counts`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
     process::{Command, Stdio},
 };
-
-use serde::{Deserialize, Serialize};
 
 use super::{
     build::Build,
     client::WorkerError,
     instructions,
     protocol::{GateCase, Injected},
+    stored_counts::{self, Conditions},
     verdict::{Counted, INSTRUCTIONS},
 };
-use crate::{count_causes::FarEnd, interrupt, result_file::write_atomically};
+use crate::{count_causes::FarEnd, interrupt};
 use worthit_pair::trial::Role;
 
 /// Sides whose counts are judged; a peer crate is not ours to judge.
 pub const JUDGED: [Role; 2] = [Role::Naive, Role::Optimized];
-
-/// Version of the stored counts; raised whenever a count changes its meaning, so that older files are not read.
-const COUNTING: u64 = 2;
 
 /// Counts of a case, by side and cause.
 pub type CaseCounts = BTreeMap<(Role, String), Counted>;
@@ -150,60 +145,15 @@ impl BuildCounts {
         Ok(())
     }
 
-    /// Loads the stored counts of a build for this seed.
+    /// Loads the stored counts of a build for this seed; those that hold under the conditions here.
     pub fn load(build: &Build, seed: u64) -> BuildCounts {
-        let text = fs::read(build.folder.join(file_name(seed))).unwrap_or_default();
-        // An unreadable file is ignored, and everything is counted again.
-        let StoredCounts { rows, answers, threads } =
-            serde_json::from_slice(&text).unwrap_or_default();
-        let mut counts = BuildCounts { answers, threads, ..BuildCounts::default() };
-        for StoredCount { id, role, cause, counted } in rows {
-            counts.by_pair.entry(id).or_default().insert((role, cause), counted);
-        }
-        counts
+        stored_counts::load(&build.folder, seed, &Conditions::here())
     }
 
     /// Stores the counts of a build for this seed.
     pub fn save(&self, build: &Build, seed: u64) {
-        let rows = self
-            .by_pair
-            .iter()
-            .flat_map(|(id, counts)| {
-                counts.iter().map(|((role, cause), counted)| StoredCount {
-                    id: id.clone(),
-                    role: *role,
-                    cause: cause.clone(),
-                    counted: *counted,
-                })
-            })
-            .collect();
-        let (answers, threads) = (self.answers.clone(), self.threads.clone());
-        let stored = StoredCounts { rows, answers, threads };
-        let text = serde_json::to_vec(&stored).unwrap_or_default();
-        // After an error, the next run counts again.
-        let _ = write_atomically(&build.folder.join(file_name(seed)), &text);
+        stored_counts::save(self, &build.folder, seed, &Conditions::here());
     }
-}
-
-fn file_name(seed: u64) -> String {
-    format!("counts-{COUNTING}-{seed}.json")
-}
-
-/// Contents of the file of counts.
-#[derive(Default, Serialize, Deserialize)]
-struct StoredCounts {
-    rows: Vec<StoredCount>,
-    answers: BTreeMap<String, BTreeSet<u64>>,
-    threads: BTreeMap<String, usize>,
-}
-
-/// One count in the file.
-#[derive(Serialize, Deserialize)]
-struct StoredCount {
-    id: String,
-    role: Role,
-    cause: String,
-    counted: Counted,
 }
 
 /// Runs a build's command to count the causes of pairs at their far ends.

@@ -1,13 +1,14 @@
 //! Decides how long to measure, and what the times show. Pure functions of log ratios.
 //!
-//! A comparison starts with a *screen*. If the screen finds a suspect, a *confirmation* follows, in fresh processes and
-//! with its own samples. Only a confirmation can report *regressed*.
+//! A comparison starts with a *screen*. If the screen suspects a change, a *confirmation* follows, in fresh processes
+//! and with its own samples. Only a confirmation can report *regressed* or *improved*. It tests the direction that the
+//! screen suspects, and an improvement must be as large and as sure as a regression.
 //!
 //! A confirmation grows until its result is clear. It is tested at the numbers of restarts in `LOOKS`, which are fixed
 //! in advance. The level of each test is the run's false-alarm rate divided by the number of comparisons and the number
-//! of tests (Bonferroni). The probability of a false alarm in a run without any change is therefore at most that rate,
-//! whatever the screen did and however many tests there were. This assumes that restarts are independent and treat base
-//! and head alike.
+//! of tests (Bonferroni). The probability that a run without any change reports a regression or an improvement is
+//! therefore at most that rate, whatever the screen did and however many tests there were. This assumes that restarts
+//! are independent and treat base and head alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,12 +35,12 @@ const LIKELY_SEEN: f64 = 5.0 / 3.0 - 0.5;
 /// One-sided level of the confidence interval that is shown, and by which the screen decides.
 const SHOWN_ALPHA: f64 = 0.025;
 
-/// Definition of a regression of time.
+/// Definition of a regression and of an improvement of time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Growth of time above which a regression is relevant: 0.03 is 3 %.
+    /// Growth of time above which a regression is relevant: 0.03 is 3 %. An improvement divides the time by as much.
     pub relevant: f64,
-    /// Maximum probability of a false alarm in a whole run without any change.
+    /// Maximum probability that a whole run without any change reports a regression or an improvement.
     pub false_alarms: f64,
     /// Number of comparisons in the run.
     pub comparisons: usize,
@@ -85,6 +86,30 @@ pub enum Next {
     Done(TimeVerdict),
 }
 
+/// Direction of a change of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Slower,
+    Faster,
+}
+
+impl Direction {
+    /// Returns log ratios as they would be if this direction were *slower*.
+    fn seen_from(self, ratios: &[f64]) -> Vec<f64> {
+        match self {
+            Direction::Slower => ratios.to_vec(),
+            Direction::Faster => ratios.iter().map(|ratio| -ratio).collect(),
+        }
+    }
+
+    fn verdict(self) -> Verdict {
+        match self {
+            Direction::Slower => Verdict::Regressed,
+            Direction::Faster => Verdict::Improved,
+        }
+    }
+}
+
 impl Samples {
     /// Decides, or asks for more restarts.
     pub fn next(&self, rule: &Rule) -> Next {
@@ -92,37 +117,45 @@ impl Samples {
         match &self.confirmation {
             Some(ratios) => {
                 let is_tested_now = rule.looks().any(|look| look == ratios.len());
-                if is_tested_now && is_regressed(ratios, rule) {
-                    self.done(Verdict::Regressed)
-                } else if is_tested_now && centre(ratios).high <= threshold {
-                    self.done(Verdict::Unchanged)
+                let direction = self.suspected();
+                let ratios = direction.seen_from(ratios);
+                if is_tested_now && is_slower(&ratios, rule) {
+                    self.done(direction.verdict(), rule)
+                } else if is_tested_now && centre(&ratios).high <= threshold {
+                    self.done(Verdict::Unchanged, rule)
                 } else if let Some(look) = rule.looks().find(|look| *look > ratios.len()) {
                     Next::Measure(look - ratios.len())
                 } else {
-                    self.done(Verdict::Undecided)
+                    self.done(Verdict::Undecided, rule)
                 }
             }
             None if self.screen.len() < SCREEN => Next::Measure(SCREEN - self.screen.len()),
             None => {
-                let shown = centre(&self.screen);
+                let shown = centre(&self.suspected().seen_from(&self.screen));
                 if shown.low >= -threshold && shown.high <= threshold {
-                    self.done(Verdict::Unchanged)
+                    self.done(Verdict::Unchanged, rule)
                 } else if self.is_hopeless(rule, shown.estimate) {
                     // The first six restarts may scatter by chance.
                     match self.screen.len() {
                         SCREEN => Next::Measure(SCREEN),
-                        _ => self.done(Verdict::Undecided),
+                        _ => self.done(Verdict::Undecided, rule),
                     }
                 } else if shown.estimate > threshold / 2.0 && shown.high > threshold {
                     Next::Confirm
-                } else if shown.estimate < -threshold && shown.high < -threshold / 2.0 {
-                    self.done(Verdict::Improved)
                 } else if self.screen.len() < LONGEST_SCREEN {
                     Next::Measure(self.screen.len())
                 } else {
-                    self.done(Verdict::Undecided)
+                    self.done(Verdict::Undecided, rule)
                 }
             }
+        }
+    }
+
+    /// Returns the direction of the screen's estimate, which the confirmation tests.
+    fn suspected(&self) -> Direction {
+        match centre(&self.screen).estimate < 0.0 {
+            true => Direction::Faster,
+            false => Direction::Slower,
         }
     }
 
@@ -137,28 +170,30 @@ impl Samples {
     }
 
     /// Returns the verdict of a comparison that is cut short.
-    pub fn given_up(&self) -> TimeVerdict {
-        self.found(Verdict::Undecided)
+    pub fn given_up(&self, rule: &Rule) -> TimeVerdict {
+        self.found(Verdict::Undecided, rule)
     }
 
-    fn done(&self, verdict: Verdict) -> Next {
-        Next::Done(self.found(verdict))
+    fn done(&self, verdict: Verdict, rule: &Rule) -> Next {
+        Next::Done(self.found(verdict, rule))
     }
 
-    fn found(&self, verdict: Verdict) -> TimeVerdict {
+    fn found(&self, verdict: Verdict, rule: &Rule) -> TimeVerdict {
         let fresh = self.confirmation.as_ref();
         let shown = fresh.into_iter().chain([&self.screen]).find(|ratios| !ratios.is_empty());
         let confirming = fresh.map_or(0, Vec::len);
+        let change = shown.map(|ratios| exp(centre(ratios))).filter(Interval::is_finite);
         TimeVerdict {
             verdict,
-            change: shown.map(|ratios| exp(centre(ratios))).filter(Interval::is_finite),
+            change,
+            is_no_longer: change.is_some_and(|change| change.high <= 1.0 + rule.relevant),
             restarts: self.screen.len() + confirming,
             confirming,
         }
     }
 
     /// Returns whether even the longest confirmation lacks the power to detect a change of 5/3 of the relevant size or
-    /// of the screen's estimate, whichever is larger.
+    /// of the screen's estimate in the suspected direction, whichever is larger.
     fn is_hopeless(&self, rule: &Rule, estimate: f64) -> bool {
         let longest = LOOKS[LOOKS.len() - 1];
         let seen = estimate - rule.threshold() / 2.0;
@@ -181,7 +216,7 @@ impl Samples {
 }
 
 /// Returns whether a sample shows a relevant slowdown; the sample size must have been fixed in advance.
-fn is_regressed(ratios: &[f64], rule: &Rule) -> bool {
+fn is_slower(ratios: &[f64], rule: &Rule) -> bool {
     let is_above = signed_rank::p_above(ratios, rule.threshold() / 2.0) <= rule.alpha();
     is_above && centre(ratios).estimate > rule.threshold()
 }
@@ -222,19 +257,30 @@ mod tests {
         }
     }
 
+    /// Returns the share of comparisons that end with each verdict.
+    fn shares(change: f64, noise: f64) -> impl Fn(Verdict) -> f64 {
+        const SEEDS: u64 = 150;
+        let found: Vec<Verdict> =
+            (0..SEEDS).map(|seed| decide(change, noise, seed).verdict).collect();
+        move |verdict| {
+            let matching = found.iter().filter(|found| **found == verdict);
+            matching.count() as f64 / SEEDS as f64
+        }
+    }
+
     /// Returns the share of comparisons that end with `verdict`.
     fn share(change: f64, noise: f64, verdict: Verdict) -> f64 {
-        let seeds = 150;
-        let matching = (0..seeds).filter(|seed| decide(change, noise, *seed).verdict == verdict);
-        matching.count() as f64 / f64::from(seeds as u32)
+        shares(change, noise)(verdict)
     }
 
     #[test]
     fn noise_alone_never_raises_an_alarm_and_is_mostly_decided() {
         for noise in [0.001, 0.01, 0.03, 0.10] {
-            assert_eq!(share(0.0, noise, Verdict::Regressed), 0.0, "noise {noise}");
+            let share = shares(0.0, noise);
+            assert_eq!(share(Verdict::Regressed), 0.0, "noise {noise}");
+            assert_eq!(share(Verdict::Improved), 0.0, "noise {noise}");
+            assert!(noise != 0.01 || share(Verdict::Unchanged) > 0.99);
         }
-        assert!(share(0.0, 0.01, Verdict::Unchanged) > 0.99);
         assert!(share(0.0, 0.02, Verdict::Unchanged) > 0.9);
     }
 
@@ -261,12 +307,22 @@ mod tests {
     #[test]
     fn injected_speedups_are_improvements() {
         assert!(share(-0.10, 0.01, Verdict::Improved) > 0.99);
+        assert!(share(-0.05, 0.01, Verdict::Improved) > 0.98);
         assert_eq!(share(-0.10, 0.10, Verdict::Regressed), 0.0);
     }
 
     #[test]
+    fn irrelevant_speedups_are_no_improvements() {
+        assert!(share(-0.015, 0.01, Verdict::Improved) < 0.002);
+        assert!(share(-0.024, 0.005, Verdict::Improved) < 0.05);
+    }
+
+    #[test]
     fn noise_that_hides_everything_is_undecided() {
-        assert!(share(0.0, 0.30, Verdict::Undecided) > 0.9);
+        let share = shares(0.0, 0.30);
+        // The others are called unchanged, because chance put them on the other side of the threshold.
+        assert!(share(Verdict::Undecided) > 0.8);
+        assert_eq!((share(Verdict::Regressed), share(Verdict::Improved)), (0.0, 0.0));
     }
 
     #[test]
@@ -285,18 +341,46 @@ mod tests {
     }
 
     #[test]
-    fn a_screen_alone_cannot_report_a_regression() {
-        let mut samples = Samples::default();
-        assert_eq!(samples.next(&RULE), Next::Measure(SCREEN));
-        samples.add(&[0.2; SCREEN]);
-        assert_eq!(samples.next(&RULE), Next::Confirm);
-        samples.begin_confirmation();
-        samples.add(&[0.0; LOOKS[0]]);
-        let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
-        let restarts = (found.restarts, found.confirming);
-        assert_eq!((found.verdict, restarts), (Verdict::Unchanged, (SCREEN + 16, 16)));
-        let given_up = Samples { screen: vec![0.2; 12], confirmation: None }.given_up();
-        assert_eq!((given_up.verdict, given_up.confirming), (Verdict::Undecided, 0));
+    fn a_screen_alone_cannot_report_a_change() {
+        for change in [0.2, -0.2] {
+            let mut samples = Samples::default();
+            assert_eq!(samples.next(&RULE), Next::Measure(SCREEN));
+            samples.add(&[change; SCREEN]);
+            assert_eq!(samples.next(&RULE), Next::Confirm);
+            samples.begin_confirmation();
+            samples.add(&[0.0; LOOKS[0]]);
+            let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
+            let restarts = (found.restarts, found.confirming);
+            assert_eq!((found.verdict, restarts), (Verdict::Unchanged, (SCREEN + 16, 16)));
+            let given_up = Samples { screen: vec![change; 12], confirmation: None }.given_up(&RULE);
+            assert_eq!((given_up.verdict, given_up.confirming), (Verdict::Undecided, 0));
+        }
+    }
+
+    #[test]
+    fn a_confirmation_tests_only_the_suspected_direction() {
+        let confirmed = |screen: f64, fresh: f64| {
+            let confirmation = Some(vec![fresh; LOOKS[0]]);
+            let samples = Samples { screen: vec![screen; SCREEN], confirmation };
+            let Next::Done(found) = samples.next(&RULE) else { panic!("decided") };
+            found.verdict
+        };
+        assert_eq!(confirmed(0.2, 0.2), Verdict::Regressed);
+        assert_eq!(confirmed(-0.2, -0.2), Verdict::Improved);
+        assert_eq!(confirmed(0.2, -0.2), Verdict::Unchanged);
+        assert_eq!(confirmed(-0.2, 0.2), Verdict::Unchanged);
+    }
+
+    #[test]
+    fn time_is_no_longer_if_its_upper_bound_is_below_the_relevant_size() {
+        let is_no_longer = |ratio: f64| {
+            let samples = Samples { screen: vec![ratio; SCREEN], confirmation: None };
+            samples.given_up(&RULE).is_no_longer
+        };
+        assert!(is_no_longer(-0.2) && is_no_longer(0.0) && is_no_longer(0.029));
+        assert!(!is_no_longer(0.031));
+        let none = Samples { screen: vec![0.0; 2], confirmation: None };
+        assert!(!none.given_up(&RULE).is_no_longer, "no interval yet");
     }
 
     #[test]

@@ -26,8 +26,14 @@ const INSTRUCTION_LIMIT: u64 = 30_000_000;
 
 /// Returns whether valgrind can be run.
 pub fn is_available() -> bool {
-    let version = Command::new("valgrind").arg("--version").output();
-    version.is_ok_and(|output| output.status.success())
+    valgrind_version().is_some()
+}
+
+/// Returns what `valgrind --version` prints; `None` if valgrind cannot be run.
+pub(super) fn valgrind_version() -> Option<String> {
+    let output = Command::new("valgrind").arg("--version").output().ok()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(version)
 }
 
 /// Counts the instructions of one iteration of each of `roles`, excluding the allocator's.

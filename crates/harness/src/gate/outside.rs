@@ -27,30 +27,44 @@ impl OutsideFiles {
         OutsideFiles(outside.map(|file| (file.clone(), content_hash(&file))).collect())
     }
 
+    /// Returns whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns whether all files are as they were.
     pub(super) fn are_unchanged(&self) -> bool {
         self.0.iter().all(|(file, hash)| content_hash(file) == *hash)
     }
 }
 
-fn content_hash(file: &Path) -> Option<String> {
-    let content = fs::read(file).ok()?;
-    Some(BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..18]))
+/// Returns the hash of a file's content; `None` if it cannot be read.
+pub(super) fn content_hash(file: &Path) -> Option<String> {
+    Some(hash(&fs::read(file).ok()?))
+}
+
+/// Returns the hash of a content.
+pub(super) fn hash(content: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..18])
 }
 
 /// Returns the files that an artifact was made from. Relative paths start at `workspace`.
 pub(super) fn sources(artifact: &Path, workspace: &Path) -> Vec<PathBuf> {
+    let files = lists(artifact).into_iter().flat_map(|list| listed(&list));
+    files.map(|file| workspace.join(file)).collect()
+}
+
+/// Returns the lists of files beside an artifact, which are makefiles.
+pub(super) fn lists(artifact: &Path) -> Vec<String> {
     let stem = artifact.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let library = stem.strip_prefix("lib").map(str::to_owned);
-    let lists = [Some(stem), library].into_iter().flatten();
-    let lists = lists
-        .filter_map(|stem| fs::read_to_string(artifact.with_file_name(format!("{stem}.d"))).ok());
-    let files: Vec<PathBuf> = lists.flat_map(|list| listed(&list)).collect();
-    files.into_iter().map(|file| workspace.join(file)).collect()
+    let stems = [Some(stem), library].into_iter().flatten();
+    let read = |stem: String| fs::read_to_string(artifact.with_file_name(format!("{stem}.d"))).ok();
+    stems.filter_map(read).collect()
 }
 
 /// Parses the rules of a makefile: `artifact: file another\ file`.
-fn listed(rules: &str) -> Vec<PathBuf> {
+pub(super) fn listed(rules: &str) -> Vec<PathBuf> {
     let rules = rules.lines().filter(|line| !line.starts_with('#'));
     let files = rules.filter_map(|rule| rule.split_once(": ")).flat_map(|(_, files)| {
         let files = files.replace("\\ ", "\0");

@@ -86,7 +86,7 @@ impl<'a> PairedTiming<'a> {
         for _ in 0..wanted {
             let start = Instant::now();
             if self.spent > LONGEST {
-                return self.give_up();
+                return self.give_up(rule);
             }
             if start >= deadline {
                 return;
@@ -131,9 +131,9 @@ impl<'a> PairedTiming<'a> {
     }
 
     /// Marks the timing as undecided, unless it has a verdict.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, rule: &Rule) {
         if self.found.is_none() {
-            self.found = Some(Ok(self.samples.given_up()));
+            self.found = Some(Ok(self.samples.given_up(rule)));
         }
     }
 }
@@ -158,5 +158,5 @@ pub fn decide_all(
         }
         progress(left);
     }
-    timings.iter_mut().for_each(PairedTiming::give_up);
+    timings.iter_mut().for_each(|timing| timing.give_up(rule));
 }

@@ -116,35 +116,6 @@ pub fn pair_up(base: &[GateCase], head: &[GateCase]) -> Vec<Matched> {
     found
 }
 
-/// Returns whether a pair is compiled from the same files in both trees.
-///
-/// Compares all files except those of other pairs and those that are not code. `prefix` is the package's path inside
-/// the repository, `others` the ids of other pairs.
-pub fn has_same_code(
-    base: &BTreeMap<String, String>,
-    head: &BTreeMap<String, String>,
-    prefix: &str,
-    others: &[&str],
-) -> bool {
-    let matters = |path: &&String| {
-        let inside =
-            path.strip_prefix(prefix).map_or(path.as_str(), |rest| rest.trim_start_matches('/'));
-        let is_not_code =
-            [".github/", ".ci/", ".gitlab", "tests/", "reports/", "scripts/", "LICENSE"]
-                .iter()
-                .any(|start| inside.starts_with(start) || path.starts_with(start))
-                || path.contains("/tests/")
-                || path.ends_with(".md")
-                || inside == "budgets.toml";
-        let is_of_other_pair = others.iter().any(|id| path.ends_with(&format!("/{id}.rs")));
-        !is_not_code && !is_of_other_pair
-    };
-    let includes_all = |from: &BTreeMap<String, String>, to: &BTreeMap<String, String>| {
-        from.keys().filter(matters).all(|path| from.get(path) == to.get(path))
-    };
-    includes_all(base, head) && includes_all(head, base)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::verdict::tests::case, *};
@@ -198,26 +169,5 @@ mod tests {
         assert!(difference(&|head| head.unit = "row".to_owned()).is_some());
         assert!(difference(&|head| head.metric = worthit_pair::pair::Metric::P99Latency).is_some());
         assert_eq!(difference(&|head| head.title = "Other words".to_owned()), None);
-    }
-
-    #[test]
-    fn a_pair_has_the_same_code_unless_a_file_that_is_compiled_into_it_differs() {
-        let tree = |changes: &[(&str, &str)]| {
-            let paths =
-                ["Cargo.lock", "src/lib.rs", "src/a/one.rs", "src/a/two.rs", "src/fixtures/x.rs"];
-            let mut files: BTreeMap<String, String> =
-                paths.iter().map(|path| ((*path).to_owned(), "0".to_owned())).collect();
-            files.extend(changes.iter().map(|(path, id)| ((*path).to_owned(), (*id).to_owned())));
-            files
-        };
-        let same =
-            |changes: &[(&str, &str)]| has_same_code(&tree(&[]), &tree(changes), "", &["a/two"]);
-        assert!(same(&[]));
-        assert!(same(&[("src/a/two.rs", "1"), ("README.md", "1"), ("tests/x.rs", "1")]));
-        assert!(same(&[("crates/a/tests/x.rs", "1")]));
-        for path in ["src/a/one.rs", "src/fixtures/x.rs", "src/lib.rs", "Cargo.lock", "build.rs"] {
-            assert!(!same(&[(path, "1")]), "{path}");
-            assert!(!has_same_code(&tree(&[(path, "1")]), &tree(&[]), "", &["a/two"]), "{path}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     decision::Rule,
     protocol::GateCase,
-    verdict::{Breach, CountChange, Time, Tolerances, Verdict},
+    verdict::{Breach, CountChange, Time, Tolerances, Verdict, judge},
 };
 
 /// Report on a pair.
@@ -35,6 +35,8 @@ pub enum Outcome {
         /// Time of the optimized side.
         time: Time,
     },
+    /// The pair was neither counted nor timed, because nothing that it depends on has changed.
+    Unaffected,
     /// The pair cannot be compared.
     NotComparable {
         /// Reason.
@@ -61,12 +63,11 @@ impl CaseReport {
     /// Returns the verdict on the pair.
     pub fn verdict(&self) -> Verdict {
         let found = match &self.outcome {
-            Outcome::Judged { counts, time } => {
-                let counted = counts.iter().map(|count| count.verdict).max();
-                counted.unwrap_or(Verdict::Unchanged).max(time.verdict())
-            }
+            Outcome::Judged { counts, time } => judge(counts, time).verdict,
             Outcome::NotComparable { .. } => Verdict::Undecided,
-            Outcome::OnlyIn { .. } | Outcome::Unavailable { .. } => Verdict::Unchanged,
+            Outcome::Unaffected | Outcome::OnlyIn { .. } | Outcome::Unavailable { .. } => {
+                Verdict::Unchanged
+            }
             Outcome::Broken { .. } => Verdict::Regressed,
         };
         if self.breaches.is_empty() { found } else { Verdict::Regressed }
@@ -112,7 +113,7 @@ pub struct GateReport {
 /// Name of the schema of a [`GateReport`].
 pub const SCHEMA: &str = "worthit-gate";
 /// Version of the schema.
-pub const SCHEMA_VERSION: u64 = 2;
+pub const SCHEMA_VERSION: u64 = 3;
 
 impl GateReport {
     /// Returns the overall verdict, which is the worst of all pairs.
@@ -134,7 +135,7 @@ mod tests {
     };
 
     #[test]
-    fn the_worst_signal_is_the_verdict() {
+    fn a_breached_budget_or_the_worst_signal_is_the_verdict() {
         let report = |counts: Vec<CountChange>, time| CaseReport {
             case: case("a/b", &[]),
             renamed_from: None,
@@ -146,7 +147,6 @@ mod tests {
         assert_eq!(report(vec![], skipped()).verdict(), Verdict::Unchanged);
         assert_eq!(report(vec![], missing()).verdict(), Verdict::Undecided);
         assert_eq!(report(vec![count("fsyncs", 1, 2)], missing()).verdict(), Verdict::Regressed);
-        assert_eq!(report(vec![count("fsyncs", 2, 1)], skipped()).verdict(), Verdict::Improved);
         assert_eq!(report(vec![count("fsyncs", 2, 1)], missing()).verdict(), Verdict::Undecided);
         let breached = CaseReport {
             breaches: vec![Breach { what: "…".to_owned() }],

@@ -103,6 +103,12 @@ impl Repository {
         self.of_tree(name, commit, tree, false)
     }
 
+    /// Returns the content of a file of a revision; `None` if the revision does not have the file.
+    pub(super) fn file_of(&self, revision: &Revision, path: &Path) -> Option<String> {
+        let name = path.to_str().filter(|name| revision.files.contains_key(*name))?;
+        self.git(&["cat-file", "blob", &revision.files[name]]).ok()
+    }
+
     /// Returns the working tree with its changed, added and removed files, but without ignored ones.
     ///
     /// # Errors

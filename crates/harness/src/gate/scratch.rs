@@ -35,22 +35,22 @@ pub fn add_pair(package: &Path, id: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the linker place the functions of the bench binaries in another order.
+/// Makes the linker place the functions of the bench binaries in another order, which depends on `seed`.
 ///
 /// This works only with lld, which is Rust's linker on x86-64 Linux.
 ///
 /// # Errors
 /// If the build script cannot be changed.
-pub fn place_differently(package: &Path) -> io::Result<()> {
+pub fn place_differently(package: &Path, seed: u32) -> io::Result<()> {
     let path = package.join("build.rs");
     let script = fs::read_to_string(&path).unwrap_or_else(|_| "fn main() {}\n".to_owned());
     let main = "fn main() {";
     if !script.contains(main) {
         return Err(missing(&format!("`{main}` in {}", path.display())));
     }
-    let shuffle = r#"
-    println!("cargo::rustc-link-arg-benches=-Wl,--shuffle-sections=.text*=4711");
-"#;
+    let shuffle = format!(
+        "\n    println!(\"cargo::rustc-link-arg-benches=-Wl,--shuffle-sections=.text*={seed}\");\n"
+    );
     fs::write(path, script.replacen(main, &format!("{main}{shuffle}"), 1))
 }
 
@@ -91,9 +91,9 @@ mod tests {
         let listed = fs::read_to_string(package.path().join("src/sums.rs")).unwrap();
         assert!(listed.contains("    gauss,\n    scratch_pair,\n"), "{listed}");
         assert!(folder.join("scratch_pair.rs").is_file());
-        place_differently(package.path()).unwrap();
+        place_differently(package.path(), 4711).unwrap();
         let script = fs::read_to_string(package.path().join("build.rs")).unwrap();
-        assert!(script.contains("shuffle-sections"), "{script}");
+        assert!(script.contains("shuffle-sections=.text*=4711"), "{script}");
         assert!(
             add_pair(package.path(), "sums/other").unwrap_err().to_string().contains("other.rs")
         );

@@ -1,16 +1,17 @@
 //! The gate's self-test on this machine: how often it raises a false alarm, and which injected changes it catches.
 //!
-//! *Null (A/A) comparisons* compare the head with the same build, with a build that has a scratch pair and unused
-//! functions, and with a build whose functions the linker placed differently. Each makes the full decision, by counts
-//! and time, and skips nothing.
+//! *Null (A/A) comparisons* (`nulls`) compare the head with builds in which nothing that is measured has changed. A pair
+//! that is called regressed or improved is a false alarm.
 //!
 //! *Injections* add time (computing for a share of each batch), instructions, or one more allocation, write, fsync or
 //! statement per iteration.
 
+mod nulls;
+
 use std::{
     collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -30,11 +31,9 @@ use super::{
     pairing::{self, Matched},
     protocol::{GateCase, Injected},
     realtime,
-    revision::Revision,
-    scratch,
     settings::Settings,
     timing::Program,
-    verdict::{CountChange, INSTRUCTIONS, TimeVerdict, Verdict, judge_time},
+    verdict::{INSTRUCTIONS, TimeVerdict, Verdict},
 };
 use crate::{machine::Machine, result_file::write_atomically, run};
 use worthit_pair::{
@@ -42,6 +41,9 @@ use worthit_pair::{
     format, paths,
     trial::Role,
 };
+
+use nulls::Variants;
+pub use nulls::{Nulls, SAME_BUILD};
 
 /// Sizes of injections, as shares of time or of instructions.
 const SIZES: [f64; 5] = [0.01, 0.02, 0.05, 0.10, 0.20];
@@ -81,7 +83,7 @@ pub struct SelfTest {
     pub has_realtime_priority: bool,
     /// Null comparisons by kind.
     pub nulls: BTreeMap<String, Nulls>,
-    /// Number of null runs in which any case regressed, and number of all null runs.
+    /// Number of null runs in which any case was called regressed or improved, and number of all null runs.
     pub failed_runs: (usize, usize),
     /// False alarms: the case, and the signal that raised it.
     pub alarms: Vec<String>,
@@ -93,21 +95,6 @@ pub struct SelfTest {
     pub notes: Vec<String>,
     /// Duration of the self-test after the builds, s.
     pub seconds: f64,
-}
-
-/// Null comparisons of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Nulls {
-    /// Number of comparisons.
-    pub comparisons: usize,
-    /// Number that regressed by counts.
-    pub alarms_by_counts: usize,
-    /// Number that regressed by time.
-    pub alarms_by_time: usize,
-    /// Number whose times alone regressed, which layout or load may explain.
-    pub held_back: usize,
-    /// Number that is undecided.
-    pub undecided: usize,
 }
 
 /// Injections of one size and signal into one class of pairs, and how many of them were caught.
@@ -149,7 +136,7 @@ pub fn run(
     let mut notes = builder.notes();
     let variants = match extent.nulls {
         0 => Vec::new(),
-        _ => variants(&builder, &head, &tested, settings, &mut notes, progress),
+        runs => nulls::variants(&builder, &tested, runs, settings, &mut notes, progress),
     };
     let start = Instant::now();
     progress("counting");
@@ -183,8 +170,8 @@ pub fn run(
             extent.nulls,
             found.alarms.len()
         ));
-        for (name, variant) in &variants {
-            let failed = test.null_run(name, variant, &mut found)?;
+        for Variants { kind, builds } in &variants {
+            let failed = test.null_run(kind, &builds[(nth - 1) % builds.len()], &mut found)?;
             found.failed_runs.0 += usize::from(failed);
             found.failed_runs.1 += 1;
             found.seconds = start.elapsed().as_secs_f64();
@@ -208,40 +195,6 @@ fn path() -> PathBuf {
 pub fn last(machine: &str) -> Option<SelfTest> {
     let found: SelfTest = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
     (found.machine == machine).then_some(found)
-}
-
-/// A change to an exported package.
-type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
-
-/// Builds variants of the head in which nothing that is measured has changed.
-fn variants(
-    builder: &Builder,
-    head: &Revision,
-    tested: &BuildUnderTest,
-    settings: &Settings,
-    notes: &mut Vec<String>,
-    progress: &mut dyn FnMut(&str),
-) -> Vec<(String, BuildUnderTest)> {
-    let first = tested.cases.first().map(|case| case.key.pair.clone()).unwrap_or_default();
-    let with_pair = |package: &Path| scratch::add_pair(package, &first);
-    let kinds: [(&str, Change<'_>); 3] = [
-        ("the same build", &|_| Ok(())),
-        ("a scratch pair added", &with_pair),
-        ("functions placed differently", &scratch::place_differently),
-    ];
-    let mut built = Vec::new();
-    for (name, change) in kinds {
-        progress(&format!("building {name}"));
-        let what = if name == "the same build" { "" } else { name };
-        match builder.build_changed(head, what, change) {
-            Ok(build) => {
-                let variant = BuildUnderTest::new(head.clone(), build, settings.seed);
-                built.push((name.to_owned(), variant));
-            }
-            Err(error) => notes.push(format!("not compared with {name}: {error}")),
-        }
-    }
-    built
 }
 
 /// A self-test in progress.
@@ -409,67 +362,6 @@ impl Test<'_> {
             }
         }
     }
-
-    /// Makes the full decision on every pair, although nothing has changed; returns whether any pair regressed.
-    fn null_run(
-        &self,
-        kind: &str,
-        variant: &BuildUnderTest,
-        found: &mut SelfTest,
-    ) -> Result<bool, GateError> {
-        let ids = self.ids();
-        let (mut counts, _) = counting::count_instructions(variant, &ids);
-        counts.add_causes(&variant.build, &ids, self.settings.seed, None)?;
-        let mut base = self.counts.clone();
-        let pairs: Vec<&Matched> = self.pairs.iter().collect();
-        let sides = ((self.tested, &mut base), (variant, &mut counts));
-        let (tolerances, seed) = (&self.settings.tolerances, self.settings.seed);
-        counting::recount(sides.0, sides.1, &pairs, tolerances, seed)?;
-        let nulls = found.nulls.entry(kind.to_owned()).or_default();
-        let mut failed = false;
-        for pair in &self.pairs {
-            let Some(case) = &pair.head else { continue };
-            let changes = counting::changes(pair, &base, &counts, &self.settings.tolerances);
-            let mut timing =
-                match PairedTiming::new(self.tested.optimized(case), variant.optimized(case)) {
-                    Ok(timing) => timing,
-                    Err(error) => {
-                        found.notes.push(format!("{} was not timed: {error}", case.key.pair));
-                        continue;
-                    }
-                };
-            timing.decide(&self.rule(), Instant::now() + TIME_LIMITS[1]);
-            let (threads, share, disturbed) =
-                (timing.threads(), timing.cpu_share(), timing.disturbed);
-            let times = match timing.found {
-                Some(Ok(times)) => times,
-                failed => {
-                    found.notes.push(format!("{} was not timed: {failed:?}", case.key.pair));
-                    continue;
-                }
-            };
-            let verdict_of_times = times.verdict;
-            let change = times.change;
-            let time = judge_time(times, &changes, threads, share, disturbed);
-            let by_counts: Vec<&CountChange> =
-                changes.iter().filter(|change| change.verdict == Verdict::Regressed).collect();
-            nulls.comparisons += 1;
-            nulls.alarms_by_counts += usize::from(!by_counts.is_empty());
-            nulls.alarms_by_time += usize::from(time.verdict() == Verdict::Regressed);
-            nulls.held_back += usize::from(
-                verdict_of_times == Verdict::Regressed && time.verdict() != Verdict::Regressed,
-            );
-            nulls.undecided += usize::from(time.verdict() == Verdict::Undecided);
-            for count in &by_counts {
-                found.alarms.push(format!("{} ({kind}): {count:?}", case.key.pair));
-            }
-            if time.verdict() == Verdict::Regressed {
-                found.alarms.push(format!("{} ({kind}): time {change:?}", case.key.pair));
-            }
-            failed |= !by_counts.is_empty() || time.verdict() == Verdict::Regressed;
-        }
-        Ok(failed)
-    }
 }
 
 fn percent(size: f64) -> String {
@@ -507,7 +399,7 @@ impl SelfTest {
 
     /// Returns the result in one sentence, for readers of a verdict.
     pub fn in_words(&self) -> String {
-        let alarms = self.nulls.values().map(|n| n.alarms_by_counts + n.alarms_by_time);
+        let alarms = self.nulls.values().map(Nulls::alarms);
         let caught_of = |signal: &str, size: &str| {
             let rows = self.caught.iter().filter(|row| row.signal == signal && row.size == size);
             let (caught, injected) =
@@ -515,7 +407,8 @@ impl SelfTest {
             format!("{caught} of {injected}")
         };
         format!(
-            "self-test of {} on this machine: {} false alarms in {} null (A/A) comparisons; caught 1 % more \
+            "self-test of {} on this machine: {} false alarms in {} null (A/A) comparisons, false improvements \
+             included; caught 1 % more \
              instructions in {} injections, 5 % more time in {} and 10 % more time in {}",
             self.when.strftime("%Y-%m-%d"),
             alarms.sum::<usize>(),

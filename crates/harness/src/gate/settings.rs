@@ -19,7 +19,7 @@ pub struct Settings {
     pub false_alarms: f64,
     /// Tolerated growth of counts.
     pub tolerances: Tolerances,
-    /// Whether to skip timing of pairs whose code and counts are unchanged.
+    /// Whether to skip pairs that depend on nothing that has changed.
     pub skip: bool,
     /// Seed of all inputs.
     pub seed: u64,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     report::{CaseReport, GateReport, Outcome},
-    verdict::{CountChange, Time, Verdict},
+    verdict::{CountChange, Judgement, Time, Verdict, judge},
 };
 use crate::statistics::Interval;
 use worthit_pair::{format, trial::Role};
@@ -30,13 +30,20 @@ pub fn remarks(report: &CaseReport) -> Vec<Remark> {
     }
     match &report.outcome {
         Outcome::Judged { counts, time } => {
+            let Judgement { verdict, reason } = judge(counts, time);
             for count in counts.iter().filter(|count| is_worth_reporting(count)) {
-                add(count.verdict, count_change(count));
+                let is_held_back = count.verdict == Verdict::Improved && verdict != count.verdict;
+                let supported = if is_held_back { Verdict::Unchanged } else { count.verdict };
+                add(supported, count_change(count));
             }
             if let Some(text) = time_in_words(time) {
                 add(time.verdict(), text);
             }
+            if let Some(reason) = reason {
+                add(verdict, reason);
+            }
         }
+        Outcome::Unaffected => {}
         Outcome::NotComparable { reason } => {
             add(Verdict::Undecided, format!("not comparable: {reason}"))
         }
@@ -68,8 +75,7 @@ fn count_change(count: &CountChange) -> String {
             format!("{}…{}", format::count(counted.least), format::count(counted.most))
         }
     };
-    let (base, head, cause) =
-        (range(&count.base), range(&count.head), count.cause.replace('_', " "));
+    let (base, head, cause) = (range(&count.base), range(&count.head), count.name());
     let change = match count.base.least {
         0 => String::new(),
         _ => format!(" ({})", percent(count.ratio())),
@@ -140,8 +146,10 @@ pub fn small_print(report: &GateReport) -> Vec<String> {
         format!("{} against {} on {}, {}", report.head, report.base, report.machine, report.rustc),
         format!(
             "a pair regresses if its instructions grow by more than {}, any other count grows, or its time grows by \
-             more than {}, confirmed in fresh processes; the probability of a false alarm in a run without any \
-             change is at most {} ({} pairs timed). Undecided pairs do not fail the run.",
+             more than {}, confirmed in fresh processes; it improves if nothing is worse and its time is shorter by as \
+             much, confirmed in the same way, or if it does less (other than instructions) in no more time; the \
+             probability that the times of a run without any change are called regressed or improved is at most {} \
+             ({} pairs timed). Undecided pairs do not fail the run.",
             share(report.tolerances.instructions),
             share(rule.relevant),
             share(rule.false_alarms),
@@ -149,6 +157,15 @@ pub fn small_print(report: &GateReport) -> Vec<String> {
         ),
         format!("took {} after the builds", seconds(report.seconds)),
     ];
+    let unaffected =
+        report.cases.iter().filter(|case| matches!(case.outcome, Outcome::Unaffected)).count();
+    if unaffected > 0 {
+        lines.push(format!(
+            "{unaffected} of {} pairs were neither counted nor timed, because nothing they depend on has changed; \
+             --no-skip judges them too",
+            report.cases.len()
+        ));
+    }
     lines.extend(report.self_test.clone());
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines

@@ -1,6 +1,6 @@
 //! Verdicts on a case: by each signal, and by all signals together. Pure functions.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,11 @@ impl CountChange {
         self.head.least as f64 / self.base.least.max(1) as f64
     }
 
+    /// Returns what is counted, in words: `full scan steps`.
+    pub fn name(&self) -> String {
+        self.cause.replace('_', " ")
+    }
+
     /// Returns whether the builds differ and a recount could still show that the count merely varies.
     ///
     /// That is so while the count repeats within each build or, for instructions, while their change would be
@@ -198,6 +203,8 @@ pub struct TimeVerdict {
     /// It is that of the confirmation or, without one, of the screen; `None` while there are too few restarts for an
     /// interval.
     pub change: Option<Interval>,
+    /// Whether the upper bound of the change is below the size from which a growth is relevant.
+    pub is_no_longer: bool,
     /// Number of restarts.
     pub restarts: usize,
     /// Number of restarts in the confirmation.
@@ -256,10 +263,10 @@ const LAYOUT: f64 = 0.08;
 
 /// Judges the time of a case, given its counts and the number of disturbed restarts.
 ///
-/// If no count has changed, the code has not changed either. A slowdown is then noise or linker layout, which shifts
-/// the time of CPU-bound code by up to 7 %, so the verdict is undecided. It is also undecided if instructions were not
-/// counted. Several threads can slow each other down without executing more instructions, so their slowdown is believed
-/// if it exceeds what layout does (8 %).
+/// If no count has changed, the code has not changed either. A different time is then noise or linker layout, which
+/// shifts the time of CPU-bound code by up to 7 %, so the verdict is undecided. It is also undecided if instructions
+/// were not counted. Several threads can slow each other down without executing more instructions, so a change of their
+/// time is believed if it exceeds what layout does (8 %). All this holds for shorter times as for longer ones.
 pub fn judge_time(
     found: TimeVerdict,
     counts: &[CountChange],
@@ -267,29 +274,93 @@ pub fn judge_time(
     cpu_share: f64,
     disturbed: usize,
 ) -> Time {
-    let is_beyond = found.change.is_some_and(|change| change.low > 1.0 + LAYOUT);
+    let is_beyond = found
+        .change
+        .is_some_and(|change| change.low > 1.0 + LAYOUT || change.high < 1.0 / (1.0 + LAYOUT));
     let is_layout_bound = cpu_share >= CPU_BOUND && (threads <= 1 || !is_beyond);
-    let instructions: Vec<&CountChange> =
-        counts.iter().filter(|count| count.cause == INSTRUCTIONS).collect();
+    let mut instructions = counts.iter().filter(|count| count.cause == INSTRUCTIONS);
     let has_changed = counts.iter().any(|count| match count.cause == INSTRUCTIONS {
         true => !count.is_within_noise(),
         false => count.verdict != Verdict::Unchanged,
     });
-    let is_red = found.verdict == Verdict::Regressed;
-    let caveat = if is_red && disturbed * 3 > found.restarts {
+    let is_change = matches!(found.verdict, Verdict::Regressed | Verdict::Improved);
+    let caveat = if is_change && is_disturbed(disturbed, found.restarts) {
         Some(format!(
             "other processes held the CPU during {disturbed} of {} restarts",
             found.restarts
         ))
-    } else if is_red && is_layout_bound && instructions.is_empty() {
+    } else if is_change && is_layout_bound && instructions.next().is_none() {
         Some("possibly a layout effect: its instructions were not counted".to_owned())
-    } else if is_red && is_layout_bound && !has_changed {
+    } else if is_change && is_layout_bound && !has_changed {
         Some("possibly a layout effect: none of its counts has changed".to_owned())
     } else {
         None
     };
     let verdict = if caveat.is_some() { Verdict::Undecided } else { found.verdict };
     Time::Judged { found, verdict, caveat, cpu_share, disturbed }
+}
+
+/// Returns whether other processes held the CPU so often that times prove nothing.
+fn is_disturbed(disturbed: usize, restarts: usize) -> bool {
+    disturbed * 3 > restarts
+}
+
+/// Verdict on a case by all signals together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Reason why a signal that improved does not make the case improved.
+    pub reason: Option<String>,
+}
+
+/// Judges a case by all signals together; none is ignored because another is better.
+///
+/// A case regresses if any count or its time does. It improves if no signal is worse and either
+/// - its time is confirmed to be shorter, or
+/// - the optimized side does less of something other than instructions, and its time is confirmed not to be longer.
+///
+/// Fewer instructions alone are no improvement: a locked instruction or a cache miss costs as much as hundreds of others.
+pub fn judge(counts: &[CountChange], time: &Time) -> Judgement {
+    let decided = |verdict| Judgement { verdict, reason: None };
+    let held_back = |verdict, reason: String| Judgement { verdict, reason: Some(reason) };
+    if counts.iter().any(|count| count.verdict == Verdict::Regressed) {
+        return decided(Verdict::Regressed);
+    }
+    let fewer: Vec<&CountChange> =
+        counts.iter().filter(|count| count.verdict == Verdict::Improved).collect();
+    let causes = fewer.iter().filter(|count| count.cause != INSTRUCTIONS);
+    let does_less = causes.clone().any(|count| count.role == Role::Optimized);
+    let by_time = time.verdict();
+    if fewer.is_empty() || matches!(by_time, Verdict::Improved | Verdict::Regressed) {
+        return decided(by_time);
+    }
+    let names: BTreeSet<String> = fewer.iter().map(|count| count.name()).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(" and ");
+    match time {
+        Time::Judged { found, disturbed, .. }
+            if does_less && found.is_no_longer && !is_disturbed(*disturbed, found.restarts) =>
+        {
+            decided(Verdict::Improved)
+        }
+        Time::Judged { .. } if by_time == Verdict::Undecided => held_back(
+            by_time,
+            format!("fewer {names}, but whether its time is longer is undecided"),
+        ),
+        Time::Judged { .. } if does_less => {
+            held_back(by_time, format!("fewer {names}, but its time may be longer"))
+        }
+        Time::Judged { .. } if causes.count() > 0 => held_back(
+            by_time,
+            format!("fewer {names} on the naive side are no improvement of the optimized side"),
+        ),
+        Time::Judged { .. } => {
+            held_back(by_time, format!("fewer {names} without a shorter time are no improvement"))
+        }
+        Time::Skipped { .. } | Time::Missing { .. } => {
+            held_back(by_time, format!("fewer {names}, but its time was not measured"))
+        }
+    }
 }
 
 /// A budget that is not met.
@@ -300,152 +371,4 @@ pub struct Breach {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::statistics::Interval;
-    use worthit_pair::{case::CaseKey, pair::Metric};
-
-    pub(crate) fn case(id: &str, causes: &[&str]) -> GateCase {
-        GateCase {
-            key: CaseKey { pair: id.to_owned(), level: String::new(), point: 100 },
-            seed: 42,
-            title: format!("Title of {id}"),
-            axis: "items".to_owned(),
-            axis_unit: "items".to_owned(),
-            unit: "item".to_owned(),
-            metric: Metric::Time,
-            causes: causes.iter().map(|cause| (*cause).to_owned()).collect(),
-        }
-    }
-
-    fn judged(cause: &str, base: (u64, u64), head: (u64, u64)) -> Verdict {
-        let range = |(least, most)| Counted { least, most };
-        let case = case("a/b", &["peak_bytes"]);
-        let tolerances = Tolerances::default();
-        judge_count(&case, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
-    }
-
-    #[test]
-    fn one_more_of_anything_but_instructions_and_unnamed_bytes_is_a_regression() {
-        for cause in
-            ["statements", "fsyncs", "allocations", "round_trips", "write_calls", "peak_bytes"]
-        {
-            assert_eq!(
-                judged(cause, (1_000, 1_000), (1_001, 1_001)),
-                Verdict::Regressed,
-                "{cause}"
-            );
-            assert_eq!(judged(cause, (1_000, 1_000), (1_000, 1_000)), Verdict::Unchanged);
-            assert_eq!(judged(cause, (1_000, 1_000), (999, 999)), Verdict::Improved);
-        }
-        assert_eq!(judged("fsyncs", (0, 0), (1, 1)), Verdict::Regressed);
-        assert_eq!(judged("allocated_bytes", (1_000, 1_000), (1_004, 1_004)), Verdict::Unchanged);
-        assert_eq!(judged("allocated_bytes", (1_000, 1_000), (1_006, 1_006)), Verdict::Regressed);
-    }
-
-    #[test]
-    fn instructions_may_grow_by_half_a_percent() {
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_000), (10_050, 10_050)), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_000), (10_051, 10_051)), Verdict::Regressed);
-        assert_eq!(judged(INSTRUCTIONS, (10_100, 10_100), (10_000, 10_000)), Verdict::Improved);
-    }
-
-    #[test]
-    fn counts_that_vary_between_processes_are_observations() {
-        assert_eq!(judged("allocations", (90, 110), (300, 300)), Verdict::Unchanged);
-        assert_eq!(judged("allocations", (90, 90), (91, 92)), Verdict::Unchanged);
-        assert_eq!(judged("peak_bytes", (90, 110), (111, 120)), Verdict::Regressed, "named");
-        let close = (10_000, 10_020);
-        assert_eq!(judged(INSTRUCTIONS, close, (10_100, 10_110)), Verdict::Regressed);
-        assert_eq!(judged(INSTRUCTIONS, close, (10_060, 10_080)), Verdict::Unchanged);
-        // They vary by 2 %, so they may grow by 2 %.
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_200), (10_400, 10_400)), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS, (10_000, 10_200), (10_410, 10_410)), Verdict::Regressed);
-    }
-
-    #[test]
-    fn the_effect_of_a_random_seed_is_not_a_change_of_the_code() {
-        let change = |cause: &str, head| CountChange {
-            role: Role::Naive,
-            cause: cause.to_owned(),
-            base: Counted { least: 100_000, most: 100_010 },
-            head: Counted::once(head),
-            verdict: Verdict::Unchanged,
-        };
-        assert!(
-            change(INSTRUCTIONS, 100_005).is_within_noise()
-                && change(INSTRUCTIONS, 100_090).is_within_noise()
-        );
-        assert!(
-            !change(INSTRUCTIONS, 100_110).is_within_noise()
-                && !change(INSTRUCTIONS, 99_890).is_within_noise()
-        );
-        assert!(!change("allocations", 100_011).is_within_noise(), "each one counts");
-    }
-
-    #[test]
-    fn instructions_are_recounted_while_they_would_be_reported_as_changed() {
-        let is_open = |base: (u64, u64), head: (u64, u64)| {
-            let range = |(least, most)| Counted { least, most };
-            let (base, head) = (range(base), range(head));
-            let (case, tolerances) = (case("a/b", &[]), Tolerances::default());
-            judge_count(&case, Role::Naive, INSTRUCTIONS, base, head, &tolerances).is_open()
-        };
-        assert!(is_open((10_000, 10_000), (10_001, 10_001)), "both repeat so far");
-        assert!(is_open((10_000, 10_010), (10_100, 10_110)), "it would be a regression");
-        assert!(!is_open((10_000, 10_010), (10_011, 10_020)), "no relevant change");
-        assert!(!is_open((10_000, 10_010), (10_010, 10_200)), "they overlap");
-    }
-
-    #[test]
-    fn an_open_loop_is_judged_only_by_the_causes_that_its_pair_names() {
-        let case = GateCase { metric: Metric::P99Latency, ..case("a/b", &["round_trips"]) };
-        let judged = |cause| {
-            let (base, head) = (Counted::once(1), Counted::once(9));
-            judge_count(&case, Role::Optimized, cause, base, head, &Tolerances::default()).verdict
-        };
-        assert_eq!(judged("round_trips"), Verdict::Regressed);
-        assert_eq!(judged("allocations"), Verdict::Unchanged);
-        assert_eq!(judged(INSTRUCTIONS), Verdict::Unchanged);
-    }
-
-    fn times(verdict: Verdict) -> TimeVerdict {
-        let change = Some(Interval { low: 1.04, estimate: 1.05, high: 1.06 });
-        TimeVerdict { verdict, change, restarts: 30, confirming: 24 }
-    }
-
-    pub(crate) fn count(cause: &str, base: u64, head: u64) -> CountChange {
-        let (base, head) = (Counted::once(base), Counted::once(head));
-        judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, &Tolerances::default())
-    }
-
-    #[test]
-    fn time_alone_does_not_fail_code_that_layout_can_shift() {
-        let same = [count(INSTRUCTIONS, 10_000, 10_000), count("allocations", 3, 3)];
-        let verdict = |counts: &[CountChange], threads, user, disturbed| {
-            judge_time(times(Verdict::Regressed), counts, threads, user, disturbed).verdict()
-        };
-        assert_eq!(verdict(&same, 1, 0.9, 0), Verdict::Undecided, "layout?");
-        assert_eq!(verdict(&[], 1, 0.9, 0), Verdict::Undecided, "nothing counted");
-        assert_eq!(verdict(&same, 1, 0.1, 0), Verdict::Regressed, "it waits");
-        assert_eq!(verdict(&same, 2, 1.9, 0), Verdict::Undecided, "layout? (two threads)");
-        assert_eq!(verdict(&same, 2, 0.3, 0), Verdict::Regressed, "threads that wait");
-        let far = Some(Interval { low: 1.09, estimate: 1.20, high: 1.31 });
-        let far = TimeVerdict { change: far, ..times(Verdict::Regressed) };
-        let verdict_of_far = |threads| judge_time(far.clone(), &same, threads, 1.9, 0).verdict();
-        assert_eq!(verdict_of_far(2), Verdict::Regressed, "beyond layout");
-        assert_eq!(verdict_of_far(1), Verdict::Undecided, "one thread needs other counts");
-        let changed = [count(INSTRUCTIONS, 10_000, 10_020)];
-        assert_eq!(verdict(&changed, 1, 0.9, 0), Verdict::Regressed, "other code");
-        assert_eq!(verdict(&changed, 1, 0.9, 11), Verdict::Undecided, "disturbed");
-        let fewer = [count(INSTRUCTIONS, 10_000, 10_000), count("allocations", 3, 2)];
-        assert_eq!(verdict(&fewer, 1, 0.9, 0), Verdict::Regressed);
-    }
-
-    #[test]
-    fn a_caveat_changes_only_regressions() {
-        for kept in [Verdict::Unchanged, Verdict::Improved, Verdict::Undecided] {
-            assert_eq!(judge_time(times(kept), &[], 1, 1.0, 30).verdict(), kept);
-        }
-    }
-}
+pub(crate) mod tests;

@@ -35,7 +35,7 @@ struct VerdictRow {
 /// The last self-test.
 struct SelfTestPart {
     sentence: String,
-    nulls: Vec<[String; 6]>,
+    nulls: Vec<[String; 7]>,
     runs: String,
     caught: Vec<[String; 6]>,
     alarms: Vec<String>,
@@ -103,6 +103,7 @@ fn test(found: &SelfTest) -> SelfTestPart {
             count(nulls.comparisons),
             count(nulls.alarms_by_counts),
             count(nulls.alarms_by_time),
+            count(nulls.improvements),
             count(nulls.held_back),
             count(nulls.undecided),
         ]

@@ -3,6 +3,8 @@
 //! All repositories are made at the same path and share a target folder, so the dependencies are built once, and cargo
 //! keeps the builds of only one path. Dependencies are not optimized, because no timed or counted code is in them.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 #[path = "../template/mod.rs"]
 mod template;
 

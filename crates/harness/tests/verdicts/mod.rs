@@ -39,9 +39,29 @@ fn count(cause: &str, base: u64, head: u64, verdict: Verdict) -> CountChange {
 
 fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {
     let change = Some(Interval { low: 1.041, estimate: 1.052, high: 1.063 });
-    let found = TimeVerdict { verdict: Verdict::Regressed, change, restarts: 32, confirming: 24 };
+    let found = TimeVerdict {
+        verdict: Verdict::Regressed,
+        change,
+        is_no_longer: false,
+        restarts: 32,
+        confirming: 24,
+    };
     let caveat = caveat.map(str::to_owned);
     Time::Judged { found, verdict, caveat, cpu_share: 0.97, disturbed: 2 }
+}
+
+/// A time that is a little longer, by less than is relevant.
+fn not_longer() -> Time {
+    let change = Some(Interval { low: 1.001, estimate: 1.012, high: 1.024 });
+    let found = TimeVerdict {
+        verdict: Verdict::Unchanged,
+        change,
+        is_no_longer: true,
+        restarts: 6,
+        confirming: 0,
+    };
+    let verdict = Verdict::Unchanged;
+    Time::Judged { found, verdict, caveat: None, cpu_share: 0.97, disturbed: 0 }
 }
 
 /// Report with a case of every kind.
@@ -65,8 +85,14 @@ pub fn report() -> GateReport {
             Some("possibly a layout effect: none of its counts has changed"),
         ),
     };
-    let better =
-        Outcome::Judged { counts: vec![count("fsyncs", 9, 1, Verdict::Improved)], time: skipped() };
+    let better = Outcome::Judged {
+        counts: vec![count("fsyncs", 9, 1, Verdict::Improved)],
+        time: not_longer(),
+    };
+    let held_back = Outcome::Judged {
+        counts: vec![count("instructions", 100_000, 92_800, Verdict::Improved)],
+        time: not_longer(),
+    };
     let missing = Outcome::Judged {
         counts: vec![],
         time: Time::Missing { reason: "the time limit was reached".to_owned() },
@@ -93,6 +119,8 @@ pub fn report() -> GateReport {
             case_report("queries/regressed", regressed),
             case_report("queries/layout", layout),
             case_report("queries/better", better),
+            case_report("queries/held_back", held_back),
+            case_report("queries/unaffected", Outcome::Unaffected),
             case_report("queries/missing", missing),
             case_report(
                 "queries/other",

@@ -105,7 +105,7 @@ fn input(case: &Case) -> Vec<u64> {
 
 /// Logs in the rotation: more ids than a branch predictor remembers.
 fn turns(records: u64) -> u64 {
-    if records <= 500 { 256 } else { 32 }
+    if records <= 500 { 128 } else { 8 }
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {

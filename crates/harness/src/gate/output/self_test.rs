@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::self_test::SelfTest;
+use super::super::self_test::{SAME_BUILD, SelfTest};
 use worthit_pair::format;
 
 /// Returns a self-test as Markdown that is also readable on a terminal.
@@ -19,19 +19,24 @@ pub fn text(found: &SelfTest) -> String {
             "without real-time priority (needs CAP_SYS_NICE)"
         }
     );
-    text += "| null (A/A) comparison | comparisons | false alarms by counts | false alarms by time | held back (layout, load) | undecided |\n|---|---|---|---|---|---|\n";
+    text += "| null (A/A) comparison | builds differ in | comparisons | false alarms by counts | false alarms by time | false improvements | held back (layout, load) | undecided |\n|---|---|---|---|---|---|---|---|\n";
     for (kind, nulls) in &found.nulls {
         text += &format!(
-            "| {kind} | {} | {} | {} | {} | {} |\n",
+            "| {kind} | {} | {} | {} | {} | {} | {} | {} |\n",
+            if kind == SAME_BUILD { "nothing" } else { "unrelated code" },
             nulls.comparisons,
             nulls.alarms_by_counts,
             nulls.alarms_by_time,
+            nulls.improvements,
             nulls.held_back,
             nulls.undecided
         );
     }
     let (failed, runs) = found.failed_runs;
-    text += &format!("\n{failed} of {runs} null runs failed: {}\n\n", rate(failed, runs));
+    text += &format!(
+        "\n{failed} of {runs} null runs failed (a pair was called regressed or improved): {}\n\n",
+        rate(failed, runs)
+    );
     let classes: BTreeSet<&str> = found.caught.iter().map(|row| row.class.as_str()).collect();
     let class_headings: String = classes.iter().map(|class| format!(" {class} |")).collect();
     text += &format!(
