@@ -10,4 +10,5 @@ pub mod shop;
 pub mod sql_server;
 pub mod sqlite;
 pub mod text;
+pub mod watched_key;
 pub mod zipf;

@@ -117,6 +117,11 @@ fn input(case: &Case) -> Vec<u64> {
     items
 }
 
+/// The same with another hasher.
+fn foldhash(items: Vec<u64>) -> Vec<u64> {
+    optimized::<_, foldhash::fast::RandomState>(items)
+}
+
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     // Short scans end where a predictor must not have learnt it; long ones take long.
     let turns = (32_768 / case.point.max(1)).clamp(2, 4_096);
@@ -132,7 +137,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             comparing(&counted, |items| optimized::<_, FixedSipHash>(items.clone())),
         ),
     )
-    .alternative(by_value(&inputs, optimized::<_, foldhash::fast::RandomState>))
+    .alternative(by_value(&inputs, foldhash))
     .units(case.point))
 }
 

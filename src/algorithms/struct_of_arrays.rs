@@ -154,7 +154,11 @@ fn amounts_cents(case: &Case) -> Vec<i64> {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let turns = if case.point < 1_000_000 { 2 } else { RECORDS / case.point };
+    let turns = if case.point < 1_000_000 {
+        2.max(4_096_u64.div_ceil(case.point.max(1)))
+    } else {
+        RECORDS / case.point
+    };
     let inputs = case.rotate(turns, amounts_cents);
     let (counted, arrays) = (inputs.clone(), inputs.clone());
     // All orders together take most of a gigabyte, so they are made on first use.

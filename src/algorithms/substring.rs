@@ -20,7 +20,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`haystack.windows(needle.len()).position(|w| w == needle)`: std has no substring search for \
                 `[u8]`. (This also panics on an empty needle.)",
-        remedy: "`memmem::find` of the crate `memchr`.",
+        remedy: "`memmem::find`, of the memchr crate.",
         keep_naive_when: "The search is not worth a dependency: a short haystack, now and then.",
         costs: "A dependency, which nearly every Rust program has already through `regex` or others. For a `&str`, std's \
                 `str::find` needs none; it is the alternative. One needle for many short haystacks is better prepared \

@@ -231,7 +231,7 @@ fn input(case: &Case) -> Vec<f32> {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let inputs = case.rotate(2, input);
+    let inputs = case.rotate(2.max(4_096_u64.div_ceil(case.point.max(1))), input);
     let chained = inputs.map(|items| vec![Chained(0); items.len()]);
     let counted = |side: fn(&[Chained]) -> Chained| {
         let chained = chained.clone();

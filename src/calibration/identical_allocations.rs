@@ -39,7 +39,7 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(allocations),
     }],
     explanation: Explanation {
-        why: "Equal work takes equal time. What else the table shows is where code and heap lie, which criterion and gate \
+        why: "Equal work takes equal time. What else the table shows is where code and heap lie, which benchmark and gate \
               must not take for a gain.",
         share_of_cause: ShareOfCause::Within(0.95, 1.05),
         far_end: FarEnd::Settled,

@@ -87,7 +87,9 @@ fn optimized(chain: &Chain) -> u64 {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let inputs = case.rotate(4, |case| Chain { start: case.values(1)[0] | 1, steps: case.point });
+    let turns = 4.max(4_096_u64.div_ceil(case.point.max(1)));
+    let inputs =
+        case.rotate(turns, |case| Chain { start: case.values(1)[0] | 1, steps: case.point });
     let (counted, also) = (inputs.clone(), inputs.clone());
     let count_of = |side: &dyn Fn(&mut dyn FnMut()) -> u64| {
         let mut count = 0;

@@ -27,7 +27,7 @@ pub const PAIR: Pair = Pair {
         costs: "A hand-over and a thread for each call in progress (tokio makes up to 512, then calls queue: \
                 bound them with a semaphore, and long computations with a pool of as many threads as cores). The \
                 closure owns what it uses, and cannot be cancelled once it has begun.",
-        lint: Lint::None,
+        lint: Lint::Switched("clippy::unused_async", "clippy::pedantic"),
     },
     naive: Side {
         summary: "block the worker",
@@ -143,6 +143,7 @@ struct Request {
 }
 
 /// The answer to `request`. A blocking request makes `call`.
+#[expect(clippy::unused_async, reason = "it blocks where it should await")]
 async fn naive(request: Request, call: impl FnOnce(u64) -> u64) -> u64 {
     if request.is_blocking { call(request.value) } else { answer(request.value) }
 }

@@ -22,7 +22,7 @@ pub const PAIR: Pair = Pair {
         smell: "`Vec<AtomicU64>`, `[AtomicU64; N]` or neighbouring fields of one struct, where a different thread \
                 writes each element, for every event. No two threads write the same counter, yet they wait for \
                 each other, because the counters share a cache line (false sharing).",
-        remedy: "A `Vec` of `CachePadded<AtomicU64>`, from `crossbeam_utils`. It pads to 128 bytes on x86-64, because the \
+        remedy: "A list of `CachePadded<AtomicU64>`, of the crossbeam-utils crate. It pads to 128 bytes on x86-64, because the \
                  prefetcher fetches lines in pairs, and to what each other architecture needs.",
         keep_naive_when: "The counters are written rarely. Or each thread adds up in a local variable and stores \
                           it once at the end, which is better than either side where nobody must read the counters \

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::BuildHasher,
+    hash::{BuildHasher, Hash},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,7 +13,10 @@ use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use rand::seq::SliceRandom;
 
-use crate::fixtures::zipf::Zipf;
+use crate::fixtures::{
+    watched_key::{Acquisitions, WatchedKey, acquisitions_during},
+    zipf::Zipf,
+};
 use worthit_pair::prelude::*;
 
 /// Times that all threads together take the busiest lock.
@@ -21,12 +24,11 @@ const BUSIEST_LOCK: Cause = Cause::new("busiest_lock", "acquisitions of the busi
     .modelled("from the keys of the operations and the shard that the map keeps each in");
 /// Acquisitions that let nobody else in.
 const EXCLUSIVE_LOCKS: Cause =
-    Cause::new("exclusive_locks", "exclusive acquisitions of a lock").modelled(KINDS);
+    Cause::new("exclusive_locks", "exclusive acquisitions of a lock").counted(WATCHED);
 /// Acquisitions that let other readers in.
 const SHARED_LOCKS: Cause =
-    Cause::new("shared_locks", "shared acquisitions of a lock").modelled(KINDS);
-const KINDS: &str =
-    "from the operations: a mutex lets in one, a shard lets in its readers together";
+    Cause::new("shared_locks", "shared acquisitions of a lock").counted(WATCHED);
+const WATCHED: &str = "with keys that look at their lock when the map compares them";
 
 /// Keys in the map: more than a core's first-level cache holds, like a table of sessions.
 const KEYS: u64 = 65_536;
@@ -169,11 +171,11 @@ type Quotas = HashMap<u64, Quota, FixedState>;
 type Dash = DashMap<u64, Quota, FixedState>;
 
 #[derive(Clone, Copy, Debug)]
-enum Operation {
+enum Operation<K = u64> {
     /// Reads this key's limit.
-    Read(u64),
+    Read(K),
     /// Counts one more use of this key.
-    Update(u64),
+    Update(K),
 }
 
 impl Operation {
@@ -185,7 +187,10 @@ impl Operation {
 }
 
 /// Performs the operations and returns the sum of the limits read.
-fn naive(map: &Mutex<Quotas>, operations: &[Operation]) -> u64 {
+fn naive<K: Eq + Hash>(
+    map: &Mutex<HashMap<K, Quota, FixedState>>,
+    operations: &[Operation<K>],
+) -> u64 {
     let mut limits = 0;
     for operation in operations {
         let mut map = map.lock().expect("no side panics");
@@ -202,7 +207,10 @@ fn naive(map: &Mutex<Quotas>, operations: &[Operation]) -> u64 {
 }
 
 /// Performs the operations and returns the sum of the limits read.
-fn optimized(map: &DashMap<u64, Quota, FixedState>, operations: &[Operation]) -> u64 {
+fn optimized<K: Eq + Hash>(
+    map: &DashMap<K, Quota, FixedState>,
+    operations: &[Operation<K>],
+) -> u64 {
     let mut limits = 0;
     for operation in operations {
         match operation {
@@ -318,12 +326,36 @@ fn busiest_shard(map: &Dash, parts: &[Vec<Operation>]) -> u64 {
     shards.into_iter().max().unwrap_or(0)
 }
 
-fn count(parts: &[Vec<Operation>], counts: fn(&Operation) -> bool) -> u64 {
-    parts.iter().flatten().filter(|operation| counts(operation)).count() as u64
+/// The same operations, and the same map, with keys that look at their lock.
+fn watched(input: &Input) -> (Vec<Operation<WatchedKey>>, Vec<(WatchedKey, Quota)>) {
+    let of_operation = |operation: &Operation| match operation {
+        Operation::Read(key) => Operation::Read(WatchedKey(*key)),
+        Operation::Update(key) => Operation::Update(WatchedKey(*key)),
+    };
+    let operations = input.parts.iter().flatten().map(of_operation).collect();
+    (operations, quotas(&input.keys).into_iter().map(|(k, quota)| (WatchedKey(k), quota)).collect())
 }
 
-fn is_update(operation: &Operation) -> bool {
-    matches!(operation, Operation::Update(_))
+/// The locks that the naive side takes for all operations.
+fn locks_of_naive(input: &Input) -> Acquisitions {
+    let (operations, quotas) = watched(input);
+    let map: HashMap<_, _, FixedState> = quotas.into_iter().collect();
+    let map = Arc::new(Mutex::new(map));
+    let locked = Arc::clone(&map);
+    acquisitions_during(move |_| locked.try_lock().is_err(), || naive(&map, &operations))
+}
+
+/// The locks that the optimized side takes for all operations.
+fn locks_of_optimized(input: &Input) -> Acquisitions {
+    let (operations, quotas) = watched(input);
+    let map: DashMap<_, _, FixedState> = quotas.into_iter().collect();
+    let map = Arc::new(map);
+    let locked = Arc::clone(&map);
+    let is_exclusive = move |key: u64| {
+        let hash = FixedState::default().hash_one(key) as usize;
+        locked.shards()[locked.determine_shard(hash)].is_locked_exclusive()
+    };
+    acquisitions_during(is_exclusive, || optimized(&map, &operations))
 }
 
 /// A side whose threads share one `copy()` of the map for a whole batch.
@@ -350,9 +382,11 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let quotas = Arc::new(quotas(&keys));
     let inputs = case.rotate(4, |case| input(case, &keys));
     let dash_map = Arc::new(dash_map(&quotas));
-    let counting = |counts: fn(&Operation) -> bool| {
+    let all = inputs.clone();
+    let operations = move |i: usize| all[i].parts.iter().map(|part| part.len() as u64).sum();
+    let locks = |of: fn(&Input) -> Acquisitions, count: fn(Acquisitions) -> u64| {
         let inputs = inputs.clone();
-        move |i: usize| count(&inputs[i].parts, counts)
+        move |i: usize| count(of(&inputs[i]))
     };
     let (one, shards, streams) = (Arc::clone(&quotas), Arc::clone(&dash_map), inputs.clone());
     let naive = side(
@@ -361,9 +395,9 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         naive,
         |map| map.lock().expect("no side panics").iter().map(|(k, q)| (*k, *q)).collect(),
     )
-    .counting(BUSIEST_LOCK, counting(|_| true))
-    .counting(EXCLUSIVE_LOCKS, counting(|_| true))
-    .counting(SHARED_LOCKS, counting(|_| false));
+    .counting(BUSIEST_LOCK, operations)
+    .counting(EXCLUSIVE_LOCKS, locks(locks_of_naive, |locks| locks.exclusive))
+    .counting(SHARED_LOCKS, locks(locks_of_naive, |locks| locks.shared));
     let optimized = side(
         &inputs,
         move || (*dash_map).clone(),
@@ -371,8 +405,8 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         |map| map.iter().map(|entry| (*entry.key(), *entry.value())).collect(),
     )
     .counting(BUSIEST_LOCK, move |i| busiest_shard(&shards, &streams[i].parts))
-    .counting(EXCLUSIVE_LOCKS, counting(is_update))
-    .counting(SHARED_LOCKS, counting(|operation| !is_update(operation)));
+    .counting(EXCLUSIVE_LOCKS, locks(locks_of_optimized, |locks| locks.exclusive))
+    .counting(SHARED_LOCKS, locks(locks_of_optimized, |locks| locks.shared));
     let lock_free = papaya_map(&quotas);
     let papaya = side(
         &inputs,

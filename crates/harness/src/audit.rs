@@ -22,7 +22,6 @@ use crate::results::{Measured, PairResult, Run, Sweep};
 use lints::Lints;
 use worthit_pair::{
     audited::Check,
-    cases,
     causes::{self, NotCounting},
     family::Entry,
 };
@@ -178,21 +177,21 @@ struct AtHeadline<'a> {
 
 impl<'a> Headlines<'a> {
     fn of(entry: &Entry, references: &'a [Run]) -> Headlines<'a> {
-        let key = cases::headline(entry, 0).key;
         let mut headlines = Headlines { found: Vec::new(), missing: Vec::new() };
         for run in references {
-            // On another machine, all cores are another number: the reference says which case it speaks of.
+            // On another machine, all cores are another number: the result says which case it speaks of. One of an older
+            // version does not.
             let pair = run.pairs.get(entry.id);
-            let place = pair.and_then(|pair| pair.headline.as_ref());
-            let (level, point) =
-                place.map_or((key.level.as_str(), key.point), |place| (&place.level, place.point));
-            let sweep = pair.and_then(|pair| pair.sweeps.iter().find(|sweep| sweep.level == level));
-            let case = pair.and_then(|pair| pair.case(level, point));
-            match (pair, sweep, case.and_then(|case| case.measured())) {
-                (Some(pair), Some(sweep), Some(measured)) if measured.mark.is_none() => {
-                    headlines.found.push(AtHeadline { run, pair, sweep, measured });
-                }
-                _ => headlines.missing.push(run.machine.key.clone()),
+            let headline = pair.and_then(|pair| {
+                let place = pair.headline.as_ref()?;
+                let sweep = pair.sweeps.iter().find(|sweep| sweep.level == place.level)?;
+                let measured = pair.case(&place.level, place.point)?.measured()?;
+                let is_unmarked = measured.mark.is_none();
+                is_unmarked.then_some(AtHeadline { run, pair, sweep, measured })
+            });
+            match headline {
+                Some(headline) => headlines.found.push(headline),
+                None => headlines.missing.push(run.machine.key.clone()),
             }
         }
         headlines

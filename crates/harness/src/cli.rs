@@ -23,7 +23,7 @@ use crate::{
     run::JoinError,
 };
 use worthit_pair::{
-    cases::Extent,
+    cases::{self, Extent},
     causes::{
         self, Cause,
         injected::{self, Injection},
@@ -77,7 +77,7 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
-        /// Print all counts at the far ends as JSON, for the gate.
+        /// Print all counts at the headlines as JSON, for the gate.
         #[arg(long, group = "extent", hide = true)]
         far_ends: bool,
         /// Do one more of this in each iteration, for the gate's self-test.
@@ -275,10 +275,12 @@ fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<()
         if case.sides.is_empty() {
             text += "    cannot run here; `cargo bench` reports why\n";
         }
-        for (role, counts) in &case.sides {
-            let counts: Vec<String> =
-                counts.iter().map(|(id, count)| format!("{} {id}", format::count(count))).collect();
-            text += &format!("    {role:?}: {}\n", counts.join(", "));
+        let entry = entries.iter().find(|entry| entry.id == case.key.pair);
+        for (role, counts) in case.sides.iter().filter(|(_, counts)| counts.iter().count() > 0) {
+            let name = entry.map_or("", |entry| cases::side_name(entry, *role));
+            let mean = |(id, count)| format!("{} {id}", format::mean(count, case.inputs));
+            let counts: Vec<String> = counts.iter().map(mean).collect();
+            text += &format!("    {name}: {}\n", counts.join(", "));
         }
     }
     print(&text)

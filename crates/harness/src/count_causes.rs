@@ -98,7 +98,7 @@ pub fn count_causes(
     Ok(counted)
 }
 
-/// Counts of a pair at its far end, for the gate.
+/// Counts of a pair at its headline, for the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FarEnd {
     /// Id of the pair.
@@ -119,7 +119,7 @@ const ITERATIONS: usize = 5;
 /// of order skips the allocation in only one iteration of ten.
 const ITERATIONS_OF_THREADS: usize = 32;
 
-/// Counts several iterations of each side at the far end of each pair, and returns the minimum of each count. Each
+/// Counts several iterations of each side at the headline of each pair, and returns the minimum of each count. Each
 /// iteration calls `injected`, which the gate's self-test passes.
 ///
 /// # Errors

@@ -35,7 +35,10 @@ mod tests {
         assert_eq!(lines[lines.len() - 2], "report: reports/index.html");
         assert_eq!(lines[lines.len() - 1], format!("result: {path}"));
         let remarks = lines[1..lines.len() - 2].join(" ").replace("   ", " ");
-        assert!(remarks.starts_with("identical sides (A/A, a dependent chain): 2 of 2 single-process"), "{remarks}");
+        assert!(
+            remarks.starts_with("identical sides (A/A, a dependent chain): 2 of 2 single-process"),
+            "{remarks}"
+        );
         assert_eq!(remarks.matches("one process per family").count(), 1, "{remarks}");
         assert!(lines[1..lines.len() - 2].iter().all(|line| terminal::columns(line) <= 36));
     }

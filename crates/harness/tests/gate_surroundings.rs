@@ -13,12 +13,12 @@ const ALLOCATION: &str = "String::with_capacity(fields.len() * FIELD_BYTES);\n";
 /// Cargo's configuration that makes the optimized sides slow.
 const UNOPTIMIZED: &str = "[profile.release.package.pairs]\nopt-level = 0\n";
 /// What the gate prints if an optimized side allocates more than its budget.
-const BREACH: &str = "budget: at most 1 allocations, but 2";
+const BREACH: &str = "budget: at most 512 allocations, but 1,024";
 
 /// Budgets that allow `records/join_fields` a number of allocations.
 fn budget_of_allocations(at_most: u64) -> String {
     format!(
-        "version = 1\n[[count]]\npair = \"records/join_fields\"\npoint = 1024\nseed = 42\n\
+        "version = 1\n[[count]]\npair = \"records/join_fields\"\npoint = 64\nseed = 42\n\
          cause = \"allocations\"\nat_most = {at_most}\n"
     )
 }
@@ -73,7 +73,9 @@ fn a_relative_target_folder_is_the_one_of_the_user() {
     repository.edit(JOIN, ALLOCATION, &allocates_more);
     let start = SystemTime::now();
     let mut gate = repository.gate("--against main");
-    repository.judge_by(gate.env("CARGO_TARGET_DIR", "target")).assert(1, &["1 → 2 allocations"]);
+    repository
+        .judge_by(gate.env("CARGO_TARGET_DIR", "target"))
+        .assert(1, &["512 → 1,024 allocations"]);
     // Built there, the library finds the dependencies that are there.
     let artifacts = fs::read_dir(repository.folder().join("target/release/deps")).unwrap();
     let is_built = |name: &str, time: SystemTime| name.starts_with("libpairs-") && time >= start;
@@ -118,11 +120,11 @@ fn a_member_of_a_workspace_is_judged_wherever_the_gate_is_started() {
     repository.write("server/Cargo.toml", server);
     repository.write("server/src/lib.rs", "");
     repository.write("server/benches/load.rs", "compile_error!(\"not asked for\");\n");
-    repository.write("pairs/budgets.toml", &budget_of_allocations(1));
+    repository.write("pairs/budgets.toml", &budget_of_allocations(512));
     repository.commit();
     repository.judge("--against main").assert(0, &["3 unchanged", "budgets: pairs/budgets.toml"]);
     repository.write("pairs/budgets.toml", &budget_of_allocations(0));
-    let breach = ["budget: at most 0 allocations, but 1", "budgets: pairs/budgets.toml"];
+    let breach = ["budget: at most 0 allocations, but 512", "budgets: pairs/budgets.toml"];
     for folder in ["", "pairs", "pairs/src", "server"] {
         let mut gate = repository.gate("--against main");
         let judgement = repository.judge_by(gate.current_dir(repository.folder().join(folder)));
@@ -134,7 +136,7 @@ fn a_member_of_a_workspace_is_judged_wherever_the_gate_is_started() {
     assert!(!judgement.stderr.contains("building"), "{judgement}");
     let written = repository.worthit("budgets").output().unwrap();
     assert!(written.status.success(), "{written:?}");
-    assert_eq!(repository.read("pairs/budgets.toml").matches("at_most = 1\n").count(), 1);
+    assert_eq!(repository.read("pairs/budgets.toml").matches("at_most = 512\n").count(), 1);
 }
 
 #[test]
@@ -154,7 +156,7 @@ fn what_is_beside_and_above_the_repository_is_found() {
                   let git = std::process::Command::new(\"git\").args(arguments).status();\n    \
                   assert!(git.unwrap().success());\n}\n";
     repository.write("build.rs", script);
-    repository.write("budgets.toml", &budget_of_allocations(1));
+    repository.write("budgets.toml", &budget_of_allocations(512));
     repository.commit();
     append(&repository, "src/lib.rs", "// changed\n");
     repository.commit();
@@ -166,7 +168,7 @@ fn what_is_beside_and_above_the_repository_is_found() {
     write_library(&library, 1);
     let judgement = repository.judge("--against HEAD~1");
     judgement.assert(1, &[BREACH, "1 regressed"]);
-    assert!(!judgement.stdout.contains("1 → 2 allocations"), "{judgement}");
+    assert!(!judgement.stdout.contains("512 → 1,024 allocations"), "{judgement}");
 }
 
 #[test]
@@ -220,7 +222,7 @@ fn submodules_are_judged_at_their_commits() {
     let commit = git(&repository.folder().join("extra"), "commit --quiet --all --message one");
     assert!({ commit }.status().unwrap().success());
     let judgement = repository.judge("--against main");
-    judgement.assert(1, &["optimized: 1 → 2 allocations (+100.0 %)", "1 regressed"]);
+    judgement.assert(1, &["optimized: 512 → 1,024 allocations (+100.0 %)", "1 regressed"]);
     // A clone without its submodules.
     let url = format!("clone --quiet file://{} clone", repository.folder().display());
     assert!(git(&repository.beside(""), &url).status().unwrap().success());

@@ -54,6 +54,14 @@ pub fn mean(sum: u64, iterations: u64) -> String {
     if mean < 1_000.0 { significant(mean) } else { count(mean.round() as u64) }
 }
 
+/// Formats the mean of a sum over `iterations` with its noun, as [`counted`] does: "12.5 comparisons".
+pub fn mean_counted(sum: u64, iterations: u64, plural: &str) -> String {
+    match mean(sum, iterations) {
+        number if number == "1" => counted(1, plural),
+        number => format!("{number} {plural}"),
+    }
+}
+
 /// Formats a count with its noun, which is given in the plural and takes the singular after 1: "1 cache line read".
 pub fn counted(value: u64, plural: &str) -> String {
     let number = count(value);
@@ -120,6 +128,8 @@ mod tests {
     fn means_are_whole_where_they_can_be() {
         assert_eq!([mean(8_192, 2), mean(25, 2), mean(0, 3)], ["4,096", "12.5", "0"]);
         assert_eq!([mean(100_001, 3), mean(7, 0)], ["33,334", "7"]);
+        assert_eq!(mean_counted(5, 5, "steps"), "1 step");
+        assert_eq!(mean_counted(5, 2, "steps"), "2.50 steps");
     }
 
     #[test]

@@ -128,8 +128,12 @@ fn groups_in(help: &str) -> BTreeMap<String, BTreeSet<String>> {
     help.lines().filter_map(group).collect()
 }
 
-/// Lints of the restriction group that judge style, whatever the code does.
+/// Lints of the restriction group that judge style, or forbid whatever may panic, whatever the code does.
 const STYLE: &[&str] = &[
+    "clippy::arithmetic_side_effects",
+    "clippy::expect_used",
+    "clippy::indexing_slicing",
+    "clippy::unwrap_used",
     "clippy::arbitrary_source_item_ordering",
     "clippy::absolute_paths",
     "clippy::implicit_return",

@@ -232,7 +232,7 @@ impl GateCommandError {
 /// Flags of `worthit budgets`.
 #[derive(Debug, Args)]
 pub struct BudgetsArguments {
-    /// Result measured on this machine, whose gains at the far ends become budgets too.
+    /// Result measured on this machine, whose gains at the headlines become budgets too.
     #[arg(long, value_name = "RESULT")]
     gains: Option<PathBuf>,
     /// Margin between the lower end of a gain's confidence interval and its budget.
@@ -246,7 +246,7 @@ pub struct BudgetsArguments {
     file: Option<PathBuf>,
 }
 
-/// Counts the far ends of all pairs and writes the counts as budgets; returns the text to print.
+/// Counts the headlines of all pairs and writes the counts as budgets; returns the text to print.
 ///
 /// # Errors
 /// If the file is malformed or cannot be written, or causes cannot be counted.

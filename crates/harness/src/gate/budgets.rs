@@ -251,7 +251,7 @@ impl Budgets {
         Budgets { version: VERSION, count: count.collect(), gain }
     }
 
-    /// Sets budgets on the gains of a run at the pairs' far ends.
+    /// Sets budgets on the gains of a run at the pairs' headlines.
     ///
     /// Each is the lower end of the gain's confidence interval, reduced by the share `margin`. The budgets of other
     /// machines stay.
@@ -283,7 +283,7 @@ impl Budgets {
             if set_for != (case.key.level.as_str(), case.key.point, case.seed) {
                 let CountBudget { pair, point, .. } = budget;
                 notes.push(format!(
-                    "the budgets of {pair} are for {}, which is no longer the far end; \
+                    "the budgets of {pair} are for {}, which is no longer the headline; \
                      rewrite them with `worthit budgets`",
                     format::count(*point)
                 ));
@@ -409,7 +409,7 @@ mod tests {
         let mut other = far_end.clone();
         other.key.point = 200;
         let (breaches, notes) = budgets.judge_counts(&other, &counted(4));
-        assert!(breaches.is_empty() && notes[0].contains("no longer the far end"), "{notes:?}");
+        assert!(breaches.is_empty() && notes[0].contains("no longer the headline"), "{notes:?}");
     }
 
     #[test]

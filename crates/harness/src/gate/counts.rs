@@ -156,7 +156,7 @@ impl BuildCounts {
     }
 }
 
-/// Runs a build's command to count the causes of pairs at their far ends.
+/// Runs a build's command to count the causes of pairs at their headlines.
 fn causes(
     command: &Path,
     ids: &[&str],

@@ -25,7 +25,7 @@ impl Matched {
         let (old, new) = (&base.key, &head.key);
         differs("axis", &base.axis, &head.axis)
             .or_else(|| differs("unit of the axis", &base.axis_unit, &head.axis_unit))
-            .or_else(|| differs("far end", &old.point, &new.point))
+            .or_else(|| differs("headline", &old.point, &new.point))
             .or_else(|| differs("level", &old.level, &new.level))
             .or_else(|| differs("seed", &base.seed, &head.seed))
             .or_else(|| differs("unit of work", &base.unit, &head.unit))
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(difference(&|_| ()), None);
         assert_eq!(
             difference(&|head| head.key.point = 200).as_deref(),
-            Some("its far end was `100` and is now `200`")
+            Some("its headline was `100` and is now `200`")
         );
         assert!(difference(&|head| head.key.level = "zipf".to_owned()).is_some());
         assert!(difference(&|head| head.seed = 7).is_some());

@@ -70,7 +70,7 @@ pub enum Request {
     },
 }
 
-/// Case that represents a pair in the gate: its far end.
+/// Case that represents a pair in the gate: its headline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateCase {
     /// Key of the case.

@@ -12,7 +12,7 @@ use super::{
 /// Report on a pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseReport {
-    /// The pair's far end in the head; in the base if the head lacks the pair.
+    /// The pair's headline in the head; in the base if the head lacks the pair.
     pub case: GateCase,
     /// Id of the pair in the base, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

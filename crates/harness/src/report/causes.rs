@@ -66,7 +66,7 @@ fn rows_of_sweep<'a>(pair: &PairResult, sweep: &'a Sweep, entry: Option<&Entry>)
                 side: side.name.clone(),
                 count: format::mean(counted, found.inputs),
                 bar: charts::count_bar(counted, greatest.unwrap_or(1), ink_of(side.role)),
-                bar_label: format!("{} {}", format::mean(counted, found.inputs), cause.label),
+                bar_label: format::mean_counted(counted, found.inputs, &cause.label),
             })
         });
         let counting = entry.and_then(|entry| known(entry, &cause.id)).map(|cause| cause.counting);

@@ -134,13 +134,13 @@ fn compared(metric: Metric, gain: &Interval, figure: &str, naive: &str, optimize
 
 /// "8,445,488 comparisons became 4,352"
 fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
-    let count = |role| found.count_in_words(role, &cause.id);
-    let (naive, optimized) = (count(Role::Naive)?, count(Role::Optimized)?);
-    let label = &cause.label;
+    let total = |role| found.side(role)?.causes.get_by_id(&cause.id);
+    let (naive, optimized) = (total(Role::Naive)?, total(Role::Optimized)?);
+    let counted = format::mean_counted(naive, found.inputs, &cause.label);
     Some(if naive == optimized {
-        format!("{naive} {label} on both sides")
+        format!("{counted} on both sides")
     } else {
-        format!("{naive} {label} became {optimized}")
+        format!("{counted} became {}", format::mean(optimized, found.inputs))
     })
 }
 

@@ -25,7 +25,7 @@ impl Usl {
     pub(super) const RULE: (&str, usize) = ("the Universal Scalability Law", 6);
 
     /// Fits N/S − 1 = σ(N − 1) + κN(N − 1) by nonnegative least squares at the thread counts within
-    /// `cores`. Each equation is weighted by S/N, for the same reason as in [`Amdahl::fit`]. Student's
+    /// `cores`. Each equation is weighted by S/N, for the same reason as in [`Amdahl::fit`](super::Amdahl::fit). Student's
     /// intervals take their errors from the normal equations of both parameters, even if one is held
     /// at 0, and have two degrees of freedom less than there are counts beyond one thread.
     ///
