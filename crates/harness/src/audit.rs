@@ -26,7 +26,7 @@ use worthit_pair::{
     family::Entry,
 };
 
-/// What the audit looks at besides the pairs themselves.
+/// What the audit reads in addition to the pairs.
 #[derive(Debug)]
 pub struct Evidence<'a> {
     /// Seed of the timed inputs.

@@ -105,7 +105,7 @@ impl CountChange {
         self.head.least as f64 / self.base.least.max(1) as f64
     }
 
-    /// Returns what is counted, in words: `full scan steps`.
+    /// Returns the name of the count for reports: `full scan steps`.
     pub fn name(&self) -> String {
         self.cause.replace('_', " ")
     }

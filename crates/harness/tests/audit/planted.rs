@@ -1,5 +1,7 @@
 //! A sound pair, and pairs that differ from it by one fault each.
 
+mod source;
+
 use jiff::Timestamp;
 
 use worthit_harness::{
@@ -36,6 +38,8 @@ pub struct Fault {
     pub lints: &'static [(&'static str, usize, &'static str)],
 }
 
+use source::{naive, optimized};
+
 const SOURCE: &str = include_str!("planted/source.rs");
 
 const VISITS: Cause = Cause::new("visits", "visits").counted("with a closure that counts");
@@ -44,24 +48,6 @@ const VISITS: Cause = Cause::new("visits", "visits").counted("with a closure tha
 #[derive(Debug)]
 struct Input {
     numbers: Vec<u64>,
-}
-
-fn naive(input: &Input, mut visit: impl FnMut()) -> u64 {
-    let mut sum = 0_u64;
-    for _ in 0..10 {
-        for number in &input.numbers {
-            visit();
-            sum = sum.wrapping_add(*number);
-        }
-    }
-    sum / 10
-}
-
-fn optimized(input: &Input, mut visit: impl FnMut()) -> u64 {
-    input.numbers.iter().fold(0_u64, |sum, number| {
-        visit();
-        sum.wrapping_add(*number)
-    })
 }
 
 fn input(case: &Case) -> Input {

@@ -1,9 +1,8 @@
 //! Null (A/A) comparisons: the head against builds in which nothing that is measured has changed.
 //!
 //! The easy kind compares the same build. The other kinds compare builds that differ in unrelated code: one has a scratch
-//! pair and unused functions; in others, the linker placed all functions in another order. They shift the layout of
-//! what is measured, as an unrelated edit does. Every comparison makes the full decision, by counts and time, and skips
-//! nothing.
+//! pair and unused functions; in others, the linker placed all functions in another order. Like an
+//! unrelated edit, they move the measured code to other addresses. Every comparison is judged in full, by counts and time.
 
 use std::{io, path::Path, time::Instant};
 

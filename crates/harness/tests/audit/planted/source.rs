@@ -1,6 +1,8 @@
-//! The source of the planted pair, as the audit reads it. It is not compiled.
+//! The sides of the planted pair, in a file of their own, which the audit reads as the source of the pair.
 
-fn naive(input: &Input, mut visit: impl FnMut()) -> u64 {
+use super::Input;
+
+pub fn naive(input: &Input, mut visit: impl FnMut()) -> u64 {
     let mut sum = 0_u64;
     for _ in 0..10 {
         for number in &input.numbers {
@@ -11,7 +13,7 @@ fn naive(input: &Input, mut visit: impl FnMut()) -> u64 {
     sum / 10
 }
 
-fn optimized(input: &Input, mut visit: impl FnMut()) -> u64 {
+pub fn optimized(input: &Input, mut visit: impl FnMut()) -> u64 {
     input.numbers.iter().fold(0_u64, |sum, number| {
         visit();
         sum.wrapping_add(*number)
