@@ -79,9 +79,9 @@ enum Command {
         json: bool,
         /// Print all counts at the headlines as JSON, for the gate.
         #[arg(long, group = "extent", hide = true)]
-        far_ends: bool,
+        headlines: bool,
         /// Do one more of this in each iteration, for the gate's self-test.
-        #[arg(long, hide = true, requires = "far_ends")]
+        #[arg(long, hide = true, requires = "headlines")]
         inject: Option<String>,
     },
     Audit(audit::AuditArguments),
@@ -145,6 +145,8 @@ enum CliError {
     Gate(#[from] gate::GateCommandError),
     #[error(transparent)]
     Budgets(#[from] BudgetsError),
+    #[error("{} was measured on the machine {machine}, and a budget on a gain holds only there; this machine is {here}: run `cargo bench` here and name its result", result.display())]
+    OtherMachine { result: PathBuf, machine: String, here: String },
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error("there is no injection named `{0}`")]
@@ -199,9 +201,9 @@ fn run(
     let done: Result<(), CliError> = match command {
         Command::List => print(&readme::catalogue_table(catalogue, None)),
         Command::Show { id } => print(&card(find(catalogue, id)?)),
-        Command::Causes { ids, far_ends: true, seed, inject, .. } => {
+        Command::Causes { ids, headlines: true, seed, inject, .. } => {
             let injected = inject.as_deref().map(|name| injected(name, injections)).transpose()?;
-            let found = count_causes::far_ends(&chosen(catalogue, ids)?, *seed, injected)?;
+            let found = count_causes::at_headlines(&chosen(catalogue, ids)?, *seed, injected)?;
             print(&serde_json::to_string(&found).map_err(io::Error::other)?)
         }
         Command::Causes { ids, quick, deep, seed, json, .. } => {

@@ -100,10 +100,13 @@ pub fn count_causes(
 
 /// Counts of a pair at its headline, for the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FarEnd {
+pub struct HeadlineCounts {
     /// Id of the pair.
     pub id: String,
-    /// All counts of each side, even those that the pair does not name; empty if the case cannot run on this machine.
+    /// Inputs that the sides rotate through; 0 if the case cannot run on this machine.
+    pub inputs: u64,
+    /// All counts of each side, even those that the pair does not name, summed over one iteration on each input; empty
+    /// if the case cannot run on this machine.
     pub sides: Vec<(Role, Counts)>,
     /// Number of threads that the naive or the optimized side keeps busy, whichever is larger.
     pub threads: usize,
@@ -113,40 +116,48 @@ pub struct FarEnd {
     pub problem: Option<String>,
 }
 
-/// Iterations to count for the gate. Occasional work, such as a map's cleanup, hardly ever occurs in all of them.
-const ITERATIONS: usize = 5;
-/// Iterations to count if a side uses several threads. More are needed: a queue that allocates when answers arrive out
-/// of order skips the allocation in only one iteration of ten.
-const ITERATIONS_OF_THREADS: usize = 32;
+/// Passes through the inputs to count for the gate. Occasional work, such as a map's cleanup, hardly ever occurs in
+/// all of them.
+const PASSES: usize = 5;
+/// Passes to count if a side uses several threads. More are needed: a queue that allocates when answers arrive out
+/// of order skips the allocation in only one pass of ten.
+const PASSES_OF_THREADS: usize = 32;
 
-/// Counts several iterations of each side at the headline of each pair, and returns the minimum of each count. Each
+/// Counts each side several times at the headline of its pair, and returns the minimum of each count. Each
 /// iteration calls `injected`, which the gate's self-test passes.
 ///
 /// # Errors
 /// If this binary does not count.
-pub fn far_ends(
+pub fn at_headlines(
     entries: &[&Entry],
     seed: u64,
     injected: Option<fn()>,
-) -> Result<Vec<FarEnd>, NotCounting> {
+) -> Result<Vec<HeadlineCounts>, NotCounting> {
     causes::require_counting()?;
     let window = injected.map_or(Window::COUNTED, |injected| Window::COUNTED.with(injected));
-    let far_end = |entry: &&Entry| {
+    let count = |entry: &&Entry| {
         let case = cases::headline(entry, seed);
-        let (id, sides) = (entry.id.to_owned(), Vec::new());
-        let mut found = FarEnd { id, sides, threads: 1, answer: None, problem: None };
+        let mut found = HeadlineCounts {
+            id: entry.id.to_owned(),
+            inputs: 0,
+            sides: Vec::new(),
+            threads: 1,
+            answer: None,
+            problem: None,
+        };
         match proven(entry, &case) {
             Ok(mut trial) => {
                 for role in trial.roles() {
                     let mut least = trial.count_in(role, &window).ok()?;
                     // Counts under open-loop load are not judged, and its iterations are long.
                     let varies = trial.threads(role) > 1 && entry.metric != Metric::P99Latency;
-                    let iterations = if varies { ITERATIONS_OF_THREADS } else { ITERATIONS };
-                    for _ in 1..iterations {
+                    let passes = if varies { PASSES_OF_THREADS } else { PASSES };
+                    for _ in 1..passes {
                         least.lower_to(&trial.count_in(role, &window).ok()?);
                     }
                     found.sides.push((role, least));
                 }
+                found.inputs = trial.inputs() as u64;
                 found.threads = trial.most_threads();
                 found.answer = Some(fnv1a(trial.printed_answers().bytes()));
             }
@@ -155,7 +166,7 @@ pub fn far_ends(
         }
         Some(found)
     };
-    Ok(entries.iter().filter_map(far_end).collect())
+    Ok(entries.iter().filter_map(count).collect())
 }
 
 /// Reason why causes were not counted.

@@ -134,7 +134,8 @@ impl Recorded {
                     side: side.to_owned(),
                     quantity: count.cause.clone(),
                 };
-                let (low, high) = (count.head.least as f64, count.head.most as f64);
+                let mean = |sum: u64| sum as f64 / count.iterations as f64;
+                let (low, high) = (mean(count.head.least), mean(count.head.most));
                 readings.push((place, Reading { value: low, low, high, mark: None }));
             }
         }
@@ -225,7 +226,7 @@ impl Place {
         match self.quantity.as_str() {
             GAIN => format::times(value),
             TIME_NS => format::duration(value),
-            _ => format::count(value.max(0.0) as u64),
+            _ => format::number(value.max(0.0)),
         }
     }
 }

@@ -298,13 +298,12 @@ fn budgets_are_enforced_whatever_the_base_is() {
              cause = \"allocations\"\nat_most = {at_most}\n"
         )
     };
-    repository.write("budgets.toml", &budget_of_allocations(512));
+    repository.write("budgets.toml", &budget_of_allocations(1));
     repository.judge("--against main").assert(0, &["3 unchanged of 3 pairs"]);
     repository.write("budgets.toml", &budget_of_allocations(0));
     let breach = "budget: at most 0 allocations, but 512";
     repository.judge("--against main").assert(1, &["records/join_fields at 64", breach]);
-    repository
-        .write("budgets.toml", &budget_of_allocations(512).replace("point = 64", "point = 8"));
+    repository.write("budgets.toml", &budget_of_allocations(1).replace("point = 64", "point = 8"));
     repository.judge("--against main").assert(0, &["no longer the headline", "worthit budgets"]);
     assert!(repository.worthit("budgets").status().unwrap().success());
     repository.judge("--against main").assert(0, &["3 unchanged", "budgets: budgets.toml"]);

@@ -45,13 +45,16 @@ pub fn count(value: u64) -> String {
 
 /// Formats the mean of a sum over `iterations`: "4,096", "12.5".
 pub fn mean(sum: u64, iterations: u64) -> String {
-    let iterations = iterations.max(1);
-    if sum.is_multiple_of(iterations) {
-        return count(sum / iterations);
+    number(sum as f64 / iterations.max(1) as f64)
+}
+
+/// Formats a number that is not negative: "4,096", "12.5"; one of thousands without digits after the point.
+pub fn number(value: f64) -> String {
+    if value.fract() == 0.0 || value >= 1_000.0 {
+        count(value.round() as u64)
+    } else {
+        significant(value)
     }
-    let mean = sum as f64 / iterations as f64;
-    // A mean of thousands needs no digits after the point.
-    if mean < 1_000.0 { significant(mean) } else { count(mean.round() as u64) }
 }
 
 /// Formats the mean of a sum over `iterations` with its noun, as [`counted`] does: "12.5 comparisons".

@@ -20,6 +20,7 @@ use crate::{
         self_test,
         verdict::{Tolerances, Verdict},
     },
+    machine::Machine,
     result_file::{ResultError, write_atomically},
     results::Run,
 };
@@ -255,18 +256,29 @@ pub(super) fn budgets(
     catalogue: &[&'static Family],
 ) -> Result<String, CliError> {
     let file = arguments.file.clone().map_or_else(Budgets::default_path, Ok)?;
+    let gains = arguments.gains.as_deref().map(measured_here).transpose()?;
     let known = Budgets::load(&file)?;
     let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
     let cases = entries.iter().map(|entry| gate::worker::gate_case(entry, arguments.seed));
     let cases: Vec<_> = cases.collect();
-    let found = count_causes::far_ends(&entries, arguments.seed, None)?;
+    let found = count_causes::at_headlines(&entries, arguments.seed, None)?;
     let mut budgets = Budgets::of_counts(known, &cases, &found);
-    if let Some(result) = &arguments.gains {
-        budgets.set_gains(&Run::load(result)?, &cases, arguments.margin.0);
+    if let Some(run) = gains {
+        budgets.set_gains(&run, &cases, arguments.margin.0);
     }
     budgets.save(&file)?;
     let (counts, gains) = (budgets.count.len(), budgets.gain.len());
     Ok(format!("{}: budgets for {counts} counts and {gains} gains\n", file.display()))
+}
+
+/// Reads a result, which must be of this machine.
+fn measured_here(result: &Path) -> Result<Run, CliError> {
+    let run = Run::load(result)?;
+    let here = Machine::current().key;
+    if run.machine.key == here {
+        return Ok(run);
+    }
+    Err(CliError::OtherMachine { result: result.to_owned(), machine: run.machine.key, here })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::{
     verdict::Breach,
 };
 use crate::{
-    count_causes::FarEnd,
+    count_causes::HeadlineCounts,
     result_file::{ResultError, write_atomically},
     results::Run,
     statistics::Interval,
@@ -66,8 +66,8 @@ pub struct CountBudget {
     pub seed: u64,
     /// Id of the cause.
     pub cause: String,
-    /// Maximum count in one iteration.
-    pub at_most: u64,
+    /// Maximum count in one iteration, as the mean over the inputs.
+    pub at_most: f64,
 }
 
 /// Minimum gain of a pair on one machine.
@@ -235,7 +235,11 @@ impl Budgets {
     }
 
     /// Returns budgets that equal the current counts of the causes that the pairs name; keeps the gains of `known`.
-    pub fn of_counts(known: Option<Budgets>, cases: &[GateCase], found: &[FarEnd]) -> Budgets {
+    pub fn of_counts(
+        known: Option<Budgets>,
+        cases: &[GateCase],
+        found: &[HeadlineCounts],
+    ) -> Budgets {
         let count = cases.iter().flat_map(|case| {
             let end = found.iter().find(|end| end.id == case.key.pair);
             let optimized =
@@ -243,7 +247,7 @@ impl Budgets {
             case.causes.iter().filter_map(move |cause| {
                 let CaseKey { pair, level, point } = case.key.clone();
                 let (seed, cause) = (case.seed, cause.clone());
-                let at_most = optimized?.1.get_by_id(&cause)?;
+                let at_most = mean(optimized?.1.get_by_id(&cause)?, end?.inputs);
                 Some(CountBudget { pair, level, point, seed, cause, at_most })
             })
         });
@@ -259,9 +263,9 @@ impl Budgets {
         self.gain.retain(|gain| gain.machine != run.machine.key);
         for case in cases {
             let pair = run.pairs.get(&case.key.pair);
-            let far_end = pair.and_then(|pair| pair.case(&case.key.level, case.key.point));
+            let headline = pair.and_then(|pair| pair.case(&case.key.level, case.key.point));
             let measured =
-                far_end.and_then(|case| case.measured()).filter(|found| found.mark.is_none());
+                headline.and_then(|case| case.measured()).filter(|found| found.mark.is_none());
             let Some(measured) = measured.filter(|_| run.seed == case.seed) else { continue };
             let CaseKey { pair, level, point } = case.key.clone();
             self.gain.push(GainBudget {
@@ -276,7 +280,14 @@ impl Budgets {
     }
 
     /// Returns the counts of a case that exceed their budgets, and notes on budgets for another case.
-    pub fn judge_counts(&self, case: &GateCase, counts: &CaseCounts) -> (Vec<Breach>, Vec<String>) {
+    ///
+    /// The counts are sums over `inputs`.
+    pub fn judge_counts(
+        &self,
+        case: &GateCase,
+        counts: &CaseCounts,
+        inputs: u64,
+    ) -> (Vec<Breach>, Vec<String>) {
         let (mut breaches, mut notes) = (Vec::new(), Vec::new());
         for budget in self.count.iter().filter(|budget| budget.pair == case.key.pair) {
             let set_for = (budget.level.as_str(), budget.point, budget.seed);
@@ -290,13 +301,14 @@ impl Budgets {
                 continue;
             }
             let counted = counts.get(&(Role::Optimized, budget.cause.clone()));
-            if let Some(counted) = counted.filter(|counted| counted.least > budget.at_most) {
+            let counted = counted.map(|counted| mean(counted.least, inputs));
+            if let Some(counted) = counted.filter(|counted| *counted > budget.at_most) {
                 breaches.push(Breach {
                     what: format!(
                         "budget: at most {} {}, but {}",
-                        format::count(budget.at_most),
+                        format::number(budget.at_most),
                         budget.cause.replace('_', " "),
-                        format::count(counted.least)
+                        format::number(counted)
                     ),
                 });
             }
@@ -334,6 +346,11 @@ impl GainBudget {
     }
 }
 
+/// Mean count of an iteration, of a sum over `inputs`. Equal sums over as many inputs have equal means.
+fn mean(sum: u64, inputs: u64) -> f64 {
+    sum as f64 / inputs.max(1) as f64
+}
+
 /// Rounds down to two significant digits.
 fn two_digits(value: f64) -> f64 {
     let unit = 10_f64.powi(value.log10().floor() as i32 - 1);
@@ -350,7 +367,8 @@ pub fn judge(
     let (mut breaches, mut notes) = (Vec::new(), Vec::new());
     for case in cases {
         let Some(found) = counts.by_pair.get(&case.key.pair) else { continue };
-        let (case_breaches, case_notes) = budgets.judge_counts(case, found);
+        let inputs = counts.iterations(&case.key.pair, "");
+        let (case_breaches, case_notes) = budgets.judge_counts(case, found, inputs);
         breaches.extend(case_breaches.into_iter().map(|breach| (case.key.pair.clone(), breach)));
         notes.extend(case_notes);
     }
@@ -375,7 +393,8 @@ mod tests {
         counts.set(Cause::new("statements", "statements"), 3);
         counts.set(Cause::new("allocations", "allocations"), 9);
         let sides = vec![(Role::Optimized, counts)];
-        let end = FarEnd { id: "a/b".to_owned(), sides, threads: 1, answer: None, problem: None };
+        let id = "a/b".to_owned();
+        let end = HeadlineCounts { id, inputs: 2, sides, threads: 1, answer: None, problem: None };
         Budgets::of_counts(None, &[case("a/b", &["statements"])], &[end])
     }
 
@@ -385,7 +404,7 @@ mod tests {
         let path = folder.path().join(FILE);
         assert_eq!(Budgets::load(&path).unwrap(), None);
         let mut budgets = budgets();
-        assert_eq!((budgets.count.len(), budgets.count[0].at_most), (1, 3));
+        assert_eq!((budgets.count.len(), budgets.count[0].at_most), (1, 1.5));
         budgets.gain.push(GainBudget {
             machine: "some-cpu".to_owned(),
             pair: "a/b".to_owned(),
@@ -402,13 +421,13 @@ mod tests {
     #[test]
     fn a_count_above_its_budget_is_a_breach() {
         let budgets = budgets();
-        let far_end = case("a/b", &[]);
-        assert_eq!(budgets.judge_counts(&far_end, &counted(3)), (vec![], vec![]));
-        let (breaches, _) = budgets.judge_counts(&far_end, &counted(4));
-        assert_eq!(breaches[0].what, "budget: at most 3 statements, but 4");
-        let mut other = far_end.clone();
+        let headline = case("a/b", &[]);
+        assert_eq!(budgets.judge_counts(&headline, &counted(3), 2), (vec![], vec![]));
+        let (breaches, _) = budgets.judge_counts(&headline, &counted(4), 2);
+        assert_eq!(breaches[0].what, "budget: at most 1.50 statements, but 2");
+        let mut other = headline.clone();
         other.key.point = 200;
-        let (breaches, notes) = budgets.judge_counts(&other, &counted(4));
+        let (breaches, notes) = budgets.judge_counts(&other, &counted(4), 2);
         assert!(breaches.is_empty() && notes[0].contains("no longer the headline"), "{notes:?}");
     }
 
@@ -426,9 +445,9 @@ mod tests {
         assert_eq!(budget.judge(&gain(2.0)), None);
         assert!(budget.judge(&gain(1.9)).is_some());
         let budgets = Budgets { version: VERSION, count: vec![], gain: vec![budget] };
-        let far_end = case("a/b", &[]);
-        assert_eq!(budgets.gains_here("here", &far_end).count(), 1);
-        assert_eq!(budgets.gains_here("elsewhere", &far_end).count(), 0);
+        let headline = case("a/b", &[]);
+        assert_eq!(budgets.gains_here("here", &headline).count(), 1);
+        assert_eq!(budgets.gains_here("elsewhere", &headline).count(), 0);
     }
 
     #[test]

@@ -204,13 +204,13 @@ pub fn is_counted_again(change: &CountChange, nth: usize, tolerances: &Tolerance
 /// Judges every count of a pair that both builds have.
 pub fn changes(
     pair: &Matched,
-    base: &BuildCounts,
-    head: &BuildCounts,
+    base_counts: &BuildCounts,
+    head_counts: &BuildCounts,
     tolerances: &Tolerances,
 ) -> Vec<CountChange> {
     let Some(case) = &pair.head else { return Vec::new() };
     let (Some(from), Some(to)) =
-        (base.by_pair.get(pair.base_id()), head.by_pair.get(pair.head_id()))
+        (base_counts.by_pair.get(pair.base_id()), head_counts.by_pair.get(pair.head_id()))
     else {
         return Vec::new();
     };
@@ -218,7 +218,8 @@ pub fn changes(
         to.iter().filter(move |((side, _), _)| *side == role).filter_map(
             move |((_, cause), head)| {
                 let base = from.get(&(role, cause.clone()))?;
-                Some(judge_count(case, role, cause, *base, *head, tolerances))
+                let iterations = head_counts.iterations(pair.head_id(), cause);
+                Some(judge_count(case, role, cause, *base, *head, iterations, tolerances))
             },
         )
     };

@@ -17,7 +17,7 @@ use super::{
     stored_counts::{self, Conditions},
     verdict::{Counted, INSTRUCTIONS},
 };
-use crate::{count_causes::FarEnd, interrupt};
+use crate::{count_causes::HeadlineCounts, interrupt};
 use worthit_pair::trial::Role;
 
 /// Sides whose counts are judged; a peer crate is not ours to judge.
@@ -31,6 +31,8 @@ pub type CaseCounts = BTreeMap<(Role, String), Counted>;
 pub struct BuildCounts {
     /// Counts by pair id.
     pub by_pair: BTreeMap<String, CaseCounts>,
+    /// Number of inputs that each pair rotates through; the counts of causes are sums over them.
+    pub inputs: BTreeMap<String, u64>,
     /// Number of threads that each pair keeps busy.
     pub threads: BTreeMap<String, usize>,
     /// FNV-1a hashes of each pair's answers; several if its answer varies.
@@ -73,6 +75,15 @@ impl BuildCounts {
         }
         self.problems.extend(other.problems);
         self.threads.extend(other.threads);
+        self.inputs.extend(other.inputs);
+    }
+
+    /// Returns over how many iterations a count of a pair is summed: instructions are those of one.
+    pub fn iterations(&self, id: &str, cause: &str) -> u64 {
+        match cause {
+            INSTRUCTIONS => 1,
+            _ => self.inputs.get(id).map_or(1, |inputs| (*inputs).max(1)),
+        }
     }
 
     /// Returns whether the instructions of both sides of a pair have been counted.
@@ -116,6 +127,7 @@ impl BuildCounts {
         for found in causes(&build.counter, ids, seed, injected)? {
             self.answers.entry(found.id.clone()).or_default().extend(found.answer);
             self.threads.insert(found.id.clone(), found.threads);
+            self.inputs.insert(found.id.clone(), found.inputs);
             if let Some(problem) = found.problem {
                 self.problems.insert(found.id.clone(), problem);
             }
@@ -162,13 +174,13 @@ fn causes(
     ids: &[&str],
     seed: u64,
     injected: Option<&str>,
-) -> Result<Vec<FarEnd>, CountError> {
+) -> Result<Vec<HeadlineCounts>, CountError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let failed = |problem: String| CountError { command: command.to_owned(), problem };
     let mut counting = Command::new(command);
-    counting.args(["causes", "--far-ends", "--seed", &seed.to_string()]).args(ids);
+    counting.args(["causes", "--headlines", "--seed", &seed.to_string()]).args(ids);
     counting.args(injected.iter().flat_map(|injected| ["--inject", injected]));
     let output = interrupt::output_of_child(counting.stdin(Stdio::null()).stderr(Stdio::piped()))
         .map_err(|error| failed(error.to_string()))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use worthit_pair::{case::CaseKey, pair::Metric, trial::Role};
 
 /// Version of the protocol; raised whenever a gate would misread an older worker.
-pub const VERSION: u64 = 8;
+pub const VERSION: u64 = 9;
 
 /// First line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

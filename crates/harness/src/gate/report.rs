@@ -113,7 +113,7 @@ pub struct GateReport {
 /// Name of the schema of a [`GateReport`].
 pub const SCHEMA: &str = "worthit-gate";
 /// Version of the schema.
-pub const SCHEMA_VERSION: u64 = 3;
+pub const SCHEMA_VERSION: u64 = 4;
 
 impl GateReport {
     /// Returns the overall verdict, which is the worst of all pairs.

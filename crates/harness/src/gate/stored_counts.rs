@@ -22,7 +22,7 @@ use crate::{machine::Machine, result_file::write_atomically};
 use worthit_pair::trial::Role;
 
 /// Version of the stored counts; raised whenever a count changes its meaning, so that older files are not read.
-const COUNTING: u64 = 3;
+const COUNTING: u64 = 4;
 
 /// Conditions under which counts repeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,7 @@ struct StoredCounts {
     conditions: Conditions,
     rows: Vec<StoredCount>,
     answers: BTreeMap<String, BTreeSet<u64>>,
+    inputs: BTreeMap<String, u64>,
     threads: BTreeMap<String, usize>,
 }
 
@@ -69,13 +70,13 @@ struct StoredCount {
 /// Loads the counts in the folder of a build that hold under these conditions.
 pub(super) fn load(folder: &Path, seed: u64, conditions: &Conditions) -> BuildCounts {
     let stored = fs::read_to_string(file(folder, seed)).ok().and_then(|text| read(&text));
-    let Some(StoredCounts { conditions: found, rows, answers, threads }) = stored else {
+    let Some(StoredCounts { conditions: found, rows, answers, inputs, threads }) = stored else {
         return BuildCounts::default();
     };
     if (found.version, &found.machine) != (conditions.version, &conditions.machine) {
         return BuildCounts::default();
     }
-    let mut counts = BuildCounts { answers, threads, ..BuildCounts::default() };
+    let mut counts = BuildCounts { answers, inputs, threads, ..BuildCounts::default() };
     let has_instructions = conditions.valgrind == found.valgrind;
     for StoredCount { id, role, cause, counted } in rows {
         if has_instructions || cause != INSTRUCTIONS {
@@ -106,6 +107,7 @@ pub(super) fn save(counts: &BuildCounts, folder: &Path, seed: u64, conditions: &
         conditions: conditions.clone(),
         rows: rows.collect(),
         answers: counts.answers.clone(),
+        inputs: counts.inputs.clone(),
         threads: counts.threads.clone(),
     };
     let contents = serde_json::to_string(&stored).unwrap_or_default();

@@ -68,14 +68,8 @@ fn is_worth_reporting(count: &CountChange) -> bool {
 /// Formats a change of a count: `optimized: 1 → 2 statements (+100.0 %)`.
 fn count_change(count: &CountChange) -> String {
     let side = if count.role == Role::Naive { "naive" } else { "optimized" };
-    let range = |counted: &super::verdict::Counted| {
-        if counted.repeats() {
-            format::count(counted.least)
-        } else {
-            format!("{}…{}", format::count(counted.least), format::count(counted.most))
-        }
-    };
-    let (base, head, cause) = (range(&count.base), range(&count.head), count.name());
+    let [base, head] = [count.base, count.head].map(|counted| count.per_iteration(counted));
+    let cause = count.name();
     let change = match count.base.least {
         0 => String::new(),
         _ => format!(" ({})", percent(count.ratio())),

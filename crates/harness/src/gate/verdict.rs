@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::GateCase;
 use crate::statistics::Interval;
-use worthit_pair::{causes, trial::Role};
+use worthit_pair::{causes, format, trial::Role};
 
 /// Verdict on a signal, a case or a run; a later variant outweighs an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Range of a count of one iteration, over the processes that counted it.
+/// Range of a count, over the processes that counted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Smallest count.
@@ -84,7 +84,7 @@ impl Default for Tolerances {
     }
 }
 
-/// A count of one iteration of a side, in both builds.
+/// A count of a side, in both builds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CountChange {
     /// The side.
@@ -95,11 +95,20 @@ pub struct CountChange {
     pub base: Counted,
     /// Count in the head.
     pub head: Counted,
+    /// Number of iterations, one on each input, that the counts are summed over.
+    pub iterations: u64,
     /// Verdict on the change.
     pub verdict: Verdict,
 }
 
 impl CountChange {
+    /// Writes a range of counts as the mean of an iteration: "12.5", "3…4".
+    pub fn per_iteration(&self, counted: Counted) -> String {
+        let [least, most] =
+            [counted.least, counted.most].map(|sum| format::mean(sum, self.iterations));
+        if counted.repeats() { least } else { format!("{least}…{most}") }
+    }
+
     /// Returns head ÷ base of the smallest counts.
     pub fn ratio(&self) -> f64 {
         self.head.least as f64 / self.base.least.max(1) as f64
@@ -146,7 +155,7 @@ impl CountChange {
     }
 }
 
-/// Judges a count.
+/// Judges a count, the sum over `iterations`.
 ///
 /// The counts that a pair names repeat exactly. Any other count that varies between processes of one build depends on
 /// scheduling; it is an observation and never judged. Instructions may grow by their tolerance or by their spread
@@ -158,6 +167,7 @@ pub fn judge_count(
     cause: &str,
     base: Counted,
     head: Counted,
+    iterations: u64,
     tolerances: &Tolerances,
 ) -> CountChange {
     let is_named = case.causes.iter().any(|named| named == cause);
@@ -171,7 +181,7 @@ pub fn judge_count(
         tolerances.causes
     };
     let verdict = Verdict::Unchanged;
-    let change = CountChange { role, cause: cause.to_owned(), base, head, verdict };
+    let change = CountChange { role, cause: cause.to_owned(), base, head, iterations, verdict };
     let spread = change.spread();
     let tolerance = if cause == INSTRUCTIONS { tolerance.max(spread) } else { tolerance };
     // The last factor absorbs rounding errors.

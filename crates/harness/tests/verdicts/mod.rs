@@ -34,7 +34,14 @@ fn case_report(id: &str, outcome: Outcome) -> CaseReport {
 
 fn count(cause: &str, base: u64, head: u64, verdict: Verdict) -> CountChange {
     let (base, head) = (Counted::once(base), Counted::once(head));
-    CountChange { role: Role::Optimized, cause: cause.to_owned(), base, head, verdict }
+    CountChange {
+        role: Role::Optimized,
+        cause: cause.to_owned(),
+        base,
+        head,
+        iterations: 1,
+        verdict,
+    }
 }
 
 fn timed(verdict: Verdict, caveat: Option<&str>) -> Time {

@@ -21,7 +21,7 @@ fn judged(cause: &str, base: (u64, u64), head: (u64, u64)) -> Verdict {
     let range = |(least, most)| Counted { least, most };
     let case = case("a/b", &["peak_bytes"]);
     let tolerances = Tolerances::default();
-    judge_count(&case, Role::Optimized, cause, range(base), range(head), &tolerances).verdict
+    judge_count(&case, Role::Optimized, cause, range(base), range(head), 1, &tolerances).verdict
 }
 
 #[test]
@@ -64,6 +64,7 @@ fn the_effect_of_a_random_seed_is_not_a_change_of_the_code() {
         cause: cause.to_owned(),
         base: Counted { least: 100_000, most: 100_010 },
         head: Counted::once(head),
+        iterations: 1,
         verdict: Verdict::Unchanged,
     };
     assert!(
@@ -83,7 +84,7 @@ fn instructions_are_recounted_while_they_would_be_reported_as_changed() {
         let range = |(least, most)| Counted { least, most };
         let (base, head) = (range(base), range(head));
         let (case, tolerances) = (case("a/b", &[]), Tolerances::default());
-        judge_count(&case, Role::Naive, INSTRUCTIONS, base, head, &tolerances).is_open()
+        judge_count(&case, Role::Naive, INSTRUCTIONS, base, head, 1, &tolerances).is_open()
     };
     assert!(is_open((10_000, 10_000), (10_001, 10_001)), "both repeat so far");
     assert!(is_open((10_000, 10_010), (10_100, 10_110)), "it would be a regression");
@@ -96,7 +97,7 @@ fn an_open_loop_is_judged_only_by_the_causes_that_its_pair_names() {
     let case = GateCase { metric: Metric::P99Latency, ..case("a/b", &["round_trips"]) };
     let judged = |cause| {
         let (base, head) = (Counted::once(1), Counted::once(9));
-        judge_count(&case, Role::Optimized, cause, base, head, &Tolerances::default()).verdict
+        judge_count(&case, Role::Optimized, cause, base, head, 1, &Tolerances::default()).verdict
     };
     assert_eq!(judged("round_trips"), Verdict::Regressed);
     assert_eq!(judged("allocations"), Verdict::Unchanged);
@@ -118,7 +119,7 @@ fn timed(verdict: Verdict, low: f64, high: f64) -> TimeVerdict {
 
 pub(crate) fn count(cause: &str, base: u64, head: u64) -> CountChange {
     let (base, head) = (Counted::once(base), Counted::once(head));
-    judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, &Tolerances::default())
+    judge_count(&case("a/b", &[]), Role::Optimized, cause, base, head, 1, &Tolerances::default())
 }
 
 #[test]
