@@ -6,6 +6,7 @@ use worthit::CATALOGUE;
 use worthit_harness::{
     report::{Material, pages},
     results::{Headline, NamedCause, Outcome, PairResult},
+    statistics::Summary,
 };
 use worthit_pair::{
     cases,
@@ -134,6 +135,29 @@ fn the_column_of_the_peer_is_there_if_there_is_a_peer() {
     };
     let heading = "<th scope=\"col\" class=\"number\">peer</th>";
     assert!(page(true).contains(heading) && !page(false).contains(heading));
+}
+
+#[test]
+fn what_was_observed_is_shown_with_its_unit_if_anything_was() {
+    let page = |names: &[&str]| {
+        let Outcome::Measured(mut found) = measured(2.0, None) else { unreachable!() };
+        for name in names {
+            let values = Summary::of(&[1.0, 2.5, 1_234.0]).unwrap();
+            found.sides[1].observations.insert((*name).to_owned(), values);
+        }
+        let mut run = empty_run();
+        add(&mut run, "made/search", &pair("Search"), "", vec![(9, Outcome::Measured(found))]);
+        text(&site(&run)["pairs/made/search.html"])
+    };
+    let some = page(&["generator_lag_max_us", "late_requests_percent", "void_loads"]);
+    for row in [
+        "9 items optimized generator lag max 2.50 µs 1.23 ms",
+        "9 items optimized late requests 2.50 % 1,234 %",
+        "9 items optimized void loads 2.50 1,234",
+    ] {
+        assert!(some.contains(row), "{row}\n{some}");
+    }
+    assert!(some.contains("Observed meanwhile") && !page(&[]).contains("Observed meanwhile"));
 }
 
 #[test]

@@ -77,8 +77,9 @@ fn ready(entry: &Entry, case: &NamedCase, roles: Option<&[Role]>) -> Result<Tria
 pub struct TrialTimer<'a> {
     trial: &'a mut Trial,
     delay: &'a RunDelay,
-    /// Voluntary context switches per iteration, for sides that use several threads.
-    pub observations: BTreeMap<Role, Vec<f64>>,
+    /// What was observed in each batch, by side and name: what the side itself observed, and for sides that use several
+    /// threads the voluntary context switches per iteration.
+    pub observations: Observations,
 }
 
 impl<'a> TrialTimer<'a> {
@@ -99,13 +100,23 @@ impl<'a> TrialTimer<'a> {
         let waited = waited.saturating_sub(cpu_time_of_other_threads().saturating_sub(others));
         if let Some(before) = switches {
             let per_iteration = (voluntary_context_switches() - before) as f64 / iterations as f64;
-            self.observations.entry(role).or_default().push(per_iteration);
+            self.observe(role, "voluntary_context_switches", per_iteration);
+        }
+        for (name, value) in self.trial.observations(role) {
+            self.observe(role, name, value);
         }
         // The threads of one side wait for each other. That is no disturbance either.
         let disturbed = !is_threaded && waited > wall.mul_f64(MARK_ABOVE);
         Batch { elapsed, wall, disturbed }
     }
+
+    fn observe(&mut self, role: Role, name: &'static str, value: f64) {
+        self.observations.entry(role).or_default().entry(name).or_default().push(value);
+    }
 }
+
+/// Values of each batch, by side and name.
+pub type Observations = BTreeMap<Role, BTreeMap<&'static str, Vec<f64>>>;
 
 /// Runs a side for a few milliseconds and returns the time per iteration of its last batch.
 pub fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
@@ -147,8 +158,8 @@ pub struct Findings<'a> {
     pub gain: Interleaver,
     /// Paired times of each peer and alternative and the optimized side.
     pub beside: Vec<(Role, Interleaver)>,
-    /// Voluntary context switches per iteration.
-    pub observations: BTreeMap<Role, Vec<f64>>,
+    /// What was observed in each batch.
+    pub observations: Observations,
     /// Counts of each side, summed over one iteration on each input; empty if nothing was counted.
     pub counts: Vec<(Role, Counts)>,
 }
@@ -200,7 +211,10 @@ impl Findings<'_> {
         };
         let side = |role| {
             let counts = self.counts.iter().find(|(counted, _)| *counted == role);
-            let switches = self.observations.get(&role).and_then(|values| Summary::of(values));
+            let observed = self.observations.get(&role).into_iter().flatten();
+            let summary = |(name, values): (&&str, &Vec<f64>)| {
+                Some(((*name).to_owned(), Summary::of(values)?))
+            };
             Some(SideResult {
                 role,
                 name: cases::side_name(self.entry, role).to_owned(),
@@ -209,10 +223,7 @@ impl Findings<'_> {
                 against_optimized: self
                     .paired_with(role)
                     .and_then(|paired| gain_in_one_process(paired.pairs())),
-                observations: switches
-                    .map(|s| ("voluntary_context_switches".to_owned(), s))
-                    .into_iter()
-                    .collect(),
+                observations: observed.filter_map(summary).collect(),
             })
         };
         let sides: Vec<SideResult> =
@@ -332,7 +343,13 @@ impl PairResult {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use worthit_pair::{
+        inputs::Inputs,
+        trial::{OpenLoop, open_loop},
+    };
 
     fn gain(low: f64, high: f64) -> Interval {
         Interval { low, estimate: (low * high).sqrt(), high }
@@ -346,6 +363,25 @@ mod tests {
         assert_eq!(computed.break_even_rtt_us, Some(10.0));
         assert_eq!(at_distance((2e6, 9.0), (1e6, 1.0), 5).break_even_rtt_us, Some(0.0));
         assert_eq!(at_distance((1e6, 1.0), (2e6, 1.0), 5).break_even_rtt_us, None);
+    }
+
+    #[test]
+    fn what_a_side_observes_is_kept_for_each_batch() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (runtime, inputs) = (Arc::new(runtime), Inputs::one(Arc::new(())));
+        let load = OpenLoop { interval: Duration::from_micros(1), requests: 1_000, seed: 1 };
+        let side = || open_loop(&runtime, &inputs, load, |_: &Arc<()>, i| (true, async move { i }));
+        let mut trial = Trial::new(inputs.measured(|_| 1), side(), side());
+        let delay = RunDelay::of_this_thread();
+        let mut timer = TrialTimer::new(&mut trial, &delay);
+        timer.run(Role::Naive, 1);
+        timer.run(Role::Naive, 2);
+        let observed = &timer.observations[&Role::Naive];
+        for name in ["late_requests_percent", "latency_max_us", "voluntary_context_switches"] {
+            assert_eq!(observed[name].len(), 2, "{name} of {observed:?}");
+        }
+        assert!(!timer.observations.contains_key(&Role::Optimized), "it was not run");
     }
 
     #[test]

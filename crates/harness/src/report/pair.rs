@@ -36,6 +36,7 @@ struct PairPage<'a> {
     sweeps: Vec<SweepPart>,
     causes: Vec<CauseRow>,
     has_model: bool,
+    has_observations: bool,
     entry: Option<&'a Entry>,
     tried: Option<Tried>,
     code: Option<CodePart>,
@@ -73,6 +74,9 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
     });
     let warnings = found.map_or(Vec::new(), |pair| warnings::of_pair(material.run, pair));
     let causes = found.map_or(Vec::new(), |pair| causes::rows(pair, entry));
+    let parts = found.map_or(Vec::new(), |pair| {
+        sweeps.iter().map(|sweep| SweepPart::new(pair, sweep, &own, entry)).collect()
+    });
     let page = PairPage {
         shell: Shell { root: "../../", ..Shell::at_root(id, "", material) },
         id,
@@ -81,9 +85,8 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         unit: found.map_or(String::new(), |pair| pair.unit.clone()),
         axis: found.map_or(String::new(), axis_name),
         gain: found.and_then(gain_figure),
-        sweeps: found.map_or(Vec::new(), |pair| {
-            sweeps.iter().map(|sweep| SweepPart::new(pair, sweep, &own, entry)).collect()
-        }),
+        has_observations: parts.iter().any(|part: &SweepPart| !part.observations.is_empty()),
+        sweeps: parts,
         has_model: causes.iter().any(|row| row.is_modelled),
         causes,
         entry,

@@ -8,6 +8,7 @@ use crate::{
     growth,
     results::{CaseResult, Outcome, PairResult, SideResult, Sweep},
     samples::Sample,
+    statistics::Summary,
     table,
 };
 use worthit_pair::{cases, family::Entry, format, pair::Growth, trial::Role};
@@ -30,6 +31,8 @@ pub struct SweepPart {
     pub samples: Option<Figure>,
     /// Quartiles of the sides of its cases.
     pub quartiles: Vec<QuartileRow>,
+    /// What was observed while its cases were timed.
+    pub observations: Vec<ObservationRow>,
     /// The growth that each side claims, and how the sweep compares.
     pub growth: Vec<GrowthRow>,
 }
@@ -74,6 +77,20 @@ pub struct QuartileRow {
     pub count: u64,
 }
 
+/// What was observed while one side of a case was timed.
+pub struct ObservationRow {
+    /// Its point on the axis.
+    pub place: String,
+    /// The side.
+    pub side: String,
+    /// Name of the quantity.
+    pub name: String,
+    /// Median over the batches.
+    pub median: String,
+    /// Maximum over the batches.
+    pub maximum: String,
+}
+
 /// Headings of [`QuartileRow::values`].
 pub const QUARTILES: [&str; 5] =
     ["minimum", "lower quartile", "median", "upper quartile", "maximum"];
@@ -102,6 +119,11 @@ impl SweepPart {
             beside: beside.into_iter().map(|(_, name)| name).collect(),
             samples: samples_figure(pair, sweep, &own),
             quartiles: sweep.cases.iter().flat_map(|case| quartile_rows(pair, case)).collect(),
+            observations: sweep
+                .cases
+                .iter()
+                .flat_map(|case| observation_rows(pair, case))
+                .collect(),
             growth: entry.map_or(Vec::new(), |entry| growth_rows(entry, pair, sweep)),
         }
     }
@@ -181,4 +203,51 @@ fn quartile_rows(pair: &PairResult, case: &CaseResult) -> Vec<QuartileRow> {
         }
     };
     sides.iter().map(row).collect()
+}
+
+fn observation_rows(pair: &PairResult, case: &CaseResult) -> Vec<ObservationRow> {
+    let sides = case.measured().map_or(&[][..], |found| &found.sides);
+    let row = |side: &SideResult, id: &str, values: &Summary| {
+        let (name, unit) = quantity(id);
+        ObservationRow {
+            place: pair.place(case.point),
+            side: side.name.clone(),
+            name,
+            median: unit.write(values.median),
+            maximum: unit.write(values.max),
+        }
+    };
+    let rows = |side: &'_ SideResult| {
+        side.observations.iter().map(|(id, values)| row(side, id, values)).collect::<Vec<_>>()
+    };
+    sides.iter().flat_map(rows).collect()
+}
+
+/// Unit of an observation.
+enum Unit {
+    Microseconds,
+    Percent,
+    Number,
+}
+
+impl Unit {
+    fn write(&self, value: f64) -> String {
+        match self {
+            Unit::Microseconds => format::duration(value * 1e3),
+            Unit::Percent => format!("{} %", format::number(value)),
+            Unit::Number => format::number(value),
+        }
+    }
+}
+
+/// Splits the name of an observation: "generator_lag_max_us" is "generator lag max", in microseconds.
+fn quantity(id: &str) -> (String, Unit) {
+    let (name, unit) = if let Some(name) = id.strip_suffix("_us") {
+        (name, Unit::Microseconds)
+    } else if let Some(name) = id.strip_suffix("_percent") {
+        (name, Unit::Percent)
+    } else {
+        (id, Unit::Number)
+    };
+    (name.replace('_', " "), unit)
 }

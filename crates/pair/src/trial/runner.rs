@@ -50,7 +50,8 @@ pub trait Runner {
         Counting { side: self, cause, count }
     }
 
-    /// Returns and clears what was observed while measuring since the last call, by name: requests that were sent late.
+    /// Returns and clears what was observed while measuring since the last call, by name: the share of requests that were
+    /// sent late. A name ends in its unit, `_us` or `_percent`, if it has one.
     /// It depends on scheduling, so it is shown and never judged. Most shapes observe nothing.
     fn observations(&mut self) -> Vec<(&'static str, f64)> {
         Vec::new()

@@ -36,8 +36,9 @@ impl Observed {
         }
         let micros = |nanoseconds: u64| nanoseconds as f64 / 1e3;
         let in_time = self.lags.count_between(0, LATE_AFTER.as_nanos() as u64);
+        let late = self.lags.len() - in_time;
         vec![
-            ("late_requests", (self.lags.len() - in_time) as f64),
+            ("late_requests_percent", late as f64 / self.lags.len() as f64 * 100.0),
             ("generator_lag_p99_us", micros(self.lags.value_at_quantile(0.99))),
             ("generator_lag_max_us", micros(self.lags.max())),
             ("latency_max_us", micros(self.latencies.max())),
@@ -64,7 +65,7 @@ mod tests {
         observed.add(&latencies, &lags);
         observed.add(&latencies, &lags);
         let named: BTreeMap<_, _> = observed.named().into_iter().collect();
-        assert_eq!(named["late_requests"], 150.0, "26 to 100 µs, twice");
+        assert_eq!(named["late_requests_percent"], 75.0, "26 to 100 µs");
         assert!((named["generator_lag_p99_us"] - 99.0).abs() < 0.2, "{named:?}");
         assert!((named["generator_lag_max_us"] - 100.0).abs() < 0.2, "{named:?}");
         assert!((named["latency_max_us"] - 200.0).abs() < 0.4, "{named:?}");
