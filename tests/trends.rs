@@ -53,7 +53,7 @@ fn changes_are_listed_and_drawn_and_each_machine_has_its_own_line() {
     assert_eq!(
         page.matches("<svg").count(),
         1,
-        "no chart for point 1, which is not the far end and did not change"
+        "no chart for point 1, which is not the headline and did not change"
     );
     // Strokes join twenty readings of one machine and seven of the other. Each interval takes three strokes, and the
     // cross of a marked case takes two.

@@ -1,5 +1,5 @@
-//! A sweep in words, and tables of them for the terminal: one per family (gain at both ends of each sweep, break-even,
-//! cause) and one of the machine numbers.
+//! A sweep in words, and tables of them for the terminal: one per family (gain at the near end and the headline of each
+//! sweep, break-even, cause) and one of the machine numbers.
 //!
 //! The tables are pure functions of a width, and plain text. No width breaks an id or any other word.
 

@@ -16,7 +16,7 @@ use crate::{
     result_file::ResultError,
     results::Run,
 };
-use worthit_pair::{family::Family, format};
+use worthit_pair::{cases, family::Family, format};
 
 /// Width of a table that is not printed to a terminal.
 const WIDTH: u16 = 140;
@@ -75,7 +75,7 @@ pub(super) fn run(
             let id = id_of(&history, path, pair, catalogue)?;
             text += &tables_of_pair(&history.trend(&id)?);
         }
-        None if text.is_empty() => text += &overview(&history)?,
+        None if text.is_empty() => text += &overview(&history, catalogue)?,
         None => {}
     }
     Ok(text)
@@ -125,19 +125,21 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Summary of all pairs: for each sweep on each machine key the number of runs, the latest gain at the far end, and
+/// Summary of all pairs: for each sweep on each machine key the number of runs, the latest gain at the headline, and
 /// the last change of a gain or a count.
-fn overview(history: &History) -> Result<String, CliError> {
+fn overview(history: &History, catalogue: &[&Family]) -> Result<String, CliError> {
     let mut table = table(["pair", "machine key", "runs", "latest gain", "last change"]);
     for pair in history.pairs()? {
         let lines = history.trend(&pair)?;
+        let entry = catalogue.iter().flat_map(|family| family.pairs).find(|entry| entry.id == pair);
+        let headline = entry.map(|entry| cases::headline(entry, 0).key.point);
         for sweep in lines.chunk_by(|a, b| a.place.case.level == b.place.case.level) {
             let machines: BTreeSet<&str> =
                 sweep.iter().map(|line| line.machine_key.as_str()).collect();
             for machine in machines {
                 let lines: Vec<&TrendLine> =
                     sweep.iter().filter(|line| line.machine_key == machine).collect();
-                table.add_row(overview_row(&pair, machine, &lines));
+                table.add_row(overview_row(&pair, machine, headline, &lines));
             }
         }
     }
@@ -147,7 +149,13 @@ fn overview(history: &History) -> Result<String, CliError> {
     Ok(format!("{table}\n"))
 }
 
-fn overview_row(pair: &str, machine: &str, lines: &[&TrendLine]) -> [String; 5] {
+/// The row of a sweep on a machine. Without a headline in the sweep, its last point speaks for it.
+fn overview_row(
+    pair: &str,
+    machine: &str,
+    headline: Option<u64>,
+    lines: &[&TrendLine],
+) -> [String; 5] {
     let level = lines.first().map_or("", |line| line.place.case.level.as_str());
     let runs: BTreeSet<&str> = lines
         .iter()
@@ -155,8 +163,10 @@ fn overview_row(pair: &str, machine: &str, lines: &[&TrendLine]) -> [String; 5] 
         .map(|(origin, _)| origin.key.as_str())
         .collect();
     let is_gain = |line: &&&TrendLine| line.place.quantity == GAIN && line.place.side == "naive";
-    let far_end = lines.iter().rev().find(is_gain);
-    let latest = far_end.and_then(|line| Some((line, line.readings.last()?)));
+    let is_at_headline = |line: &&&TrendLine| Some(line.place.case.point) == headline;
+    let gains = || lines.iter().filter(is_gain);
+    let spoken_of = gains().find(is_at_headline).or(gains().next_back());
+    let latest = spoken_of.and_then(|line| Some((line, line.readings.last()?)));
     let latest = latest.map_or(format::NONE.to_owned(), |(line, (_, reading))| {
         format!("{}: {}", format::count(line.place.case.point), written(line, reading))
     });

@@ -1,6 +1,6 @@
 //! The trends page: gains over the runs of a history, one line per machine key, and the changes of level.
 //!
-//! It draws the far end of each sweep and every other case whose gain changed. Lines of different
+//! It draws the headline of each sweep and every other case whose gain changed. Lines of different
 //! machine keys share a chart but are never joined.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +14,7 @@ use super::{
     shell::{Shell, page_of},
 };
 use crate::history::{ChangePoint, GAIN, Origin, Place, Reading, TrendLine};
-use worthit_pair::format;
+use worthit_pair::{cases, format};
 
 /// Number of latest runs drawn in a chart; more would overlap.
 const DRAWN_RUNS: usize = 200;
@@ -85,13 +85,16 @@ fn part(material: &Material<'_>, id: &str, lines: &[Changed<'_>]) -> TrendsPart 
         }));
     }
     changes.sort_by_key(|(origin, _)| std::cmp::Reverse(origin.started));
+    let headline = material.entry(id).map(|entry| cases::headline(entry, 0).key.point);
     let gains: Vec<&Changed<'_>> = lines.iter().filter(|(line, _)| is_gain(&line.place)).collect();
     let mut trends = Vec::new();
     for level in gains.chunk_by(|a, b| a.0.place.case.level == b.0.place.case.level) {
-        let far = level.last().map(|(line, _)| line.place.case.point);
+        let points = || level.iter().map(|(line, _)| line.place.case.point);
+        let shown = points().find(|point| Some(*point) == headline).or(points().next_back());
         for case in level.chunk_by(|a, b| a.0.place.case.point == b.0.place.case.point) {
             let place = &case[0].0.place;
-            if far == Some(place.case.point) || case.iter().any(|(_, changes)| !changes.is_empty())
+            if shown == Some(place.case.point)
+                || case.iter().any(|(_, changes)| !changes.is_empty())
             {
                 // Machine keys beyond the number of inks go to another chart.
                 let charts = case.chunks(Ink::LEVELS.len());

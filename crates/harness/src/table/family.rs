@@ -2,6 +2,7 @@
 
 use super::{break_even_of, cause_of, layout, one_line};
 use crate::{
+    report,
     results::{CaseResult, Outcome, PairResult, Run, Sweep},
     terminal,
 };
@@ -38,13 +39,13 @@ fn five_columns(sweeps: &[SweepOf<'_>], width: usize) -> Option<String> {
     let rows: Vec<[String; 5]> = sweeps
         .iter()
         .map(|sweep| {
-            let [near, far] = sweep.gains(with_interval);
+            let [near, headline] = sweep.gains(with_interval);
             let [break_even, cause] = sweep.explanation(Uncertainty::Full);
-            [sweep.name(), near, far, break_even, cause]
+            [sweep.name(), near, headline, break_even, cause]
         })
         .collect();
     let header =
-        ["pair", "gain at one end", "at the other end", "break-even", "cause at the far end"];
+        ["pair", "gain at one end", "at the headline", "break-even", "cause at the headline"];
     layout::in_columns(header, &rows, width)
 }
 
@@ -58,7 +59,7 @@ fn three_columns(sweeps: &[SweepOf<'_>], width: usize) -> Option<String> {
         })
         .collect();
     layout::in_columns(
-        ["pair", "gain at both ends", "break-even; cause at the far end"],
+        ["pair", "gain at one end and the headline", "break-even; cause at the headline"],
         &rows,
         width,
     )
@@ -89,16 +90,19 @@ impl SweepOf<'_> {
         }
     }
 
-    /// Gains at both ends. A reason that the whole sweep was not measured stands there once.
+    /// Gains at the near end and at the headline. A reason that the whole sweep was not measured stands there once.
     fn gains(&self, words: fn(&Outcome) -> String) -> [String; 2] {
         let cases = &self.sweep.cases;
-        let (Some(near), Some(far)) = (cases.first(), cases.last()) else {
+        let (Some(near), Some(last)) = (cases.first(), cases.last()) else {
             return ["not measured".to_owned(), String::new()];
         };
-        if matches!(near.outcome, Outcome::Unavailable { .. }) && near.outcome == far.outcome {
+        if matches!(near.outcome, Outcome::Unavailable { .. }) && near.outcome == last.outcome {
             return [words(&near.outcome), String::new()];
         }
-        let ends = [Some(near), Some(far).filter(|_| cases.len() > 1)];
+        // Where only the near end can speak for the sweep, the last case shows why: it is marked, or was not measured.
+        let headline = report::headline(self.pair, self.sweep);
+        let headline = headline.filter(|case| case.point != near.point).unwrap_or(last);
+        let ends = [Some(near), Some(headline).filter(|case| case.point != near.point)];
         ends.map(|end| {
             end.map_or(String::new(), |case| {
                 format!("{}: {}", self.pair.place(case.point), words(&case.outcome))
@@ -106,7 +110,7 @@ impl SweepOf<'_> {
         })
     }
 
-    /// Break-even, and the cause at the far end.
+    /// Break-even, and the cause at the headline.
     fn explanation(&self, uncertainty: Uncertainty) -> [String; 2] {
         let is_unavailable =
             |case: &CaseResult| matches!(case.outcome, Outcome::Unavailable { .. });
