@@ -50,7 +50,7 @@ pub const PAIR: Pair = Pair {
         optimized: Count::AtMost(|case| LOOKUPS * u64::from(case.point.ilog2() + 2)),
     }],
     explanation: Explanation {
-        why: "Each lookup passes half of the slice on average, and halving it takes its logarithm. A comparison of the \
+        why: "Each lookup walks to the middle of the slice on average, and halving it takes its logarithm. A comparison of the \
               halving costs more: it waits for the one before, and for memory once the slice has left the nearest cache, \
               while the processor overlaps the comparisons of a walk. But the walk ends at a place that no predictor \
               knows, and that misprediction is what halving saves where the slice is short.",

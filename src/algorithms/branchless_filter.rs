@@ -66,7 +66,7 @@ pub const PAIR: Pair = Pair {
             "the optimized side has no branch that could be mispredicted",
         ),
         far_end: FarEnd::Falls("the branch, which nearly always has the same outcome"),
-        keep_naive: KeepNaive::UpTo(1),
+        keep_naive: KeepNaive::Nowhere,
     },
     traps: &[
         &Trap {

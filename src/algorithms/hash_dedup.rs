@@ -20,7 +20,7 @@ pub const PAIR: Pair = Pair {
         remedy: "Make `seen` a `HashSet` with room for all items, and `items.retain(|item| seen.insert(*item))`.",
         keep_naive_when: "There are few *distinct* values, however long the input: a scan of some cache lines costs less \
                           than a hash. Or the order does not matter: then `sort_unstable` and `dedup` need no set.",
-        costs: "A table of up to twice the distinct values. Std's hasher withstands clients who choose keys that \
+        costs: "A table of all distinct values, and room to spare. Std's hasher withstands clients who choose keys that \
                 collide (HashDoS). Where no client chooses the keys, most of its time can be saved with a quicker one, \
                 such as foldhash, the alternative.",
         lint: Lint::None,

@@ -17,8 +17,8 @@ use worthit_pair::prelude::*;
 const OPS: u64 = 200;
 /// Products in the shop; requests for them follow Zipf's law.
 const PRODUCTS: u64 = 2_000;
-/// Most products that the cache holds: a quarter of all.
-const CAPACITY: NonZeroUsize = NonZeroUsize::new(500).expect("not zero");
+/// Most products that the cache holds.
+const CAPACITY: NonZeroUsize = capacity(PRODUCTS as usize);
 /// Warm-up reads before the stream, so that it meets a cache in use.
 const WARMING_READS: usize = 5_000;
 
@@ -110,6 +110,14 @@ pub const PAIR: Pair = Pair {
     prepare,
     ..Pair::DEFAULTS
 };
+
+/// A quarter of all products.
+const fn capacity(products: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(products / 4) {
+        Some(quarter) => quarter,
+        None => NonZeroUsize::MIN,
+    }
+}
 
 /// Number of writes among `ops`.
 const fn writes(ops: u64, percent: u64) -> u64 {
@@ -225,7 +233,7 @@ impl State {
         )
         .expect("SQLite knows these");
         // The crate's default hasher is the same, but seeded anew by each process.
-        let mut warm = Cache::with_hasher(CAPACITY, FixedState::default());
+        let mut warm = Cache::with_hasher(capacity(by_rank.len()), FixedState::default());
         for id in ids(case, by_rank, "warming", WARMING_READS) {
             if warm.get(&id).is_none() {
                 warm.put(id, select(&shop, id).expect("the product is there"));

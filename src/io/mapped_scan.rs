@@ -83,8 +83,8 @@ pub const PAIR: Pair = Pair {
               file that was written in one call lies in large ones. A Vec too large for the nearest caches costs \
               more, as does one for which the kernel has to zero pages anew.",
         share_of_cause: ShareOfCause::NoRatio("a map makes no call that reads"),
-        far_end: FarEnd::Rises,
-        keep_naive: KeepNaive::UpTo(4_194_304),
+        far_end: FarEnd::Settled,
+        keep_naive: KeepNaive::UpTo(65_536),
     },
     traps: &[
         &Trap {

@@ -65,7 +65,7 @@ pub const PAIR: Pair = Pair {
               sides do the same. The share stays below the one at which calls arrive faster than they end: from there \
               on the figure would be the length of the load.",
         share_of_cause: ShareOfCause::NoRatio("no blocking call is left on a worker"),
-        far_end: FarEnd::Rises,
+        far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(0),
     },
     traps: &[

@@ -53,11 +53,13 @@ pub const PAIR: Pair = Pair {
     explanation: Explanation {
         why: "Only one core at a time can write a line. Where t counters share it, each addition by a different core than \
               the last must first fetch the line from there, which costs as much as several additions in the local cache; \
-              and the t threads take turns where they should run at once. So the gain is that fetch on top of the ratio of \
-              counters, unless one thread does many additions before it loses the line. With one thread nothing is shared \
+              and the t threads take turns where they should run at once. So the gain is what fetching costs on top of the number of \
+              threads, unless one thread does many additions before it loses the line. With one thread nothing is shared \
               and both sides are alike. Each thread stays on a logical core of its own; where two of these are \
               hyper-threads of one core, their counting shows no effect.",
-        share_of_cause: ShareOfCause::Within(0.8, 6.0),
+        share_of_cause: ShareOfCause::NoRatio(
+            "it says how many threads take turns, and not what fetching the line from another core costs",
+        ),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(1),
     },

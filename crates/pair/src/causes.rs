@@ -69,9 +69,6 @@ impl Cause {
 /// Comparisons of two elements, counted with [`Counted`].
 pub const COMPARISONS: Cause =
     Cause::new("comparisons", "comparisons").counted("on elements that count their comparisons");
-/// Distinct 64-byte cache lines that the side reads, modelled from addresses.
-pub const CACHE_LINES: Cause = Cause::new("cache_lines", "cache lines read")
-    .modelled("from the addresses that the side reads, as if the first began a line");
 
 macro_rules! events {
     ($($variant:ident $constant:ident $id:literal $label:literal $counting:ident;)*) => {
