@@ -16,7 +16,8 @@ pub const PAIR: Pair = Pair {
     title: "Search a sorted slice by halving",
     review: Review {
         smell: "`sorted.iter().position(|x| *x >= key)`, or `find` on a slice that is known to be sorted.",
-        remedy: "`sorted.partition_point(|x| x < key)`, or std's binary search, which also says whether the key is there.",
+        remedy: "`sorted.partition_point(|x| x < key)`, or std's binary search, which also says whether the key is \
+                 there.",
         keep_naive_when: "The keys come in order: then walk on from the last place, and both are wrong.",
         costs: "The slice must stay sorted; a forgotten sort gives wrong answers, not slow ones.",
         lint: Lint::None,
@@ -27,9 +28,9 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Until(&Growth::Logarithmic, "the slice outgrows the first-level cache"),
     },
     input: "Lookups in a sorted `Vec` of random 64-bit integers, whose length is not a power of two: at those, the \
-            midpoints crowd into a few sets of the cache. Half of the keys are elements at random places and the others \
-            are random, so the walk passes half of the slice on average. There are tens of thousands of keys, more than a \
-            branch predictor remembers.",
+            midpoints crowd into a few sets of the cache. Half of the keys are elements at random places and the \
+            others are random, so the walk passes half of the slice on average. There are tens of thousands of keys, \
+            more than a branch predictor remembers.",
     axis: Axis {
         name: "items",
         unit: "items",
@@ -50,10 +51,10 @@ pub const PAIR: Pair = Pair {
         optimized: Count::AtMost(|case| LOOKUPS * u64::from(case.point.ilog2() + 2)),
     }],
     explanation: Explanation {
-        why: "Each lookup walks to the middle of the slice on average, and halving it takes its logarithm. A comparison of the \
-              halving costs more: it waits for the one before, and for memory once the slice has left the nearest cache, \
-              while the processor overlaps the comparisons of a walk. But the walk ends at a place that no predictor \
-              knows, and that misprediction is what halving saves where the slice is short.",
+        why: "Each lookup walks to the middle of the slice on average, and halving it takes its logarithm. A \
+              comparison of the halving costs more: it waits for the one before, and for memory once the slice has \
+              left the nearest cache, while the processor overlaps the comparisons of a walk. But the walk ends at a \
+              place that no predictor knows, and that misprediction is what halving saves where the slice is short.",
         share_of_cause: ShareOfCause::Within(0.1, 1.5),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::Nowhere,

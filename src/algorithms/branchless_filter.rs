@@ -17,14 +17,14 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`if keep(x) { out.push(x) }`, or `.filter(keep)`, over many small values where `keep` is a cheap \
                 test and its outcome is a coin toss.",
-        remedy: "Write every value to the place `count` of a `block`, and add the outcome to `count`, so that the next value overwrites \
-                 one that is not kept. Append each `block` to the output.",
-        keep_naive_when: "The outcomes can be predicted: nearly no or nearly all values are kept, or they come sorted or \
-                          in long runs. A predicted branch is nearly free, and little of the gain is left. Or `keep` is \
-                          expensive: then its cost dominates.",
-        costs: "Code that needs an explanation, and a compiler that may turn it back into a branch. Where the processor \
-                has AVX2, a vector shuffle compacts eight values at a time, as the alternative does; that is `unsafe` and \
-                specific to an architecture.",
+        remedy: "Write every value to the place `count` of a `block`, and add the outcome to `count`, so that the \
+                 next value overwrites one that is not kept. Append each `block` to the output.",
+        keep_naive_when: "The outcomes can be predicted: nearly no or nearly all values are kept, or they come sorted \
+                          or in long runs. A predicted branch is nearly free, and little of the gain is left. Or \
+                          `keep` is expensive: then its cost dominates.",
+        costs: "Code that needs an explanation, and a compiler that may turn it back into a branch. Where the \
+                processor has AVX2, a vector shuffle compacts eight values at a time, as the alternative does; that \
+                is `unsafe` and specific to an architecture.",
         lint: Lint::None,
     },
     naive: Side {
@@ -35,8 +35,8 @@ pub const PAIR: Pair = Pair {
         summary: "store each value, advance by the outcome",
         growth: Growth::Constant,
     },
-    input: "100,000 random 32-bit integers, of which exactly the stated percentage is below the limit and kept. They are \
-            shuffled, and arrays alternate, so that a predictor can only learn how many are kept, not which.",
+    input: "100,000 random 32-bit integers, of which exactly the stated percentage is below the limit and kept. They \
+            are shuffled, and arrays alternate, so that a predictor can only learn how many are kept, not which.",
     axis: Axis {
         name: "selectivity",
         unit: "%",
@@ -59,14 +59,16 @@ pub const PAIR: Pair = Pair {
     }],
     explanation: Explanation {
         why: "The count is what Smith's two-bit saturating counter (1981) mispredicts; on independent outcomes no \
-              predictor does much better. Each misprediction empties the pipeline, and that is most of the naive side's \
-              time in the middle of the axis. The optimized side has no branch on the outcome, so it takes the same time \
-              at every selectivity. What it gains at the ends is that it checks for room once a block and not once a value.",
+              predictor does much better. Each misprediction empties the pipeline, and that is most of the naive \
+              side's time in the middle of the axis. The optimized side has no branch on the outcome, so it takes the \
+              same time at every selectivity. What it gains at the ends is that it checks for room once a block and \
+              not once a value. Each value waits for the count of those before it, so the side stays below its limit, \
+              the bandwidth of the nearest cache.",
         share_of_cause: ShareOfCause::NoRatio(
             "the optimized side has no branch that could be mispredicted",
         ),
         far_end: FarEnd::Falls("the branch, which nearly always has the same outcome"),
-        keep_naive: KeepNaive::Nowhere,
+        keep_naive: KeepNaive::UpTo(0),
     },
     traps: &[
         &Trap {

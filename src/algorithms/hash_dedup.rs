@@ -18,18 +18,19 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`if !seen.contains(&x) { seen.push(x) }` in a loop, where `seen` is a `Vec`.",
         remedy: "Make `seen` a `HashSet` with room for all items, and `items.retain(|item| seen.insert(*item))`.",
-        keep_naive_when: "There are few *distinct* values, however long the input: a scan of some cache lines costs less \
-                          than a hash. Or the order does not matter: then `sort_unstable` and `dedup` need no set.",
-        costs: "A table of all distinct values, and room to spare. Std's hasher withstands clients who choose keys that \
-                collide (HashDoS). Where no client chooses the keys, most of its time can be saved with a quicker one, \
-                such as foldhash, the alternative.",
+        keep_naive_when: "There are few *distinct* values, however long the input: a scan of some cache lines costs \
+                          less than a hash. Or the order does not matter: then `sort_unstable` and `dedup` need no \
+                          set.",
+        costs: "A table of all distinct values, and room to spare. Std's hasher withstands clients who choose keys \
+                that collide (HashDoS). Where no client chooses the keys, most of its time can be saved with a \
+                quicker one, such as foldhash, the alternative.",
         lint: Lint::None,
     },
     naive: Side { summary: "scan a Vec of what was seen", growth: Growth::Quadratic },
     optimized: Side { summary: "insert into std's HashSet", growth: Growth::Linear },
     input: "Random 64-bit integers in shuffled order. Nine in ten are distinct and the others repeat one of those, so \
-            the naive scan grows with the input. Inputs alternate: a branch predictor that had learnt one would end each \
-            scan for free.",
+            the naive scan grows with the input. Inputs alternate: a branch predictor that had learnt one would end \
+            each scan for free.",
     axis: Axis {
         name: "items",
         unit: "items",

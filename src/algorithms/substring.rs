@@ -22,9 +22,9 @@ pub const PAIR: Pair = Pair {
                 `[u8]`. (This also panics on an empty needle.)",
         remedy: "`memmem::find`, of the memchr crate.",
         keep_naive_when: "The search is not worth a dependency: a short haystack, now and then.",
-        costs: "A dependency, which nearly every Rust program has already through `regex` or others. For a `&str`, std's \
-                `str::find` needs none; it is the alternative. One needle for many short haystacks is better prepared \
-                once, as a `memmem::Finder`.",
+        costs: "A dependency, which nearly every Rust program has already through `regex` or others. For a `&str`, \
+                std's `str::find` needs none; it is the alternative. One needle for many short haystacks is better \
+                prepared once, as a `memmem::Finder`.",
         lint: Lint::None,
     },
     naive: Side { summary: "compare the needle at each position", growth: Growth::Linear },
@@ -53,11 +53,12 @@ pub const PAIR: Pair = Pair {
         optimized: Count::AtMost(|case| 2 + case.point / 64),
     }],
     explanation: Explanation {
-        why: "The count is the number of positions at which the whole needle is compared. On the naive side these are all \
-              positions up to the match. On the optimized side they are those where the two bytes that memchr takes for \
-              the needle's rarest are in their places. The comparisons all but vanish. What is left is the filter: two \
-              loads and compares for a whole vector of positions. So the gain is not the ratio of comparisons; it is the \
-              cost of one comparison, which is a call, beside a position's share of a vector. On a short haystack memchr \
+        why: "The count is the number of positions at which the whole needle is compared. On the naive side these are \
+              all positions up to the match. On the optimized side they are those where the two bytes that memchr \
+              takes for the needle's rarest are in their places. The comparisons all but vanish. What is left is the \
+              filter: two loads and compares for a whole vector of positions. So the gain is not the ratio of \
+              comparisons; it is the cost of one comparison, which is a call, beside a position's share of a vector. \
+              They also keep it below its limit, the bandwidth of the nearest cache. On a short haystack memchr \
               spends most of its time on choosing the rare bytes.",
         share_of_cause: ShareOfCause::Within(0.005, 0.2),
         far_end: FarEnd::Settled,

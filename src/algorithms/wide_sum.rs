@@ -20,14 +20,14 @@ pub const PAIR: Pair = Pair {
     title: "Sum floats in many lanes",
     review: Review {
         smell: "`values.iter().sum::<f32>()`, or `sum += x` in a loop over floats, in hot code.",
-        remedy: "An array of accumulators, `lanes`: add item i to accumulator i mod 32, and the accumulators in pairs at \
-                 the end. The compiler vectorises that. It must not vectorise a single accumulator, because another order \
-                 rounds differently.",
-        keep_naive_when: "There are fewer items than accumulators. Or somebody relies on the exact bits: a recorded result, \
-                          a simulation that must repeat.",
+        remedy: "An array of accumulators, `lanes`: add item i to accumulator i mod 32, and the accumulators in pairs \
+                 at the end. The compiler vectorises that. It must not vectorise a single accumulator, because \
+                 another order rounds differently.",
+        keep_naive_when: "There are fewer items than accumulators. Or somebody relies on the exact bits: a recorded \
+                          result, a simulation that must repeat.",
         costs: "The sum differs in its last digits, though rather for the better: its error bound is a thirty-second. \
-                (Where that is not enough, an `f64` accumulator or Kahan's compensation costs time instead.) Whether the \
-                compiler fills its vectors depends on details; look at the assembly, or measure.",
+                (Where that is not enough, an `f64` accumulator or Kahan's compensation costs time instead.) Whether \
+                the compiler fills its vectors depends on details; look at the assembly, or measure.",
         lint: Lint::None,
     },
     naive: Side { summary: "one accumulator", growth: Growth::Linear },
@@ -39,8 +39,8 @@ pub const PAIR: Pair = Pair {
          finite, and no order of adding them overflows.",
     ),
     input: "Random `f32` values, like the readings of a thermometer, in one array, added front to back. The values do \
-            not change how long an addition takes; their number decides which cache holds them. Two arrays alternate, one \
-            between 10 and 30 and one between 30 and 50.",
+            not change how long an addition takes; their number decides which cache holds them. Two arrays alternate, \
+            one between 10 and 30 and one between 30 and 50.",
     axis: Axis {
         name: "items",
         unit: "items",

@@ -23,10 +23,10 @@ pub const PAIR: Pair = Pair {
         smell: "A pure function (a parse, a rendering), called again for each request of a loop or handler whose \
                 keys repeat.",
         remedy: "An `LruCache` of a stated capacity, and `cache.get_or_insert(user, miss)`.",
-        keep_naive_when: "Keys seldom repeat before they are evicted. The break-even hit rate is what the cache adds to a \
-                          miss (hash, insertion, eviction) divided by the cost of a computation: low for the parse here, \
-                          never reached for a computation that costs no more than a lookup. Measure the hit rate before \
-                          adding a cache.",
+        keep_naive_when: "Keys seldom repeat before they are evicted. The break-even hit rate is what the cache adds \
+                          to a miss (hash, insertion, eviction) divided by the cost of a computation: low for the \
+                          parse here, never reached for a computation that costs no more than a lookup. Measure the \
+                          hit rate before adding a cache.",
         costs: "The memory of a full cache. Staleness, as soon as the function reads anything other than its key: \
                 then the cache needs invalidation. With several threads, a lock, or a cache for each.",
         lint: Lint::None,
@@ -36,9 +36,10 @@ pub const PAIR: Pair = Pair {
         summary: "lru::LruCache, empty at first",
         growth: Growth::Other("falls with the share of misses"),
     },
-    input: "10,000 requests, each of which needs the permissions in a user's JSON document of some four hundred bytes. \
-            Exactly the stated percentage hits an LRU cache of 64 users; the hits are at random places in the stream and \
-            favour recent users. A miss is a new user or an evicted one. Streams alternate, and each meets an empty cache.",
+    input: "10,000 requests, each of which needs the permissions in a user's JSON document of some four hundred \
+            bytes. Exactly the stated percentage hits an LRU cache of 64 users; the hits are at random places in the \
+            stream and favour recent users. A miss is a new user or an evicted one. Streams alternate, and each meets \
+            an empty cache.",
     axis: Axis {
         name: "hit rate",
         unit: "%",
@@ -53,10 +54,10 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| REQUESTS * (100 - case.point) / 100),
     }],
     explanation: Explanation {
-        why: "Each hit saves a computation. But every request pays for a lookup, which hashes the key and moves it to the \
-              front of the list, so the gain stays below the ratio of computations, and the further the fewer are left. \
-              Without hits the optimized side pays for a lookup, an insertion and an eviction for nothing. A more \
-              expensive computation moves the break-even towards no hits and the gain towards the ratio.",
+        why: "Each hit saves a computation. But every request pays for a lookup, which hashes the key and moves it to \
+              the front of the list, so the gain stays below the ratio of computations, and the further the fewer are \
+              left. Without hits the optimized side pays for a lookup, an insertion and an eviction for nothing. A \
+              more expensive computation moves the break-even towards no hits and the gain towards the ratio.",
         share_of_cause: ShareOfCause::Within(0.5, 1.2),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(0),

@@ -26,11 +26,11 @@ pub const PAIR: Pair = Pair {
     title: "Cache rows, and forget them on write",
     review: Review {
         smell: "The same few rows are selected by key over and over: settings, products, the current user.",
-        remedy: "A bounded, read-through `LruCache` in front of the query (`cache.get`, else `select` and `cache.put`). \
-                 Each write drops the row's entry with `cache.pop` after the database has taken the write. Put both \
-                 behind one type, so that no write can go around the cache.",
-        keep_naive_when: "Others write to the same tables, from other processes or by hand; writes are more frequent than \
-                          reads; or a stale read costs more than a query does.",
+        remedy: "A bounded, read-through `LruCache` in front of the query (`cache.get`, else `select` and \
+                 `cache.put`). Each write drops the row's entry with `cache.pop` after the database has taken the \
+                 write. Put both behind one type, so that no write can go around the cache.",
+        keep_naive_when: "Others write to the same tables, from other processes or by hand; writes are more frequent \
+                          than reads; or a stale read costs more than a query does.",
         costs: "Memory up to the bound. Every present and future write to the row must go through the cache, and \
                 the compiler checks none of it. Across threads it also takes a lock, and a read that misses while \
                 another thread writes can put the old row back.",
@@ -45,9 +45,9 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Other("writes cost more than reads that hit"),
     },
     input: "200 reads and writes of single rows by primary key, in a SQLite table of 2,000 products whose popularity \
-            follows Zipf's law. Writes have exactly the stated share and random places; the cache holds 500 products and \
-            has seen 5,000 reads before. Streams alternate. The file is in WAL mode with `synchronous = NORMAL`, so \
-            commits wait for no flush; no checkpoint is timed.",
+            follows Zipf's law. Writes have exactly the stated share and random places; the cache holds 500 products \
+            and has seen 5,000 reads before. Streams alternate. The file is in WAL mode with `synchronous = NORMAL`, \
+            so commits wait for no flush; no checkpoint is timed.",
     axis: Axis {
         name: "share of writes",
         unit: "%",

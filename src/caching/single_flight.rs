@@ -26,9 +26,9 @@ pub const PAIR: Pair = Pair {
                           has capacity to spare. Or a slow first computation must not hold up others: all waiting \
                           requests share its latency and, unless it is retried, its failure.",
         costs: "One cell per key, until somebody bounds the map; a cache that has single flight built in, such as the \
-                peer, does. Failures need a decision: with `get_or_try_init` the next waiting request tries again, as it \
-                does when the computing one is cancelled. It works within one process; several processes need a lock or \
-                a lease where the value is kept.",
+                peer, does. Failures need a decision: with `get_or_try_init` the next waiting request tries again, as \
+                it does when the computing one is cancelled. It works within one process; several processes need a \
+                lock or a lease where the value is kept.",
         lint: Lint::None,
     },
     naive: Side { summary: "every miss computes", growth: Growth::Linear },
@@ -36,8 +36,9 @@ pub const PAIR: Pair = Pair {
         summary: "one computes, the others wait (OnceCell a key)",
         growth: Growth::Other("one computation, and a wake-up for each waiting request"),
     },
-    input: "Requests that all arrive at once, for the same key, while the cache is empty. The next burst is for another \
-            key. The origin answers over loopback and computes one page at a time, from a scan of 131,072 orders.",
+    input: "Requests that all arrive at once, for the same key, while the cache is empty. The next burst is for \
+            another key. The origin answers over loopback and computes one page at a time, from a scan of 131,072 \
+            orders.",
     axis: Axis {
         name: "concurrent misses",
         unit: "requests",
@@ -56,10 +57,10 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| case.point.min(1)),
     }],
     explanation: Explanation {
-        why: "n computations became one, at an origin that does one at a time (it has one core for us). Each request also \
-              costs its task and its wake-up, which the waiting ones pay too. The more of them wait, the more of the time \
-              that is, so the gain falls behind the ratio of computations. An origin with more cores to spare than there \
-              are requests would hide the difference in time and pay for it in load.",
+        why: "n computations became one, at an origin that does one at a time (it has one core for us). Each request \
+              also costs its task and its wake-up, which the waiting ones pay too. The more of them wait, the more of \
+              the time that is, so the gain falls behind the ratio of computations. An origin with more cores to \
+              spare than there are requests would hide the difference in time and pay for it in load.",
         share_of_cause: ShareOfCause::Within(0.25, 1.0),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(1),

@@ -8,8 +8,8 @@ pub const PAIR: Pair = Pair {
     title: "Compare a function that allocates with itself",
     review: Review {
         smell: "A method of comparing two builds or two functions that was tried only on a loop in registers.",
-        remedy: "Try it on two copies of a function that sorts and allocates, too: where the linker put the code and what \
-                 the heap looks like must not decide either.",
+        remedy: "Try it on two copies of a function that sorts and allocates, too: where the linker put the code and \
+                 what the heap looks like must not decide either.",
         keep_naive_when: "Always: there is nothing to gain.",
         costs: "Nothing.",
         lint: Lint::None,
@@ -22,8 +22,9 @@ pub const PAIR: Pair = Pair {
         summary: "a copy of that function",
         growth: Growth::Other("n log n, and an allocation an item"),
     },
-    input: "Random 64-bit integers. Each side sorts a copy of them, with branches that cannot be predicted, and builds a \
-            small `String` from each: the hard case, which depends on the layout of code and heap. Arrays alternate.",
+    input: "Random 64-bit integers. Each side sorts a copy of them, with branches that cannot be predicted, and \
+            builds a small `String` from each: the hard case, which depends on the layout of code and heap. Arrays \
+            alternate.",
     axis: Axis {
         name: "items",
         unit: "items",
@@ -39,8 +40,8 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(allocations),
     }],
     explanation: Explanation {
-        why: "Equal work takes equal time. What else the table shows is where code and heap lie, which benchmark and gate \
-              must not take for a gain.",
+        why: "Equal work takes equal time. What else the table shows is where code and heap lie, which benchmark and \
+              gate must not take for a gain.",
         share_of_cause: ShareOfCause::Within(0.95, 1.05),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::Everywhere,

@@ -18,8 +18,8 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "a chain of multiplications", growth: Growth::Linear },
     optimized: Side { summary: "a copy of it", growth: Growth::Linear },
-    input: "The number of steps, and where the chain starts. Each step needs the result of the one before and no data in \
-            memory, so neither caches nor branches can tell the sides apart: this is the easy case.",
+    input: "The number of steps, and where the chain starts. Each step needs the result of the one before and no data \
+            in memory, so neither caches nor branches can tell the sides apart: this is the easy case.",
     axis: Axis {
         name: "steps",
         unit: "steps",

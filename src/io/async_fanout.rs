@@ -37,10 +37,9 @@ pub const PAIR: Pair = Pair {
         summary: "await up to 8 at once, in order",
         growth: Growth::Other("constant up to 8 requests, then linear in waves of 8"),
     },
-    input: "Requests for random keys to a server that waits half a millisecond before each answer, from one client in a \
-            closed loop. Eight \
-            connections are open beforehand, the waits on different connections overlap, and no request needs \
-            the answer to another.",
+    input: "Requests for random keys to a server that waits half a millisecond before each answer, from one client in \
+            a closed loop. Eight connections are open beforehand, the waits on different connections overlap, and no \
+            request needs the answer to another.",
     axis: Axis {
         name: "requests",
         unit: "requests",

@@ -17,11 +17,11 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`let bytes = fs::read(path)?;`, then one pass over `bytes` and nothing more.",
         remedy: "`let map = unsafe { Mmap::map(&file)? };` (memmap2) and the same pass over the map.",
-        keep_naive_when: "The file is small: setting up and tearing down a map costs more than copying a few pages. It is \
-                          a log of moderate size that was appended to line by line. The bytes are needed after the file \
-                          has gone or changed. It is not a plain file (a pipe cannot be mapped, some network file \
-                          systems should not be). Or `unsafe` is: reading through one buffer of 64 KiB, again and \
-                          again, needs none, and holds no more however large the file is.",
+        keep_naive_when: "The file is small: setting up and tearing down a map costs more than copying a few pages. \
+                          It is a log of moderate size that was appended to line by line. The bytes are needed after \
+                          the file has gone or changed. It is not a plain file (a pipe cannot be mapped, some network \
+                          file systems should not be). Or `unsafe` is: reading through one buffer of 64 KiB, again \
+                          and again, needs none, and holds no more however large the file is.",
         costs: "`unsafe`: if anyone *truncates* the file while it is mapped, touching the lost pages kills \
                 the process with SIGBUS, and if anyone writes to it, the `&[u8]` changes under the \
                 compiler's feet, which is undefined behaviour. Only map files that nobody else changes. \
@@ -40,9 +40,10 @@ pub const PAIR: Pair = Pair {
             "the file has pieces that are mapped 2 MiB at a time",
         ),
     },
-    input: "Log files with lines of 90 to 250 bytes, whose line ends are counted front to back, one file after the other. \
-            They were written just before, so they are in the page cache: line by line, as a log is, which leaves them \
-            in pages of 4 KiB, or in one call, which leaves them in large pieces where the file system has such.",
+    input: "Log files with lines of 90 to 250 bytes, whose line ends are counted front to back, one file after the \
+            other. They were written just before, so they are in the page cache: line by line, as a log is, which \
+            leaves them in pages of 4 KiB, or in one call, which leaves them in large pieces where the file system \
+            has such.",
     axis: Axis {
         name: "file size",
         unit: "B",
@@ -79,9 +80,10 @@ pub const PAIR: Pair = Pair {
         why: "Reading the file moves every byte three times: out of the page cache, into the Vec, and into the scan. \
               With a map the scan reads each byte once, where the kernel has it. But a map has to be set up and torn \
               down, and needs an entry in the page table for each piece of the page cache. A log that was appended to \
-              line by line lies in the smallest pieces: filling the page table then costs what the copy did. A \
-              file that was written in one call lies in large ones. A Vec too large for the nearest caches costs \
-              more, as does one for which the kernel has to zero pages anew.",
+              line by line lies in the smallest pieces: filling the page table then costs what the copy did. A file \
+              that was written in one call lies in large ones. A Vec too large for the nearest caches costs more, as \
+              does one for which the kernel has to zero pages anew. The page table also keeps the scan far below its \
+              limit, the bandwidth of memory.",
         share_of_cause: ShareOfCause::NoRatio("a map makes no call that reads"),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(65_536),

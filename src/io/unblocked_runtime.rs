@@ -22,8 +22,9 @@ pub const PAIR: Pair = Pair {
         smell: "A synchronous client, `std::fs`, `std::thread::sleep`, a contended `std::sync::Mutex` or a long \
                 computation inside an `async fn`: a call that holds the thread and has no `.await`.",
         remedy: "`tokio::task::spawn_blocking(move || call(request.value))`, and await its handle.",
-        keep_naive_when: "The call ends sooner than handing it over and being woken takes. Or nobody waits for anything \
-                          else on the runtime. Or there is an asynchronous client, which needs no thread for each call.",
+        keep_naive_when: "The call ends sooner than handing it over and being woken takes. Or nobody waits for \
+                          anything else on the runtime. Or there is an asynchronous client, which needs no thread for \
+                          each call.",
         costs: "A hand-over and a thread for each call in progress (tokio makes up to 512, then calls queue: \
                 bound them with a semaphore, and long computations with a pool of as many threads as cores). The \
                 closure owns what it uses, and cannot be cancelled once it has begun.",
@@ -65,7 +66,7 @@ pub const PAIR: Pair = Pair {
               sides do the same. The share stays below the one at which calls arrive faster than they end: from there \
               on the figure would be the length of the load.",
         share_of_cause: ShareOfCause::NoRatio("no blocking call is left on a worker"),
-        far_end: FarEnd::Settled,
+        far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(0),
     },
     traps: &[

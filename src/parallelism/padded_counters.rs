@@ -22,8 +22,8 @@ pub const PAIR: Pair = Pair {
         smell: "`Vec<AtomicU64>`, `[AtomicU64; N]` or neighbouring fields of one struct, where a different thread \
                 writes each element, for every event. No two threads write the same counter, yet they wait for \
                 each other, because the counters share a cache line (false sharing).",
-        remedy: "A list of `CachePadded<AtomicU64>`, of the crossbeam-utils crate. It pads to 128 bytes on x86-64, because the \
-                 prefetcher fetches lines in pairs, and to what each other architecture needs.",
+        remedy: "A list of `CachePadded<AtomicU64>`, of the crossbeam-utils crate. It pads to 128 bytes on x86-64, \
+                 because the prefetcher fetches lines in pairs, and to what each other architecture needs.",
         keep_naive_when: "The counters are written rarely. Or each thread adds up in a local variable and stores \
                           it once at the end, which is better than either side where nobody must read the counters \
                           meanwhile. Or the threads are hyper-threads of one core, which share its first-level \
@@ -51,12 +51,12 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|_| 1),
     }],
     explanation: Explanation {
-        why: "Only one core at a time can write a line. Where t counters share it, each addition by a different core than \
-              the last must first fetch the line from there, which costs as much as several additions in the local cache; \
-              and the t threads take turns where they should run at once. So the gain is what fetching costs on top of the number of \
-              threads, unless one thread does many additions before it loses the line. With one thread nothing is shared \
-              and both sides are alike. Each thread stays on a logical core of its own; where two of these are \
-              hyper-threads of one core, their counting shows no effect.",
+        why: "Only one core at a time can write a line. Where t counters share it, each addition by a different core \
+              than the last must first fetch the line from there, which costs as much as several additions in the \
+              local cache; and the t threads take turns where they should run at once. So the gain is what fetching \
+              costs on top of the number of threads, unless one thread does many additions before it loses the line. \
+              With one thread nothing is shared and both sides are alike. Each thread stays on a logical core of its \
+              own; where two of these are hyper-threads of one core, their counting shows no effect.",
         share_of_cause: ShareOfCause::NoRatio(
             "it says how many threads take turns, and not what fetching the line from another core costs",
         ),

@@ -53,10 +53,10 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| case.point.div_ceil(case.level)),
     }],
     explanation: Explanation {
-        why: "With t workers each has a t-th of the items, and the gain approaches t as far as the workers have cores of \
-              their own. The cost of entering the pool and of handing out shares does not grow with the items, which is \
-              why small inputs lose. With one worker nothing is shared and nothing gained: those rows show what rayon \
-              itself costs.",
+        why: "With t workers each has a t-th of the items, and the gain approaches t as far as the workers have cores \
+              of their own. The cost of entering the pool and of handing out shares does not grow with the items, \
+              which is why small inputs lose. With one worker nothing is shared and nothing gained: those rows show \
+              what rayon itself costs.",
         share_of_cause: ShareOfCause::Within(0.5, 1.1),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(1),

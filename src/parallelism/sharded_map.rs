@@ -55,8 +55,8 @@ pub const PAIR: Pair = Pair {
         keep_naive_when: "Only one thread uses the map, or the threads spend most of their time elsewhere: an \
                           operation then costs no more under one lock, often less. Or several keys must change \
                           together or be read at one moment: one lock provides that.",
-        costs: "A dependency. No consistent view of the whole map: iteration takes one shard after another. A \
-                thread that keeps a guard and goes back into the map can deadlock. One hot key still has one lock. Where \
+        costs: "A dependency. No consistent view of the whole map: iteration takes one shard after another. A thread \
+                that keeps a guard and goes back into the map can deadlock. One hot key still has one lock. Where \
                 nearly all operations are reads, `papaya`, the peer, is the better map: its readers take no lock and \
                 write no shared line; its updates replace the value and cost more.",
         lint: Lint::None,
@@ -70,8 +70,8 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Other("the locks' cache lines move between cores"),
     },
     input: "32,000 operations on a map of 65,536 keys, split evenly among the threads, which do nothing else in \
-            between. Reads and updates have exactly the stated shares and random places. Keys follow Zipf's law, so that \
-            some are wanted far more often, or are equally likely. Streams of operations alternate.",
+            between. Reads and updates have exactly the stated shares and random places. Keys follow Zipf's law, so \
+            that some are wanted far more often, or are equally likely. Streams of operations alternate.",
     axis: Axis { name: "threads", unit: "threads", is_size: false, points: Points::Threads },
     parameter: Some(Parameter {
         name: "reads and keys",
@@ -105,13 +105,13 @@ pub const PAIR: Pair = Pair {
         },
     ],
     explanation: Explanation {
-        why: "With more than one thread, the threads of the naive side take turns, sleeping and being woken. Those of the \
-              sharded side collide only as often as the busiest lock's share of the operations says. But collisions are \
-              not all: even an uncontended lock lies on a line that another core wrote last, and fetching that line costs \
-              more than the lookup. More shards do not help against that, so the gain stays below the ratio of \
-              acquisitions, and threads that do nothing else may together do fewer operations than one alone. A reader \
-              lets other readers in, but writes its shard's lock too, so shared acquisitions cost as much. With one thread \
-              nobody waits, and one mutex and one table are cheaper.",
+        why: "With more than one thread, the threads of the naive side take turns, sleeping and being woken. Those of \
+              the sharded side collide only as often as the busiest lock's share of the operations says. But \
+              collisions are not all: even an uncontended lock lies on a line that another core wrote last, and \
+              fetching that line costs more than the lookup. More shards do not help against that, so the gain stays \
+              below the ratio of acquisitions, and threads that do nothing else may together do fewer operations than \
+              one alone. A reader lets other readers in, but writes its shard's lock too, so shared acquisitions cost \
+              as much. With one thread nobody waits, and one mutex and one table are cheaper.",
         share_of_cause: ShareOfCause::Within(0.15, 1.1),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(1),

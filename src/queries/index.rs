@@ -17,7 +17,8 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "A query whose WHERE names a column without an index: `EXPLAIN QUERY PLAN` says `SCAN`. \
                 Often a foreign key: SQLite and PostgreSQL do not index the referring column by themselves.",
-        remedy: "`CREATE INDEX orders_by_customer ON orders (customer_id)`. Test that the query plan is a search by it.",
+        remedy: "`CREATE INDEX orders_by_customer ON orders (customer_id)`. Test that the query plan is a search by \
+                 it.",
         keep_naive_when: "The table stays small, or the condition holds for a large share of the rows: then a scan \
                           reads fewer pages than a search by the index.",
         costs: "Space for a copy of the column and the row ids; every insert, delete and change of the \

@@ -53,24 +53,19 @@ pub const WORTH_IT: f64 = 1.1;
 impl KeepNaive {
     /// Returns the points where these gains contradict the claim, as (point, gain).
     pub fn contradicted_by(self, gains: &[(u64, f64)]) -> Vec<(u64, f64)> {
-        let last_kept = |p: u64| gains.iter().rposition(|(point, _)| *point <= p);
-        let first_kept = |p: u64| gains.iter().position(|(point, _)| *point >= p);
+        let below = |p: u64| gains.iter().filter(|(point, _)| *point < p).count();
         let contradicts = |(place, (_, gain)): &(usize, &(u64, f64))| {
             let is_worth_it = *gain > WORTH_IT;
-            match self {
-                KeepNaive::Nowhere => !is_worth_it,
-                KeepNaive::Everywhere => is_worth_it,
-                KeepNaive::UpTo(p) => match last_kept(p) {
-                    Some(last) if *place <= last => is_worth_it,
-                    Some(last) if *place == last + 1 => false,
-                    _ => !is_worth_it,
-                },
-                KeepNaive::From(p) => match first_kept(p) {
-                    Some(first) if *place >= first => is_worth_it,
-                    Some(first) if *place + 1 == first => false,
-                    _ => !is_worth_it,
-                },
-            }
+            let (is_kept, is_next) = match self {
+                KeepNaive::Nowhere => (false, false),
+                KeepNaive::Everywhere => (true, false),
+                KeepNaive::UpTo(p) => {
+                    let kept = below(p.saturating_add(1));
+                    (*place < kept, *place == kept)
+                }
+                KeepNaive::From(p) => (*place >= below(p), *place + 1 == below(p)),
+            };
+            !is_next && is_kept == is_worth_it
         };
         gains.iter().enumerate().filter(contradicts).map(|(_, gain)| *gain).collect()
     }
@@ -112,6 +107,11 @@ mod tests {
         assert!(KeepNaive::UpTo(4).contradicted_by(&RISING).is_empty());
         assert!(KeepNaive::UpTo(1).contradicted_by(&RISING).is_empty(), "the next may be either");
         assert_eq!(KeepNaive::UpTo(16).contradicted_by(&RISING), [(16, 2.0)]);
+        assert_eq!(
+            KeepNaive::UpTo(0).contradicted_by(&RISING),
+            [RISING[1]],
+            "the first is the next"
+        );
         assert_eq!(KeepNaive::Nowhere.contradicted_by(&RISING), RISING[..2]);
         assert_eq!(KeepNaive::Everywhere.contradicted_by(&RISING), RISING[2..]);
         assert!(KeepNaive::From(100).contradicted_by(&FALLING).is_empty());

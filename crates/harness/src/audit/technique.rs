@@ -4,7 +4,7 @@ use super::{Findings, Headlines, explanation};
 use worthit_pair::{explanation::ShareOfCause, family::Entry, format};
 
 /// How far the gain may exceed the ratio of the first cause's counts.
-const LARGEST_SHARE: f64 = 1.5;
+const LARGEST_SHARE: f64 = 1.25;
 
 /// References in which the gain exceeds what the first cause explains, unless an alternative shows the second technique.
 pub fn find(entry: &Entry, headlines: &Headlines<'_>) -> Findings {
