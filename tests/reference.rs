@@ -71,8 +71,11 @@ fn pure_streams_come_near_their_limit_or_the_card_says_why_not() {
         for (entry, sweep) in sweeps(&run) {
             // A result of an older version has the limit that the pair had then.
             let is_of_this_model = run.pairs[entry.id].headline.is_some();
-            let is_stream =
-                is_of_this_model && matches!(entry.limit, Limit::Work([Work::BytesStreamed(_)]));
+            let is_stream = is_of_this_model
+                && matches!(
+                    entry.limit,
+                    Limit::Work([Work::BytesStreamed(_) | Work::StreamedInTurn { .. }])
+                );
             let Some(found) = far_end(sweep).filter(|_| is_stream) else { continue };
             let Share::Known(share) = found.share_of_limit(run.numbers.as_ref()) else { continue };
             if share < MIN_OF_STREAM && !card(entry).contains("its limit") {

@@ -63,10 +63,9 @@ pub const PAIR: Pair = Pair {
               lines or more: the processor fetches less far ahead where reads skip bytes, and it stops at each page, \
               of which structs fill more. It is far more where the arrays still fit a cache and the structs do not, \
               because the ratio of the two bandwidths is a factor of its own; that peak depends on the machine, so \
-              the pair does not speak of it. Arrays that take turns come from memory, so they stay below its limit: \
-              the bandwidth of the cache that would hold a single one. While everything is in the first-level cache, \
-              lines cost next to nothing. What is left of the gain there is that vector instructions can add up an \
-              array, but not fields 96 bytes apart.",
+              the pair does not speak of it. While everything is in the first-level cache, lines cost next to \
+              nothing. What is left of the gain there is that vector instructions can add up an array, but not fields \
+              96 bytes apart.",
         share_of_cause: ShareOfCause::Within(0.7, 2.5),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::Nowhere,
@@ -98,7 +97,10 @@ pub const PAIR: Pair = Pair {
         from: Check::Technique,
         reason: "how well the processor fetches ahead of each side is a part of the technique, and no code can take it out",
     }],
-    limit: Limit::Work(&[Work::BytesStreamed(|case| case.point * 8)]),
+    limit: Limit::Work(&[Work::StreamedInTurn {
+        bytes: |case| case.point * 8,
+        within_bytes: |case| tables(case) * case.point * 8,
+    }]),
     proof: Proof { resources: Resources::Memory, max_size: 1_000 },
     prepare,
     ..Pair::DEFAULTS
@@ -163,18 +165,22 @@ fn orders(amounts_cents: &[i64]) -> Vec<Order> {
     amounts_cents.iter().enumerate().map(order).collect()
 }
 
+/// Number of tables in the rotation.
+fn tables(case: &Case) -> u64 {
+    if case.point < 1_000_000 {
+        2.max(4_096_u64.div_ceil(case.point.max(1)))
+    } else {
+        RECORDS / case.point
+    }
+}
+
 /// Amounts have both signs, and no sum of them overflows.
 fn amounts_cents(case: &Case) -> Vec<i64> {
     case.values(case.point as usize).into_iter().map(|value| (value as i64) >> 24).collect()
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let turns = if case.point < 1_000_000 {
-        2.max(4_096_u64.div_ceil(case.point.max(1)))
-    } else {
-        RECORDS / case.point
-    };
-    let inputs = case.rotate(turns, amounts_cents);
+    let inputs = case.rotate(tables(case), amounts_cents);
     let (counted, arrays) = (inputs.clone(), inputs.clone());
     // All orders together take more than a gigabyte, so they are made on first use.
     let naive_side = on_first_use(1, move || {

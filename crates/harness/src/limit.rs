@@ -21,7 +21,10 @@ pub enum Share {
 /// Hashes use foldhash, the faster of the two measured hashes.
 pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
     match needed.kind {
-        Need::BytesStreamed => numbers.at_level_of(worthit_machine::BANDWIDTH, needed.amount),
+        Need::BytesStreamed => {
+            let within_bytes = needed.within_bytes.unwrap_or(needed.amount);
+            numbers.at_level_of(worthit_machine::BANDWIDTH, within_bytes)
+        }
         Need::RandomReads => numbers.at_level_of(worthit_machine::LATENCY, needed.within_bytes?),
         Need::IndependentReads => {
             numbers.at_level_of(worthit_machine::INDEPENDENT_READ, needed.within_bytes?)
@@ -119,6 +122,8 @@ mod tests {
         let streamed = |bytes| share_of_1_us(needed(Need::BytesStreamed, bytes));
         assert_eq!([1_000, 10_000].map(streamed), [0.01, 0.2]);
         assert_eq!(streamed(20_000), 2.0, "beaten limits are not clipped");
+        let in_turn = share_of_1_us(reads(Need::BytesStreamed, 1_000, 20_000));
+        assert_eq!(in_turn, 0.1, "inputs that take turns come from the level that holds them all");
     }
 
     #[test]

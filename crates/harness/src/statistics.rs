@@ -282,7 +282,7 @@ fn summarize(
         let verb = if crossing.wins { "wins" } else { "loses" };
         let (after, before) = (format::count(crossing.after), format::count(crossing.before));
         let [low, at, high] =
-            [crossing.at.low, crossing.at.estimate, crossing.at.high].map(format::significant);
+            [crossing.at.low, crossing.at.estimate, crossing.at.high].map(format::estimate);
         parts.push(format!(
             "{verb} from about {at} on ({low}…{high}; between {after} and {before})"
         ));

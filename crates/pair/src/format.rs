@@ -25,6 +25,12 @@ pub fn significant(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// Formats an estimate with three significant digits, of larger numbers too: `12,300`.
+pub fn estimate(value: f64) -> String {
+    // Rounding by way of the text avoids a power of ten that is not exact.
+    significant(format!("{value:.2e}").parse().unwrap_or(value))
+}
+
 fn whole(value: u64, negative: bool) -> String {
     let sign = if negative { "-" } else { "" };
     format!("{sign}{}", count(value))
@@ -151,6 +157,15 @@ mod tests {
             assert_eq!(counted(1, plural), single);
             assert_eq!(counted(1_000, plural), format!("1,000 {plural}"));
         }
+    }
+
+    #[test]
+    fn estimates_have_three_significant_digits_at_any_size() {
+        assert_eq!(
+            [678_345.0, 1_084_507.0, 99.96, 9.468].map(estimate),
+            ["678,000", "1,080,000", "100", "9.47"]
+        );
+        assert_eq!([0.0, f64::INFINITY].map(estimate), ["0.00", "?"]);
     }
 
     #[test]

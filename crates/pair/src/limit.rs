@@ -23,6 +23,14 @@ pub enum Limit {
 pub enum Work {
     /// Bytes streamed once, at the bandwidth of the nearest memory level that holds that many.
     BytesStreamed(fn(&Case) -> u64),
+    /// Bytes streamed once, from one of several inputs that take turns: at the bandwidth of the nearest memory level
+    /// that holds them all.
+    StreamedInTurn {
+        /// Number of bytes.
+        bytes: fn(&Case) -> u64,
+        /// Size of all inputs together, bytes.
+        within_bytes: fn(&Case) -> u64,
+    },
     /// Dependent random reads of a working set. Each read yields the address of the next, so no two overlap,
     /// and there is no other work to do meanwhile.
     RandomReads {
@@ -137,6 +145,7 @@ impl Work {
     fn needed(&self, case: &Case) -> Needed {
         let (kind, amount) = match self {
             Work::BytesStreamed(amount) => (Need::BytesStreamed, amount),
+            Work::StreamedInTurn { bytes, .. } => (Need::BytesStreamed, bytes),
             Work::RandomReads { reads, .. } => (Need::RandomReads, reads),
             Work::IndependentReads { reads, .. } => (Need::IndependentReads, reads),
             Work::Hashes(amount) => (Need::Hashes, amount),
@@ -152,7 +161,8 @@ impl Work {
             Work::ContendedAtomics(amount) => (Need::ContendedAtomics, amount),
         };
         let within_bytes = match self {
-            Work::RandomReads { within_bytes, .. }
+            Work::StreamedInTurn { within_bytes, .. }
+            | Work::RandomReads { within_bytes, .. }
             | Work::IndependentReads { within_bytes, .. } => Some(within_bytes(case)),
             _ => None,
         };
