@@ -344,10 +344,12 @@ fn measure_ceiling(run: &mut RunFile) {
     }
 }
 
-/// Measures the machine numbers, once per run.
+/// Measures the machine numbers, as often as the run has rounds: in the first round of that many families, so that the
+/// measurements lie far apart.
 fn measure_numbers(run: &mut RunFile, flags: &Flags) {
     let effort = if flags.quick { Effort::QUICK } else { Effort::FULL };
-    if run.run().numbers.is_none() {
+    let measured = run.run().numbers.as_ref().map_or(0, |numbers| numbers.times);
+    if round() == 1 && measured < u64::from(flags.rounds.unwrap_or(1)) {
         say("measuring the machine");
         append_or_fail(run, Record::Numbers(numbers::measure(&effort)));
     }

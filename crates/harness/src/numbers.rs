@@ -1,7 +1,8 @@
 //! Machine numbers: the basic capabilities of this machine.
 //!
 //! A number is the median of several readings from separate passes, with its spread; never a single
-//! reading. Pairs state their limits in these terms; [`crate::limit`] compares the two. The crate
+//! reading. Where a run measures them several times, the best median counts: what a machine did once, it can do, and
+//! neighbours on a shared one come and go. Pairs state their limits in these terms; [`crate::limit`] compares the two. The crate
 //! `worthit-machine` takes the readings, with one file per kind of number. A number that cannot be
 //! measured here gets a row with the reason.
 
@@ -17,8 +18,11 @@ use worthit_pair::{format, pair::Unavailable};
 /// All machine numbers of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {
-    /// Other load on the machine during the measurement.
+    /// Other load on the machine during the measurement; of several measurements, the least.
     pub load: Load,
+    /// How many times the numbers were measured.
+    #[serde(default = "once")]
+    pub times: u64,
     /// The numbers, in the order of the table.
     pub numbers: Vec<Number>,
 }
@@ -68,6 +72,10 @@ pub struct NumberRow {
     pub remark: String,
 }
 
+fn once() -> u64 {
+    1
+}
+
 /// Measures all numbers in several passes. Readings within one pass agree better than two runs do: a
 /// machine hardly varies within a tenth of a second, and memory stays where it was allocated.
 pub fn measure(effort: &Effort) -> Numbers {
@@ -78,7 +86,7 @@ pub fn measure(effort: &Effort) -> Numbers {
             .zip(worthit_machine::pass(effort))
             .for_each(|(number, again)| number.join(again));
     }
-    Numbers { load: probe.load(), numbers: all.into_iter().map(Number::from).collect() }
+    Numbers { load: probe.load(), times: 1, numbers: all.into_iter().map(Number::from).collect() }
 }
 
 impl From<Reading> for Number {
@@ -111,6 +119,20 @@ impl Numbers {
         // The nearest level or none: a slower level would make the limit too easy to reach.
         let nearest = holding.min_by_key(|number| number.holds_bytes.unwrap_or(u64::MAX));
         nearest.filter(|number| number.median().is_some())
+    }
+
+    /// Joins two measurements of one machine: of each number, the one with the better median.
+    #[must_use]
+    pub fn best_of(mut self, mut other: Numbers) -> Numbers {
+        for number in &mut self.numbers {
+            let again = other.numbers.iter_mut().find(|other| other.id == number.id);
+            if let Some(again) = again.filter(|again| again.is_better_than(number)) {
+                std::mem::swap(number, again);
+            }
+        }
+        let taken = |load: &Load| load.steal + load.others;
+        let load = if taken(&other.load) < taken(&self.load) { other.load } else { self.load };
+        Numbers { load, times: self.times + other.times, ..self }
     }
 
     /// All numbers in words.
@@ -159,6 +181,13 @@ impl Number {
         match &self.found {
             NumberOutcome::Readings(summary) => Some(summary.median),
             NumberOutcome::Unavailable(_) => None,
+        }
+    }
+
+    fn is_better_than(&self, other: &Number) -> bool {
+        match (self.ns_for(1.0), other.ns_for(1.0)) {
+            (Some(own), Some(others)) => own < others,
+            (own, _) => own.is_some(),
         }
     }
 
@@ -239,7 +268,7 @@ pub(crate) fn made() -> Numbers {
         number(LOOPBACK, ns, 2e4),
         number(PAGE_CACHE_WRITE, rate, 2.0),
     ];
-    Numbers { load: Load::default(), numbers }
+    Numbers { load: Load::default(), times: 1, numbers }
 }
 
 #[cfg(test)]
@@ -301,6 +330,29 @@ mod tests {
         for (first, second) in [(Ok(vec![1.0]), gone()), (gone(), Ok(vec![1.0]))] {
             assert_eq!(joined(first, second), NumberOutcome::Unavailable("gone".to_owned()));
         }
+    }
+
+    #[test]
+    fn the_best_of_several_measurements_counts() {
+        let with = |id: &str, factor: f64, steal| {
+            let mut numbers = Numbers { load: Load { steal, ..Load::default() }, ..made() };
+            let number = numbers.numbers.iter_mut().find(|number| number.id == id).unwrap();
+            number.found =
+                NumberOutcome::Readings(Summary::of(&[number.median().unwrap() * factor]).unwrap());
+            numbers
+        };
+        let (bandwidth, memory) =
+            ("bandwidth_memory", made().get("bandwidth_memory").unwrap().median());
+        let disturbed = with(bandwidth, 0.5, 0.3);
+        for joined in [disturbed.clone().best_of(made()), made().best_of(disturbed)] {
+            assert_eq!(joined.get(bandwidth).unwrap().median(), memory, "a rate: more is better");
+            assert_eq!((joined.times, joined.load.steal), (2, 0.0));
+        }
+        let quick = made().best_of(with(FSYNC, 0.5, 0.0));
+        assert_eq!(quick.get(FSYNC).unwrap().median(), Some(5e5), "a time: less is better");
+        let mut gone = made();
+        gone.numbers[0].found = NumberOutcome::Unavailable("gone".to_owned());
+        assert!(gone.best_of(made()).numbers[0].median().is_some());
     }
 
     #[test]

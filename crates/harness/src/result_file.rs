@@ -172,7 +172,12 @@ impl Run {
         match record {
             Record::Ceiling(ceiling) => self.ceiling = ceiling,
             Record::Overhead(readings) => self.overhead.push(readings),
-            Record::Numbers(numbers) => self.numbers = Some(numbers),
+            Record::Numbers(numbers) => {
+                self.numbers = Some(match self.numbers.take() {
+                    Some(known) => known.best_of(numbers),
+                    None => numbers,
+                });
+            }
             Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(*pair)),
             Record::Case(record) => {
                 let CaseRecord { when, key, outcome } = *record;
@@ -253,8 +258,9 @@ impl Run {
     /// Writes the result to `path` atomically: to a temporary file next to it, which is flushed to the device and then
     /// renamed.
     pub fn save(&self, path: &Path) -> Result<(), ResultError> {
-        let (ceiling, numbers, pairs) = (Vec::new(), None, BTreeMap::new());
-        let head = Run { version: VERSION, ceiling, numbers, pairs, ..self.clone() };
+        let (ceiling, overhead) = (Vec::new(), Vec::new());
+        let (numbers, pairs) = (None, BTreeMap::new());
+        let head = Run { version: VERSION, ceiling, overhead, numbers, pairs, ..self.clone() };
         let mut text = serde_json::to_vec(&head).expect("JSON can represent all of it");
         text.push(b'\n');
         text.extend(self.records().iter().flat_map(Record::line));
