@@ -17,8 +17,8 @@ use worthit_pair::prelude::*;
 const OPS: u64 = 200;
 /// Products in the shop; requests for them follow Zipf's law.
 const PRODUCTS: u64 = 2_000;
-/// Most products that the cache holds.
-const CAPACITY: NonZeroUsize = capacity(PRODUCTS as usize);
+/// Most products that the cache holds: a quarter of all.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(PRODUCTS as usize / 4).expect("not zero");
 /// Warm-up reads before the stream, so that it meets a cache in use.
 const WARMING_READS: usize = 5_000;
 
@@ -110,14 +110,6 @@ pub const PAIR: Pair = Pair {
     prepare,
     ..Pair::DEFAULTS
 };
-
-/// A quarter of all products.
-const fn capacity(products: usize) -> NonZeroUsize {
-    match NonZeroUsize::new(products / 4) {
-        Some(quarter) => quarter,
-        None => NonZeroUsize::MIN,
-    }
-}
 
 /// Number of writes among `ops`.
 const fn writes(ops: u64, percent: u64) -> u64 {
@@ -232,8 +224,9 @@ impl State {
              CREATE TEMP TABLE first_prices AS SELECT id, price_cents FROM products",
         )
         .expect("SQLite knows these");
+        let quarter = NonZeroUsize::new(by_rank.len() / 4).unwrap_or(NonZeroUsize::MIN);
         // The crate's default hasher is the same, but seeded anew by each process.
-        let mut warm = Cache::with_hasher(capacity(by_rank.len()), FixedState::default());
+        let mut warm = Cache::with_hasher(quarter, FixedState::default());
         for id in ids(case, by_rank, "warming", WARMING_READS) {
             if warm.get(&id).is_none() {
                 warm.put(id, select(&shop, id).expect("the product is there"));
