@@ -73,9 +73,7 @@ fn a_relative_target_folder_is_the_one_of_the_user() {
     repository.edit(JOIN, ALLOCATION, &allocates_more);
     let start = SystemTime::now();
     let mut gate = repository.gate("--against main");
-    repository
-        .judge_by(gate.env("CARGO_TARGET_DIR", "target"))
-        .assert(1, &["1 → 2 allocations"]);
+    repository.judge_by(gate.env("CARGO_TARGET_DIR", "target")).assert(1, &["1 → 2 allocations"]);
     // Built there, the library finds the dependencies that are there.
     let artifacts = fs::read_dir(repository.folder().join("target/release/deps")).unwrap();
     let is_built = |name: &str, time: SystemTime| name.starts_with("libpairs-") && time >= start;
@@ -136,7 +134,8 @@ fn a_member_of_a_workspace_is_judged_wherever_the_gate_is_started() {
     assert!(!judgement.stderr.contains("building"), "{judgement}");
     let written = repository.worthit("budgets").output().unwrap();
     assert!(written.status.success(), "{written:?}");
-    assert_eq!(repository.read("pairs/budgets.toml").matches("at_most = 512\n").count(), 1);
+    let written = repository.read("pairs/budgets.toml");
+    assert_eq!(written.matches("cause = \"allocations\"\nat_most = 1.0\n").count(), 1, "{written}");
 }
 
 #[test]
