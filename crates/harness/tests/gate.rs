@@ -315,7 +315,7 @@ fn budgets_are_enforced_whatever_the_base_is() {
 fn the_gate_tests_itself() {
     let repository = Repository::new();
     let judgement = repository.judge("--self-test checksums/crc_table");
-    // The easy kind of null, and the kinds that move what is measured.
+    // One null compares a build with itself. In the others, the measured code is at another address.
     let nulls = [
         "| the same build | nothing | 1 |",
         "| a scratch pair added | unrelated code | 1 |",

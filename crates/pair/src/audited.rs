@@ -13,7 +13,7 @@ pub enum Check {
     Claims,
     /// The references agree with what the card explains.
     Explanation,
-    /// What the card prescribes is what is timed.
+    /// The remedy on the card is the code of the optimized side.
     Remedy,
     /// The gain comes from one technique.
     Technique,

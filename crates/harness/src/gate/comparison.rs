@@ -17,6 +17,7 @@ use super::{
     settings::Settings,
     verdict::{Breach, CountChange, Time, judge_time},
 };
+use worthit_pair::format;
 
 /// Result of comparing all pairs.
 #[derive(Debug)]
@@ -127,7 +128,10 @@ impl Builds<'_> {
         }
         let limit = self.settings.time_limit;
         let (rule, deadline) = (self.settings.rule(timed.len()), Instant::now() + limit);
-        progress(&format!("timing {} pairs, for {limit:?} at most", timed.len()));
+        progress(&format!(
+            "timing {}, for {limit:?} at most",
+            format::counted(timed.len() as u64, "pairs")
+        ));
         let (mut running, mut times) = (Vec::new(), Vec::new());
         for pair in timed {
             let (Some(from), Some(to)) = (&pair.base, &pair.head) else { continue };
@@ -138,7 +142,7 @@ impl Builds<'_> {
         }
         let (pairs, mut timings): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         paired_timing::decide_all(&mut timings, &rule, deadline, &mut |left| {
-            progress(&format!("{left} pairs are still undecided"));
+            progress(&format!("{} still undecided", format::counted(left as u64, "pairs")));
         });
         let judged = pairs.into_iter().zip(timings).map(|(pair, timing)| {
             let time = self.judge(pair, timing);

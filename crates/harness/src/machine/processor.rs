@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::UNKNOWN;
 
-/// What decides the speed of a processor, besides its caches. A part is `None` if the system does not report it.
+/// The properties that decide how fast a processor is, apart from its caches. One that the system does not report is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Processor {

@@ -7,10 +7,7 @@ use jiff::Timestamp;
 use worthit_harness::{
     load::Load,
     machine::Machine,
-    results::{
-        CaseResult, Headline as HeadlineKey, Measured, NamedCause, Outcome, PairResult, Revision,
-        Run, SideResult,
-    },
+    results::{CaseResult, Measured, Outcome, PairResult, Revision, Run, SideResult},
     statistics::{Interval, Summary},
 };
 use worthit_pair::{
@@ -190,25 +187,12 @@ pub static EXEMPT: Entry = entry(&Pair {
     ..PAIR
 });
 
-/// A reference with these gains, a limit of so many ns of an optimized iteration's 1,000, and the time of a peer ÷ that
-/// of the optimized side.
+/// Makes a reference with these gains at its three points. An optimized iteration takes 1,000 ns, of which its limit is
+/// `limit_ns`; the peer takes `against_peer` times as long.
 pub fn reference(gains: [f64; 3], limit_ns: u64, against_peer: f64) -> Run {
     let revision = Revision { commit: Some("abc".to_owned()), dirty: false };
     let mut run = Run::new("made", Timestamp::UNIX_EPOCH, false, 42, Machine::current(), revision);
-    let mut pair = PairResult {
-        title: PAIR.title.to_owned(),
-        naive: "naive".to_owned(),
-        optimized: "optimized".to_owned(),
-        metric: PAIR.metric,
-        unit: PAIR.unit.to_owned(),
-        axis: PAIR.axis.name.to_owned(),
-        axis_unit: PAIR.axis.unit.to_owned(),
-        parameter: None,
-        headline: Some(HeadlineKey { level: String::new(), point: 1_000 }),
-        causes: vec![NamedCause { id: VISITS.id.to_owned(), label: VISITS.label.to_owned() }],
-        sweeps: vec![],
-        levels: vec![String::new()],
-    };
+    let mut pair = PairResult::of(&entry(&PAIR));
     for (point, estimate) in [10, 100, 1_000].into_iter().zip(gains) {
         let found = measured(point, estimate, limit_ns, against_peer);
         pair.add("", CaseResult { point, outcome: Outcome::Measured(Box::new(found)) });
@@ -455,7 +439,7 @@ pub static FAULTS: &[Fault] = &[
         ..SOUND_FAULT
     },
     Fault {
-        what: "a remedy that is not what is timed",
+        what: "a remedy that names other code than the optimized side uses",
         check: Check::Remedy,
         says: "`HashSet` is prescribed, but the optimized side does not use it",
         entry: entry(&Pair {
