@@ -15,7 +15,7 @@ use crate::{
     load::{Load, MARK_ABOVE, RunDelay},
     results::{Computed, Headline, Measured, NamedCause, Outcome, PairResult, SideResult},
     samples::Sample,
-    statistics::{Interval, PairedTimes, Summary, gain_in_one_process},
+    statistics::{Interval, PairedTimes, Summary, beyond_one_process, gain_in_one_process},
 };
 use worthit_pair::{
     case::CaseKey,
@@ -131,7 +131,7 @@ pub fn warm(timer: &mut TrialTimer<'_>, role: Role) -> Duration {
     }
 }
 
-/// Returns whether the gain is precise enough to stop: ± 3 %, or ± 10 % beyond a factor of 2 either way. If the
+/// Returns whether the gain in one process is precise enough to stop: ± 3 %, or ± 10 % beyond a factor of 2 either way. If the
 /// interval contains 1, only ± 1 % is enough.
 pub fn is_precise(gain: &Interval) -> bool {
     let settled = !(0.5..=2.0).contains(&gain.estimate);
@@ -222,13 +222,14 @@ impl Findings<'_> {
                 causes: counts.map(|(_, counts)| counts.clone()).unwrap_or_default(),
                 against_optimized: self
                     .paired_with(role)
-                    .and_then(|paired| gain_in_one_process(paired.pairs())),
+                    .and_then(|paired| gain_in_one_process(paired.pairs()))
+                    .map(beyond_one_process),
                 observations: observed.filter_map(summary).collect(),
             })
         };
         let sides: Vec<SideResult> =
             cases::roles(self.entry).into_iter().filter_map(side).collect();
-        let timed = gain_in_one_process(self.gain.pairs());
+        let timed = gain_in_one_process(self.gain.pairs()).map(beyond_one_process);
         let gain = match self.entry.metric {
             Metric::Time | Metric::P99Latency => timed,
             Metric::BytesHeld => bytes_gain(&sides),

@@ -91,7 +91,7 @@ pub fn provenance(run: &Run) -> String {
     match processes {
         None => format!("{quick}nothing was measured"),
         Some(1) => format!(
-            "{quick}one process per family: the intervals (95 %) do not include the variance between processes; see --rounds"
+            "{quick}one process per family: the intervals (95 %) include no more of the variance between processes than identical sides show; see --rounds"
         ),
         Some(count) => format!("{quick}intervals (95 %) over {count} processes"),
     }

@@ -64,7 +64,7 @@ impl Warning {
                     ),
                 };
                 format!(
-                    "One process{which}: the intervals do not include the variance between processes; run with --rounds 5 to include it."
+                    "One process{which}: the intervals include no more of the variance between processes than identical sides show; run with --rounds 5 to include all of it."
                 )
             }
             Warning::FrequencyScaling(Some(governor)) => format!(
