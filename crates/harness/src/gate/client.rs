@@ -10,6 +10,7 @@ use std::{
 use super::{
     callgrind,
     protocol::{GateCase, Hello, Injected, Reply, Request, Times, VERSION},
+    worker,
 };
 use crate::interrupt;
 use worthit_pair::trial::Role;
@@ -102,13 +103,19 @@ impl Worker {
         }
     }
 
-    /// Starts `program` under callgrind, which writes its counts to `folder`.
+    /// Starts `program` under callgrind, which writes its counts to `folder`. Its heap is moved by `shift`; see
+    /// [`super::instructions::count`].
     ///
     /// # Errors
     /// If the program cannot be started or speaks another version of the protocol.
-    pub fn start_counted(program: &Path, folder: &Path) -> Result<Worker, WorkerError> {
+    pub fn start_counted(
+        program: &Path,
+        folder: &Path,
+        shift: usize,
+    ) -> Result<Worker, WorkerError> {
         let mut command = Command::new("valgrind");
         command.args(callgrind::arguments(folder)).arg(program);
+        command.env(worker::HEAP_SHIFT, shift.to_string());
         Worker::spawn(program, &mut command)
     }
 

@@ -14,7 +14,7 @@ use worthit_pair::trial::Role;
 
 /// Maximum number of recounts, in both builds, of a cause or a varying instruction count that differs between them.
 ///
-/// Recounts show which counts vary from process to process.
+/// Recounts show which counts vary from process to process, and which instruction counts with the place of the heap.
 const RECOUNTS: usize = 5;
 /// Maximum number of recounts of an instruction count that has been stable so far.
 const RECOUNTS_OF_STABLE: usize = 2;
@@ -125,19 +125,24 @@ fn add_missing_instructions(
 ) -> Vec<String> {
     let missing: Vec<&str> =
         ids.iter().filter(|id| !counts.has_instructions(id)).copied().collect();
-    let (found, notes) = count_instructions(tested, &missing);
+    let (found, notes) = count_instructions(tested, &missing, 0);
     counts.merge(found);
     notes
 }
 
 /// Counts the instructions of pairs; also returns notes on what could not be counted.
 ///
-/// Uses all cores at once, because concurrent load does not affect the counts.
-pub fn count_instructions(tested: &BuildUnderTest, ids: &[&str]) -> (BuildCounts, Vec<String>) {
+/// Uses all cores at once, because concurrent load does not affect the counts. `shift` moves the heap; see
+/// [`instructions::count`].
+pub fn count_instructions(
+    tested: &BuildUnderTest,
+    ids: &[&str],
+    shift: usize,
+) -> (BuildCounts, Vec<String>) {
     let count = |id: &&str| {
         let mut counts = BuildCounts::default();
         let case = tested.cases.iter().find(|case| case.key.pair == **id)?;
-        let counted = counts.add_instructions(tested.program(id), case, &JUDGED, None);
+        let counted = counts.add_instructions(tested.program(id), case, &JUDGED, None, shift);
         Some(((*id).to_owned(), counted.map(|()| counts)))
     };
     let counted: Vec<(String, Result<BuildCounts, WorkerError>)> =
@@ -185,7 +190,7 @@ pub fn recount(
                 counts.add_causes(&tested.build, &ids(&suspects, id), seed, None)?;
                 // Errors are ignored: the first count has failed too, and that was noted.
                 let by_instructions = ids(&suspects_by_instructions, id);
-                counts.merge(count_instructions(tested, &by_instructions).0);
+                counts.merge(count_instructions(tested, &by_instructions, nth + 1).0);
                 Ok::<_, CountError>(())
             };
         recount_build(base, base_counts, Matched::base_id)?;

@@ -140,7 +140,8 @@ impl BuildCounts {
         Ok(())
     }
 
-    /// Counts the instructions of a pair's sides in a new process.
+    /// Counts the instructions of a pair's sides in a new process, whose heap is moved by `shift`; see
+    /// [`instructions::count`].
     ///
     /// # Errors
     /// If the case cannot run, or the worker or valgrind fails.
@@ -150,8 +151,9 @@ impl BuildCounts {
         case: &GateCase,
         roles: &[Role],
         injected: Option<Injected>,
+        shift: usize,
     ) -> Result<(), WorkerError> {
-        for (role, count) in instructions::count(program, case, roles, injected)? {
+        for (role, count) in instructions::count(program, case, roles, injected, shift)? {
             self.add(&case.key.pair, role, INSTRUCTIONS, count);
         }
         Ok(())

@@ -38,6 +38,10 @@ pub(super) fn valgrind_version() -> Option<String> {
 
 /// Counts the instructions of one iteration of each of `roles`, excluding the allocator's.
 ///
+/// `shift` moves the heap, by 16 bytes a unit. Code that compares or copies memory takes more steps where its data begins
+/// at an odd address or crosses a page, and where data lies differs between builds. Valgrind does not randomize addresses:
+/// counts of one shift repeat, and those of several show how much they depend on the place.
+///
 /// # Errors
 /// If the case cannot run, or the worker or valgrind fails.
 pub fn count(
@@ -45,11 +49,12 @@ pub fn count(
     case: &GateCase,
     roles: &[Role],
     injected: Option<Injected>,
+    shift: usize,
 ) -> Result<Vec<(Role, u64)>, WorkerError> {
     let failed = |output: String| WorkerError::Failed { program: program.to_owned(), output };
     // Removed even if this process is interrupted.
     let folder = paths::scratch().map_err(|error| failed(error.to_string()))?;
-    let mut worker = Worker::start_counted(program, folder.path())?;
+    let mut worker = Worker::start_counted(program, folder.path(), shift)?;
     worker.prepare(case, roles)?;
     worker.ready()?;
     let (mut counts_by_role, mut dumps_read) = (Vec::new(), 0);

@@ -63,7 +63,7 @@ const INSTRUCTIONS_PER_TRIAL_STEP: u64 = 20;
 pub struct Extent {
     /// Number of null runs, each over all pairs and every kind of null comparison.
     pub nulls: usize,
-    /// Number of times that each size of slowdown is injected into each pair.
+    /// Number of times that each size of slowdown is injected into each pair; with 0, causes are not injected either.
     pub trials: usize,
 }
 
@@ -152,8 +152,10 @@ pub fn run(
         has_realtime_priority: realtime::may_set_realtime_priority(),
         ..SelfTest::default()
     };
-    test.causes(&mut found, progress)?;
-    if instructions::is_available() {
+    if extent.trials > 0 {
+        test.causes(&mut found, progress)?;
+    }
+    if extent.trials > 0 && instructions::is_available() {
         test.instructions(&mut found, progress);
     }
     for trial in 1..=extent.trials {
@@ -282,7 +284,7 @@ impl Test<'_> {
                 let (id, program) = (&case.key.pair, self.tested.program(&case.key.pair));
                 let count = |steps, counts: &mut BuildCounts| {
                     let injected = Some(Injected::Steps(steps));
-                    counts.add_instructions(program, case, &[Role::Optimized], injected).ok()
+                    counts.add_instructions(program, case, &[Role::Optimized], injected, 0).ok()
                 };
                 let key = (Role::Optimized, INSTRUCTIONS.to_owned());
                 let least = |steps| {

@@ -116,7 +116,7 @@ impl Test<'_> {
         found: &mut SelfTest,
     ) -> Result<bool, GateError> {
         let ids = self.ids();
-        let (mut counts, _) = counting::count_instructions(variant, &ids);
+        let (mut counts, _) = counting::count_instructions(variant, &ids, 0);
         counts.add_causes(&variant.build, &ids, self.settings.seed, None)?;
         let mut base = self.counts.clone();
         let pairs: Vec<&Matched> = self.pairs.iter().collect();
@@ -163,7 +163,14 @@ impl Test<'_> {
                 found.alarms.push(format!("{id} ({kind}): {count:?}"));
             }
             if time.verdict() == Verdict::Regressed || verdict == Verdict::Improved {
-                found.alarms.push(format!("{id} ({kind}): {verdict}, time {change:?}"));
+                let differ = changes.iter().filter(|change| !change.overlaps());
+                let differ: Vec<String> = differ
+                    .map(|change| {
+                        format!("{} {:?} → {:?}", change.name(), change.base, change.head)
+                    })
+                    .collect();
+                let differ = differ.join(", ");
+                found.alarms.push(format!("{id} ({kind}): {verdict}, time {change:?}; {differ}"));
             }
             failed |= matches!(verdict, Verdict::Regressed | Verdict::Improved);
         }
