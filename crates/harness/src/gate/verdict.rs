@@ -148,10 +148,15 @@ impl CountChange {
 
     /// Returns whether the count is no evidence of changed code.
     ///
-    /// That is so if the ranges overlap, or if instructions differ by no more than a random seed can explain.
+    /// That is so if the ranges overlap, or if the gap between those of instructions is no wider than a random seed or
+    /// their own spread between processes can explain.
     pub fn is_within_noise(&self) -> bool {
-        let is_close = (self.ratio() - 1.0).abs() <= SAME_INSTRUCTIONS;
-        self.overlaps() || self.cause == INSTRUCTIONS && is_close
+        let (above, below) =
+            (self.base.least.max(self.head.least), self.base.most.min(self.head.most));
+        let gap = above.saturating_sub(below);
+        let share = gap as f64 / self.base.least.max(1) as f64;
+        let is_close = || share <= SAME_INSTRUCTIONS.max(self.spread());
+        self.overlaps() || self.cause == INSTRUCTIONS && is_close()
     }
 }
 
