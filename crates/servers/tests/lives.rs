@@ -1,0 +1,430 @@
+//! The lives of servers: they end with the process that uses them, however it ends, and leave nothing behind.
+//!
+//! The processes that use servers are this test's own binary, which executes the test `user` in the part of a user.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use procfs::process::{Process, all_processes};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use worthit_servers::{Program, end_all, handed_on, server};
+
+/// A test that is the user of a server if it is asked to be, and nothing else.
+#[test]
+fn user() {
+    if env::var_os("LIVES_OF_SERVERS").is_none() {
+        return;
+    }
+    let say = |line: &str| {
+        println!("\n> {line}");
+        std::io::stdout().flush().unwrap();
+    };
+    let mut lines = std::io::stdin().lines();
+    say("ready");
+    while let Some(Ok(order)) = lines.next() {
+        match order.as_str() {
+            "use" | "use postgres" => match server(kind(&order)) {
+                Ok(server) => say(&format!(
+                    "{} {} {:?} {:?}",
+                    server.url(),
+                    server.version,
+                    server.origin,
+                    server.process().unwrap_or(0)
+                )),
+                Err(missing) => say(&format!("missing: {missing}").replace('\n', " | ")),
+            },
+            "hand on" => {
+                let variables = handed_on();
+                let variables =
+                    variables.iter().map(|(name, value)| format!("{name}={}", value.display()));
+                say(&format!("handed on: {}", variables.collect::<Vec<_>>().join(" ")));
+            }
+            "cpu" => say(&format!("{}", worthit_servers::cpu_time().as_millis())),
+            "pin" => {
+                let mut core = rustix::thread::CpuSet::new();
+                core.set(rustix::thread::sched_getcpu());
+                rustix::thread::sched_setaffinity(None, &core).unwrap();
+                let priority = libc::sched_param { sched_priority: 1 };
+                // SAFETY: `priority` is valid for reads for the duration of the call.
+                let set =
+                    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const priority) };
+                say(&format!("{set}"));
+            }
+            "end" => {
+                end_all();
+                say("ended");
+            }
+            order => panic!("{order}"),
+        }
+    }
+}
+
+/// Returns the kind of server that an order is about.
+fn kind(order: &str) -> Program {
+    match order.split_once(' ') {
+        Some((_, name)) => Program::named(name).unwrap(),
+        None => Program::Redis,
+    }
+}
+
+/// A process that uses servers, whose files are in a folder of its own.
+struct User {
+    process: Child,
+    output: BufReader<std::process::ChildStdout>,
+    folder: TempDir,
+}
+
+impl User {
+    fn new() -> User {
+        User::with(&[])
+    }
+
+    fn with(environment: &[(&str, &str)]) -> User {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["user", "--exact", "--nocapture", "--test-threads=1"]);
+        command.env("LIVES_OF_SERVERS", "").env("WORTHIT_DATA", folder.path());
+        command.env_remove("WORTHIT_REDIS").envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut user = User { process, output, folder };
+        assert_eq!(user.line(), "ready");
+        user
+    }
+
+    fn line(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the user has ended");
+            if let Some(line) = line.trim_end().strip_prefix("> ") {
+                return line.to_owned();
+            }
+        }
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.process.stdin.as_ref().unwrap(), "{order}").unwrap();
+    }
+
+    fn ask(&mut self, order: &str) -> String {
+        self.order(order);
+        self.line()
+    }
+
+    /// Returns the address and the process id of the Redis server.
+    fn use_server(&mut self) -> (String, u32) {
+        self.started("use")
+    }
+
+    /// Returns the address and the process id of the server that an order is about.
+    fn started(&mut self, order: &str) -> (String, u32) {
+        let line = self.ask(order);
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            [url, _, "Started", process] => (url.to_owned(), process.parse().unwrap()),
+            _ => panic!("{line}"),
+        }
+    }
+
+    /// Waits until no process and no file of a server is left.
+    fn assert_nothing_is_left(&self) {
+        let left = || (processes_in(self.folder.path()), files_in(self.folder.path()));
+        assert!(eventually(|| left() == (vec![], vec![])), "{:?}", left());
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().unwrap();
+    }
+}
+
+/// Waits for something that becomes true within seconds.
+fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(60) {
+        if is_so() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    is_so()
+}
+
+/// Returns the command lines of the processes whose current folder is in `folder`, also of those whose folder is gone.
+fn processes_in(folder: &Path) -> Vec<String> {
+    let processes = all_processes().unwrap().flatten();
+    let in_folder =
+        processes.filter(|process| process.cwd().is_ok_and(|cwd| cwd.starts_with(folder)));
+    in_folder.map(|process| process.cmdline().unwrap_or_default().join(" ")).collect()
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Sends a command of one line to a Redis server and returns the first line of the answer.
+fn redis(url: &str, command: &str) -> String {
+    let place = url.strip_prefix("redis://").unwrap();
+    let mut stream = TcpStream::connect(place).unwrap();
+    stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+/// Returns whether a process has ended with all its threads, so that its files are closed, whether or not somebody has
+/// waited for it.
+fn has_ended(pid: u32) -> bool {
+    let stat = Process::new(pid.cast_signed()).and_then(|process| process.stat());
+    stat.is_ok_and(|stat| matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1)
+        || !Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn kill(pid: u32) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_server_lives_until_it_is_ended() {
+    let mut user = User::new();
+    let (url, process) = user.use_server();
+    assert!(url.starts_with("redis://127.0.0.1:"), "{url}");
+    assert_eq!(user.use_server(), (url.clone(), process), "one server of a kind");
+    assert_eq!(redis(&url, "PING"), "+PONG");
+    assert!(!files_in(user.folder.path()).is_empty());
+    assert_eq!(user.ask("end"), "ended");
+    // Everything is gone by then.
+    assert_eq!(processes_in(user.folder.path()), Vec::<String>::new());
+    assert_eq!(files_in(user.folder.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_server_ends_with_its_user() {
+    for order in ["use", "use postgres"] {
+        let mut user = User::new();
+        user.started(order);
+        drop(user.process.stdin.take());
+        user.process.wait().unwrap();
+        user.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_server_ends_when_its_user_is_killed_at_any_moment() {
+    // PostgreSQL first makes its data folder, which takes about half a second.
+    for (order, step_ms) in [("use", 2), ("use postgres", 40)] {
+        for moment in 0..20 {
+            let mut user = User::new();
+            user.order(order);
+            thread::sleep(Duration::from_millis(moment * step_ms));
+            user.process.kill().unwrap();
+            user.process.wait().unwrap();
+            user.assert_nothing_is_left();
+        }
+    }
+}
+
+#[test]
+fn postgres_answers_whom_it_knows() {
+    let mut user = User::new();
+    let (url, process) = user.started("use postgres");
+    let program = Process::new(process.cast_signed()).unwrap();
+    assert_eq!(program.stat().unwrap().comm, "postgres");
+    assert!(!program.environ().unwrap().contains_key(std::ffi::OsStr::new("WORTHIT_PASSWORD")));
+    // Where tests run as root, it does not.
+    assert_ne!(program.uid().unwrap(), 0);
+    // The address has a password that this server wants.
+    let mut given = User::with(&[("WORTHIT_POSTGRES", &url)]);
+    assert!(given.ask("use postgres").contains("Given"));
+    assert_eq!(user.ask("end"), "ended");
+    user.assert_nothing_is_left();
+}
+
+#[test]
+fn a_server_ends_when_its_supervisor_is_killed() {
+    let mut user = User::new();
+    let (_, process) = user.use_server();
+    let supervisor = Process::new(process.cast_signed()).unwrap().stat().unwrap().ppid;
+    kill(supervisor.cast_unsigned());
+    assert!(eventually(|| has_ended(process)));
+    // Its folder is found by the next server.
+    let (_, another) = user.use_server();
+    assert_ne!(another, process);
+    assert_eq!(files_in(user.folder.path()).len(), 1);
+    user.ask("end");
+    user.assert_nothing_is_left();
+}
+
+#[test]
+fn a_server_that_was_killed_is_started_again() {
+    let mut user = User::new();
+    let (_, process) = user.use_server();
+    kill(process);
+    assert!(eventually(|| has_ended(process)));
+    let (url, another) = user.use_server();
+    assert_ne!(another, process);
+    assert_eq!(redis(&url, "PING"), "+PONG");
+    user.ask("end");
+    user.assert_nothing_is_left();
+}
+
+#[test]
+fn a_server_that_is_handed_on_is_used_and_survives() {
+    let mut first = User::new();
+    let (url, _) = first.use_server();
+    let variables = first.ask("hand on");
+    let (name, value) = variables["handed on: ".len()..].split_once('=').unwrap();
+    let mut second = User::with(&[(name, value)]);
+    let line = second.ask("use");
+    assert!(line.starts_with(&url) && line.contains("HandedOn"), "{line}");
+    assert_eq!(files_in(second.folder.path()), Vec::<PathBuf>::new());
+    // Both count its time as their own.
+    for key in 0..200 {
+        redis(&url, &format!("EVAL \"for i=1,100000 do end return {key}\" 0"));
+    }
+    for user in [&mut first, &mut second] {
+        let milliseconds: u64 = user.ask("cpu").parse().unwrap();
+        assert!(milliseconds >= 20, "{milliseconds}");
+    }
+    assert_eq!(second.ask("end"), "ended");
+    drop(second);
+    assert_eq!(redis(&url, "PING"), "+PONG");
+}
+
+#[test]
+fn a_server_inherits_no_priority_no_core_and_no_settings() {
+    let mut user =
+        User::with(&[("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1"), ("MALLOC_CONF", "")]);
+    let was_set = user.ask("pin") == "0";
+    let (_, process) = user.use_server();
+    let server = Process::new(process.cast_signed()).unwrap();
+    let stat = server.stat().unwrap();
+    assert_eq!((stat.policy, stat.rt_priority), (Some(0), Some(0)), "{was_set}");
+    let names: Vec<String> =
+        server.environ().unwrap().into_keys().map(|name| name.into_string().unwrap()).collect();
+    assert!(
+        !names.iter().any(|name| name.contains("TUNABLES") || name.contains("MALLOC")),
+        "{names:?}"
+    );
+    let cores = |process: &Process| process.status().unwrap().cpus_allowed_list.unwrap();
+    assert_eq!(cores(&server), cores(&Process::myself().unwrap()));
+}
+
+#[test]
+fn a_server_of_ones_own_is_neither_started_nor_ended() {
+    let mut owner = User::new();
+    let (url, _) = owner.use_server();
+    let address = url.strip_prefix("redis://").unwrap();
+    let mut user = User::with(&[("WORTHIT_REDIS", address)]);
+    let line = user.ask("use");
+    assert!(line.starts_with(&url) && line.contains("Given"), "{line}");
+    assert_eq!(user.ask("hand on"), "handed on:", "the variable itself is inherited");
+    user.ask("end");
+    drop(user);
+    assert_eq!(redis(&url, "SET key value"), "+OK");
+    assert_eq!(redis(&url, "CONFIG SET requirepass secret"), "+OK");
+    for (address, expected) in [
+        (format!("redis://:secret@{address}"), "Given"),
+        (format!("redis://:wr%6Fng@{address}"), "it says \"WRONGPASS"),
+        (format!("redis://{address}"), "it says \"NOAUTH"),
+    ] {
+        let mut user = User::with(&[("WORTHIT_REDIS", &address)]);
+        let line = user.ask("use");
+        assert!(line.contains(expected), "{line}");
+        let is_missing = line.starts_with("missing: ");
+        assert!(!is_missing || line.contains(url.strip_prefix("redis://").unwrap()), "{line}");
+        assert!(!is_missing || !line.contains("wr%6Fng") && !line.contains("wrong"), "{line}");
+    }
+}
+
+/// Answers the first connection with these bytes and ends it, without a reset.
+fn answering(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_ne!(stream.read(&mut [0; 64]).unwrap(), 0);
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    address
+}
+
+#[test]
+fn what_answers_otherwise_is_no_server() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let cases = BTreeMap::from([
+        (answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "it does not answer as Redis does"),
+        (answering(b"$9999999999\r\n"), "it does not answer as Redis does"),
+        (answering(b"+OK\r\n"), "it does not answer as Redis does"),
+        (answering(b""), "it does not answer as Redis does"),
+        (
+            answering(b"$44\r\nredis_version:5.0.14\r\nprocess_id:1\r\nnothing:1\r\n\r\n"),
+            "Redis 5.0.14 is too old: install 6.0 or later",
+        ),
+        (closed, "Connection refused"),
+        ("no.such.host.invalid".to_owned(), "see that Redis runs there"),
+    ]);
+    for (address, expected) in cases {
+        let mut user = User::with(&[("WORTHIT_REDIS", &address)]);
+        let line = user.ask("use");
+        assert!(line.starts_with("missing: ") && line.contains(expected), "{address}: {line}");
+    }
+}
+
+#[test]
+fn what_answers_otherwise_is_no_database() {
+    let starting = b"E\0\0\0\x25SFATAL\0C57P03\0Mstarting up\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let refusing = b"E\0\0\0\x1fSFATAL\0C28000\0Mnot you\0\0\0\0\0\0\0\0\0\0\0\0";
+    let cases = [
+        (answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "it does not answer as PostgreSQL does"),
+        (answering(b"E\xff\xff\xff\xff"), "it does not answer as PostgreSQL does"),
+        (answering(b"E\0\0\0\x04"), "it does not answer as PostgreSQL does"),
+        (answering(b"R"), "it does not answer as PostgreSQL does"),
+        (answering(starting), "it is not ready yet"),
+        (answering(refusing), "it says \"not you\""),
+    ];
+    for (address, expected) in cases {
+        let mut user = User::with(&[("WORTHIT_POSTGRES", &address)]);
+        let line = user.ask("use postgres");
+        assert!(line.starts_with("missing: ") && line.contains(expected), "{address}: {line}");
+    }
+}
+
+#[test]
+fn a_program_that_is_not_installed_is_named_with_its_package() {
+    let mut user = User::with(&[("PATH", "/no/such/folder")]);
+    assert_eq!(
+        user.ask("use"),
+        "missing: Redis is not installed: apt-get install redis-server, or set WORTHIT_REDIS to the address of a server"
+    );
+}
+
+#[test]
+fn a_program_that_ends_at_once_shows_what_it_logged() {
+    let programs = tempfile::tempdir().unwrap();
+    let program = programs.path().join("redis-server");
+    fs::write(&program, "#!/bin/sh\necho 'no room for '\"$2\"\nexit 1\n").unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), env::var("PATH").unwrap());
+    let mut user = User::with(&[("PATH", &path)]);
+    let line = user.ask("use");
+    assert_eq!(
+        line,
+        "missing: Redis cannot be started: it ended at once; it logged: | no room for 127.0.0.1"
+    );
+    user.assert_nothing_is_left();
+}
