@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 
 use rustix::fs::{FlockOperation, Mode, OFlags, chmod, flock, mkdir, open, rename};
@@ -30,9 +30,11 @@ impl Folder {
     /// Chooses a folder, and removes those that were abandoned.
     ///
     /// # Errors
-    /// If the name of the folder above it cannot be that of a file.
+    /// If the folder above it cannot be made.
     pub fn choose() -> io::Result<Folder> {
-        let parent = parent();
+        // The supervisor removes the folder from another current folder.
+        let parent = absolute(parent())?;
+        fs::create_dir_all(&parent)?;
         remove_abandoned(&parent);
         let path = parent.join(format!("{PREFIX}{:016x}", fastrand::u64(..)));
         let name = |path: PathBuf| CString::new(path.as_os_str().as_bytes());

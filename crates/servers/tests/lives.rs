@@ -92,7 +92,7 @@ impl User {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["user", "--exact", "--nocapture", "--test-threads=1"]);
-        command.env("LIVES_OF_SERVERS", "").env("WORTHIT_DATA", folder.path());
+        command.env("LIVES_OF_SERVERS", "").env("WORTHIT_DATA", "data").current_dir(folder.path());
         command.env_remove("WORTHIT_REDIS").envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
@@ -136,9 +136,14 @@ impl User {
         }
     }
 
+    /// Returns the folder of the servers' folders. It is named by a relative path, and made by the first server.
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Waits until no process and no file of a server is left.
     fn assert_nothing_is_left(&self) {
-        let left = || (processes_in(self.folder.path()), files_in(self.folder.path()));
+        let left = || (processes_in(&self.data()), files_in(&self.data()));
         assert!(eventually(|| left() == (vec![], vec![])), "{:?}", left());
     }
 }
@@ -171,7 +176,7 @@ fn processes_in(folder: &Path) -> Vec<String> {
 }
 
 fn files_in(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// Sends a command of one line to a Redis server and returns the first line of the answer.
@@ -203,11 +208,11 @@ fn a_server_lives_until_it_is_ended() {
     assert!(url.starts_with("redis://127.0.0.1:"), "{url}");
     assert_eq!(user.use_server(), (url.clone(), process), "one server of a kind");
     assert_eq!(redis(&url, "PING"), "+PONG");
-    assert!(!files_in(user.folder.path()).is_empty());
+    assert!(!files_in(&user.data()).is_empty());
     assert_eq!(user.ask("end"), "ended");
     // Everything is gone by then.
-    assert_eq!(processes_in(user.folder.path()), Vec::<String>::new());
-    assert_eq!(files_in(user.folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(processes_in(&user.data()), Vec::<String>::new());
+    assert_eq!(files_in(&user.data()), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -262,7 +267,7 @@ fn a_server_ends_when_its_supervisor_is_killed() {
     // Its folder is found by the next server.
     let (_, another) = user.use_server();
     assert_ne!(another, process);
-    assert_eq!(files_in(user.folder.path()).len(), 1);
+    assert_eq!(files_in(&user.data()).len(), 1);
     user.ask("end");
     user.assert_nothing_is_left();
 }
@@ -289,7 +294,7 @@ fn a_server_that_is_handed_on_is_used_and_survives() {
     let mut second = User::with(&[(name, value)]);
     let line = second.ask("use");
     assert!(line.starts_with(&url) && line.contains("HandedOn"), "{line}");
-    assert_eq!(files_in(second.folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(files_in(&second.data()), Vec::<PathBuf>::new());
     // Both count its time as their own.
     for key in 0..200 {
         redis(&url, &format!("EVAL \"for i=1,100000 do end return {key}\" 0"));

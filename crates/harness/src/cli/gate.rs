@@ -56,7 +56,8 @@ pub struct GateArguments {
     /// Self-test: number of null (A/A) runs over all pairs, for each kind of null comparison.
     #[arg(long, default_value_t = 1, requires = "self_test")]
     nulls: usize,
-    /// Self-test: number of times that each size of slowdown is injected into each pair; with 0, causes are not injected either.
+    /// Self-test: number of times that each size of slowdown is injected into each pair; with 0, causes are not injected
+    /// either.
     #[arg(long, default_value_t = 1, requires = "self_test")]
     trials: usize,
     /// Pairs to judge (default: all).

@@ -166,7 +166,9 @@ impl Test<'_> {
                 let differ = changes.iter().filter(|change| !change.overlaps());
                 let differ: Vec<String> = differ
                     .map(|change| {
-                        format!("{} {:?} → {:?}", change.name(), change.base, change.head)
+                        let [base, head] =
+                            [change.base, change.head].map(|count| change.per_iteration(count));
+                        format!("{} {base} → {head}", change.name())
                     })
                     .collect();
                 let differ = differ.join(", ");
