@@ -33,7 +33,7 @@ fn the_front_page_warns_of_doubtful_figures() {
     for part in [
         "Loaded machine: other processes held the CPU during 1 of 6 measured cases",
         "Quick run",
-        "One process: the intervals do not include",
+        "One process: the intervals include no more of the variance between processes",
         "the governor is “powersave”",
         "Uncommitted changes",
     ] {
