@@ -13,6 +13,11 @@ else
 fi
 cd files
 # shellcheck disable=SC2086 # several words
+$user test -w "$PWD" || {
+  echo "the user postgres cannot enter $PWD: unset WORTHIT_DATA, or let everybody enter the folders above (chmod o+x)"
+  exit 1
+}
+# shellcheck disable=SC2086
 printf '%s\n' "$WORTHIT_PASSWORD" | $user sh -c 'umask 077; cat >password'
 unset WORTHIT_PASSWORD
 # shellcheck disable=SC2086
