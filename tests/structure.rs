@@ -51,10 +51,10 @@ fn names(text: &str, word: &str) -> bool {
 /// Crates of this workspace, and the other crates that each may name: its row in ARCHITECTURE.md.
 const CRATES: [(&str, &[&str]); 5] = [
     ("crates/servers", &[]),
-    ("crates/pair", &[]),
+    ("crates/pair", &["worthit_servers"]),
     ("crates/machine", &["worthit_pair"]),
-    ("crates/harness", &["worthit_pair", "worthit_machine"]),
-    ("", &["worthit_pair", "worthit_harness"]),
+    ("crates/harness", &["worthit_pair", "worthit_machine", "worthit_servers"]),
+    ("", &["worthit_pair", "worthit_harness", "worthit_servers"]),
 ];
 /// Crates of this workspace that another one may name.
 const NAMED: [&str; 4] = ["worthit_servers", "worthit_pair", "worthit_machine", "worthit_harness"];

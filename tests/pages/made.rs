@@ -56,6 +56,7 @@ pub fn pair(title: &str) -> PairResult {
         parameter: None,
         headline: None,
         causes: vec![NamedCause { id: "steps".to_owned(), label: "steps".to_owned() }],
+        servers: Vec::new(),
         sweeps: vec![],
         levels: ["", "in-process", "rtt=1ms"].map(str::to_owned).to_vec(),
     }

@@ -33,6 +33,7 @@ use crate::{
     samples::Sample,
     scaling,
     selection::Selection,
+    servers,
     startup::{self, Started},
     statistics::gain_in_one_process,
     table,
@@ -90,7 +91,7 @@ pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
         Mode::Unmeasured => unmeasured(flags, &selection),
         Mode::Measure => measure(&started, &selection, catalogue),
     }
-    paths::remove_own();
+    servers::clean_up();
 }
 
 /// Ends the process before it measures if criterion would miss a baseline only later.
@@ -250,7 +251,7 @@ fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static F
         problem: ended.err().map(|panic| panic.to_string()),
     });
     if status != 0 {
-        paths::remove_own();
+        servers::clean_up();
         std::process::exit(status);
     }
 }
@@ -286,6 +287,7 @@ fn measure_here(
     run: &mut RunFile,
 ) -> Result<(), CriterionPanic> {
     let selected = selection.entries();
+    servers::start_for(selected.iter().copied());
     let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
     let names: Vec<&str> = counted.map(|entry| entry.id).collect();
     let counted =

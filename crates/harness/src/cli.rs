@@ -21,6 +21,7 @@ use crate::{
     result_file::ResultError,
     results::Run,
     run::JoinError,
+    servers,
 };
 use worthit_pair::{
     cases::{self, Extent},
@@ -32,7 +33,6 @@ use worthit_pair::{
     family::{Entry, Family},
     format,
     pair::Count,
-    paths,
     proof::Tried,
 };
 
@@ -172,7 +172,7 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
     let done = interrupt::handle()
         .map_err(CliError::from)
         .and_then(|()| run(&arguments.command, catalogue, &injections));
-    paths::remove_own();
+    servers::clean_up();
     match done {
         Ok(status) => status,
         Err(error) => {
@@ -274,8 +274,8 @@ fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<()
     let mut text = String::new();
     for case in &counted {
         text += &format!("{} at {}\n", case.key.group(), format::count(case.key.point));
-        if case.sides.is_empty() {
-            text += "    cannot run here; `cargo bench` reports why\n";
+        if let Some(reason) = &case.unavailable {
+            text += &format!("    cannot run here: {reason}\n");
         }
         let entry = entries.iter().find(|entry| entry.id == case.key.pair);
         for (role, counts) in case.sides.iter().filter(|(_, counts)| counts.iter().count() > 0) {

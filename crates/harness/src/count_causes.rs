@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     interrupt,
     measuring::{NotReady, proven},
+    servers,
 };
 use worthit_pair::{
     case::CaseKey,
@@ -33,6 +34,9 @@ pub struct CountedCase {
     /// Counts of each side for the causes that the pair names, summed over one iteration on each input; empty if the
     /// case cannot run on this machine.
     pub sides: Vec<(Role, Counts)>,
+    /// Why the case cannot run on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
 }
 
 impl CountedCase {
@@ -81,18 +85,22 @@ pub fn count_causes(
     for entry in entries {
         for named in cases::measured(entry, extent, seed) {
             let key = named.key;
-            let (mut inputs, mut sides) = (0, Vec::new());
-            if let Ok(mut trial) = (entry.prepare)(&named.case) {
-                let unproven = |error| CountingError::Unproven { key: key.clone(), error };
-                trial.prove(key.point).map_err(unproven)?;
-                inputs = trial.inputs() as u64;
-                for role in trial.roles() {
-                    let mut counts = trial.count(role)?;
-                    counts.retain(&entry.named_causes());
-                    sides.push((role, counts));
+            let mut case = CountedCase { key, inputs: 0, sides: Vec::new(), unavailable: None };
+            match (entry.prepare)(&named.case) {
+                Err(unavailable) => case.unavailable = Some(unavailable.to_string()),
+                Ok(mut trial) => {
+                    let key = case.key.clone();
+                    let unproven = |error| CountingError::Unproven { key, error };
+                    trial.prove(case.key.point).map_err(unproven)?;
+                    case.inputs = trial.inputs() as u64;
+                    for role in trial.roles() {
+                        let mut counts = trial.count(role)?;
+                        counts.retain(&entry.named_causes());
+                        case.sides.push((role, counts));
+                    }
                 }
             }
-            counted.push(CountedCase { key, inputs, sides });
+            counted.push(case);
         }
     }
     Ok(counted)
@@ -210,8 +218,8 @@ pub fn by_command(
     };
     let mut counting = Command::new(&command);
     counting.args(["causes", "--json", extent, "--seed", &seed.to_string()]).args(ids);
-    let output = interrupt::output_of_child(counting.stdin(Stdio::null()).stderr(Stdio::piped()))
-        .map_err(|error| failed(error.to_string()))?;
+    let counting = servers::hand_on(&mut counting).stdin(Stdio::null()).stderr(Stdio::piped());
+    let output = interrupt::output_of_child(counting).map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
         return Err(failed(format!("counting {} failed: {}", family.name, message.trim())));

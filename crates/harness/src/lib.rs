@@ -43,6 +43,7 @@ pub mod run_verdict;
 pub mod samples;
 pub mod scaling;
 mod selection;
+pub mod servers;
 mod startup;
 pub mod statistics;
 pub mod table;

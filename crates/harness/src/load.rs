@@ -60,7 +60,7 @@ impl Load {
 }
 
 /// CPU time so far, in seconds: busy on the whole machine, stolen by the hypervisor, and used by this
-/// process and the children that it has waited for.
+/// process, the children that it has waited for, and the servers that it uses.
 #[derive(Clone, Copy, Debug)]
 struct Spent {
     busy: f64,
@@ -76,10 +76,11 @@ impl Spent {
             all.user + all.nice + all.system + all.irq.unwrap_or(0) + all.softirq.unwrap_or(0);
         let own = Process::myself().and_then(|process| process.stat()).ok()?;
         let own = own.utime + own.stime + (own.cutime + own.cstime).max(0) as u64;
+        let servers = worthit_servers::cpu_time().as_secs_f64();
         Some(Spent {
             busy: busy as f64 / ticks,
             stolen: all.steal.unwrap_or(0) as f64 / ticks,
-            own: own as f64 / ticks,
+            own: own as f64 / ticks + servers,
         })
     }
 }

@@ -147,6 +147,7 @@ pub fn add(run: &mut Run, id: &str, level: &str, point: u64, outcome: Outcome) {
         parameter: None,
         headline: Some(Headline { level: String::new(), point: HEADLINE }),
         causes,
+        servers: Vec::new(),
         sweeps: Vec::new(),
         levels: ["", "near", "far"].map(str::to_owned).to_vec(),
     });

@@ -15,6 +15,7 @@ use crate::{
     load::{Load, MARK_ABOVE, RunDelay},
     results::{Computed, Headline, Measured, NamedCause, Outcome, PairResult, SideResult},
     samples::Sample,
+    servers,
     statistics::{Interval, PairedTimes, Summary, beyond_one_process, gain_in_one_process},
 };
 use worthit_pair::{
@@ -92,12 +93,12 @@ impl<'a> TrialTimer<'a> {
     pub fn run(&mut self, role: Role, iterations: u64) -> Batch {
         let is_threaded = self.trial.threads(role) > 1;
         let switches = is_threaded.then(voluntary_context_switches);
-        let (others, waited) = (cpu_time_of_other_threads(), self.delay.so_far());
+        let (others, waited) = (cpu_time_of_others_of_ours(), self.delay.so_far());
         let start = Instant::now();
         let elapsed = self.trial.measure(role, iterations);
         let (wall, waited) = (start.elapsed(), self.delay.so_far() - waited);
-        // Another thread of this process, such as a server, may have held this thread's core. That is no disturbance.
-        let waited = waited.saturating_sub(cpu_time_of_other_threads().saturating_sub(others));
+        // Another thread of this process, or a server, may have held this thread's core. That is no disturbance.
+        let waited = waited.saturating_sub(cpu_time_of_others_of_ours().saturating_sub(others));
         if let Some(before) = switches {
             let per_iteration = (voluntary_context_switches() - before) as f64 / iterations as f64;
             self.observe(role, "voluntary_context_switches", per_iteration);
@@ -294,11 +295,11 @@ pub(crate) fn cpu_time() -> Duration {
     clock(ClockId::ProcessCPUTime)
 }
 
-/// CPU time of all other threads of this process so far.
-fn cpu_time_of_other_threads() -> Duration {
+/// CPU time of all other threads of this process and of the servers that it uses so far.
+fn cpu_time_of_others_of_ours() -> Duration {
     // Read this thread's time first: the time of the process includes it.
     let own = clock(ClockId::ThreadCPUTime);
-    cpu_time().saturating_sub(own)
+    cpu_time().saturating_sub(own) + worthit_servers::cpu_time()
 }
 
 fn clock(id: ClockId) -> Duration {
@@ -336,6 +337,7 @@ impl PairResult {
             parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
             headline: Some(Headline { level, point }),
             causes: entry.named_causes().iter().map(NamedCause::from).collect(),
+            servers: servers::used_by(entry),
             sweeps: Vec::new(),
             levels: cases::levels(entry).into_iter().map(|level| level.label).collect(),
         }

@@ -5,13 +5,13 @@ use std::{
     process::{Command, exit},
 };
 
-use crate::{gate::worker, interrupt, printing::say};
+use crate::{gate::worker, interrupt, printing::say, servers};
 use worthit_pair::{family::Family, paths};
 
 /// Ends this process with a message, and leaves no temporary files behind.
 pub fn fail(status: i32, message: &str) -> ! {
     say(message);
-    paths::remove_own();
+    servers::clean_up();
     exit(status)
 }
 
@@ -31,5 +31,5 @@ pub fn serve_gate(family: &Family) {
     if let Err(error) = served {
         fail(1, &format!("cannot serve the gate: {error}"));
     }
-    paths::remove_own();
+    servers::clean_up();
 }

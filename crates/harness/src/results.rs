@@ -13,6 +13,7 @@ use crate::{
     machine::{Machine, Toolchain},
     numbers::Numbers,
     scaling,
+    servers::UsedServer,
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
 };
 use worthit_pair::{causes::Counts, format, limit::Needed, pair::Metric, trial::Role};
@@ -125,6 +126,9 @@ pub struct PairResult {
     pub headline: Option<Headline>,
     /// The counted causes; the first one explains the gain.
     pub causes: Vec<NamedCause>,
+    /// The servers that it used; empty in results of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<UsedServer>,
     /// One sweep per value of the parameter; a single sweep without a label if there is no parameter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<Sweep>,
@@ -450,6 +454,7 @@ pub(crate) mod tests {
             parameter: None,
             headline: None,
             causes: vec![],
+            servers: vec![],
             sweeps: vec![],
             levels: vec![],
         }

@@ -89,6 +89,7 @@ events! {
     BytesRead      BYTES_READ      "bytes_read"      "bytes read"        LibcCalls;
     Write          WRITE_CALLS     "write_calls"     "write calls"       LibcCalls;
     BytesWritten   BYTES_WRITTEN   "bytes_written"   "bytes written"     LibcCalls;
+    Connect        CONNECTS        "connects"        "connections"       LibcCalls;
     Fsync          FSYNCS          "fsyncs"          "fsyncs"            LibcCalls;
     Statement      STATEMENTS      "statements"      "SQL statements"    SqliteTrace;
     VmStep         VM_STEPS        "vm_steps"        "SQLite VM steps"   SqliteCounters;

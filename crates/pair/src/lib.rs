@@ -45,4 +45,5 @@ pub mod prelude {
             contended, on_first_use, open_loop, pooled, resetting, under_contract,
         },
     };
+    pub use worthit_servers::Program;
 }

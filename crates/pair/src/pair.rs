@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use worthit_servers::Program;
+
 use crate::{limit::NO_LIMIT, trial::Trial};
 
 pub use crate::{
@@ -63,13 +65,15 @@ pub struct Pair {
     pub limit: Limit,
     /// What one proof opens, which decides how many inputs are tried, and how large these get.
     pub proof: Proof,
+    /// The servers that the pair uses. Without them it is a row with the reason, and its proof is left out.
+    pub servers: &'static [Program],
     /// Builds the input and the sides of one case. Not timed.
     pub prepare: fn(&Case) -> Result<Trial, Unavailable>,
 }
 
 impl Pair {
     /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peers`, `alternatives`, `metric`,
-    /// `traps`, `exempt` and `proof`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
+    /// `traps`, `exempt`, `proof` and `servers`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
     /// empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
@@ -101,6 +105,7 @@ impl Pair {
         exempt: &[],
         limit: Limit::None(NO_LIMIT),
         proof: Proof { resources: Resources::Memory, max_size: 300 },
+        servers: &[],
         prepare: |_| Err(Unavailable(String::new())),
     };
 

@@ -10,6 +10,7 @@ mod regressions;
 mod tried;
 
 use std::{
+    env,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -18,6 +19,7 @@ pub use claims::claims_hold;
 pub use tried::Tried;
 
 use regressions::Regressions;
+use worthit_servers::Program;
 
 use crate::{
     family::{Entry, Family},
@@ -33,12 +35,17 @@ use crate::{
 /// that fails is made smaller, and is added to that file. `WORTHIT_PROOFS=n` tries n random inputs instead of 256
 /// (memory) or 32 (files, sockets, threads, databases).
 ///
+/// A pair whose server is missing is left out, unless `WORTHIT_REQUIRE_SERVERS` is set.
+///
 /// # Panics
 /// If a case fails; the message names the smallest one found. If no case can run on this machine.
 pub fn sides_agree(family: &Family, id: &str, package: &str) {
     let entry = entry(family, id);
     let problems = card::problems(entry);
     assert!(problems.is_empty(), "{id}: {}", problems.join("; "));
+    if !has_servers(entry.servers, id) {
+        return;
+    }
     let regressions = Regressions::of(Path::new(package), id);
     let kept = regressions.read().unwrap_or_else(|problem| panic!("{id}: {problem}"));
     let tried = Tried::by(entry).with_random_asked_for();
@@ -56,6 +63,19 @@ pub fn sides_agree(family: &Family, id: &str, package: &str) {
         }
     }
     assert!(proven > 0, "{id} cannot run here: {}", reason.unwrap_or_default());
+}
+
+/// Returns whether the servers that the test of `id` uses are there, and starts them; if one is missing, says so.
+///
+/// # Panics
+/// If one is missing, and `WORTHIT_REQUIRE_SERVERS` is set.
+pub fn has_servers(servers: &[Program], id: &str) -> bool {
+    let missing = servers.iter().find_map(|program| worthit_servers::server(*program).err());
+    if let Some(missing) = &missing {
+        assert!(env::var_os("WORTHIT_REQUIRE_SERVERS").is_none(), "{id}: {missing}");
+        eprintln!("{id} is not tested: {missing}");
+    }
+    missing.is_none()
 }
 
 /// The outcome of one proof.

@@ -12,7 +12,7 @@ use super::{
     protocol::{GateCase, Hello, Injected, Reply, Request, Times, VERSION},
     worker,
 };
-use crate::interrupt;
+use crate::{interrupt, servers};
 use worthit_pair::trial::Role;
 
 /// Makes glibc keep freed memory.
@@ -122,7 +122,7 @@ impl Worker {
     fn spawn(program: &Path, command: &mut Command) -> Result<Worker, WorkerError> {
         let start = |error| WorkerError::Start { program: program.to_owned(), error };
         let errors = tempfile::tempfile().map_err(start)?;
-        let piped = command
+        let piped = servers::hand_on(command)
             .args(["--bench", "--gate-worker"])
             .env("GLIBC_TUNABLES", HEAP_TUNABLES)
             .stdin(Stdio::piped())

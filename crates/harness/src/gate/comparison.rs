@@ -17,6 +17,7 @@ use super::{
     settings::Settings,
     verdict::{Breach, CountChange, Time, judge_time},
 };
+use crate::servers;
 use worthit_pair::format;
 
 /// Result of comparing all pairs.
@@ -44,6 +45,8 @@ pub fn compare(
     let pairs = pairing::select(pairing::pair_up(&base.cases, &head.cases), &settings.ids)?;
     let affected: Vec<&Matched> =
         pairs.iter().filter(|pair| !settings.skip || is_affected(pair, base, head)).collect();
+    let cases = affected.iter().flat_map(|pair| pair.base.iter().chain(&pair.head));
+    servers::start_named(cases.flat_map(|case| case.servers.iter().map(String::as_str)));
     // The budgets of a pair can change although nothing else does.
     let is_rebudgeted = |id: &str| budgets.is_some_and(|budgets| budgets.changed.contains(id));
     let is_left_out = |pair: &&Matched| !affected.iter().any(|other| std::ptr::eq(*other, *pair));

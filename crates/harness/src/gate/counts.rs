@@ -17,7 +17,7 @@ use super::{
     stored_counts::{self, Conditions},
     verdict::{Counted, INSTRUCTIONS},
 };
-use crate::{count_causes::HeadlineCounts, interrupt};
+use crate::{count_causes::HeadlineCounts, interrupt, servers};
 use worthit_pair::trial::Role;
 
 /// Sides whose counts are judged; a peer crate is not ours to judge.
@@ -184,8 +184,8 @@ fn causes(
     let mut counting = Command::new(command);
     counting.args(["causes", "--headlines", "--seed", &seed.to_string()]).args(ids);
     counting.args(injected.iter().flat_map(|injected| ["--inject", injected]));
-    let output = interrupt::output_of_child(counting.stdin(Stdio::null()).stderr(Stdio::piped()))
-        .map_err(|error| failed(error.to_string()))?;
+    let counting = servers::hand_on(&mut counting).stdin(Stdio::null()).stderr(Stdio::piped());
+    let output = interrupt::output_of_child(counting).map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }

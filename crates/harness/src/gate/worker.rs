@@ -156,6 +156,7 @@ pub fn gate_case(entry: &Entry, seed: u64) -> GateCase {
         unit: entry.unit.to_owned(),
         metric: entry.metric,
         causes: entry.named_causes().iter().map(|cause| cause.id.to_owned()).collect(),
+        servers: entry.servers.iter().map(|program| program.name().to_owned()).collect(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     numbers::{Number, Numbers},
     results::{Measured, PairResult, Sweep},
     samples::Sample,
+    servers::UsedServer,
 };
 use worthit_pair::{cases, family::Entry, format, pair::Metric, proof::Tried};
 
@@ -39,6 +40,7 @@ struct PairPage<'a> {
     has_observations: bool,
     entry: Option<&'a Entry>,
     tried: Option<Tried>,
+    servers: &'a [UsedServer],
     code: Option<CodePart>,
     limits: Vec<(String, String)>,
     samples_file: Option<String>,
@@ -91,6 +93,7 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         causes,
         entry,
         tried: entry.map(|entry| Tried::by(entry)),
+        servers: found.map_or(&[], |pair| &pair.servers),
         code: entry.map(code_part),
         limits: found.map_or(Vec::new(), |pair| limits(pair, material.run.numbers.as_ref())),
         samples_file: (!own.is_empty()).then(|| format!("../../{}", samples_of(id))),

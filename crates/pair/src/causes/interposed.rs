@@ -47,6 +47,11 @@ fn fsynced(result: c_long) -> c_int {
     result as c_int
 }
 
+fn connected(result: c_long) -> c_int {
+    count(Event::Connect, 1);
+    result as c_int
+}
+
 interpose! {
     read_(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t = read, libc::SYS_read, (fd, buffer, count);
     write_(fd: c_int, buffer: *const c_void, count: size_t) -> ssize_t = write, libc::SYS_write, (fd, buffer, count);
@@ -56,6 +61,7 @@ interpose! {
     pwrite64_(fd: c_int, buffer: *const c_void, count: size_t, offset: off_t) -> ssize_t = write, libc::SYS_pwrite64, (fd, buffer, count, offset);
     recv_(fd: c_int, buffer: *mut c_void, count: size_t, flags: c_int) -> ssize_t = read, libc::SYS_recvfrom, (fd, buffer, count, flags, std::ptr::null_mut::<c_void>(), std::ptr::null_mut::<c_void>());
     send_(fd: c_int, buffer: *const c_void, count: size_t, flags: c_int) -> ssize_t = write, libc::SYS_sendto, (fd, buffer, count, flags, std::ptr::null::<c_void>(), 0_usize);
+    connect_(fd: c_int, address: *const c_void, length: u32) -> c_int = connected, libc::SYS_connect, (fd, address, length);
     fsync_(fd: c_int) -> c_int = fsynced, libc::SYS_fsync, (fd);
     fdatasync_(fd: c_int) -> c_int = fsynced, libc::SYS_fdatasync, (fd);
 }
@@ -79,6 +85,7 @@ macro_rules! interposed_calls {
             pwrite64 = pwrite64_(fd: i32, buffer: *const core::ffi::c_void, count: usize, offset: i64) -> isize;
             recv = recv_(fd: i32, buffer: *mut core::ffi::c_void, count: usize, flags: i32) -> isize;
             send = send_(fd: i32, buffer: *const core::ffi::c_void, count: usize, flags: i32) -> isize;
+            connect = connect_(fd: i32, address: *const core::ffi::c_void, length: u32) -> i32;
             fsync = fsync_(fd: i32) -> i32;
             fdatasync = fdatasync_(fd: i32) -> i32;
         }

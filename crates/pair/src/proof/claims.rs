@@ -10,7 +10,7 @@ use crate::{
     trial::Role,
 };
 
-use super::entry;
+use super::{entry, has_servers};
 
 /// Environment variable that is set in the process that counts claims.
 const ALONE: &str = "WORTHIT_COUNTS_ALONE";
@@ -48,6 +48,9 @@ fn counts(entry: &Entry, case: &Case) -> Option<([Counts; 2], u64)> {
 }
 
 fn check_claims(entry: &Entry) {
+    if !has_servers(entry.servers, entry.id) {
+        return;
+    }
     for named in cases::measured(entry, Extent::Quick, 42) {
         let case = &named.case;
         let Some(([naive, optimized], inputs)) = counts(entry, case) else { continue };

@@ -1,0 +1,67 @@
+//! The servers of the pairs in a process: started before they are needed, handed on, ended with it, named in results.
+
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use worthit_pair::{family::Entry, paths};
+use worthit_servers::Origin;
+
+/// Starts the servers that pairs use. Where one is missing, preparing the pair says why.
+pub fn start_for<'a>(entries: impl IntoIterator<Item = &'a Entry>) {
+    for program in entries.into_iter().flat_map(|entry| entry.servers) {
+        let _ = worthit_servers::server(*program);
+    }
+}
+
+/// Starts the servers with these names in the gate's protocol.
+pub fn start_named<'a>(names: impl IntoIterator<Item = &'a str>) {
+    for program in names.into_iter().filter_map(worthit_servers::Program::named) {
+        let _ = worthit_servers::server(program);
+    }
+}
+
+/// Lets a process that is about to be started use the servers of this one.
+pub fn hand_on(command: &mut Command) -> &mut Command {
+    command.envs(worthit_servers::handed_on())
+}
+
+/// Ends the servers of this process and removes its temporary folders.
+pub fn clean_up() {
+    worthit_servers::end_all();
+    paths::remove_own();
+}
+
+/// A server that was used, as results name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedServer {
+    /// What it is: "Redis".
+    pub program: String,
+    /// Its version, as it says.
+    pub version: String,
+    /// Whether it was one of the user's own, named by its address, and not started by the suite.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
+}
+
+impl UsedServer {
+    /// Returns a sentence: "Server: Redis 7.0.15, started for the run on loopback."
+    pub fn in_words(&self) -> String {
+        let whose = match self.is_own {
+            true => "one of your own",
+            false => "started for the run on loopback",
+        };
+        format!("Server: {} {}, {whose}.", self.program, self.version)
+    }
+}
+
+/// Returns the servers that a pair uses, as far as there are any.
+pub fn used_by(entry: &Entry) -> Vec<UsedServer> {
+    let found = entry.servers.iter().filter_map(|program| worthit_servers::server(*program).ok());
+    let used = found.map(|server| UsedServer {
+        program: server.program.to_string(),
+        version: server.version.clone(),
+        is_own: server.origin == Origin::Given,
+    });
+    used.collect()
+}
