@@ -6,6 +6,9 @@
 pub mod kv_server;
 pub mod log_lines;
 pub mod origin;
+pub mod pg_shop;
+pub mod postgres;
+pub mod redis;
 pub mod shop;
 pub mod sql_server;
 pub mod sqlite;

@@ -13,5 +13,6 @@ worthit_pair::catalogue! {
     batching,
     io,
     parallelism,
+    services,
     calibration,
 }
