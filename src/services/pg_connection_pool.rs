@@ -16,8 +16,8 @@ pub const PAIR: Pair = Pair {
     title: "Pool connections to PostgreSQL",
     review: Review {
         smell: "`connect` in the handler of a request.",
-        remedy: "A pool that the handlers share, such as `deadpool-postgres`. To save the planning too, prepare statements \
-                 once a connection (`prepare_cached`, the alternative).",
+        remedy: "A `Pool` that the handlers share, such as deadpool-postgres, and `pool.get()` in place of connecting. To save \
+                 the planning too, let each connection keep its prepared statements: the alternative.",
         keep_naive_when: "The program asks once and ends.",
         costs: "A dependency. Idle connections, each of which is a process and some megabytes on the server. What a request \
                 leaves behind in its session (`SET`, temporary tables, locks) the next one finds. A size to choose: see \

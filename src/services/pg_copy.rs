@@ -72,9 +72,10 @@ pub const PAIR: Pair = Pair {
     ],
     explanation: Explanation {
         why: "A commit, a statement and a round trip for each row became one of each. The commit waits for the disk, \
-              which takes longest; the alternative `transaction` shows what is left once only that is saved. For some \
-              rows the gain is about the ratio of commits. Only thousands of rows take as long as a flush does, and \
-              then it is the work for a row that counts: parsing nothing, planning nothing, one message less.",
+              which takes longest: the alternative `transaction` shows what is left once only that is saved. So for some \
+              rows the gain is about the ratio of commits. Once there are so many rows that they take as long as the \
+              flush does, it is the work for a row that counts, and a row of `COPY` is neither a message nor a plan to \
+              run.",
         share_of_cause: ShareOfCause::Within(0.4, 1.3),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(1),

@@ -32,7 +32,7 @@ pub const PAIR: Pair = Pair {
         remedy: "One more query for all of them: `WHERE order_id = ANY($1)` with the ids as an array, then give each \
                  parent its rows. A mapper calls it preloading. A join, the alternative, takes one statement.",
         keep_naive_when: "Few of the parents turn out to need their children.",
-        costs: "The rows must be given to their parents. Thousands of ids are better read from a table or a `VALUES` \
+        costs: "The rows must be given to their parents. Very many ids are better read from a table or a `VALUES` \
                 list, for which the planner has estimates. The join repeats the parent's columns with every child.",
         lint: Lint::None,
     },

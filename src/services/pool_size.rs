@@ -36,7 +36,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "A pool of hundreds of connections, or one that was raised whenever requests waited for a connection.",
         remedy: "About two connections a core of the server, and one more for each disk that a commit waits for, over all \
-                 processes of the application together. Measure with twice and half as many. Where many processes need \
+                 processes of the application together. Then measure with more and with fewer. Where many processes need \
                  connections, put a pooler between them and the server.",
         keep_naive_when: "Connections spend their time waiting, not computing: for locks, for the disk, for the program \
                           between two statements of a transaction. Then more of them overlap.",

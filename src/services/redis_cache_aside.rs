@@ -42,11 +42,11 @@ pub const PAIR: Pair = Pair {
     title: "Put Redis in front of a query",
     review: Review {
         smell: "Each request for a page runs the same query for the same few things.",
-        remedy: "Cache aside: `GET`; if it misses, query and `SET … EX`. Whoever writes deletes the key once the \
-                 database has the write. Give each key a lifetime, so that what nobody deleted is wrong for a while and \
-                 not for ever.",
-        keep_naive_when: "The query is a look-up by key: Redis costs a round trip, as the database does. Or fewer than \
-                          about half of the reads hit.",
+        remedy: "`cache.get`; if it misses, ask the database and `cache.put` with a lifetime, so that what nobody deleted is \
+                 wrong for a while and not for ever. Whoever writes calls `cache.forget` once the database has the write. \
+                 In Redis these are GET, SET with EX, and DEL.",
+        keep_naive_when: "The query is a look-up by key: Redis costs a round trip, as the database does. Or most reads \
+                          would miss.",
         costs: "A second server to run. Values are encoded and decoded. All that write must delete keys; a reader that \
                 misses while another writes can put the old value back, which is wrong until the key expires. A miss \
                 costs more than no cache. With one process of the application, a cache in its memory is far cheaper: \

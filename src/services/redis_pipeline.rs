@@ -17,8 +17,8 @@ pub const PAIR: Pair = Pair {
     title: "Pipeline commands to Redis",
     review: Review {
         smell: "A loop that gets one key from Redis, waits for it and gets the next.",
-        remedy: "Put the commands into a pipeline and send it once: `redis::pipe()`. For one command with many keys \
-                 there may be a command for all, such as `MGET`, the alternative.",
+        remedy: "Put the commands into a `Pipeline` and send it once, with `pipeline.query`. For one command with many keys \
+                 there may be one command for all, such as MGET, the alternative.",
         keep_naive_when: "There is one key, or the next key is in the value of the last.",
         costs: "Commands of other clients may run in between (a transaction, `MULTI`, prevents that). Client and server \
                 hold all answers at once. In a cluster, `MGET` takes keys of one slot only, and the client splits a \
