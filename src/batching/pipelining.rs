@@ -31,7 +31,9 @@ pub const PAIR: Pair = Pair {
     naive: Side { summary: "request, wait, request", growth: Growth::Linear },
     optimized: Side {
         summary: "write all requests, then read all answers",
-        growth: Growth::Linear,
+        growth: Growth::Other(
+            "a round trip, whose time the scheduler decides, and a little work for each request",
+        ),
     },
     input: "Random keys of a key-value server, asked for over one connection by one client in a closed loop; every \
             other key has a value. A request and an answer are one line of at most 21 bytes each, and no request \

@@ -59,7 +59,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side {
         summary: "BEGIN, withdraw, credit and enter each payee, COMMIT",
-        growth: Growth::Linear,
+        growth: Growth::Other("two round trips a payee, whose time the scheduler decides"),
     },
     optimized: Side { summary: "one call of a function", growth: Growth::Linear },
     input: "A payer pays some payees different amounts: random accounts of 1,000. One payer in sixteen has not enough, and \
