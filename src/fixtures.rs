@@ -3,6 +3,7 @@
 //! Fixtures measure nothing. Background servers exclude their threads from the causes with
 //! [`worthit_pair::causes::exclude_thread`].
 
+pub mod distance;
 pub mod kv_server;
 pub mod log_lines;
 pub mod origin;

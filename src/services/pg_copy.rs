@@ -72,10 +72,10 @@ pub const PAIR: Pair = Pair {
     ],
     explanation: Explanation {
         why: "A commit, a statement and a round trip for each row became one of each. The commit waits for the disk, \
-              which takes longest: the alternative `transaction` shows what is left once only that is saved. So for some \
-              rows the gain is about the ratio of commits. Once there are so many rows that they take as long as the \
-              flush does, it is the work for a row that counts, and a row of `COPY` is neither a message nor a plan to \
-              run.",
+              which takes longest: the alternative `transaction` shows what is left once only that is saved. So while \
+              the rows are quickly sent, the gain is about the ratio of commits. With more rows, the flush is a smaller \
+              part of the time, and the work for each row decides: for it, `COPY` needs no message of its own and no \
+              statement to run.",
         share_of_cause: ShareOfCause::Within(0.4, 1.3),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(1),
@@ -133,7 +133,7 @@ impl Table {
         Ok(Table { database, client, insert, unnest, copy, last: 0 })
     }
 
-    /// Remembers which rows are there. They stay, as in a table that is appended to.
+    /// Remembers which rows are there. They are not removed, so the table grows as a real one does.
     fn reset(&mut self) {
         self.last = self.database.number("SELECT coalesce(max(id), 0) FROM events");
     }

@@ -193,7 +193,7 @@ impl Bank {
         Ok(Bank { database, client, withdraw, credit, enter, pay, is_paid, last, before })
     }
 
-    /// Remembers what is there. It stays, as in a bank.
+    /// Remembers balances and entries. They are not restored, so each payment builds on those before it.
     fn reset(&mut self) {
         self.before = self.rows("SELECT id, cents FROM accounts ORDER BY id");
         self.last = self.database.number("SELECT coalesce(max(id), 0) FROM entries");
