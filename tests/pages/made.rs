@@ -9,7 +9,8 @@ use worthit_harness::{
     machine::{Machine, Processor},
     report::{Material, pages},
     results::{
-        CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Revision, Run, SideResult,
+        CaseResult, Computed, Measured, NamedCause, Objective, Outcome, PairResult, Revision, Run,
+        SideResult,
     },
     samples::Sample,
     scaling::Point,
@@ -20,7 +21,7 @@ use worthit_pair::{
     family::{Entry, Family},
     limit::{Need, Needed},
     pair::Metric,
-    trial::Role,
+    trial::{LoadAtRate, Role},
 };
 
 pub fn machine() -> Machine {
@@ -56,6 +57,7 @@ pub fn pair(title: &str) -> PairResult {
         parameter: None,
         headline: None,
         causes: vec![NamedCause { id: "steps".to_owned(), label: "steps".to_owned() }],
+        objective: None,
         servers: Vec::new(),
         sweeps: vec![],
         levels: ["", "in-process", "rtt=1ms"].map(str::to_owned).to_vec(),
@@ -73,6 +75,7 @@ pub fn side(role: Role, name: &str, ns: f64, steps: u64) -> SideResult {
         causes,
         against_optimized: None,
         observations: BTreeMap::new(),
+        loads: Vec::new(),
     }
 }
 
@@ -96,6 +99,33 @@ pub fn measured(gain: f64, mark: Option<&str>) -> Outcome {
         marked_processes: u64::from(mark.is_some()),
         mark: mark.map(str::to_owned),
     }))
+}
+
+/// A load that meets an objective of 10 ms, or misses it.
+pub fn load(rate: f64, meets: bool) -> LoadAtRate {
+    let p99_us = if meets { 2_500.0 } else { 64_000.0 };
+    LoadAtRate {
+        rate,
+        requests: 1_000,
+        p50_us: 1_100.0,
+        p99_us,
+        p999_us: p99_us * 1.5,
+        max_us: p99_us * 2.0,
+        failed: 0,
+        late: 12,
+        lag_p99_us: 8.0,
+        is_void: false,
+    }
+}
+
+/// The same outcome, whose two sides held these rates, and 5 % more not.
+pub fn under_load(mut outcome: Outcome, held: [f64; 2]) -> Outcome {
+    let Outcome::Measured(measured) = &mut outcome else { return outcome };
+    for (side, held) in measured.sides.iter_mut().zip(held) {
+        let shares = [(0.5, true), (1.3, false), (1.0, true), (1.05, false)];
+        side.loads = shares.map(|(share, meets)| load(held * share, meets)).to_vec();
+    }
+    outcome
 }
 
 pub fn computed(gain: f64) -> Outcome {
@@ -140,10 +170,14 @@ pub fn full_run() -> Run {
     let cases = vec![
         (1, measured(0.5, None)),
         (10, measured(3.0, Some("other processes held the CPU"))),
-        (100, measured(90.0, None)),
+        (100, under_load(measured(90.0, None), [1_000.0, 3_950.0])),
         (1_000, unavailable("not measured: no \"server\" on PATH")),
     ];
-    add(&mut run, "made/search", &pair("Search"), "", cases);
+    let searched = PairResult {
+        objective: Some(Objective { p99_us: 10_000, is_searched: true }),
+        ..pair("Search")
+    };
+    add(&mut run, "made/search", &searched, "", cases);
     let distant = PairResult { parameter: Some("round-trip time".to_owned()), ..pair("Ask once") };
     add(&mut run, "made/distant", &distant, "in-process", vec![(1, measured(1.5, None))]);
     add(&mut run, "made/distant", &distant, "rtt=1ms", vec![(1, computed(40.0))]);

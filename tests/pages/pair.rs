@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use worthit::CATALOGUE;
 use worthit_harness::{
     report::{Material, pages},
-    results::{Headline, NamedCause, Outcome, PairResult},
+    results::{Headline, NamedCause, Objective, Outcome, PairResult},
     statistics::Summary,
 };
 use worthit_pair::{
@@ -18,7 +18,7 @@ use worthit_pair::{
     trial::Role,
 };
 
-use crate::made::{add, empty_run, full_run, material, measured, pair, side, site, text};
+use crate::made::{add, empty_run, full_run, load, material, measured, pair, side, site, text};
 
 #[test]
 fn the_finding_quotes_the_figures_of_the_run() {
@@ -89,6 +89,48 @@ fn the_finding_says_if_a_side_loses_or_is_undecided() {
 }
 
 #[test]
+fn loads_are_shown_with_the_capacity_that_they_prove() {
+    let run = full_run();
+    let page = &site(&run)["pairs/made/search.html"];
+    let text = text(page);
+    for shown in [
+        "The objective is a 99th percentile of at most 10.0 ms and no failed request",
+        "The naive side holds 1,000 requests/s, and misses the objective at 1,050 requests/s.",
+        "The optimized side holds 3,950 requests/s, and misses the objective at 4,148 requests/s.",
+        "At the objective, the optimized side has 3.95× the capacity.",
+        "12 late, p99 8.00 µs",
+        "The line is the objective.",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    assert_eq!(page.matches("of latency from when a request was due, against").count(), 3);
+    assert!(!site(&run)["pairs/made/threads.html"].contains("Latency under load"));
+}
+
+#[test]
+fn loads_at_stated_rates_have_latencies_and_no_capacity() {
+    let mut run = empty_run();
+    let mut outcome = measured(2.0, None);
+    if let Outcome::Measured(measured) = &mut outcome {
+        measured.sides[0].loads = vec![load(300.0, false)];
+        measured.sides[1].loads = vec![load(300.0, true)];
+    }
+    let objective = Some(Objective { p99_us: 10_000, is_searched: false });
+    let loaded = PairResult { objective, ..pair("Wait less") };
+    add(&mut run, "made/queue", &loaded, "", vec![(1, outcome)]);
+    let text = text(&site(&run)["pairs/made/queue.html"]);
+    assert!(
+        text.contains("At 300 requests/s the naive side's p50 is 1.10 ms and its p99 64.0 ms."),
+        "{text}"
+    );
+    assert!(
+        text.contains("At 300 requests/s the optimized side's p50 is 1.10 ms and its p99 2.50 ms."),
+        "{text}"
+    );
+    assert!(!text.contains("capacity."), "{text}");
+}
+
+#[test]
 fn the_page_of_a_pair_warns_of_its_own_figures_and_so_does_its_citation() {
     let mut run = full_run();
     let Outcome::Measured(mut several) = measured(2.0, None) else { unreachable!() };
@@ -120,7 +162,7 @@ fn the_page_of_a_pair_has_the_order_of_a_review() {
     let page = &site(&full_run())["pairs/made/search.html"];
     let sections = page.match_indices("<section id=\"").map(|(at, tag)| &page[at + tag.len()..]);
     let ids: Vec<&str> = sections.map(|rest| rest.split('"').next().unwrap()).collect();
-    let order = "finding gain review input code metric causes limit reproduce samples";
+    let order = "finding gain review input code metric load causes limit reproduce samples";
     assert_eq!(ids.join(" "), order);
 }
 

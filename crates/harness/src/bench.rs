@@ -13,7 +13,7 @@ use criterion::{
 use jiff::Timestamp;
 
 use crate::{
-    checks,
+    capacity, checks,
     conclusion::{self, Ended},
     count_causes::{self, CountedCase},
     criterion_output::{CriterionOutput, CriterionPanic},
@@ -505,7 +505,31 @@ impl Bench<'_> {
             counts,
         };
         let samples = findings.samples(round());
-        Ok((findings.outcome(), samples))
+        let mut outcome = findings.outcome();
+        if let Outcome::Measured(measured) = &mut outcome {
+            self.put_under_load(&mut trial, entry, case, measured);
+        }
+        Ok((outcome, samples))
+    }
+
+    /// Puts both sides of a headline case under the open-loop loads that the pair asks for, unless the run is quick.
+    fn put_under_load(
+        &self,
+        trial: &mut Trial,
+        entry: &Entry,
+        case: &NamedCase,
+        measured: &mut Measured,
+    ) {
+        let is_headline = case.key == cases::headline(entry, self.flags.seed).key;
+        let Some(under_load) = entry.under_load.filter(|_| is_headline && !self.flags.quick) else {
+            return;
+        };
+        for side in measured.sides.iter_mut().filter(|side| side.role.is_judged()) {
+            let served = 1e9 / side.time_ns.median;
+            // Each process of a run sends at other moments.
+            let seed = self.flags.seed.wrapping_add(round() << 32);
+            side.loads = capacity::loads(trial, side.role, &under_load, served, seed);
+        }
     }
 
     /// Appends raw samples to the file next to the result.

@@ -10,6 +10,7 @@ use crate::{
 use worthit_pair::{
     cases::{self, NamedCase},
     family::Entry,
+    proof,
     trial::Trial,
 };
 
@@ -36,6 +37,9 @@ pub fn test(selection: &Selection<'_>) {
             for role in selection.roles(entry, &case) {
                 timer.run(role, 1);
                 print(&format!("test {} ... ok\n", cases::benchmark_id(entry, &case, role)));
+            }
+            if let Err(problem) = proof::loads_are_answered(entry, &case.case, &mut trial) {
+                fail_unproven(&format!("{}: {problem}", case.key));
             }
         }
     }

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod bench;
 mod calibration;
+pub mod capacity;
 mod cargo;
 mod checks;
 pub mod cli;

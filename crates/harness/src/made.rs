@@ -79,6 +79,7 @@ pub fn between(low: f64, high: f64) -> Outcome {
             causes,
             against_optimized: None,
             observations: [].into(),
+            loads: Vec::new(),
         }
     };
     Outcome::Measured(Box::new(Measured {
@@ -147,6 +148,7 @@ pub fn add(run: &mut Run, id: &str, level: &str, point: u64, outcome: Outcome) {
         parameter: None,
         headline: Some(Headline { level: String::new(), point: HEADLINE }),
         causes,
+        objective: None,
         servers: Vec::new(),
         sweeps: Vec::new(),
         levels: ["", "near", "far"].map(str::to_owned).to_vec(),

@@ -13,7 +13,9 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     interleave::{Batch, Interleaver},
     load::{Load, MARK_ABOVE, RunDelay},
-    results::{Computed, Headline, Measured, NamedCause, Outcome, PairResult, SideResult},
+    results::{
+        Computed, Headline, Measured, NamedCause, Objective, Outcome, PairResult, SideResult,
+    },
     samples::Sample,
     servers,
     statistics::{Interval, PairedTimes, Summary, beyond_one_process, gain_in_one_process},
@@ -226,6 +228,7 @@ impl Findings<'_> {
                     .and_then(|paired| gain_in_one_process(paired.pairs()))
                     .map(beyond_one_process),
                 observations: observed.filter_map(summary).collect(),
+                loads: Vec::new(),
             })
         };
         let sides: Vec<SideResult> =
@@ -337,6 +340,7 @@ impl PairResult {
             parameter: entry.parameter.as_ref().map(|parameter| parameter.name.to_owned()),
             headline: Some(Headline { level, point }),
             causes: entry.named_causes().iter().map(NamedCause::from).collect(),
+            objective: entry.under_load.map(Objective::from),
             servers: servers::used_by(entry),
             sweeps: Vec::new(),
             levels: cases::levels(entry).into_iter().map(|level| level.label).collect(),
@@ -399,7 +403,8 @@ mod tests {
             causes.set(causes::PEAK_BYTES, peak);
             let (name, observations) = (String::new(), BTreeMap::new());
             let time_ns = Summary::of(&[1.0]).expect("a sample");
-            SideResult { role, name, time_ns, causes, against_optimized: None, observations }
+            let (against_optimized, loads) = (None, Vec::new());
+            SideResult { role, name, time_ns, causes, against_optimized, observations, loads }
         };
         let sides = [side(Role::Naive, 4_000), side(Role::Optimized, 1_000)];
         assert_eq!(bytes_gain(&sides), Some(Interval::exact(4.0)));

@@ -215,6 +215,7 @@ mod tests {
             parameter: None,
             headline: None,
             causes: vec![],
+            objective: None,
             servers: vec![],
             sweeps: vec![],
             levels: vec![String::new()],

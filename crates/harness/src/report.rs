@@ -19,6 +19,7 @@ mod scaling;
 mod shell;
 mod sweep;
 mod trends;
+mod under_load;
 mod warnings;
 
 use std::{

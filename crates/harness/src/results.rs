@@ -2,12 +2,13 @@
 
 mod stored;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    capacity::Capacity,
     limit,
     load::Load,
     machine::{Machine, Toolchain},
@@ -16,7 +17,13 @@ use crate::{
     servers::UsedServer,
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
 };
-use worthit_pair::{causes::Counts, format, limit::Needed, pair::Metric, trial::Role};
+use worthit_pair::{
+    causes::Counts,
+    format,
+    limit::Needed,
+    pair::{Metric, Rates, UnderLoad},
+    trial::{LoadAtRate, Role},
+};
 
 /// Schema name in every result.
 pub(crate) const SCHEMA: &str = "worthit-run";
@@ -126,6 +133,9 @@ pub struct PairResult {
     pub headline: Option<Headline>,
     /// The counted causes; the first one explains the gain.
     pub causes: Vec<NamedCause>,
+    /// What both sides were asked for under open-loop load; `None` without such load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
     /// The servers that it used; empty in results of older versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<UsedServer>,
@@ -144,6 +154,15 @@ pub struct Headline {
     pub level: String,
     /// Its point on the axis.
     pub point: u64,
+}
+
+/// What the sides of a pair were asked for under open-loop load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objective {
+    /// The largest 99th percentile of latency, µs.
+    pub p99_us: u64,
+    /// Whether the highest rate that meets it was searched for. Otherwise the pair states the rates.
+    pub is_searched: bool,
 }
 
 /// The names of a cause in results.
@@ -241,6 +260,9 @@ pub struct SideResult {
     /// Quantities that depend on the scheduler; never asserted or gated.
     #[serde(default)]
     pub observations: BTreeMap<String, Summary>,
+    /// Open-loop loads that the side was put under, in the order in which they were sent, those of all processes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<LoadAtRate>,
 }
 
 /// A computed case: metric of a measured case + counted round trips × distance.
@@ -262,6 +284,20 @@ pub struct Computed {
     /// The same case measured at a real delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Box<Measured>>,
+}
+
+impl Objective {
+    /// Returns the largest 99th percentile of latency.
+    pub fn p99(self) -> Duration {
+        Duration::from_micros(self.p99_us)
+    }
+}
+
+impl From<UnderLoad> for Objective {
+    fn from(under_load: UnderLoad) -> Objective {
+        let is_searched = under_load.rates == Rates::Capacity;
+        Objective { p99_us: under_load.p99.as_micros() as u64, is_searched }
+    }
 }
 
 impl PairResult {
@@ -315,6 +351,13 @@ impl Measured {
         self.sides.iter().find(|side| side.role == role)
     }
 
+    /// Returns the capacity of a side at the objective; `None` if none was searched for.
+    pub fn capacity(&self, role: Role, objective: Objective) -> Option<Capacity> {
+        let loads = &self.side(role)?.loads;
+        let is_searched = objective.is_searched && !loads.is_empty();
+        is_searched.then(|| Capacity::of(loads, objective.p99()))
+    }
+
     /// Returns the count of a cause in one iteration of a side, as the mean over the inputs.
     pub fn count(&self, role: Role, cause: &str) -> Option<f64> {
         let total = self.side(role)?.causes.get_by_id(cause)?;
@@ -349,6 +392,11 @@ impl Measured {
     /// Merges the same case of another process: the gain becomes the geometric mean over the processes.
     fn join(&mut self, mut other: Measured) {
         other.processes.splice(0..0, self.processes.drain(..));
+        for side in &mut self.sides {
+            if let Some(more) = other.sides.iter_mut().find(|more| more.role == side.role) {
+                more.loads.splice(0..0, side.loads.drain(..));
+            }
+        }
         let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
         other.gain = geometric_mean_interval(&estimates).unwrap_or(other.gain);
         other.load = other.load.worse(self.load);
@@ -454,6 +502,7 @@ pub(crate) mod tests {
             parameter: None,
             headline: None,
             causes: vec![],
+            objective: None,
             servers: vec![],
             sweeps: vec![],
             levels: vec![],

@@ -40,7 +40,8 @@ pub fn computed_break_even(computed: &Computed) -> String {
     }
 }
 
-/// "10,001 → 1 SQL statements": counts of the cause that explains the gain, at the headline.
+/// "10,001 → 1 SQL statements": counts of the cause that explains the gain, at the headline, and the capacities of the sides
+/// if they were put under load.
 pub fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
     let Some(cause) = pair.causes.first() else { return String::new() };
     // A computed sweep has the counts of the measured sweep that it is based on.
@@ -49,7 +50,21 @@ pub fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
     let last = sweeps().flat_map(|sweep| sweep.cases.iter().rev());
     let measured = at_headlines.chain(last).find_map(CaseResult::measured);
     let Some(measured) = measured else { return String::new() };
-    counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned())
+    let counts = counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned());
+    let loaded = report::headline(pair, sweep).and_then(CaseResult::measured);
+    match loaded.and_then(|measured| capacities(pair, measured)) {
+        Some(capacities) => format!("{counts}; {capacities}"),
+        None => counts,
+    }
+}
+
+/// "1,000 → 3,950 requests/s at p99 ≤ 10.0 ms"; `None` if no capacity of both sides is known.
+fn capacities(pair: &PairResult, measured: &Measured) -> Option<String> {
+    let objective = pair.objective?;
+    let held = |role| Some(format::count(measured.capacity(role, objective)?.held?.round() as u64));
+    let (naive, optimized) = (held(Role::Naive)?, held(Role::Optimized)?);
+    let objective = format::duration(objective.p99_us as f64 * 1e3);
+    Some(format!("{naive} → {optimized} requests/s at p99 ≤ {objective}"))
 }
 
 /// "10,001 → 1 SQL statements"; `None` if it was not counted.

@@ -25,6 +25,7 @@ pub mod proof;
 pub mod trap;
 pub mod trial;
 pub mod unavailable;
+pub mod under_load;
 
 /// Everything that a pair's file may need.
 pub mod prelude {
@@ -36,13 +37,13 @@ pub mod prelude {
         pair::{
             Axis, Case, Check, Claim, Count, Exempt, Explanation, FarEnd, Growth, Headline,
             KeepNaive, Level, Levels, Limit, Lint, Metric, Origin, Pair, Parameter, Points, Proof,
-            Resources, Review, Shape, ShareOfCause, Side, SideBeside, Trap, Unavailable, Work,
-            ensure, logical_cores,
+            Rates, Resources, Review, Shape, ShareOfCause, Side, SideBeside, Trap, Unavailable,
+            UnderLoad, Work, ensure, logical_cores,
         },
         paths::{self, Fixture},
         trial::{
-            MIN_LATENCY_SAMPLES, OpenLoop, Runner, Trial, asynchronous, by_ref, by_value, changing,
-            contended, on_first_use, open_loop, pooled, resetting, under_contract,
+            MIN_LATENCY_SAMPLES, OpenLoop, Runner, Trial, asynchronous, at_rates, by_ref, by_value,
+            changing, contended, on_first_use, open_loop, pooled, resetting, under_contract,
         },
     };
     pub use worthit_servers::Program;

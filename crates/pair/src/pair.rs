@@ -19,6 +19,7 @@ pub use crate::{
     limit::{Limit, Work},
     trap::{ErasedTrap, Trap, ensure},
     unavailable::Unavailable,
+    under_load::{Rates, UnderLoad},
 };
 
 /// One technique: a naive and an optimized implementation of the same function.
@@ -67,13 +68,15 @@ pub struct Pair {
     pub proof: Proof,
     /// The servers that the pair uses. Without them it is a row with the reason, and its proof is left out.
     pub servers: &'static [Program],
+    /// The open-loop loads that both sides of the headline case are put under, if any; see [`Trial::under_load`].
+    pub under_load: Option<UnderLoad>,
     /// Builds the input and the sides of one case. Not timed.
     pub prepare: fn(&Case) -> Result<Trial, Unavailable>,
 }
 
 impl Pair {
     /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peers`, `alternatives`, `metric`,
-    /// `traps`, `exempt`, `proof` and `servers`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
+    /// `traps`, `exempt`, `proof`, `servers` and `under_load`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
     /// empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
@@ -106,6 +109,7 @@ impl Pair {
         limit: Limit::None(NO_LIMIT),
         proof: Proof { resources: Resources::Memory, max_size: 300 },
         servers: &[],
+        under_load: None,
         prepare: |_| Err(Unavailable(String::new())),
     };
 

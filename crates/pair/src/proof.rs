@@ -6,6 +6,7 @@
 
 mod card;
 mod claims;
+mod loads;
 mod regressions;
 mod tried;
 
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use claims::claims_hold;
+pub use loads::loads_are_answered;
 pub use tried::Tried;
 
 use regressions::Regressions;

@@ -17,7 +17,7 @@ mod threads;
 
 use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
-pub use open_loop::{MIN_LATENCY_SAMPLES, OpenLoop, open_loop};
+pub use open_loop::{LoadAtRate, Loads, MIN_LATENCY_SAMPLES, OpenLoop, at_rates, open_loop};
 pub use role::{NoSuchRole, Role};
 pub use runner::{Runner, Window};
 pub use shapes::{
@@ -39,6 +39,7 @@ pub struct Trial {
     inputs: MeasuredInputs,
     units: u64,
     sides: Vec<(Role, Box<dyn Runner>)>,
+    loads: Vec<(Role, Box<dyn Loads>)>,
 }
 
 impl Debug for Trial {
@@ -93,7 +94,7 @@ impl Trial {
     ) -> Trial {
         let sides: Vec<(Role, Box<dyn Runner>)> =
             vec![(Role::Naive, Box::new(naive)), (Role::Optimized, Box::new(optimized))];
-        Trial { inputs, units: 1, sides }
+        Trial { inputs, units: 1, sides, loads: Vec::new() }
     }
 
     /// Sets how many units of work one iteration does, on all sides alike. The default is 1.
@@ -118,6 +119,24 @@ impl Trial {
     fn beside(mut self, role: Role, runner: impl Runner + 'static) -> Trial {
         self.sides.push((role, Box::new(runner)));
         self
+    }
+
+    /// Adds what sends open-loop loads to the naive and the optimized side ([`at_rates`]), for
+    /// [`Pair::under_load`](crate::pair::Pair::under_load).
+    pub fn under_load(
+        mut self,
+        naive: impl Loads + 'static,
+        optimized: impl Loads + 'static,
+    ) -> Trial {
+        self.loads = vec![(Role::Naive, Box::new(naive)), (Role::Optimized, Box::new(optimized))];
+        self
+    }
+
+    /// Sends `requests` requests to a side at random times, `rate` a second on average; `None` if the trial has nothing that
+    /// sends them.
+    pub fn send(&mut self, role: Role, rate: f64, requests: u64, seed: u64) -> Option<LoadAtRate> {
+        let loads = self.loads.iter_mut().find(|(other, _)| *other == role);
+        loads.map(|(_, loads)| loads.send(rate, requests, seed))
     }
 
     /// Returns the roles of the sides that this trial can run, the naive and the optimized one first.

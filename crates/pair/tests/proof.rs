@@ -5,6 +5,8 @@ use std::{
     env, fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    sync::Arc,
+    time::Duration,
 };
 
 use worthit_pair::{
@@ -90,6 +92,17 @@ fn wrong_at_17_and_250(case: &Case) -> Trial {
     trial(case, |n| n + 1 + u64::from([17, 250].contains(n)))
 }
 
+const LOAD: UnderLoad = UnderLoad { p99: Duration::from_millis(10), rates: Rates::Capacity };
+
+/// A trial whose optimized side answers two requests of a load wrongly.
+fn failing_under_load(case: &Case) -> Trial {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+    let runtime = Arc::new(runtime.expect("a thread can be started"));
+    let right = at_rates(&runtime, |_| async { true });
+    let wrong = at_rates(&runtime, |i| async move { i > 1 });
+    trial(case, |n| n + 1).under_load(right, wrong)
+}
+
 const PEER: SideBeside = SideBeside { name: "someone", summary: "add one" };
 
 static PAIRS: &[Pair] = &[
@@ -140,6 +153,8 @@ static PAIRS: &[Pair] = &[
         }],
         ..SOUND
     },
+    Pair { under_load: Some(LOAD), ..SOUND },
+    Pair { under_load: Some(LOAD), prepare: |case| Ok(failing_under_load(case)), ..SOUND },
 ];
 
 static ENTRIES: &[Entry] = &[
@@ -162,6 +177,8 @@ static ENTRIES: &[Entry] = &[
     Entry::new("made/false_claim_of_the_naive_side", "", &PAIRS[16]),
     Entry::new("made/does_not_repeat", "", &PAIRS[17]),
     Entry::new("made/not_counted", "", &PAIRS[18]),
+    Entry::new("made/without_load", "", &PAIRS[19]),
+    Entry::new("made/fails_under_load", "", &PAIRS[20]),
 ];
 
 static FAMILY: Family = Family { name: "made", package: "made", title: "Fail", pairs: ENTRIES };
@@ -343,5 +360,22 @@ fn a_claim_about_what_nobody_counts_is_found() {
     let test = concat!(module_path!(), "::a_claim_about_what_nobody_counts_is_found");
     if let Some(problem) = problem_of_claims("made/not_counted", test) {
         assert!(problem.contains("of nothing are claimed but not counted"), "{problem}");
+    }
+}
+
+#[test]
+fn a_pair_that_is_put_under_load_but_sends_none_is_found() {
+    let test = concat!(module_path!(), "::a_pair_that_is_put_under_load_but_sends_none_is_found");
+    if let Some(problem) = problem_of_claims("made/without_load", test) {
+        assert!(problem.contains("the naive side has no open-loop load"), "{problem}");
+    }
+}
+
+#[test]
+fn requests_that_fail_under_load_are_found() {
+    let test = concat!(module_path!(), "::requests_that_fail_under_load_are_found");
+    if let Some(problem) = problem_of_claims("made/fails_under_load", test) {
+        let message = "the optimized side: 2 of 20 requests of a load fail";
+        assert!(problem.contains(message), "{problem}");
     }
 }

@@ -11,6 +11,7 @@ use super::{
     finding, prose,
     shell::{Shell, page_of, samples_of},
     sweep::{QUARTILES, SweepPart},
+    under_load::{self, LATENCIES, UnderLoadPart},
     warnings::{self, Warning},
 };
 use crate::{
@@ -35,6 +36,7 @@ struct PairPage<'a> {
     axis: String,
     gain: Option<Figure>,
     sweeps: Vec<SweepPart>,
+    under_load: Option<UnderLoadPart>,
     causes: Vec<CauseRow>,
     has_model: bool,
     has_observations: bool,
@@ -89,6 +91,7 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         gain: found.and_then(gain_figure),
         has_observations: parts.iter().any(|part: &SweepPart| !part.observations.is_empty()),
         sweeps: parts,
+        under_load: found.and_then(under_load::part),
         has_model: causes.iter().any(|row| row.is_modelled),
         causes,
         entry,

@@ -207,8 +207,8 @@ fn measured(point: u64, estimate: f64, limit_ns: u64, against_peer: f64) -> Meas
         let mut causes = Counts::default();
         causes.set(VISITS, visits);
         let time_ns = Summary::of(&[ns]).expect("it is finite");
-        let (name, observations) = (name.to_owned(), [].into());
-        SideResult { role, name, time_ns, causes, against_optimized, observations }
+        let (name, observations, loads) = (name.to_owned(), [].into(), Vec::new());
+        SideResult { role, name, time_ns, causes, against_optimized, observations, loads }
     };
     Measured {
         units_per_iteration: 1,

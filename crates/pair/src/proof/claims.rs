@@ -10,13 +10,13 @@ use crate::{
     trial::Role,
 };
 
-use super::{entry, has_servers};
+use super::{entry, has_servers, loads_are_answered};
 
 /// Environment variable that is set in the process that counts claims.
 const ALONE: &str = "WORTHIT_COUNTS_ALONE";
 
-/// Checks that every claim about a count holds, at both ends and the middle of each sweep, and that each count
-/// repeats.
+/// Checks that every claim about a count holds, at both ends and the middle of each sweep, that each count repeats, and that
+/// the sides of the headline answer the requests of an open-loop load if the pair is put under one.
 ///
 /// `test` is the path of the calling test. Ambient counters belong to the whole process, so this runs the test again
 /// in a separate process where nothing else runs.
@@ -44,7 +44,10 @@ fn counts(entry: &Entry, case: &Case) -> Option<([Counts; 2], u64)> {
     let mut trial = (entry.prepare)(case).ok()?;
     trial.prove(case.point).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
     let count = |role| trial.count(role).unwrap_or_else(|error| panic!("{error}"));
-    Some(([Role::Naive, Role::Optimized].map(count), trial.inputs() as u64))
+    let counts = [Role::Naive, Role::Optimized].map(count);
+    let answered = loads_are_answered(entry, case, &mut trial);
+    answered.unwrap_or_else(|problem| panic!("{}: {problem}", entry.id));
+    Some((counts, trial.inputs() as u64))
 }
 
 fn check_claims(entry: &Entry) {

@@ -3,17 +3,21 @@
 //!
 //! Every other shape that calls a server is a closed loop: the next iteration starts when the one before has its answer.
 
+mod load;
 mod observed;
+mod rates;
 mod schedule;
 
 use std::{
     future::Future,
-    sync::Arc,
+    num::NonZeroU64,
+    sync::{Arc, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::{runtime::Runtime, task::JoinHandle};
 
 use super::{Runner, Window};
 use crate::{
@@ -21,7 +25,9 @@ use crate::{
     inputs::Inputs,
 };
 
+pub use load::LoadAtRate;
 use observed::Observed;
+pub use rates::{Loads, at_rates};
 use schedule::starts;
 
 /// Smallest number of latencies that gives a usable 99th percentile: ten samples lie above it.
@@ -34,6 +40,13 @@ const LATE_AFTER: Duration = Duration::from_micros(25);
 /// A load is void if more than one request in a hundred is late and the 99th percentile of the generator's lag is more
 /// than a tenth of that of latency.
 const LAG_IN_LATENCY: u32 = 10;
+
+/// The generator sleeps until this long before a request is due and spins from then on, because a sleep may end late. Spinning
+/// throughout would take a core from the servers on a machine that has two.
+const SPIN: Duration = Duration::from_micros(120);
+
+/// A request that has no answer this long after the last one was due has failed. So a load ends by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a void load is repeated. If the last one is void too, its figure stands, and is counted as lagging.
 const REPEATS: usize = 3;
@@ -57,7 +70,7 @@ pub struct OpenLoop {
 /// include requests of another kind to show their effect on those that count.) The answer of the side is what the
 /// requests returned, in the order of requests.
 ///
-/// The calling thread generates the load: it spins until each request is due. The workers of `runtime` serve it. A load
+/// The calling thread generates the load: it sends each request when it is due. The workers of `runtime` serve it. A load
 /// in which the generator itself lagged is repeated; see [`Runner::observations`].
 pub fn open_loop<I, A, F, R>(
     runtime: &Arc<Runtime>,
@@ -93,13 +106,13 @@ struct OpenLoopRunner<I, R> {
 }
 
 /// What one load showed.
-struct Load<A> {
+struct Sent<A> {
     /// The latencies that count, in nanoseconds.
     latencies: Histogram<u64>,
     /// How late each request was sent, in nanoseconds.
     lags: Histogram<u64>,
-    /// In the order of requests.
-    answers: Vec<A>,
+    /// In the order of requests; `None` for one that was not answered in time, or panicked.
+    answers: Vec<Option<A>>,
 }
 
 /// Returns an empty histogram of nanoseconds, whose error is at most a thousandth.
@@ -117,7 +130,7 @@ fn record(histogram: &mut Histogram<u64>, duration: Duration) {
     histogram.record(nanoseconds).expect("a histogram grows");
 }
 
-impl<A> Load<A> {
+impl<A> Sent<A> {
     /// Returns whether the generator lagged so much that the latencies are its own.
     fn is_void(&self) -> bool {
         let lag = p99(&self.lags);
@@ -125,49 +138,84 @@ impl<A> Load<A> {
     }
 }
 
+/// Sends a request at each of `starts` and waits for the answers. `request(i)` returns whether the latency of request `i`
+/// counts, and its future.
+fn send<A, F>(runtime: &Runtime, starts: &[Duration], request: impl Fn(u64) -> (bool, F)) -> Sent<A>
+where
+    A: Send + 'static,
+    F: Future<Output = A> + Send + 'static,
+{
+    // If it cannot be changed, sleeps end later, and the lag shows it.
+    rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).ok();
+    let (mut latencies, mut lags) = (histogram(), histogram());
+    let (sender, receiver) = mpsc::channel();
+    let mut tasks: Vec<JoinHandle<()>> = Vec::with_capacity(starts.len());
+    let start = Instant::now();
+    for (i, due) in starts.iter().map(|due| start + *due).enumerate() {
+        let (counts, future) = request(i as u64);
+        let sender = sender.clone();
+        let request = async move {
+            let answer = future.await;
+            // The receiver outlives every request unless this thread has stopped waiting.
+            let _ = sender.send((i, counts.then(|| due.elapsed()), answer));
+        };
+        let lag = wait_until(due);
+        tasks.push(runtime.spawn(request));
+        record(&mut lags, lag);
+    }
+    drop(sender);
+    let end = Instant::now() + PATIENCE;
+    let mut answers: Vec<Option<A>> = starts.iter().map(|_| None).collect();
+    while let Ok((i, latency, answer)) =
+        receiver.recv_timeout(end.saturating_duration_since(Instant::now()))
+    {
+        if let Some(latency) = latency {
+            record(&mut latencies, latency);
+        }
+        answers[i] = Some(answer);
+    }
+    // Does nothing to those that have ended.
+    tasks.iter().for_each(JoinHandle::abort);
+    Sent { latencies, lags, answers }
+}
+
+/// Waits until a request is due and returns how late it is.
+fn wait_until(due: Instant) -> Duration {
+    loop {
+        let now = Instant::now();
+        if let Some(lag) = now.checked_duration_since(due) {
+            return lag;
+        }
+        match (due - now).checked_sub(SPIN) {
+            Some(long) if long > SPIN => thread::sleep(long),
+            _ => std::hint::spin_loop(),
+        }
+    }
+}
+
 impl<I: 'static, R> OpenLoopRunner<I, R> {
     /// Runs the load of the input at a place in the rotation once.
-    fn load<A, F>(&self, place: usize) -> Load<A>
+    ///
+    /// # Panics
+    /// If a request has no answer.
+    fn load<A, F>(&self, place: usize) -> Sent<A>
     where
         R: Fn(&Arc<I>, u64) -> (bool, F),
         A: Answer + Send,
         F: Future<Output = A> + Send + 'static,
     {
         let (input, starts) = (&self.inputs[place], &self.starts[place]);
-        let (mut latencies, mut lags) = (histogram(), histogram());
-        let (sender, mut receiver) = mpsc::unbounded_channel();
-        let start = Instant::now();
-        for (i, due) in starts.iter().map(|due| start + *due).enumerate() {
-            let (counts, future) = (self.request)(input, i as u64);
-            let sender = sender.clone();
-            let request = async move {
-                let answer = future.await;
-                // The receiver outlives every request unless this thread panicked.
-                let _ = sender.send((i, counts.then(|| due.elapsed()), answer));
-            };
-            let lag = loop {
-                if let Some(lag) = Instant::now().checked_duration_since(due) {
-                    break lag;
-                }
-                std::hint::spin_loop();
-            };
-            self.runtime.spawn(request);
-            record(&mut lags, lag);
-        }
-        drop(sender);
-        let mut answers: Vec<Option<A>> = starts.iter().map(|_| None).collect();
-        while let Some((i, latency, answer)) = receiver.blocking_recv() {
-            if let Some(latency) = latency {
-                record(&mut latencies, latency);
-            }
-            answers[i] = Some(answer);
-        }
-        let answers = answers.into_iter().map(|answer| answer.expect("a request panicked"));
-        Load { latencies, lags, answers: answers.collect() }
+        let sent = send(&self.runtime, starts, |i| (self.request)(input, i));
+        let seconds = PATIENCE.as_secs();
+        assert!(
+            sent.answers.iter().all(Option::is_some),
+            "a request panicked (see above), or had no answer for {seconds} s"
+        );
+        sent
     }
 
     /// Runs the load again while it is void, and notes what was observed.
-    fn valid_load<A, F>(&mut self, place: usize) -> Load<A>
+    fn valid_load<A, F>(&mut self, place: usize) -> Sent<A>
     where
         R: Fn(&Arc<I>, u64) -> (bool, F),
         A: Answer + Send,
@@ -200,7 +248,7 @@ where
         for _ in 0..iterations {
             let place = self.next;
             self.next = (place + 1) % self.inputs.len();
-            let Load { latencies, .. } = self.valid_load(place);
+            let Sent { latencies, .. } = self.valid_load(place);
             assert!(
                 latencies.len() >= MIN_LATENCY_SAMPLES as u64,
                 "a 99th percentile of {} latencies has too few samples; at least \
@@ -217,7 +265,8 @@ where
     }
 
     fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
-        Box::new(window.around(|| self.load(input)).answers)
+        let Sent { answers, .. } = window.around(|| self.load(input));
+        Box::new(answers.into_iter().flatten().collect::<Vec<A>>())
     }
 
     /// Returns, if a load was measured: `late_requests_percent`, the share sent more than 25 µs after they were due;

@@ -22,6 +22,17 @@ pub(super) fn starts(load: OpenLoop, place: usize) -> Vec<Duration> {
     .collect()
 }
 
+/// Returns the intended starts of `requests` requests within `requests ÷ rate` seconds: a Poisson process of which is known how
+/// many requests it sends. A load at a stated rate then has that rate, and not one that is off by the root of its requests.
+pub(super) fn starts_at_rate(rate: f64, requests: u64, seed: u64) -> Vec<Duration> {
+    let interval = Duration::from_secs_f64(1.0 / rate);
+    let mut starts = starts(OpenLoop { interval, requests, seed }, 0);
+    let (last, end) = (starts.last().copied().unwrap_or_default(), requests as f64 / rate);
+    let stretch = end / last.as_secs_f64().max(f64::MIN_POSITIVE);
+    starts.iter_mut().for_each(|start| *start = start.mul_f64(stretch));
+    starts
+}
+
 /// Returns the number with the mean 1 whose exponential distribution function is `uniform`, a number from 0 to 1
 /// exclusive.
 fn exponential(uniform: f64) -> f64 {
@@ -57,6 +68,18 @@ mod tests {
         assert_ne!(starts(LOAD, 3), starts(LOAD, 4));
         assert_ne!(starts(LOAD, 3), starts(OpenLoop { seed: 43, ..LOAD }, 3));
         assert!(starts(OpenLoop { requests: 0, ..LOAD }, 0).is_empty());
+    }
+
+    #[test]
+    fn a_load_at_a_rate_has_exactly_that_rate_and_keeps_its_bunches() {
+        let starts = starts_at_rate(2_000.0, 5_000, 7);
+        let last = starts.last().unwrap().as_secs_f64();
+        assert!((last - 2.5).abs() < 1e-6, "{last}");
+        assert_ne!(starts, starts_at_rate(2_000.0, 5_000, 8));
+        let gaps = starts.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
+        let shorter = gaps.filter(|gap| *gap < 0.000_5).count() as f64 / 5_000.0;
+        assert!((shorter - 0.632).abs() < 0.03, "{shorter}");
+        assert!(starts_at_rate(10.0, 0, 1).is_empty());
     }
 
     #[test]

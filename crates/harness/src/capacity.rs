@@ -1,0 +1,225 @@
+//! Capacity: the highest rate of open-loop load at which a side meets its objective.
+//!
+//! [`search`] sends the loads, [`Capacity::of`] is a pure function of what they showed. Loads near the limit contradict each
+//! other now and then, so the capacity divides them where the fewest do.
+
+use std::time::Duration;
+
+use worthit_pair::{
+    pair::{Rates, UnderLoad},
+    trial::{LoadAtRate, Role, Trial},
+};
+
+/// A load lasts at least this long, so that a queue that grows slowly is seen…
+const DURATION_S: f64 = 0.5;
+/// …and has at least this many requests, ten of which are above the 99th percentile.
+const LEAST_REQUESTS: f64 = 1_000.0;
+/// A load has at most this many requests.
+const MOST_REQUESTS: f64 = 20_000.0;
+/// The search begins with these shares of the rate that the side served in a closed loop.
+const BEGIN: [f64; 3] = [0.5, 0.8, 1.25];
+/// If the first rates all meet the objective, or all miss it, the next one is this many times higher or lower.
+const STEP: f64 = 1.6;
+/// The search ends when the lowest rate that missed the objective is at most this many times the highest that met it.
+const RESOLUTION: f64 = 1.03;
+/// The search ends after this many loads in any case.
+const MOST_LOADS: usize = 16;
+/// Requests of a load that warms up, and the most loads that do.
+const WARM_UP: (u64, usize) = (300, 5);
+/// Warming up ends when the medians of two loads differ by less than this share.
+const AGREE: f64 = 0.1;
+
+/// The rates of open-loop load that a side can serve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Capacity {
+    /// The highest rate that met the objective, requests a second; `None` if none did.
+    pub held: Option<f64>,
+    /// The lowest rate above it that missed the objective; `None` if none did, so that the capacity may be higher.
+    pub missed: Option<f64>,
+}
+
+impl Capacity {
+    /// Returns the capacity that loads at several rates show, where the 99th percentile of latency may be at most `p99`.
+    ///
+    /// It lies where the fewest loads contradict it: those below that missed the objective, and those above that met it. If
+    /// several places are as good, it is the lowest.
+    pub fn of(loads: &[LoadAtRate], p99: Duration) -> Capacity {
+        let mut judged: Vec<(f64, bool)> =
+            loads.iter().filter_map(|load| Some((load.rate, load.meets(p99)?))).collect();
+        judged.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let contradictions = |place: usize| {
+            let (below, above) = judged.split_at(place);
+            below.iter().filter(|(_, meets)| !meets).count()
+                + above.iter().filter(|(_, meets)| *meets).count()
+        };
+        // Loads at one rate are on one side of the capacity.
+        let is_between = |place: &usize| {
+            *place == 0 || *place == judged.len() || judged[*place - 1].0 < judged[*place].0
+        };
+        let place =
+            (0..=judged.len()).filter(is_between).min_by_key(|place| contradictions(*place));
+        let (below, above) = judged.split_at(place.unwrap_or(0));
+        Capacity {
+            held: below.iter().rev().find(|(_, meets)| *meets).map(|(rate, _)| *rate),
+            missed: above.iter().find(|(_, meets)| !meets).map(|(rate, _)| *rate),
+        }
+    }
+}
+
+/// Sends loads to a side, `seed` says when, and returns what they showed, in the order in which they were sent. `served` is the
+/// rate that the side served in a closed loop, in requests a second. Empty if the trial has nothing that sends loads.
+pub fn loads(
+    trial: &mut Trial,
+    role: Role,
+    under_load: &UnderLoad,
+    served: f64,
+    seed: u64,
+) -> Vec<LoadAtRate> {
+    let mut sent = 0;
+    let mut send = |rate: f64, requests: u64| {
+        sent += 1;
+        trial.send(role, rate, requests, seed.wrapping_add(sent))
+    };
+    let first = match under_load.rates {
+        Rates::Stated(rates) => rates.first().map_or(served, |rate| *rate as f64),
+        Rates::Capacity => served * BEGIN[0],
+    };
+    warm_up(&mut || send(first, WARM_UP.0));
+    let mut at = |rate: f64| {
+        let requests = (rate * DURATION_S).clamp(LEAST_REQUESTS, MOST_REQUESTS);
+        send(rate, requests as u64)
+    };
+    match under_load.rates {
+        Rates::Stated(rates) => rates.iter().filter_map(|rate| at(*rate as f64)).collect(),
+        Rates::Capacity => search(served, under_load.p99, &mut at),
+    }
+}
+
+/// Sends loads until the medians of two of them agree.
+fn warm_up(send: &mut dyn FnMut() -> Option<LoadAtRate>) {
+    let mut before = f64::INFINITY;
+    for load in (0..WARM_UP.1).map_while(|_| send()) {
+        if (load.p50_us / before - 1.0).abs() < AGREE {
+            return;
+        }
+        before = load.p50_us;
+    }
+}
+
+/// Sends loads until the capacity is known well enough.
+fn search(
+    served: f64,
+    p99: Duration,
+    at: &mut dyn FnMut(f64) -> Option<LoadAtRate>,
+) -> Vec<LoadAtRate> {
+    let mut found: Vec<LoadAtRate> = BEGIN.iter().map_while(|share| at(served * share)).collect();
+    while found.len() < MOST_LOADS {
+        let next = match Capacity::of(&found, p99) {
+            Capacity { held: Some(held), missed: Some(missed) } if missed > held * RESOLUTION => {
+                (held * missed).sqrt()
+            }
+            Capacity { held: Some(held), missed: None } => held * STEP,
+            Capacity { held: None, missed: Some(missed) } => missed / STEP,
+            // It is known, or all loads were void.
+            _ => break,
+        };
+        let Some(load) = at(next) else { break };
+        found.push(load);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OBJECTIVE: Duration = Duration::from_millis(10);
+
+    /// A load whose 99th percentile is 1 ms, or 100 ms if the objective is missed.
+    fn load(rate: f64, meets: bool) -> LoadAtRate {
+        let p99_us = if meets { 1e3 } else { 1e5 };
+        LoadAtRate {
+            rate,
+            requests: 1_000,
+            p50_us: 500.0,
+            p99_us,
+            p999_us: p99_us,
+            max_us: p99_us,
+            failed: 0,
+            late: 0,
+            lag_p99_us: 1.0,
+            is_void: false,
+        }
+    }
+
+    fn capacity(loads: &[(f64, bool)]) -> (Option<f64>, Option<f64>) {
+        let loads: Vec<LoadAtRate> =
+            loads.iter().map(|(rate, meets)| load(*rate, *meets)).collect();
+        let Capacity { held, missed } = Capacity::of(&loads, OBJECTIVE);
+        (held, missed)
+    }
+
+    #[test]
+    fn it_lies_between_the_rates_that_meet_the_objective_and_those_that_miss_it() {
+        let known = [(800.0, true), (500.0, true), (1_250.0, false), (1_000.0, true)];
+        assert_eq!(capacity(&known), (Some(1_000.0), Some(1_250.0)));
+        assert_eq!(capacity(&[(5.0, true), (6.0, true)]), (Some(6.0), None));
+        assert_eq!(capacity(&[(5.0, false), (6.0, false)]), (None, Some(5.0)));
+        assert_eq!(capacity(&[]), (None, None));
+    }
+
+    #[test]
+    fn a_load_that_contradicts_the_others_does_not_move_it() {
+        let with_a_hiccup =
+            [(500.0, false), (600.0, true), (800.0, true), (1_000.0, true), (1_250.0, false)];
+        assert_eq!(capacity(&with_a_hiccup), (Some(1_000.0), Some(1_250.0)));
+        let with_luck = [(500.0, true), (800.0, false), (1_000.0, false), (1_250.0, true)];
+        assert_eq!(capacity(&with_luck), (Some(500.0), Some(800.0)));
+        // Two loads at one rate disagree: it is not above itself.
+        let (held, missed) = capacity(&[(500.0, true), (800.0, true), (800.0, false)]);
+        assert_eq!((held, missed), (Some(500.0), Some(800.0)));
+    }
+
+    #[test]
+    fn void_loads_and_failed_requests_are_no_capacity() {
+        let void = LoadAtRate { is_void: true, ..load(900.0, true) };
+        let failing = LoadAtRate { failed: 1, ..load(700.0, true) };
+        let found = Capacity::of(&[load(500.0, true), failing, void], OBJECTIVE);
+        assert_eq!(found, Capacity { held: Some(500.0), missed: Some(700.0) });
+    }
+
+    #[test]
+    fn the_search_finds_a_known_limit_from_wherever_it_begins() {
+        for limit in [90.0, 700.0, 1_000.0, 1_190.0, 9_000.0] {
+            let found = search(1_000.0, OBJECTIVE, &mut |rate| Some(load(rate, rate <= limit)));
+            let Capacity { held, missed } = Capacity::of(&found, OBJECTIVE);
+            let (held, missed) = (held.unwrap(), missed.unwrap());
+            assert!(held <= limit && limit < missed && missed <= held * RESOLUTION, "{found:?}");
+            assert!(found.len() <= MOST_LOADS);
+        }
+    }
+
+    #[test]
+    fn the_search_ends_by_itself() {
+        for meets in [true, false] {
+            let found = search(1_000.0, OBJECTIVE, &mut |rate| Some(load(rate, meets)));
+            assert_eq!(found.len(), MOST_LOADS);
+        }
+        let void = |rate| Some(LoadAtRate { is_void: true, ..load(rate, true) });
+        assert_eq!(search(1_000.0, OBJECTIVE, &mut { void }).len(), BEGIN.len());
+        assert!(search(1_000.0, OBJECTIVE, &mut |_| None).is_empty());
+    }
+
+    #[test]
+    fn warming_up_ends_when_two_medians_agree_or_after_some_loads() {
+        let mut medians = [900.0, 600.0, 590.0, 100.0].into_iter();
+        warm_up(&mut || Some(LoadAtRate { p50_us: medians.next()?, ..load(1.0, true) }));
+        assert_eq!(medians.next(), Some(100.0));
+        let (mut median, mut loads) = (1.0, 0);
+        warm_up(&mut || {
+            (median, loads) = (median * 2.0, loads + 1);
+            Some(LoadAtRate { p50_us: median, ..load(1.0, true) })
+        });
+        assert_eq!(loads, WARM_UP.1);
+    }
+}
