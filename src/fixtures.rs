@@ -9,6 +9,7 @@ pub mod log_lines;
 pub mod origin;
 pub mod pg_shop;
 pub mod postgres;
+pub mod price_stream;
 pub mod redis;
 pub mod shop;
 pub mod sql_server;

@@ -10,8 +10,14 @@ use std::{
     time::Duration,
 };
 
-use crate::fixtures::kv_server::{KvServer, parse_answer};
+use crate::fixtures::{
+    distance,
+    kv_server::{KvServer, parse_answer},
+};
 use worthit_pair::{causes::Event, prelude::*};
+
+/// Distances of the server; the one of a millisecond is confirmed.
+const DISTANCES: [Level; 3] = distance::levels(&[16]);
 
 pub const PAIR: Pair = Pair {
     title: "Pipeline requests",
@@ -44,22 +50,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[4_096] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "loopback", value: 0, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[16] },
-            },
-            Level {
-                label: "rtt=30ms",
-                value: 30_000,
-                origin: Origin::Distance { rtt_us: 30_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "request",
     headline: Headline::At { level: "loopback", point: 64 },
     causes: &[

@@ -8,6 +8,7 @@ use rand::{RngExt, seq::SliceRandom};
 use rusqlite::Connection;
 
 use crate::fixtures::{
+    price_stream::{Op, by_popularity, reads_what_it_wrote},
     shop::{ShopFile, Size},
     zipf::Zipf,
 };
@@ -114,22 +115,6 @@ pub const PAIR: Pair = Pair {
 /// Number of writes among `ops`.
 const fn writes(ops: u64, percent: u64) -> u64 {
     ops * percent / 100
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Op {
-    /// Reads the product with this id.
-    Read(i64),
-    /// Sets the price of the product with this id.
-    SetPrice(i64, i64),
-}
-
-impl Op {
-    fn product(self) -> i64 {
-        match self {
-            Op::Read(id) | Op::SetPrice(id, _) => id,
-        }
-    }
 }
 
 /// A product, which cache and readers share.
@@ -252,13 +237,6 @@ impl State {
     }
 }
 
-/// Product ids, the most popular first. The most popular ones are spread over the table.
-fn by_rank(case: &Case) -> Vec<i64> {
-    let mut by_rank: Vec<i64> = (1..=case.items(PRODUCTS).max(1) as i64).collect();
-    by_rank.shuffle(&mut case.rng("popularity"));
-    by_rank
-}
-
 /// A stream of reads and writes. The share of writes is exact, their positions are random.
 fn stream(case: &Case, by_rank: &[i64]) -> Vec<Op> {
     // In a multiple of 100, every point of the axis is a whole number of writes.
@@ -291,19 +269,8 @@ fn share_of_writes(ops: &[Op]) -> u64 {
     (100 * writes / ops.len()) as u64
 }
 
-fn reads_what_it_wrote(ops: &[Op]) -> bool {
-    let mut written = HashSet::new();
-    ops.iter().any(|op| match op {
-        Op::Read(id) => written.contains(id),
-        Op::SetPrice(id, _) => {
-            written.insert(*id);
-            false
-        }
-    })
-}
-
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let by_rank = by_rank(case);
+    let by_rank = by_popularity(case, case.items(PRODUCTS).max(1));
     let inputs = case.rotate(16, |case| stream(case, &by_rank));
     let state = || State::new(case, &by_rank);
     let naive = resetting(&inputs, state()?, State::reset, |state, ops| {
@@ -326,7 +293,7 @@ mod tests {
 
     fn state() -> (State, Vec<i64>, Case) {
         let case = Case { proof_size: Some(PRODUCTS), ..Case::realistic(50, 0, 42) };
-        let by_rank = by_rank(&case);
+        let by_rank = by_popularity(&case, case.items(PRODUCTS).max(1));
         (State::new(&case, &by_rank).unwrap(), by_rank, case)
     }
 

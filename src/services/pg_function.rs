@@ -5,7 +5,10 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use rand::RngExt;
 use tokio_postgres::{Client, Error, Statement};
 
-use crate::fixtures::postgres::{Database, SERVER_STATEMENTS, answered};
+use crate::fixtures::{
+    distance,
+    postgres::{Database, SERVER_STATEMENTS, answered},
+};
 use worthit_pair::prelude::*;
 
 /// Accounts in the bank.
@@ -43,6 +46,9 @@ const CREDIT: &str = "UPDATE accounts SET cents = cents + $2 WHERE id = $1";
 const ENTER: &str = "INSERT INTO entries (payer, payee, cents) VALUES ($1, $2, $3)";
 const PAY: &str = "SELECT pay($1, $2, $3)";
 
+/// Distances of the server; the one of a millisecond is confirmed.
+const DISTANCES: [Level; 3] = distance::levels(&[4]);
+
 pub const PAIR: Pair = Pair {
     title: "Run a transaction as one function",
     review: Review {
@@ -71,22 +77,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[1, 4, 16, 64], deep: &[] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "loopback", value: 0, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[4] },
-            },
-            Level {
-                label: "rtt=30ms",
-                value: 30_000,
-                origin: Origin::Distance { rtt_us: 30_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "payment",
     headline: Headline::At { level: "loopback", point: 16 },
     causes: &[

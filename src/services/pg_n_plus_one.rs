@@ -6,7 +6,7 @@ use rand::RngExt;
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::fixtures::{
-    pg_shop,
+    distance, pg_shop,
     postgres::{Database, SERVER_STATEMENTS, answered},
     shop::Size,
 };
@@ -23,6 +23,9 @@ const LINES_OF_MANY: &str = "SELECT product_id, quantity, price_cents, order_id 
 const JOIN: &str = "SELECT product_id, quantity, l.price_cents, o.id, placed_at, note
      FROM (SELECT * FROM orders WHERE id <= $1 ORDER BY id DESC LIMIT $2) o
      LEFT JOIN order_lines l ON l.order_id = o.id ORDER BY o.id DESC, line";
+
+/// Distances of the server; the one of a millisecond is confirmed.
+const DISTANCES: [Level; 3] = distance::levels(&[4]);
 
 pub const PAIR: Pair = Pair {
     title: "Fetch children from PostgreSQL at once",
@@ -53,22 +56,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "loopback", value: 0, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[4] },
-            },
-            Level {
-                label: "rtt=30ms",
-                value: 30_000,
-                origin: Origin::Distance { rtt_us: 30_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "order",
     headline: Headline::At { level: "loopback", point: 64 },
     alternatives: &[SideBeside { name: "join", summary: "one join of orders and lines" }],

@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Statement};
 use crate::fixtures::{
     pg_shop,
     postgres::{self, Database, SERVER_STATEMENTS},
+    price_stream::{Op, by_popularity, reads_what_it_wrote},
     redis::{Keyspace, LIFETIME_S, answered},
     shop::Size,
     zipf::Zipf,
@@ -125,22 +126,6 @@ pub const PAIR: Pair = Pair {
     prepare,
     ..Pair::DEFAULTS
 };
-
-#[derive(Clone, Copy, Debug)]
-enum Op {
-    /// Reads the product with this id.
-    Read(i64),
-    /// Sets the price of the product with this id.
-    SetPrice(i64, i64),
-}
-
-impl Op {
-    fn product(self) -> i64 {
-        match self {
-            Op::Read(id) | Op::SetPrice(id, _) => id,
-        }
-    }
-}
 
 /// A stream, and the products that the cache has at its start.
 struct Input {
@@ -430,26 +415,8 @@ fn hits(input: &Input) -> u64 {
     100 * hits / reads
 }
 
-fn reads_what_it_wrote(ops: &[Op]) -> bool {
-    let mut written = HashSet::new();
-    ops.iter().any(|op| match op {
-        Op::Read(id) => written.contains(id),
-        Op::SetPrice(id, _) => {
-            written.insert(*id);
-            false
-        }
-    })
-}
-
-/// Product ids, the most popular first. The most popular ones are spread over the table.
-fn by_rank(case: &Case) -> Vec<i64> {
-    let mut by_rank: Vec<i64> = (1..=PRODUCTS as i64).collect();
-    by_rank.shuffle(&mut case.rng("popularity"));
-    by_rank
-}
-
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let by_rank = by_rank(case);
+    let by_rank = by_popularity(case, PRODUCTS);
     let cached: Rc<[i64]> = by_rank[..CACHED].into();
     let inputs =
         case.rotate(32, |case| Input { ops: stream(case, &by_rank), cached: Rc::clone(&cached) });
@@ -528,7 +495,7 @@ mod tests {
     fn a_stream_hits_as_often_as_it_should() {
         for point in [0, 2, 50, 98, 100] {
             let case = Case::realistic(point, 0, 42);
-            let by_rank = by_rank(&case);
+            let by_rank = by_popularity(&case, PRODUCTS);
             let input = Input { ops: stream(&case, &by_rank), cached: by_rank[..CACHED].into() };
             assert_eq!(hits(&input), point);
             assert_eq!(input.ops.len() as u64, READS + WRITES);

@@ -4,7 +4,10 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
 
 use redis::{Commands, Connection, Pipeline, RedisResult};
 
-use crate::fixtures::redis::{Keyspace, answered};
+use crate::fixtures::{
+    distance,
+    redis::{Keyspace, answered},
+};
 use rand::RngExt;
 use worthit_pair::{causes::Event, prelude::*};
 
@@ -12,6 +15,9 @@ use worthit_pair::{causes::Event, prelude::*};
 const ENTRIES: u64 = 10_000;
 /// One key in as many is not in the cache: it has expired.
 const MISSING_ONE_IN: u64 = 16;
+
+/// Distances of the server; the one of a millisecond is confirmed.
+const DISTANCES: [Level; 3] = distance::levels(&[16]);
 
 pub const PAIR: Pair = Pair {
     title: "Pipeline commands to Redis",
@@ -35,22 +41,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[4_096] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "loopback", value: 0, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[16] },
-            },
-            Level {
-                label: "rtt=30ms",
-                value: 30_000,
-                origin: Origin::Distance { rtt_us: 30_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "key",
     headline: Headline::At { level: "loopback", point: 64 },
     alternatives: &[SideBeside { name: "mget", summary: "one MGET of all keys" }],
