@@ -8,9 +8,11 @@
 mod child;
 pub mod distance;
 mod folder;
+pub mod link;
 mod postgres;
 mod processes;
 mod program;
+mod proxy;
 mod redis;
 mod tcp;
 
