@@ -4,6 +4,7 @@
 //! [`worthit_pair::causes::exclude_thread`].
 
 pub mod distance;
+pub mod http;
 pub mod kv_server;
 pub mod log_lines;
 pub mod origin;
