@@ -96,7 +96,7 @@ impl Builds<'_> {
         counting::changes(pair, &self.counts.base, &self.counts.head, &self.settings.tolerances)
     }
 
-    /// Returns whether a pair is to be timed: both builds can run it, and the counts do not settle it.
+    /// Returns whether a pair is to be timed: both builds can run it, without a server, and are not the same program.
     fn is_timed(&self, pair: &Matched) -> bool {
         let BothCounts { base, head, .. } = &self.counts;
         let runs = |counts: &BuildCounts, id: &str| {
@@ -104,6 +104,7 @@ impl Builds<'_> {
         };
         self.is_affected(pair)
             && pair.is_comparable()
+            && !pair.is_judged_by_counts()
             && runs(base, pair.base_id())
             && runs(head, pair.head_id())
             && head.agrees_on(pair.head_id(), base, pair.base_id())
@@ -235,7 +236,11 @@ impl Builds<'_> {
             let reason = "its sides agree within each build but not across builds: the input or the function differs";
             Outcome::NotComparable { reason: reason.to_owned() }
         } else {
-            let skipped = Time::Skipped { reason: "its bench is the same program".to_owned() };
+            let reason = match pair.is_judged_by_counts() {
+                true => "it uses a server, so its counts judge it",
+                false => "its bench is the same program",
+            };
+            let skipped = Time::Skipped { reason: reason.to_owned() };
             Outcome::Judged { counts: self.changes(pair), time: time.cloned().unwrap_or(skipped) }
         }
     }

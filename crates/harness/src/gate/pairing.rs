@@ -37,6 +37,12 @@ impl Matched {
         self.base.is_some() && self.head.is_some() && self.difference().is_none()
     }
 
+    /// Returns whether its counts alone judge it, in either build: it uses a server, whose scheduling moves the time of a
+    /// request by more than the gate looks for, and whose own work the client's counts and the server's show.
+    pub fn is_judged_by_counts(&self) -> bool {
+        self.base.iter().chain(&self.head).any(|case| !case.servers.is_empty())
+    }
+
     /// Returns the id in the base; empty if the base lacks the pair.
     pub fn base_id(&self) -> &str {
         self.base.as_ref().map_or("", |case| &case.key.pair)
@@ -148,6 +154,18 @@ mod tests {
         let found = pair_up(&base[..1], &twice);
         assert_eq!(ids(&found).iter().filter(|(base, _)| base.is_some()).count(), 1);
         assert!(found.iter().all(|matched| matched.renamed_from().is_none()), "{found:?}");
+    }
+
+    #[test]
+    fn counts_alone_judge_a_pair_that_uses_a_server_in_either_build() {
+        let alone = case("a/b", &[]);
+        let with_server = GateCase { servers: vec!["redis".to_owned()], ..alone.clone() };
+        for (base, head, expected) in
+            [(&alone, &alone, false), (&with_server, &alone, true), (&alone, &with_server, true)]
+        {
+            let matched = Matched { base: Some(base.clone()), head: Some(head.clone()) };
+            assert_eq!(matched.is_judged_by_counts(), expected);
+        }
     }
 
     #[test]

@@ -129,6 +129,17 @@ impl Test<'_> {
             let Some(case) = &pair.head else { continue };
             let id = &case.key.pair;
             let changes = counting::changes(pair, &base, &counts, &self.settings.tolerances);
+            let by_counts: Vec<&CountChange> =
+                changes.iter().filter(|change| change.verdict == Verdict::Regressed).collect();
+            for count in &by_counts {
+                found.alarms.push(format!("{id} ({kind}): {count:?}"));
+            }
+            failed |= !by_counts.is_empty();
+            if pair.is_judged_by_counts() {
+                nulls.comparisons += 1;
+                nulls.alarms_by_counts += usize::from(!by_counts.is_empty());
+                continue;
+            }
             let timing = PairedTiming::new(self.tested.optimized(case), variant.optimized(case));
             let mut timing = match timing {
                 Ok(timing) => timing,
@@ -150,8 +161,6 @@ impl Test<'_> {
             let (by_times, change) = (times.verdict, times.change);
             let time = judge_time(times, &changes, threads, share, disturbed);
             let verdict = judge(&changes, &time).verdict;
-            let by_counts: Vec<&CountChange> =
-                changes.iter().filter(|change| change.verdict == Verdict::Regressed).collect();
             nulls.comparisons += 1;
             nulls.alarms_by_counts += usize::from(!by_counts.is_empty());
             nulls.alarms_by_time += usize::from(time.verdict() == Verdict::Regressed);
@@ -159,9 +168,6 @@ impl Test<'_> {
             let is_change = matches!(by_times, Verdict::Regressed | Verdict::Improved);
             nulls.held_back += usize::from(is_change && time.verdict() != by_times);
             nulls.undecided += usize::from(verdict == Verdict::Undecided);
-            for count in &by_counts {
-                found.alarms.push(format!("{id} ({kind}): {count:?}"));
-            }
             if time.verdict() == Verdict::Regressed || verdict == Verdict::Improved {
                 let differ = changes.iter().filter(|change| !change.overlaps());
                 let differ: Vec<String> = differ
