@@ -86,6 +86,8 @@ pub fn loads(
     };
     warm_up(&mut || send(first, WARM_UP.0));
     let mut at = |rate: f64| {
+        // Whole rates are easier to read, and to compare between processes.
+        let rate = rate.round().max(1.0);
         let requests = (rate * DURATION_S).clamp(LEAST_REQUESTS, MOST_REQUESTS);
         send(rate, requests as u64)
     };
