@@ -12,19 +12,30 @@ use std::{
 };
 
 use rustix::{
-    process::{getpid, set_child_subreaper},
+    process::{Pid, WaitId, WaitIdOptions, getpid, set_child_subreaper, waitid},
     thread::{CpuSet, sched_setaffinity},
 };
 
-use crate::{folder::Folder, processes, program::Start};
+use crate::{folder::Folder, processes, spent};
 
 /// The script that runs and ends the program; see there.
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 /// Variables of the environment that a server inherits. Others, such as those that tune the allocator of a worker of the
 /// gate, are not for it.
 const INHERITED: [&str; 4] = ["PATH", "TMPDIR", "TZ", "USER"];
-/// Time in which a server must answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program to run as a server.
+#[derive(Debug)]
+pub struct Start {
+    /// The program and its arguments. Its current folder is one of its own.
+    pub words: Vec<String>,
+    /// Variables of its environment, beside those that every server inherits.
+    pub environment: Vec<(&'static str, String)>,
+    /// The signal that ends it.
+    pub signal: &'static str,
+    /// Time in which it must answer, on a machine that is busy with other things.
+    pub patience: Duration,
+}
 
 /// A server program, running until this is dropped or this process ends.
 #[derive(Debug)]
@@ -34,14 +45,20 @@ pub struct Child {
     supervisor: process::Child,
     program: u32,
     folder: PathBuf,
+    patience: Duration,
 }
 
 impl Child {
-    /// Starts a program whose files are in `folder`.
+    /// Starts a program.
     ///
     /// # Errors
-    /// If the supervisor cannot be started.
-    pub fn start(folder: Folder, start: &Start) -> io::Result<Child> {
+    /// If its folder cannot be chosen, or the supervisor cannot be started.
+    pub fn start(start: &Start) -> Result<Child, String> {
+        let folder = Folder::choose().map_err(|error| error.to_string())?;
+        Child::start_in(folder, start).map_err(|error| error.to_string())
+    }
+
+    fn start_in(folder: Folder, start: &Start) -> io::Result<Child> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SUPERVISOR, "worthit-supervisor"]);
         command.arg(folder.path()).arg(start.signal).args(&start.words);
@@ -54,6 +71,7 @@ impl Child {
         // SAFETY: the closure makes system calls only, which are allowed between fork and exec.
         unsafe { command.pre_exec(move || become_supervisor(&folder)) };
         let mut supervisor = command.spawn()?;
+        spent::count(supervisor.id());
         let mut line = String::new();
         let read = BufReader::new(supervisor.stdout.take().expect("piped")).read_line(&mut line);
         let program = read.ok().and_then(|_| line.trim().parse().ok());
@@ -62,6 +80,7 @@ impl Child {
             supervisor,
             program: program.unwrap_or(0),
             folder: path,
+            patience: start.patience,
         };
         match child.program {
             0 => Err(io::Error::other("/bin/sh cannot supervise it")),
@@ -72,7 +91,7 @@ impl Child {
     /// Waits until `answer` gives a server's first answer.
     ///
     /// # Errors
-    /// With the last error and what the program has logged, if it ends before or takes longer than half a minute.
+    /// With the last error and what the program has logged, if it ends before or takes longer than it may.
     pub fn ready<T>(&self, mut answer: impl FnMut() -> Result<T, String>) -> Result<T, String> {
         let start = Instant::now();
         loop {
@@ -83,8 +102,8 @@ impl Child {
             if !self.is_alive() {
                 return Err(format!("it ended at once{}", self.logged()));
             }
-            if start.elapsed() > PATIENCE {
-                let seconds = PATIENCE.as_secs();
+            if start.elapsed() > self.patience {
+                let seconds = self.patience.as_secs();
                 return Err(format!("no answer for {seconds} s: {problem}{}", self.logged()));
             }
             thread::sleep(Duration::from_millis(2));
@@ -101,6 +120,11 @@ impl Child {
         self.program
     }
 
+    /// The folder of its files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns whether the program runs.
     pub fn is_alive(&self) -> bool {
         processes::is_running(self.program)
@@ -115,8 +139,22 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         drop(self.ends_it.take());
-        // An error means that it has been waited for.
-        let _ = self.supervisor.wait();
+        // This leaves the supervisor as a zombie, so that the time of all is known at every moment.
+        let ends = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = waitid(WaitId::Pid(Pid::from_child(&self.supervisor)), ends);
+        spent::wait_for(self.supervisor());
+    }
+}
+
+/// Programs that are one server together. They end at the same time.
+#[derive(Debug, Default)]
+pub struct Children(pub Vec<Child>);
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.ends_it.take());
+        }
     }
 }
 
@@ -145,13 +183,41 @@ fn last_lines(log: &Path) -> String {
     }
 }
 
-/// Returns a port of loopback that no socket uses. Another process may take it first, so a server that cannot is started
-/// again at another.
+/// Returns ports of loopback that no socket uses. Another process may take one first; see [`at_some_ports`].
 ///
 /// # Errors
 /// If loopback cannot be used.
-pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+pub fn free_ports<const N: usize>() -> Result<[u16; N], String> {
+    let io = |error: io::Error| error.to_string();
+    // All are held until the last is chosen, so that they differ.
+    let mut held = Vec::new();
+    for _ in 0..N {
+        held.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(io)?);
+    }
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr().map_err(io)?.port();
+    }
+    Ok(ports)
+}
+
+/// Starts something at ports that it chooses, and again at others if it fails, since another process may have taken a port
+/// between its choice and its use. What does not answer in time is not tried for long.
+///
+/// # Errors
+/// With the last one.
+pub fn at_some_ports<T>(mut start: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    const TRIES: usize = 5;
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let begin = Instant::now();
+    let mut result = start();
+    for _ in 1..TRIES {
+        if result.is_ok() || begin.elapsed() > PATIENCE {
+            break;
+        }
+        result = start();
+    }
+    result
 }
 
 #[cfg(test)]
@@ -163,9 +229,9 @@ mod tests {
             words: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
             environment: Vec::new(),
             signal: "TERM",
-            url: String::new(),
+            patience: Duration::from_secs(30),
         };
-        Child::start(Folder::choose().unwrap(), &start).unwrap()
+        Child::start(&start).unwrap()
     }
 
     #[test]
@@ -182,9 +248,36 @@ mod tests {
             assert_eq!(pid.unwrap().trim(), program.to_string());
             assert!(child.is_alive());
             assert!(processes::cpu_time(child.supervisor()) > Duration::ZERO);
+            let before = spent::total();
             drop(child);
+            assert!(before > Duration::ZERO && spent::total() >= before);
             assert!(!processes::is_running(program) && !folder.exists(), "{script}");
         }
+    }
+
+    #[test]
+    fn programs_that_belong_together_end_together() {
+        let children = Children(vec![start("exec sleep 1000"), start("exec sleep 1000")]);
+        let programs: Vec<u32> = children.0.iter().map(Child::program).collect();
+        drop(children);
+        assert!(!programs.into_iter().any(processes::is_running));
+    }
+
+    #[test]
+    fn ports_that_are_chosen_together_differ() {
+        let [one, two, three] = free_ports().unwrap();
+        assert!(one != two && two != three && three != one);
+    }
+
+    #[test]
+    fn what_fails_is_tried_again() {
+        let mut tries = 0;
+        let mut third_time = || {
+            tries += 1;
+            if tries == 3 { Ok(tries) } else { Err(tries.to_string()) }
+        };
+        assert_eq!(at_some_ports(&mut third_time), Ok(3));
+        assert_eq!(at_some_ports(third_time), Err("8".to_owned()));
     }
 
     #[test]

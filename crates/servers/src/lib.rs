@@ -1,5 +1,6 @@
 //! Server programs that pairs measure. A server is an address: of one's own, named by an environment variable, or of a
-//! program that is installed, which is then started as a child process on loopback.
+//! program that is installed, which is then started as a child process on loopback. It may be several, of programs that
+//! belong together.
 //!
 //! A process starts one server of a kind and uses it to its end ([`server`]). It hands the address on to the processes that
 //! it starts ([`handed_on`]), and those start none. What was started ends with the process that started it, even if that
@@ -9,11 +10,13 @@ mod child;
 pub mod distance;
 mod folder;
 pub mod link;
+pub mod nginx;
 mod postgres;
 mod processes;
 mod program;
 mod proxy;
 mod redis;
+mod spent;
 mod tcp;
 
 use std::{
@@ -22,16 +25,15 @@ use std::{
     ffi::OsString,
     fmt,
     net::IpAddr,
-    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use url::{Host, Url};
 
-use child::Child;
-use folder::Folder;
+use child::{Child, Children};
 pub use program::Program;
+use program::{Addresses, Started};
 
 /// Where a server comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,35 +54,43 @@ pub struct Server {
     pub version: String,
     /// Where it comes from.
     pub origin: Origin,
-    url: Url,
-    /// The process that it and all that it starts descend from; `None` if it is not known to run on this machine.
-    root: Option<u32>,
-    /// Ends it when dropped.
-    child: Option<Child>,
+    /// Its addresses; none if each case starts its own.
+    urls: Vec<Url>,
+    /// The processes that it and all that it starts descend from; none if it is not known to run on this machine.
+    roots: Vec<u32>,
+    /// They end when dropped.
+    children: Children,
 }
 
-/// Leaves out the address, which may hold a password.
+/// Leaves out the addresses, which may hold a password.
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Server { program, version, origin, .. } = self;
-        write!(f, "{program} {version} at {} ({origin:?})", self.place())
+        let places: Vec<String> = self.urls.iter().map(place).collect();
+        write!(f, "{program} {version} at {} ({origin:?})", places.join(", "))
     }
 }
 
 impl Server {
-    /// Its address as clients take it. It may hold a password: never print it.
+    /// Its address, or its first, as clients take it; empty if each case starts its own. It may hold a password: never
+    /// print it.
     pub fn url(&self) -> &str {
-        self.url.as_str()
+        self.urls.first().map_or("", Url::as_str)
     }
 
-    /// Its host and port, for people.
+    /// Its addresses, as clients take them. They may hold passwords: never print them.
+    pub fn urls(&self) -> Vec<&str> {
+        self.urls.iter().map(Url::as_str).collect()
+    }
+
+    /// Host and port of its address, or of its first, for people.
     pub fn place(&self) -> String {
-        place(&self.url)
+        self.urls.first().map(place).unwrap_or_default()
     }
 
-    /// Process id of the program, if this process has started it.
-    pub fn process(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::program)
+    /// Process ids of its programs, if this process has started them.
+    pub fn processes(&self) -> Vec<u32> {
+        self.children.0.iter().map(Child::program).collect()
     }
 }
 
@@ -93,14 +103,21 @@ fn place(url: &Url) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// Its program is not installed.
-    #[error("{} is not installed: apt-get install {}, or set {} to the address of a server", .0, .0.package(), .0.variable())]
+    #[error("{_0} is not installed: apt-get install {}{}", _0.package(), or_ones_own(*_0))]
     NotInstalled(Program),
     /// The program does not start.
     #[error("{0} cannot be started: {1}")]
     NotStarted(Program, String),
-    /// The variable of one's own server has no address.
-    #[error("{} is no address such as {}: {}", .0.variable(), .0.example(), .1)]
-    NoAddress(Program, String),
+    /// A variable does not name a server.
+    #[error("{variable} must be like {example}: {problem}")]
+    NoAddress {
+        /// The variable.
+        variable: &'static str,
+        /// What it may hold.
+        example: &'static str,
+        /// What is wrong, without a password.
+        problem: String,
+    },
     /// The server that is named does not answer.
     #[error(
         "{variable} names {place}: {problem}; see that {program} runs there and takes connections from here, or unset {variable}"
@@ -125,6 +142,14 @@ pub enum Missing {
     },
 }
 
+/// Returns what one can do without installing a program, for the end of a sentence.
+fn or_ones_own(program: Program) -> String {
+    let named = |addresses: &Addresses| {
+        format!(", or set {} to the address of a server", addresses.variable)
+    };
+    program.addresses().map(named).unwrap_or_default()
+}
+
 static SERVERS: Mutex<BTreeMap<Program, Result<Arc<Server>, Missing>>> =
     Mutex::new(BTreeMap::new());
 
@@ -134,8 +159,7 @@ static SERVERS: Mutex<BTreeMap<Program, Result<Arc<Server>, Missing>>> =
 /// If there is none. It is not tried again.
 pub fn server(program: Program) -> Result<Arc<Server>, Missing> {
     let mut servers = servers();
-    let has_ended =
-        |server: &Arc<Server>| server.child.as_ref().is_some_and(|child| !child.is_alive());
+    let has_ended = |server: &Arc<Server>| !server.children.0.iter().all(Child::is_alive);
     match servers.get(&program) {
         Some(Ok(server)) if has_ended(server) => {}
         Some(found) => return found.clone(),
@@ -157,17 +181,18 @@ pub fn handed_on() -> Vec<(&'static str, OsString)> {
     let running = servers.values().filter_map(|server| server.as_ref().ok());
     let ours = running.filter(|server| server.origin != Origin::Given);
     let handed_on = ours.filter_map(|server| {
-        let text = format!("{}@{}", server.root?, server.url);
-        Some((server.program.handed_on(), text.into()))
+        let addresses = server.program.addresses()?;
+        let roots: Vec<String> = server.roots.iter().map(u32::to_string).collect();
+        let text = format!("{}@{}", roots.join(","), server.urls().join(","));
+        Some((addresses.handed_on, text.into()))
     });
     handed_on.collect()
 }
 
-/// Returns the CPU time that the servers in use have spent on this machine so far. It is no load of others.
+/// Returns the CPU time that the servers of this process have spent on this machine so far, also those of single cases and
+/// those that have ended. It is no load of others, and never falls.
 pub fn cpu_time() -> Duration {
-    let servers = servers();
-    let roots = servers.values().filter_map(|server| server.as_ref().ok()?.root);
-    roots.map(processes::cpu_time).sum()
+    spent::total()
 }
 
 fn servers() -> MutexGuard<'static, BTreeMap<Program, Result<Arc<Server>, Missing>>> {
@@ -177,54 +202,82 @@ fn servers() -> MutexGuard<'static, BTreeMap<Program, Result<Arc<Server>, Missin
 
 fn find(program: Program) -> Result<Server, Missing> {
     let named = |variable| env::var(variable).ok().filter(|value| !value.is_empty());
-    if let Some(address) = named(program.variable()) {
-        let url = parse(program, &address)?;
-        return reach(program, program.variable(), url, Origin::Given, None);
+    let Some(addresses) = program.addresses() else { return start(program) };
+    if let Some(text) = named(addresses.variable) {
+        let urls = parse(addresses, &text)?;
+        return reach(program, addresses.variable, urls, Origin::Given, Vec::new());
     }
-    if let Some(text) = named(program.handed_on()) {
-        let broken =
-            || Missing::NoAddress(program, "the one that was handed on is broken".to_owned());
-        let (supervisor, address) = text.split_once('@').ok_or_else(broken)?;
-        let root = supervisor.parse().map_err(|_| broken())?;
-        let url = parse(program, address)?;
-        return reach(program, program.handed_on(), url, Origin::HandedOn, Some(root));
+    if let Some(text) = named(addresses.handed_on) {
+        let (roots, urls) = parse_handed_on(addresses, &text)?;
+        return reach(program, addresses.handed_on, urls, Origin::HandedOn, roots);
     }
     start(program)
 }
 
-/// Parses an address: `redis://user:password@host:port`, or without scheme.
-fn parse(program: Program, address: &str) -> Result<Url, Missing> {
-    let scheme = program.scheme();
+/// Parses addresses: `redis://user:password@host:port`, or without scheme; as many as the example has, separated by commas.
+fn parse(addresses: &Addresses, text: &str) -> Result<Vec<Url>, Missing> {
+    let Addresses { variable, example, scheme, .. } = *addresses;
+    let refuse = |problem| Missing::NoAddress { variable, example, problem };
+    let number = example.split(',').count();
+    // A single one may have a comma in its password.
+    let texts: Vec<&str> = if number == 1 { vec![text] } else { text.split(',').collect() };
+    if texts.len() != number {
+        let problem =
+            format!("addresses are separated by commas; {number} are needed, not {}", texts.len());
+        return Err(refuse(problem));
+    }
+    texts.into_iter().map(|text| parse_one(scheme, text.trim()).map_err(refuse)).collect()
+}
+
+fn parse_one(scheme: &str, address: &str) -> Result<Url, String> {
     let with_scheme =
         if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
-    let refuse = |problem: &str| Missing::NoAddress(program, problem.to_owned());
-    let url = Url::parse(&with_scheme).map_err(|error| refuse(&error.to_string()))?;
+    let url = program::address(&with_scheme)?;
     if url.scheme() != scheme {
-        return Err(refuse(&format!("its scheme is {:?}", url.scheme())));
+        return Err(format!("its scheme is {:?}", url.scheme()));
     }
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),
-        _ => Err(refuse("it has no host")),
+        _ => Err("it has no host".to_owned()),
     }
 }
 
-/// Returns the server at an address that a variable names. `root` is the process that it descends from, if known.
+/// Parses what [`handed_on`] has written: processes and addresses.
+fn parse_handed_on(addresses: &Addresses, text: &str) -> Result<(Vec<u32>, Vec<Url>), Missing> {
+    let (variable, example) = (addresses.handed_on, addresses.example);
+    let broken = || {
+        let problem = "the one that was handed on is broken".to_owned();
+        Missing::NoAddress { variable, example, problem }
+    };
+    let (roots, urls) = text.split_once('@').ok_or_else(broken)?;
+    let roots: Option<Vec<u32>> = roots.split(',').map(|root| root.parse().ok()).collect();
+    Ok((roots.ok_or_else(broken)?, parse(addresses, urls)?))
+}
+
+/// Returns the server at the addresses that a variable names. `roots` are the processes that it descends from, if known.
 fn reach(
     program: Program,
     variable: &'static str,
-    url: Url,
+    urls: Vec<Url>,
     origin: Origin,
-    root: Option<u32>,
+    mut roots: Vec<u32>,
 ) -> Result<Server, Missing> {
-    let greeting = program.greet(&url).map_err(|problem| {
-        let place = place(&url);
-        Missing::Unreachable { program, variable, place, problem }
-    })?;
-    // The process of the same id on this machine is another one if the server runs elsewhere.
-    let is_it = |process: &u32| is_loopback(&url) && processes::runs(*process, program.file());
-    let root = root.or_else(|| greeting.process.filter(is_it));
-    let version = greeting.version.unwrap_or_default();
-    check_version(Server { program, version, origin, url, root, child: None })
+    let mut version = None;
+    for url in &urls {
+        let greeting = program.greet(url).map_err(|problem| {
+            let place = place(url);
+            Missing::Unreachable { program, variable, place, problem }
+        })?;
+        // The process of the same id on this machine is another one if the server runs elsewhere.
+        let is_it = |process: &u32| is_loopback(url) && processes::runs(*process, program.file());
+        if origin == Origin::Given {
+            roots.extend(greeting.process.filter(is_it));
+        }
+        version = version.or(greeting.version);
+    }
+    roots.iter().for_each(|root| spent::count(*root));
+    let version = version.unwrap_or_default();
+    check_version(Server { program, version, origin, urls, roots, children: Children::default() })
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -241,45 +294,30 @@ fn is_loopback(url: &Url) -> bool {
 
 /// Starts a server on loopback.
 fn start(program: Program) -> Result<Server, Missing> {
-    /// Another process may take a port between its choice and its use.
-    const PORTS: usize = 5;
     let path = program.installed().ok_or(Missing::NotInstalled(program))?;
-    let mut last = String::new();
-    for _ in 0..PORTS {
-        match start_at_free_port(program, &path) {
-            Ok(server) => return check_version(server),
-            Err(problem) => last = problem,
-        }
-    }
-    Err(Missing::NotStarted(program, last))
-}
-
-fn start_at_free_port(program: Program, path: &Path) -> Result<Server, String> {
-    let io = |error: std::io::Error| error.to_string();
-    let start = program.start(path, child::free_port().map_err(io)?);
-    let url = Url::parse(&start.url).map_err(|error| error.to_string())?;
-    let child = Child::start(Folder::choose().map_err(io)?, &start).map_err(io)?;
-    let greeting = child.ready(|| {
-        let greeting = program.greet(&url)?;
-        match greeting.process.is_none_or(|process| process == child.program()) {
-            true => Ok(greeting),
-            false => Err("another server has taken the port".to_owned()),
-        }
-    })?;
-    let (root, origin) = (Some(child.supervisor()), Origin::Started);
-    let version = greeting.version.unwrap_or_default();
-    Ok(Server { program, version, origin, url, root, child: Some(child) })
+    let started = child::at_some_ports(|| program.start(&path));
+    let Started { children, urls, version } =
+        started.map_err(|problem| Missing::NotStarted(program, problem))?;
+    let roots = children.0.iter().map(Child::supervisor).collect();
+    let (origin, version) = (Origin::Started, version.unwrap_or_default());
+    check_version(Server { program, version, origin, urls, roots, children })
 }
 
 fn check_version(server: Server) -> Result<Server, Missing> {
-    let numbers = |version: &str| -> Vec<u32> {
-        version.split('.').map(|number| number.parse().unwrap_or(0)).collect()
-    };
     let is_known = !server.version.is_empty();
     match is_known && numbers(&server.version) < numbers(server.program.oldest()) {
         false => Ok(server),
         true => Err(Missing::TooOld { program: server.program, version: server.version }),
     }
+}
+
+/// Returns the numbers of a version: 17 and 0 of "17beta1.0".
+fn numbers(version: &str) -> Vec<u32> {
+    let number = |part: &str| {
+        let end = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+        part[..end].parse().unwrap_or(0)
+    };
+    version.split('.').map(number).collect()
 }
 
 #[cfg(test)]
@@ -288,13 +326,13 @@ mod tests {
 
     #[test]
     fn addresses_of_ones_own() {
-        let parse = |address| parse(Program::Redis, address);
+        let parse = |address| parse(Program::Redis.addresses().unwrap(), address);
         for (address, expected) in [
             ("127.0.0.1:6379", "127.0.0.1:6379"),
             ("redis://cache.example", "cache.example"),
             ("redis://me:secret@[::1]:7000/2", "[::1]:7000"),
         ] {
-            assert_eq!(place(&parse(address).unwrap()), expected);
+            assert_eq!(place(&parse(address).unwrap()[0]), expected);
         }
         for (address, problem) in [
             ("http://cache.example", "its scheme is \"http\""),
@@ -303,7 +341,7 @@ mod tests {
         ] {
             let message = parse(address).unwrap_err().to_string();
             assert!(
-                message.starts_with("WORTHIT_REDIS is no address") && message.contains(problem),
+                message.starts_with("WORTHIT_REDIS must be like") && message.contains(problem),
                 "{message}"
             );
             assert!(!message.contains("secret"), "{message}");
@@ -312,9 +350,27 @@ mod tests {
 
     #[test]
     fn no_password_is_printed() {
-        let url = parse(Program::Redis, "redis://me:secret@host:7000").unwrap();
-        let (program, version, origin) = (Program::Redis, "7.0".to_owned(), Origin::Given);
-        let server = Server { program, version, origin, url, root: None, child: None };
+        let program = Program::Redis;
+        let urls = parse(program.addresses().unwrap(), "redis://me:secret@host:7000").unwrap();
+        let (version, roots, children) = ("7.0".to_owned(), Vec::new(), Children::default());
+        let server = Server { program, version, origin: Origin::Given, urls, roots, children };
         assert_eq!(format!("{server:?}"), "Redis 7.0 at host:7000 (Given)");
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for (older, newer) in [("6.2", "6.10"), ("9", "13"), ("16.1", "17beta1"), ("13", "13.1")] {
+            assert!(numbers(older) < numbers(newer), "{older} {newer}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_installed_is_named_with_what_can_be_done() {
+        for program in Program::ALL {
+            let message = Missing::NotInstalled(program).to_string();
+            assert!(message.contains(&format!("apt-get install {}", program.package())));
+            let variable = program.addresses().map(|addresses| addresses.variable);
+            assert_eq!(message.contains(variable.unwrap_or("WORTHIT")), variable.is_some());
+        }
     }
 }

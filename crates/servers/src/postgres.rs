@@ -4,13 +4,16 @@ use std::{
     fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
 };
 
 use rustix::rand::GetRandomFlags;
 use url::Url;
 
 use crate::{
-    program::{Greeting, Start, is_program},
+    child::{self, Child, Children, Start},
+    program::{Greeting, Started, address, is_program},
     tcp,
 };
 
@@ -30,20 +33,36 @@ pub fn installed() -> Option<PathBuf> {
     versions.filter_map(program).max().map(|(_, path)| path)
 }
 
-/// Describes a server on loopback with a data folder of its own and a password that nobody else knows. What it promises to
+/// Starts a server on loopback with a data folder of its own and a password that nobody else knows. What it promises to
 /// keep it writes to the device, as by default.
-pub fn start(program: &Path, port: u16) -> Start {
+///
+/// # Errors
+/// If it does not answer.
+pub fn start(program: &Path) -> Result<Started, String> {
+    let [port] = child::free_ports()?;
     let folder = program.parent().unwrap_or(Path::new("/"));
     let password = password();
     let words =
         ["/bin/sh", "-c", SCRIPT, "worthit-postgres", &folder.to_string_lossy(), &port.to_string()];
-    Start {
+    let url = address(&format!("postgres://worthit:{password}@127.0.0.1:{port}/postgres"))?;
+    let child = Child::start(&Start {
         words: words.map(str::to_owned).to_vec(),
-        url: format!("postgres://worthit:{password}@127.0.0.1:{port}/postgres"),
         environment: vec![("WORTHIT_PASSWORD", password)],
         // It ends the sessions and writes what is in memory.
         signal: "INT",
-    }
+        patience: Duration::from_secs(30),
+    })?;
+    child.ready(|| greet(&url))?;
+    let version = version(program);
+    Ok(Started { children: Children(vec![child]), urls: vec![url], version })
+}
+
+/// Returns the version of the program, if it tells: "15.18" of "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)".
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, version) = text.split_once("(PostgreSQL) ")?;
+    version.split_whitespace().next().map(str::to_owned)
 }
 
 /// Returns a password that nobody can guess. Whoever knows it can run programs as the server's user.

@@ -2,7 +2,10 @@
 
 use std::{io, time::Duration};
 
-use procfs::process::{ProcState, Process};
+use procfs::{
+    net::TcpState,
+    process::{FDTarget, ProcState, Process},
+};
 
 /// Returns whether a process runs; a zombie does not.
 pub fn is_running(pid: u32) -> bool {
@@ -44,6 +47,43 @@ fn own_cpu_time(pid: i32) -> Duration {
     if is_known { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
 }
 
+/// Waits for a child process and returns the CPU time that it and all that it had waited for have used.
+///
+/// # Errors
+/// If there is no such child.
+pub fn wait_for(child: u32) -> io::Result<Duration> {
+    let mut status = 0;
+    // SAFETY: all zeros are a valid `rusage`, which has only numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: `status` and `usage` are valid for writes for the duration of the call.
+        let waited =
+            unsafe { libc::wait4(child.cast_signed(), &raw mut status, 0, &raw mut usage) };
+        if waited > 0 {
+            let time = |time: libc::timeval| {
+                Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000)
+            };
+            return Ok(time(usage.ru_utime) + time(usage.ru_stime));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Returns whether a process of this user listens at a port of IPv4.
+pub fn listens(pid: u32, port: u16) -> bool {
+    let sockets = procfs::net::tcp().unwrap_or_default();
+    let mut listening = sockets
+        .iter()
+        .filter(|socket| socket.state == TcpState::Listen && socket.local_address.port() == port);
+    let files = process(pid).and_then(|process| process.fd().ok());
+    let files: Vec<FDTarget> =
+        files.into_iter().flatten().flatten().map(|file| file.target).collect();
+    listening.any(|socket| files.contains(&FDTarget::Socket(socket.inode)))
+}
+
 /// Returns whether a process runs the program `name`, as the system shortens it.
 pub fn runs(pid: u32, name: &str) -> bool {
     let stat = process(pid).and_then(|process| process.stat().ok());
@@ -64,5 +104,30 @@ pub fn leave_real_time() -> io::Result<()> {
     match unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const no_priority) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn who_listens_at_a_port() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(listens(std::process::id(), port));
+        assert!(!listens(1, port), "another process");
+        drop(listener);
+        assert!(!listens(std::process::id(), port), "nobody");
+    }
+
+    #[test]
+    fn a_child_is_waited_for_once() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        assert!(wait_for(child.id()).is_ok());
+        assert!(wait_for(child.id()).is_err());
+        assert!(child.wait().is_err());
     }
 }

@@ -8,11 +8,16 @@ use std::{
 
 use url::Url;
 
-use crate::{postgres, redis};
+use crate::{
+    child::{Child, Children},
+    nginx, postgres, redis,
+};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Program {
+    /// The web server and proxy. A case starts its own, with its own configuration: see [`crate::nginx`].
+    Nginx,
     /// The relational database.
     Postgres,
     /// The cache and data structure server.
@@ -23,45 +28,72 @@ pub enum Program {
 struct Kind {
     name: &'static str,
     title: &'static str,
-    /// The variable that names one's own server, and the one that hands a server on.
-    variables: [&'static str; 2],
     package: &'static str,
     /// The name of the program's file.
     file: &'static str,
-    example: &'static str,
     oldest: &'static str,
+    addresses: Option<Addresses>,
 }
+
+/// How a server is named that is not started.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    /// The variable of the environment that names one's own server.
+    pub variable: &'static str,
+    /// The variable of the environment that hands on a server.
+    pub handed_on: &'static str,
+    /// The scheme of each.
+    pub scheme: &'static str,
+    /// What the variable of one's own may hold.
+    pub example: &'static str,
+}
+
+const NGINX: Kind = Kind {
+    name: "nginx",
+    title: "nginx",
+    package: "nginx-light",
+    file: "nginx",
+    oldest: "1.18",
+    // What a pair measures is a configuration, which it must make itself.
+    addresses: None,
+};
 
 const POSTGRES: Kind = Kind {
     name: "postgres",
     title: "PostgreSQL",
-    variables: ["WORTHIT_POSTGRES", "WORTHIT_STARTED_POSTGRES"],
     package: "postgresql",
     file: "postgres",
-    example: "postgres://user:password@127.0.0.1:5432/database",
     oldest: "13",
+    addresses: Some(Addresses {
+        variable: "WORTHIT_POSTGRES",
+        handed_on: "WORTHIT_STARTED_POSTGRES",
+        scheme: "postgres",
+        example: "postgres://user:password@127.0.0.1:5432/database",
+    }),
 };
 
 const REDIS: Kind = Kind {
     name: "redis",
     title: "Redis",
-    variables: ["WORTHIT_REDIS", "WORTHIT_STARTED_REDIS"],
     package: "redis-server",
     file: "redis-server",
-    example: "redis://127.0.0.1:6379",
     oldest: "6.0",
+    addresses: Some(Addresses {
+        variable: "WORTHIT_REDIS",
+        handed_on: "WORTHIT_STARTED_REDIS",
+        scheme: "redis",
+        example: "redis://127.0.0.1:6379",
+    }),
 };
 
-/// A program to run as a server.
-pub(crate) struct Start {
-    /// The program and its arguments.
-    pub words: Vec<String>,
-    /// Variables of its environment, beside those that every server inherits.
-    pub environment: Vec<(&'static str, String)>,
-    /// The signal that ends it.
-    pub signal: &'static str,
-    /// Its address.
-    pub url: String,
+/// A server that has been started and answers.
+pub(crate) struct Started {
+    /// Its processes; none if each case starts its own.
+    pub children: Children,
+    /// Its addresses; none if each case starts its own.
+    pub urls: Vec<Url>,
+    /// Its version, if it or its program tells.
+    pub version: Option<String>,
 }
 
 /// What a server says of itself before anybody has logged in.
@@ -73,12 +105,23 @@ pub(crate) struct Greeting {
     pub process: Option<u32>,
 }
 
+impl Greeting {
+    /// Returns it if `child` is the process that gives it, so far as it tells.
+    pub fn of(self, child: &Child) -> Result<Greeting, String> {
+        match self.process.is_none_or(|process| process == child.program()) {
+            true => Ok(self),
+            false => Err("another server has taken the port".to_owned()),
+        }
+    }
+}
+
 impl Program {
     /// All kinds.
-    pub const ALL: [Program; 2] = [Program::Postgres, Program::Redis];
+    pub const ALL: [Program; 3] = [Program::Nginx, Program::Postgres, Program::Redis];
 
     fn kind(self) -> &'static Kind {
         match self {
+            Program::Nginx => &NGINX,
             Program::Postgres => &POSTGRES,
             Program::Redis => &REDIS,
         }
@@ -94,16 +137,6 @@ impl Program {
         Program::ALL.into_iter().find(|program| program.name() == name)
     }
 
-    /// The variable of the environment that names one's own server.
-    pub fn variable(self) -> &'static str {
-        self.kind().variables[0]
-    }
-
-    /// The variable of the environment that hands on a server.
-    pub(crate) fn handed_on(self) -> &'static str {
-        self.kind().variables[1]
-    }
-
     /// The Debian package that has the program.
     pub fn package(self) -> &'static str {
         self.kind().package
@@ -114,14 +147,9 @@ impl Program {
         self.kind().file
     }
 
-    /// An address.
-    pub(crate) fn example(self) -> &'static str {
-        self.kind().example
-    }
-
-    /// The scheme of its addresses.
-    pub(crate) fn scheme(self) -> &'static str {
-        self.kind().name
+    /// How a server of this kind is named; `None` if each case starts its own.
+    pub(crate) fn addresses(self) -> Option<&'static Addresses> {
+        self.kind().addresses.as_ref()
     }
 
     /// The oldest version that pairs can use.
@@ -133,21 +161,23 @@ impl Program {
     pub(crate) fn installed(self) -> Option<PathBuf> {
         match self {
             Program::Postgres => postgres::installed().or_else(|| in_path(self.file())),
-            Program::Redis => in_path(self.file()),
+            Program::Nginx | Program::Redis => in_path(self.file()),
         }
     }
 
-    /// Describes how to start `program` at a port of loopback.
-    pub(crate) fn start(self, program: &Path, port: u16) -> Start {
+    /// Starts `program` on loopback, and waits until it answers.
+    pub(crate) fn start(self, program: &Path) -> Result<Started, String> {
         match self {
-            Program::Postgres => postgres::start(program, port),
-            Program::Redis => redis::start(program, port),
+            Program::Nginx => nginx::installed(program),
+            Program::Postgres => postgres::start(program),
+            Program::Redis => redis::start(program),
         }
     }
 
     /// Asks the server at `url` whether it is one. No error names a password.
     pub(crate) fn greet(self, url: &Url) -> Result<Greeting, String> {
         match self {
+            Program::Nginx => Err("each case starts its own".to_owned()),
             Program::Postgres => postgres::greet(url),
             Program::Redis => redis::greet(url),
         }
@@ -160,10 +190,17 @@ impl fmt::Display for Program {
     }
 }
 
-/// Returns the executable file of this name in a folder of `PATH`.
+/// Parses an address of a server that is started.
+pub(crate) fn address(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| error.to_string())
+}
+
+/// Returns the executable file of this name in a folder of `PATH`, or among the programs of administrators, which `PATH`
+/// does not have for others.
 fn in_path(file: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&folders).map(|folder| folder.join(file)).find(|path| is_program(path))
+    let folders = env::split_paths(&folders).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(file)).find(|path| is_program(path))
 }
 
 /// Returns whether a path is one of an executable file.
@@ -189,7 +226,9 @@ mod tests {
     fn names_are_read_back() {
         for program in Program::ALL {
             assert_eq!(Program::named(program.name()), Some(program));
-            assert!(program.example().starts_with(&format!("{}://", program.scheme())));
+            if let Some(addresses) = program.addresses() {
+                assert!(addresses.example.starts_with(&format!("{}://", addresses.scheme)));
+            }
         }
         assert_eq!(Program::named("oracle"), None);
     }

@@ -4,18 +4,24 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
+    time::Duration,
 };
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{
-    program::{Greeting, Start},
+    child::{self, Child, Children, Start},
+    program::{Greeting, Started, address},
     tcp,
 };
 
-/// Describes a server on loopback that keeps nothing on disk.
-pub fn start(program: &Path, port: u16) -> Start {
+/// Starts a server on loopback that keeps nothing on disk.
+///
+/// # Errors
+/// If it does not answer.
+pub fn start(program: &Path) -> Result<Started, String> {
+    let [port] = child::free_ports()?;
     let (program, number) = (program.to_string_lossy(), port.to_string());
     let words = [
         &*program,
@@ -30,12 +36,15 @@ pub fn start(program: &Path, port: u16) -> Start {
         "--daemonize",
         "no",
     ];
-    Start {
+    let child = Child::start(&Start {
         words: words.map(str::to_owned).to_vec(),
         environment: Vec::new(),
         signal: "TERM",
-        url: format!("redis://127.0.0.1:{port}"),
-    }
+        patience: Duration::from_secs(30),
+    })?;
+    let url = address(&format!("redis://127.0.0.1:{port}"))?;
+    let greeting = child.ready(|| greet(&url)?.of(&child))?;
+    Ok(Started { children: Children(vec![child]), urls: vec![url], version: greeting.version })
 }
 
 /// Asks the server at `url` for its version.

@@ -9,7 +9,7 @@ use std::{
 use url::Url;
 
 /// Time in which a server must accept a connection and answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to the server at `url`; `port` is the usual one.
 ///

@@ -3,6 +3,7 @@
 //! The processes that use servers are this test's own binary, which executes the test `user` in the part of a user.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -16,7 +17,7 @@ use std::{
 use procfs::process::{Process, all_processes};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use worthit_servers::{Program, end_all, handed_on, server};
+use worthit_servers::{Program, end_all, handed_on, nginx::Nginx, server};
 
 /// A test that is the user of a server if it is asked to be, and nothing else.
 #[test]
@@ -29,16 +30,31 @@ fn user() {
         std::io::stdout().flush().unwrap();
     };
     let mut lines = std::io::stdin().lines();
+    let mut nginx = None;
     say("ready");
     while let Some(Ok(order)) = lines.next() {
         match order.as_str() {
-            "use" | "use postgres" => match server(kind(&order)) {
+            "start nginx" => {
+                let started = Nginx::start(hello).unwrap();
+                say(&format!(
+                    "{} {} Started {}",
+                    started.address(),
+                    started.version(),
+                    started.process()
+                ));
+                nginx = Some(started);
+            }
+            "end nginx" => {
+                drop(nginx.take());
+                say("ended");
+            }
+            order if order.starts_with("use") => match server(kind(order)) {
                 Ok(server) => say(&format!(
                     "{} {} {:?} {:?}",
                     server.url(),
                     server.version,
                     server.origin,
-                    server.process().unwrap_or(0)
+                    server.processes().first().unwrap_or(&0)
                 )),
                 Err(missing) => say(&format!("missing: {missing}").replace('\n', " | ")),
             },
@@ -66,6 +82,11 @@ fn user() {
             order => panic!("{order}"),
         }
     }
+}
+
+/// A configuration that answers with a word.
+fn hello(port: u16) -> String {
+    format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 hello; }} }}")
 }
 
 /// Returns the kind of server that an order is about.
@@ -189,6 +210,15 @@ fn redis(url: &str, command: &str) -> String {
     line.trim_end().to_owned()
 }
 
+/// Asks a web server and returns its whole answer.
+fn get(place: &str) -> String {
+    let mut stream = TcpStream::connect(place).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 /// Returns whether a process has ended with all its threads, so that its files are closed, whether or not somebody has
 /// waited for it.
 fn has_ended(pid: u32) -> bool {
@@ -217,7 +247,7 @@ fn a_server_lives_until_it_is_ended() {
 
 #[test]
 fn a_server_ends_with_its_user() {
-    for order in ["use", "use postgres"] {
+    for order in ["use", "use postgres", "start nginx"] {
         let mut user = User::new();
         user.started(order);
         drop(user.process.stdin.take());
@@ -229,7 +259,7 @@ fn a_server_ends_with_its_user() {
 #[test]
 fn a_server_ends_when_its_user_is_killed_at_any_moment() {
     // PostgreSQL first makes its data folder, which takes about half a second.
-    for (order, step_ms) in [("use", 2), ("use postgres", 40)] {
+    for (order, step_ms) in [("use", 2), ("use postgres", 40), ("start nginx", 2)] {
         for moment in 0..20 {
             let mut user = User::new();
             user.order(order);
@@ -255,6 +285,72 @@ fn postgres_answers_whom_it_knows() {
     assert!(given.ask("use postgres").contains("Given"));
     assert_eq!(user.ask("end"), "ended");
     user.assert_nothing_is_left();
+}
+
+#[test]
+fn nginx_lives_until_its_case_ends() {
+    let mut user = User::new();
+    let (place, process) = user.started("start nginx");
+    assert!(get(&place).ends_with("\r\n\r\nhello"));
+    let master = Process::new(process.cast_signed()).unwrap();
+    assert_eq!(master.stat().unwrap().comm, "nginx");
+    let workers = master.task_main_thread().unwrap().children().unwrap();
+    assert_eq!(workers.len(), 1);
+    for _ in 0..200 {
+        get(&place);
+    }
+    let milliseconds = |user: &mut User| -> u64 { user.ask("cpu").parse().unwrap() };
+    let before = milliseconds(&mut user);
+    assert!(before > 0);
+    assert_eq!(user.ask("end nginx"), "ended");
+    assert_eq!(processes_in(&user.data()), Vec::<String>::new());
+    assert_eq!(files_in(&user.data()), Vec::<PathBuf>::new());
+    assert!(milliseconds(&mut user) >= before, "the time of what has ended is kept");
+}
+
+#[test]
+fn nginx_is_known_without_a_shared_one() {
+    let mut user = User::new();
+    let line = user.ask("use nginx");
+    let words: Vec<&str> = line.split(' ').collect();
+    assert!(
+        matches!(words[..], ["", version, "Started", "0"] if version.starts_with("1.")),
+        "{line}"
+    );
+    assert_eq!(user.ask("hand on"), "handed on:");
+    assert_eq!(files_in(&user.data()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn nginx_is_tried_again_at_another_port() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tries = Cell::new(0);
+    let nginx = Nginx::start(|port| {
+        tries.set(tries.get() + 1);
+        hello(if tries.get() == 1 { taken.local_addr().unwrap().port() } else { port })
+    });
+    let nginx = nginx.unwrap();
+    assert_eq!(tries.get(), 2);
+    assert!(get(&nginx.address().to_string()).ends_with("hello"));
+}
+
+#[test]
+fn a_broken_configuration_of_nginx_is_shown() {
+    let problem = Nginx::start(|port| format!("server {{ listn 127.0.0.1:{port}; }}")).unwrap_err();
+    let message = problem.to_string();
+    assert!(
+        message.starts_with("nginx cannot be started: it ended at once; it logged:"),
+        "{message}"
+    );
+    assert!(message.contains("unknown directive \"listn\""), "{message}");
+}
+
+#[test]
+fn caches_of_nginx_lie_in_its_folder() {
+    let nginx =
+        Nginx::start(|port| format!("proxy_cache_path cache keys_zone=zone:1m;\n{}", hello(port)));
+    let nginx = nginx.unwrap();
+    assert!(nginx.folder().join("cache").is_dir());
 }
 
 #[test]
