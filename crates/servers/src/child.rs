@@ -33,7 +33,7 @@ pub struct Start {
     pub environment: Vec<(&'static str, String)>,
     /// The signal that ends it.
     pub signal: &'static str,
-    /// Time in which it must answer, on a machine that is busy with other things.
+    /// Time in which it must answer, and in which it must end before it is killed, on a machine that is busy with others.
     pub patience: Duration,
 }
 
@@ -61,7 +61,8 @@ impl Child {
     fn start_in(folder: Folder, start: &Start) -> io::Result<Child> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SUPERVISOR, "worthit-supervisor"]);
-        command.arg(folder.path()).arg(start.signal).args(&start.words);
+        command.arg(folder.path()).arg(start.signal).arg(start.patience.as_secs().to_string());
+        command.args(&start.words);
         command.env_clear().env("LC_ALL", "C").envs(start.environment.iter().cloned());
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         // A group of its own: Ctrl-C is for the process that uses the server.
@@ -183,22 +184,30 @@ fn last_lines(log: &Path) -> String {
     }
 }
 
-/// Returns ports of loopback that no socket uses. Another process may take one first; see [`at_some_ports`].
+/// Returns ports of loopback that no socket uses, and neither those at these distances above. Another process may take one
+/// first; see [`at_some_ports`].
 ///
 /// # Errors
-/// If loopback cannot be used.
-pub fn free_ports<const N: usize>() -> Result<[u16; N], String> {
-    let io = |error: io::Error| error.to_string();
+/// If there are none.
+pub fn free_ports<const N: usize>(above: &[u16]) -> Result<[u16; N], String> {
+    const TRIES: usize = 1_000;
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     // All are held until the last is chosen, so that they differ.
     let mut held = Vec::new();
-    for _ in 0..N {
-        held.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(io)?);
+    let mut ports = Vec::new();
+    for _ in 0..TRIES {
+        let listener = listen(0).map_err(|error| error.to_string())?;
+        let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+        let others = above.iter().map(|distance| listen(port.checked_add(*distance)?).ok());
+        if let Some(others) = others.collect::<Option<Vec<TcpListener>>>() {
+            held.push((listener, others));
+            ports.push(port);
+        }
+        if let Ok(ports) = ports.as_slice().try_into() {
+            return Ok(ports);
+        }
     }
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr().map_err(io)?.port();
-    }
-    Ok(ports)
+    Err(format!("there are no {N} free ports at 127.0.0.1"))
 }
 
 /// Starts something at ports that it chooses, and again at others if it fails, since another process may have taken a port
@@ -229,7 +238,7 @@ mod tests {
             words: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
             environment: Vec::new(),
             signal: "TERM",
-            patience: Duration::from_secs(30),
+            patience: Duration::from_secs(2),
         };
         Child::start(&start).unwrap()
     }
@@ -265,8 +274,10 @@ mod tests {
 
     #[test]
     fn ports_that_are_chosen_together_differ() {
-        let [one, two, three] = free_ports().unwrap();
+        let [one, two, three] = free_ports(&[10_000]).unwrap();
         assert!(one != two && two != three && three != one);
+        assert!([one, two, three].iter().all(|port| port.checked_add(10_000).is_some()));
+        assert!(free_ports::<1>(&[u16::MAX]).is_err());
     }
 
     #[test]

@@ -11,10 +11,12 @@ pub mod distance;
 mod folder;
 pub mod link;
 pub mod nginx;
+mod password;
 mod postgres;
 mod processes;
 mod program;
 mod proxy;
+mod rabbitmq;
 mod redis;
 mod spent;
 mod tcp;
@@ -145,7 +147,11 @@ pub enum Missing {
 /// Returns what one can do without installing a program, for the end of a sentence.
 fn or_ones_own(program: Program) -> String {
     let named = |addresses: &Addresses| {
-        format!(", or set {} to the address of a server", addresses.variable)
+        let what = match addresses.number() {
+            1 => "the address of a server",
+            _ => "the addresses of servers",
+        };
+        format!(", or set {} to {what}", addresses.variable)
     };
     program.addresses().map(named).unwrap_or_default()
 }
@@ -218,7 +224,7 @@ fn find(program: Program) -> Result<Server, Missing> {
 fn parse(addresses: &Addresses, text: &str) -> Result<Vec<Url>, Missing> {
     let Addresses { variable, example, scheme, .. } = *addresses;
     let refuse = |problem| Missing::NoAddress { variable, example, problem };
-    let number = example.split(',').count();
+    let number = addresses.number();
     // A single one may have a comma in its password.
     let texts: Vec<&str> = if number == 1 { vec![text] } else { text.split(',').collect() };
     if texts.len() != number {
@@ -251,7 +257,7 @@ fn parse_handed_on(addresses: &Addresses, text: &str) -> Result<(Vec<u32>, Vec<U
     };
     let (roots, urls) = text.split_once('@').ok_or_else(broken)?;
     let roots: Option<Vec<u32>> = roots.split(',').map(|root| root.parse().ok()).collect();
-    Ok((roots.ok_or_else(broken)?, parse(addresses, urls)?))
+    Ok((roots.ok_or_else(broken)?, parse(addresses, urls).map_err(|_| broken())?))
 }
 
 /// Returns the server at the addresses that a variable names. `roots` are the processes that it descends from, if known.
@@ -345,6 +351,31 @@ mod tests {
                 "{message}"
             );
             assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn as_many_addresses_as_servers() {
+        let addresses = Program::PostgresReplica.addresses().unwrap();
+        let both = parse(addresses, "10.0.0.1, postgres://me:secret@10.0.0.2:5433/db").unwrap();
+        assert_eq!(both.iter().map(place).collect::<Vec<_>>(), ["10.0.0.1", "10.0.0.2:5433"]);
+        for (text, number) in [("me:secret@primary", 1), ("me:secret@a,b,c", 3), ("", 1)] {
+            let message = parse(addresses, text).unwrap_err().to_string();
+            let expected = format!("addresses are separated by commas; 2 are needed, not {number}");
+            assert!(message.ends_with(&expected), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+        assert!(parse(addresses, "primary,").unwrap_err().to_string().ends_with("no host"));
+    }
+
+    #[test]
+    fn what_is_handed_on_is_read_back() {
+        let addresses = Program::PostgresReplica.addresses().unwrap();
+        let (roots, urls) = parse_handed_on(addresses, "7,8@postgres://a,postgres://b").unwrap();
+        assert_eq!((roots, urls.len()), (vec![7, 8], 2));
+        for broken in ["", "7", "7,@postgres://a,postgres://b", "7,8@postgres://a"] {
+            let message = parse_handed_on(addresses, broken).unwrap_err().to_string();
+            assert!(message.starts_with("WORTHIT_STARTED_POSTGRES_REPLICA"), "{message}");
         }
     }
 

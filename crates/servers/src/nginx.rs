@@ -70,7 +70,7 @@ impl Nginx {
         let failed = |problem| Missing::NotStarted(Program::Nginx, problem);
         let build = build(&program).map_err(failed)?;
         let (child, port) = child::at_some_ports(|| {
-            let [port] = child::free_ports()?;
+            let [port] = child::free_ports(&[])?;
             let child = Child::start(&start(&program, &configuration(&build, &http(port))))?;
             child.ready(|| greet(&child, port).map_err(tcp::in_words))?;
             Ok((child, port))

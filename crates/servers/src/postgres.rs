@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use rustix::rand::GetRandomFlags;
 use url::Url;
 
 use crate::{
     child::{self, Child, Children, Start},
+    password,
     program::{Greeting, Started, address, is_program},
     tcp,
 };
@@ -39,22 +39,67 @@ pub fn installed() -> Option<PathBuf> {
 /// # Errors
 /// If it does not answer.
 pub fn start(program: &Path) -> Result<Started, String> {
-    let [port] = child::free_ports()?;
-    let folder = program.parent().unwrap_or(Path::new("/"));
-    let password = password();
-    let words =
-        ["/bin/sh", "-c", SCRIPT, "worthit-postgres", &folder.to_string_lossy(), &port.to_string()];
-    let url = address(&format!("postgres://worthit:{password}@127.0.0.1:{port}/postgres"))?;
+    let ports: [u16; 1] = child::free_ports(&[])?;
+    let server = launch(program, ports[0], None, &password::choose(), &["max_connections=400"])?;
+    answering(program, vec![server])
+}
+
+/// Starts a primary and a replica that follows it, with the same password.
+///
+/// # Errors
+/// If one of them does not answer.
+pub fn start_with_replica(program: &Path) -> Result<Started, String> {
+    let [port, of_replica] = child::free_ports(&[])?;
+    let (password, settings) = (password::choose(), ["max_connections=200"]);
+    let (primary, url) = launch(program, port, None, &password, &settings)?;
+    primary.ready(|| greet(&url))?;
+    // It answers as soon as it has what the primary had when it was copied, and then follows.
+    let replica = launch(program, of_replica, Some(port), &password, &settings)?;
+    answering(program, vec![(primary, url), replica])
+}
+
+/// Starts four servers that do not know of each other, with the same password.
+///
+/// # Errors
+/// If one of them does not answer.
+pub fn start_shards(program: &Path) -> Result<Started, String> {
+    let ports: [u16; 4] = child::free_ports(&[])?;
+    let password = password::choose();
+    // Together they use no more memory than a single one.
+    let settings = ["max_connections=100", "shared_buffers=32MB"];
+    let shards = ports.map(|port| launch(program, port, None, &password, &settings));
+    answering(program, shards.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// Starts a server that does not answer yet; with the data of the one at the port `primary`, if given.
+fn launch(
+    program: &Path,
+    port: u16,
+    primary: Option<u16>,
+    password: &str,
+    settings: &[&str],
+) -> Result<(Child, Url), String> {
+    let folder = program.parent().unwrap_or(Path::new("/")).to_string_lossy();
+    let (number, primary) =
+        (port.to_string(), primary.map(|port| port.to_string()).unwrap_or_default());
+    let words = ["/bin/sh", "-c", SCRIPT, "worthit-postgres", &folder, &number, &primary];
     let child = Child::start(&Start {
-        words: words.map(str::to_owned).to_vec(),
-        environment: vec![("WORTHIT_PASSWORD", password)],
+        words: words.iter().chain(settings).map(|word| (*word).to_owned()).collect(),
+        environment: vec![("WORTHIT_PASSWORD", password.to_owned())],
         // It ends the sessions and writes what is in memory.
         signal: "INT",
-        patience: Duration::from_secs(30),
+        patience: Duration::from_secs(60),
     })?;
-    child.ready(|| greet(&url))?;
-    let version = version(program);
-    Ok(Started { children: Children(vec![child]), urls: vec![url], version })
+    Ok((child, address(&format!("postgres://worthit:{password}@127.0.0.1:{port}/postgres"))?))
+}
+
+/// Waits until all servers answer.
+fn answering(program: &Path, servers: Vec<(Child, Url)>) -> Result<Started, String> {
+    for (child, url) in &servers {
+        child.ready(|| greet(url))?;
+    }
+    let (children, urls) = servers.into_iter().unzip();
+    Ok(Started { children: Children(children), urls, version: version(program) })
 }
 
 /// Returns the version of the program, if it tells: "15.18" of "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)".
@@ -65,14 +110,6 @@ fn version(program: &Path) -> Option<String> {
     version.split_whitespace().next().map(str::to_owned)
 }
 
-/// Returns a password that nobody can guess. Whoever knows it can run programs as the server's user.
-fn password() -> String {
-    let mut random = [0; 16];
-    rustix::rand::getrandom(&mut random, GetRandomFlags::empty())
-        .expect("sixteen bytes are never too many");
-    format!("{:032x}", u128::from_le_bytes(random))
-}
-
 /// Begins a session and sees how the server answers: it asks for a password, or is content without.
 ///
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
@@ -80,10 +117,10 @@ fn password() -> String {
 /// # Errors
 /// If it cannot be reached, is not ready, or answers something else than a PostgreSQL server does.
 pub fn greet(url: &Url) -> Result<Greeting, String> {
-    begin(url).map_err(tcp::in_words)
+    session(url).map_err(tcp::in_words)
 }
 
-fn begin(url: &Url) -> io::Result<Greeting> {
+fn session(url: &Url) -> io::Result<Greeting> {
     let mut stream = tcp::connect(url, 5432)?;
     let user = Some(url.username()).filter(|user| !user.is_empty()).unwrap_or("postgres");
     // Its length, which comes last, and the version of the protocol, 3.0.

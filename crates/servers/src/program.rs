@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     child::{Child, Children},
-    nginx, postgres, redis,
+    nginx, postgres, rabbitmq, redis,
 };
 
 /// A kind of server.
@@ -20,8 +20,16 @@ pub enum Program {
     Nginx,
     /// The relational database.
     Postgres,
+    /// It and a replica that follows it: the address of the primary, then that of the replica.
+    PostgresReplica,
+    /// Four of it that do not know of each other.
+    PostgresShards,
+    /// The message broker.
+    RabbitMq,
     /// The cache and data structure server.
     Redis,
+    /// Three of it that share all keys.
+    RedisCluster,
 }
 
 /// What is fixed about a kind of server.
@@ -48,6 +56,13 @@ pub(crate) struct Addresses {
     pub example: &'static str,
 }
 
+impl Addresses {
+    /// How many addresses a server has.
+    pub fn number(&self) -> usize {
+        self.example.split(',').count()
+    }
+}
+
 const NGINX: Kind = Kind {
     name: "nginx",
     title: "nginx",
@@ -72,6 +87,45 @@ const POSTGRES: Kind = Kind {
     }),
 };
 
+const POSTGRES_REPLICA: Kind = Kind {
+    name: "postgres_replica",
+    title: "replicated PostgreSQL",
+    addresses: Some(Addresses {
+        variable: "WORTHIT_POSTGRES_REPLICA",
+        handed_on: "WORTHIT_STARTED_POSTGRES_REPLICA",
+        scheme: "postgres",
+        example: "postgres://user:password@primary/database,postgres://user:password@replica/database",
+    }),
+    ..POSTGRES
+};
+
+const POSTGRES_SHARDS: Kind = Kind {
+    name: "postgres_shards",
+    title: "sharded PostgreSQL",
+    addresses: Some(Addresses {
+        variable: "WORTHIT_POSTGRES_SHARDS",
+        handed_on: "WORTHIT_STARTED_POSTGRES_SHARDS",
+        scheme: "postgres",
+        example: "postgres://user:password@a/database,postgres://user:password@b/database,\
+                  postgres://user:password@c/database,postgres://user:password@d/database",
+    }),
+    ..POSTGRES
+};
+
+const RABBITMQ: Kind = Kind {
+    name: "rabbitmq",
+    title: "RabbitMQ",
+    package: "rabbitmq-server",
+    file: "rabbitmq-server",
+    oldest: "3.8",
+    addresses: Some(Addresses {
+        variable: "WORTHIT_AMQP",
+        handed_on: "WORTHIT_STARTED_AMQP",
+        scheme: "amqp",
+        example: "amqp://user:password@127.0.0.1:5672/%2f",
+    }),
+};
+
 const REDIS: Kind = Kind {
     name: "redis",
     title: "Redis",
@@ -84,6 +138,18 @@ const REDIS: Kind = Kind {
         scheme: "redis",
         example: "redis://127.0.0.1:6379",
     }),
+};
+
+const REDIS_CLUSTER: Kind = Kind {
+    name: "redis_cluster",
+    title: "Redis Cluster",
+    addresses: Some(Addresses {
+        variable: "WORTHIT_REDIS_CLUSTER",
+        handed_on: "WORTHIT_STARTED_REDIS_CLUSTER",
+        scheme: "redis",
+        example: "redis://127.0.0.1:7000,redis://127.0.0.1:7001,redis://127.0.0.1:7002",
+    }),
+    ..REDIS
 };
 
 /// A server that has been started and answers.
@@ -117,13 +183,25 @@ impl Greeting {
 
 impl Program {
     /// All kinds.
-    pub const ALL: [Program; 3] = [Program::Nginx, Program::Postgres, Program::Redis];
+    pub const ALL: [Program; 7] = [
+        Program::Nginx,
+        Program::Postgres,
+        Program::PostgresReplica,
+        Program::PostgresShards,
+        Program::RabbitMq,
+        Program::Redis,
+        Program::RedisCluster,
+    ];
 
     fn kind(self) -> &'static Kind {
         match self {
             Program::Nginx => &NGINX,
             Program::Postgres => &POSTGRES,
+            Program::PostgresReplica => &POSTGRES_REPLICA,
+            Program::PostgresShards => &POSTGRES_SHARDS,
+            Program::RabbitMq => &RABBITMQ,
             Program::Redis => &REDIS,
+            Program::RedisCluster => &REDIS_CLUSTER,
         }
     }
 
@@ -160,8 +238,11 @@ impl Program {
     /// Returns the path of the program; `None` if it is not installed.
     pub(crate) fn installed(self) -> Option<PathBuf> {
         match self {
-            Program::Postgres => postgres::installed().or_else(|| in_path(self.file())),
-            Program::Nginx | Program::Redis => in_path(self.file()),
+            Program::Postgres | Program::PostgresReplica | Program::PostgresShards => {
+                postgres::installed().or_else(|| in_path(self.file()))
+            }
+            Program::RabbitMq => rabbitmq::installed(),
+            Program::Nginx | Program::Redis | Program::RedisCluster => in_path(self.file()),
         }
     }
 
@@ -170,7 +251,11 @@ impl Program {
         match self {
             Program::Nginx => nginx::installed(program),
             Program::Postgres => postgres::start(program),
+            Program::PostgresReplica => postgres::start_with_replica(program),
+            Program::PostgresShards => postgres::start_shards(program),
+            Program::RabbitMq => rabbitmq::start(program),
             Program::Redis => redis::start(program),
+            Program::RedisCluster => redis::start_cluster(program),
         }
     }
 
@@ -178,8 +263,12 @@ impl Program {
     pub(crate) fn greet(self, url: &Url) -> Result<Greeting, String> {
         match self {
             Program::Nginx => Err("each case starts its own".to_owned()),
-            Program::Postgres => postgres::greet(url),
+            Program::Postgres | Program::PostgresReplica | Program::PostgresShards => {
+                postgres::greet(url)
+            }
+            Program::RabbitMq => rabbitmq::greet(url),
             Program::Redis => redis::greet(url),
+            Program::RedisCluster => redis::greet_cluster(url),
         }
     }
 }
@@ -197,7 +286,7 @@ pub(crate) fn address(text: &str) -> Result<Url, String> {
 
 /// Returns the executable file of this name in a folder of `PATH`, or among the programs of administrators, which `PATH`
 /// does not have for others.
-fn in_path(file: &str) -> Option<PathBuf> {
+pub(crate) fn in_path(file: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&folders).chain([PathBuf::from("/usr/sbin")]);
     folders.map(|folder| folder.join(file)).find(|path| is_program(path))
@@ -227,7 +316,8 @@ mod tests {
         for program in Program::ALL {
             assert_eq!(Program::named(program.name()), Some(program));
             if let Some(addresses) = program.addresses() {
-                assert!(addresses.example.starts_with(&format!("{}://", addresses.scheme)));
+                let examples = crate::parse(addresses, addresses.example).unwrap();
+                assert!(examples.iter().all(|url| url.scheme() == addresses.scheme));
             }
         }
         assert_eq!(Program::named("oracle"), None);

@@ -3,11 +3,12 @@
 # Standard input is a pipe whose other end only that process holds, so that it ends when the process does, however it
 # does. This shell adopts what the program leaves behind (it is a subreaper), so nothing escapes it.
 #
-# Arguments: the folder of the program's files, the signal that ends the program, the program, its arguments.
+# Arguments: the folder of the program's files, the signal that ends the program, the seconds in which it must end, the
+# program, its arguments.
 # Standard output: the process id of the program.
 set -u
-folder=$1 signal=$2
-shift 2
+folder=$1 signal=$2 patience=$3
+shift 3
 cd "$folder" || exit
 
 # A signal ends the wait below as well as the end of the process does. So does nobody reading what is printed.
@@ -28,16 +29,15 @@ has_children() {
   read -r children <"/proc/$$/task/$$/children"
   [ -n "$children" ]
 }
-left=500
+left=$((patience * 100))
 # The list may omit a process while another one ends, so it must be empty twice.
 while has_children || has_children; do
   left=$((left - 1))
-  if [ "$left" -le 0 ]; then
-    # shellcheck disable=SC2086 # the list is of several words
-    kill -s KILL $children
-  fi
-  # Again and again, because a program that has not begun yet loses the signal.
-  case " $children " in *" $program "*) kill -s "$signal" "$program" ;; esac
+  # What is killed may leave shared memory behind.
+  if [ "$left" -le 0 ]; then signal=KILL; fi
+  # Again and again, because a program that has not begun yet loses the signal; also to what others have left behind.
+  # shellcheck disable=SC2086 # the list is of several words
+  kill -s "$signal" $children
   sleep 0.01
 done
 cd /

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use procfs::process::{Process, all_processes};
+use procfs::{
+    net::TcpState,
+    process::{FDTarget, Process, all_processes},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use worthit_servers::{Program, end_all, handed_on, nginx::Nginx, server};
@@ -50,11 +53,11 @@ fn user() {
             }
             order if order.starts_with("use") => match server(kind(order)) {
                 Ok(server) => say(&format!(
-                    "{} {} {:?} {:?}",
-                    server.url(),
+                    "{} {} {:?} {}",
+                    server.urls().join(","),
                     server.version,
                     server.origin,
-                    server.processes().first().unwrap_or(&0)
+                    joined(&server.processes())
                 )),
                 Err(missing) => say(&format!("missing: {missing}").replace('\n', " | ")),
             },
@@ -82,6 +85,10 @@ fn user() {
             order => panic!("{order}"),
         }
     }
+}
+
+fn joined(processes: &[u32]) -> String {
+    processes.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A configuration that answers with a word.
@@ -149,12 +156,32 @@ impl User {
 
     /// Returns the address and the process id of the server that an order is about.
     fn started(&mut self, order: &str) -> (String, u32) {
+        let (urls, processes) = self.started_all(order);
+        let ([url], [process]) = (&urls[..], &processes[..]) else { panic!("{urls:?}") };
+        (url.clone(), *process)
+    }
+
+    /// Returns the addresses and the process ids of the server that an order is about.
+    fn started_all(&mut self, order: &str) -> (Vec<String>, Vec<u32>) {
         let line = self.ask(order);
         let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            [url, _, "Started", process] => (url.to_owned(), process.parse().unwrap()),
-            _ => panic!("{line}"),
-        }
+        let [urls, _, "Started", processes] = words[..] else { panic!("{line}") };
+        let processes = processes.split(',').map(|process| process.parse().unwrap());
+        (urls.split(',').map(str::to_owned).collect(), processes.collect())
+    }
+
+    /// Returns the variable that hands the only server on, and its value.
+    fn hand_on(&mut self) -> (String, String) {
+        let variables = self.ask("hand on");
+        let (name, value) = variables["handed on: ".len()..].split_once('=').unwrap();
+        (name.to_owned(), value.to_owned())
+    }
+
+    /// Ends the servers and sees that everything is gone by then.
+    fn end(&mut self) {
+        assert_eq!(self.ask("end"), "ended");
+        assert_eq!(processes_in(&self.data()), Vec::<String>::new());
+        assert_eq!(files_in(&self.data()), Vec::<PathBuf>::new());
     }
 
     /// Returns the folder of the servers' folders. It is named by a relative path, and made by the first server.
@@ -239,10 +266,7 @@ fn a_server_lives_until_it_is_ended() {
     assert_eq!(user.use_server(), (url.clone(), process), "one server of a kind");
     assert_eq!(redis(&url, "PING"), "+PONG");
     assert!(!files_in(&user.data()).is_empty());
-    assert_eq!(user.ask("end"), "ended");
-    // Everything is gone by then.
-    assert_eq!(processes_in(&user.data()), Vec::<String>::new());
-    assert_eq!(files_in(&user.data()), Vec::<PathBuf>::new());
+    user.end();
 }
 
 #[test]
@@ -258,9 +282,17 @@ fn a_server_ends_with_its_user() {
 
 #[test]
 fn a_server_ends_when_its_user_is_killed_at_any_moment() {
-    // PostgreSQL first makes its data folder, which takes about half a second.
-    for (order, step_ms) in [("use", 2), ("use postgres", 40), ("start nginx", 2)] {
-        for moment in 0..20 {
+    // PostgreSQL first makes its data folder, which takes about half a second. The cluster takes two seconds to be ready.
+    for (order, step_ms, moments) in [
+        ("use", 2, 20),
+        ("use postgres", 40, 20),
+        ("use postgres_replica", 250, 6),
+        ("use postgres_shards", 250, 6),
+        ("use rabbitmq", 600, 3),
+        ("use redis_cluster", 20, 6),
+        ("start nginx", 2, 20),
+    ] {
+        for moment in 0..moments {
             let mut user = User::new();
             user.order(order);
             thread::sleep(Duration::from_millis(moment * step_ms));
@@ -285,6 +317,132 @@ fn postgres_answers_whom_it_knows() {
     assert!(given.ask("use postgres").contains("Given"));
     assert_eq!(user.ask("end"), "ended");
     user.assert_nothing_is_left();
+}
+
+#[test]
+fn a_server_of_several_programs_is_one() {
+    for (name, addresses) in [("postgres_replica", 2), ("postgres_shards", 4), ("redis_cluster", 3)]
+    {
+        let order = format!("use {name}");
+        let mut first = User::new();
+        let (urls, processes) = first.started_all(&order);
+        assert_eq!((urls.len(), processes.len()), (addresses, addresses));
+        let (variable, value) = first.hand_on();
+        let mut second = User::with(&[(&variable, &value)]);
+        let line = second.ask(&order);
+        assert!(line.starts_with(&urls.join(",")) && line.contains("HandedOn"), "{line}");
+        drop(second);
+        // All are started again if one has ended. (A database that is killed would leave shared memory behind.)
+        let last = *processes.last().unwrap();
+        kill_process(Pid::from_raw(last.cast_signed()).unwrap(), Signal::INT).unwrap();
+        assert!(eventually(|| has_ended(last)));
+        let (_, others) = first.started_all(&order);
+        assert!(!processes.iter().any(|process| others.contains(process)));
+        assert_eq!(files_in(&first.data()).len(), addresses);
+        // One address is not enough.
+        let variable = variable.replace("_STARTED", "");
+        let mut wrong = User::with(&[(&variable, &urls[0])]);
+        let line = wrong.ask(&order);
+        assert!(line.starts_with(&format!("missing: {variable} must be like")), "{line}");
+        assert!(line.ends_with(&format!("{addresses} are needed, not 1")), "{line}");
+        first.end();
+    }
+}
+
+#[test]
+fn a_replica_has_what_its_primary_had_and_follows_it() {
+    let mut user = User::new();
+    let (_, processes) = user.started_all("use postgres_replica");
+    let words = |process: u32| -> Vec<String> {
+        let process = Process::new(process.cast_signed()).unwrap();
+        let children = process.task_main_thread().unwrap().children().unwrap();
+        let lines = children.into_iter().flat_map(|child| Process::new(child.cast_signed()));
+        lines.flat_map(|child| child.cmdline()).map(|words| words.join(" ")).collect()
+    };
+    let [primary, replica] = processes[..] else { panic!("{processes:?}") };
+    let does = |process: u32, what: &str| words(process).iter().any(|line| line.contains(what));
+    // The process that recovers ends where there is nothing to follow.
+    assert!(does(replica, "startup "), "{:?}", words(replica));
+    assert!(!does(primary, "startup "), "{:?}", words(primary));
+    assert!(eventually(|| does(primary, "walsender") && does(replica, "walreceiver streaming")));
+    user.end();
+}
+
+#[test]
+fn a_cluster_serves_all_keys() {
+    let mut user = User::new();
+    let (urls, _) = user.started_all("use redis_cluster");
+    // The first has the slots below 5461, the second those below 10922.
+    for (key, owner) in [("b", 0), ("c", 1), ("a", 2)] {
+        for (index, url) in urls.iter().enumerate() {
+            let answer = redis(url, &format!("SET {key} value"));
+            let elsewhere = urls[owner].replace("redis://", "");
+            let is_right =
+                if index == owner { answer == "+OK" } else { answer.ends_with(&elsewhere) };
+            assert!(is_right, "{key} at {index}: {answer}");
+        }
+    }
+    // A server without a cluster is none.
+    let (single, _) = user.use_server();
+    let list = [&single, &*urls[0], &*urls[1]].join(",");
+    let line = User::with(&[("WORTHIT_REDIS_CLUSTER", &list)]).ask("use redis_cluster");
+    assert!(line.contains("it says \"ERR This instance has cluster support disabled\""), "{line}");
+    let mut given = User::with(&[("WORTHIT_REDIS_CLUSTER", &urls.join(","))]);
+    assert!(given.ask("use redis_cluster").contains("Given"));
+    user.end();
+}
+
+/// RabbitMQ takes seconds to start, so that one test starts one server.
+#[test]
+fn rabbitmq_lives_until_it_is_ended() {
+    let mut user = User::new();
+    let (urls, processes) = user.started_all("use rabbitmq");
+    assert!(urls[0].starts_with("amqp://worthit:") && urls[0].ends_with("/%2f"), "{urls:?}");
+    let name = |process: u32| Process::new(process.cast_signed()).unwrap().stat().unwrap().comm;
+    assert_eq!(
+        processes.iter().map(|process| name(*process)).collect::<Vec<_>>(),
+        ["beam.smp", "epmd"]
+    );
+    let mut given = User::with(&[("WORTHIT_AMQP", &urls[0])]);
+    assert!(given.ask("use rabbitmq").contains("Given"));
+    let (variable, value) = user.hand_on();
+    let mut second = User::with(&[(&variable, &value)]);
+    assert!(second.ask("use rabbitmq").contains("HandedOn"));
+    let milliseconds: u64 = second.ask("cpu").parse().unwrap();
+    assert!(milliseconds > 100, "{milliseconds}");
+    // It listens on loopback only, and to no plugin.
+    let sockets = procfs::net::tcp().unwrap().into_iter().chain(procfs::net::tcp6().unwrap());
+    let sockets: Vec<_> = sockets.filter(|socket| socket.state == TcpState::Listen).collect();
+    for (process, number) in [(processes[0], 2), (processes[1], 2)] {
+        let files = Process::new(process.cast_signed()).unwrap().fd().unwrap();
+        let files: Vec<FDTarget> = files.map(|file| file.unwrap().target).collect();
+        let own = sockets.iter().filter(|socket| files.contains(&FDTarget::Socket(socket.inode)));
+        let addresses: Vec<_> = own.map(|socket| socket.local_address).collect();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback()), "{addresses:?}");
+        assert!((1..=number).contains(&addresses.len()), "{addresses:?}");
+    }
+    user.process.kill().unwrap();
+    user.process.wait().unwrap();
+    user.assert_nothing_is_left();
+}
+
+#[test]
+fn what_answers_otherwise_is_no_broker() {
+    // The greeting of another version of the protocol, and one without properties.
+    let start = b"\x01\0\0\0\0\0\x0c\0\x0a\0\x0a\0\x09\0\0\0\0\0\0";
+    let cases = [
+        (answering(b"AMQP\0\0\x09\x01"), "it does not answer as RabbitMQ does"),
+        (answering(b"\x01\0\0\xff\xff\xff\xff"), "it does not answer as RabbitMQ does"),
+        (answering(b"\x01\0\0\0\0\0\xff"), "it does not answer as RabbitMQ does"),
+        (answering(start), "it does not answer as RabbitMQ does"),
+        (answering(b""), "it does not answer as RabbitMQ does"),
+    ];
+    for (address, expected) in cases {
+        let mut user = User::with(&[("WORTHIT_AMQP", &format!("amqp://me:secret@{address}/%2f"))]);
+        let line = user.ask("use rabbitmq");
+        assert!(line.starts_with("missing: ") && line.contains(expected), "{address}: {line}");
+        assert!(!line.contains("secret"), "{line}");
+    }
 }
 
 #[test]
@@ -313,10 +471,7 @@ fn nginx_is_known_without_a_shared_one() {
     let mut user = User::new();
     let line = user.ask("use nginx");
     let words: Vec<&str> = line.split(' ').collect();
-    assert!(
-        matches!(words[..], ["", version, "Started", "0"] if version.starts_with("1.")),
-        "{line}"
-    );
+    assert!(matches!(words[..], ["", version, "Started"] if version.starts_with("1.")), "{line}");
     assert_eq!(user.ask("hand on"), "handed on:");
     assert_eq!(files_in(&user.data()), Vec::<PathBuf>::new());
 }
@@ -385,9 +540,8 @@ fn a_server_that_was_killed_is_started_again() {
 fn a_server_that_is_handed_on_is_used_and_survives() {
     let mut first = User::new();
     let (url, _) = first.use_server();
-    let variables = first.ask("hand on");
-    let (name, value) = variables["handed on: ".len()..].split_once('=').unwrap();
-    let mut second = User::with(&[(name, value)]);
+    let (name, value) = first.hand_on();
+    let mut second = User::with(&[(&name, &value)]);
     let line = second.ask("use");
     assert!(line.starts_with(&url) && line.contains("HandedOn"), "{line}");
     assert_eq!(files_in(&second.data()), Vec::<PathBuf>::new());
