@@ -51,7 +51,9 @@ impl UsedServer {
             true => "one of your own",
             false => "started for the run on loopback",
         };
-        format!("Server: {} {}, {whose}.", self.program, self.version)
+        // A server that is the user's own may tell its version only to clients.
+        let name = format!("{} {}", self.program, self.version);
+        format!("Server: {}, {whose}.", name.trim_end())
     }
 }
 
@@ -64,4 +66,22 @@ pub fn used_by(entry: &Entry) -> Vec<UsedServer> {
         is_own: server.origin == Origin::Given,
     });
     used.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_reads_well() {
+        let words = |program: &str, version: &str, is_own| {
+            let (program, version) = (program.to_owned(), version.to_owned());
+            UsedServer { program, version, is_own }.in_words()
+        };
+        assert_eq!(
+            words("sharded PostgreSQL", "15.18", false),
+            "Server: sharded PostgreSQL 15.18, started for the run on loopback."
+        );
+        assert_eq!(words("PostgreSQL", "", true), "Server: PostgreSQL, one of your own.");
+    }
 }
