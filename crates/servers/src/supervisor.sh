@@ -33,12 +33,14 @@ left=$((patience * 100))
 # The list may omit a process while another one ends, so it must be empty twice.
 while has_children || has_children; do
   left=$((left - 1))
-  # What is killed may leave shared memory behind.
   if [ "$left" -le 0 ]; then signal=KILL; fi
   # Again and again, because a program that has not begun yet loses the signal; also to what others have left behind.
   # shellcheck disable=SC2086 # the list is of several words
   kill -s "$signal" $children
   sleep 0.01
 done
+# A PostgreSQL that was killed leaves a segment of shared memory, whose id is at the end of the seventh line of this file.
+segments=files/data/postmaster.pid
+if [ -f "$segments" ]; then ipcrm --shmem-id "$(sed -n '7s/.* //p' "$segments")"; fi
 cd /
 rm -rf "$folder"

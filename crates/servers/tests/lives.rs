@@ -320,6 +320,27 @@ fn postgres_answers_whom_it_knows() {
 }
 
 #[test]
+fn a_database_that_is_killed_leaves_no_shared_memory() {
+    let mut user = User::new();
+    let (_, process) = user.started("use postgres");
+    let folders = files_in(&user.data());
+    let lock = fs::read_to_string(folders[0].join("files/data/postmaster.pid")).unwrap();
+    let segment = lock.lines().nth(6).unwrap().split_whitespace().next_back().unwrap();
+    let exists = || {
+        let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        segments.lines().any(|line| line.split_whitespace().nth(1) == Some(segment))
+    };
+    assert!(exists(), "{lock}");
+    let dynamic = folders[0].join("files/data/pg_dynshmem");
+    assert!(!files_in(&dynamic).is_empty(), "it is in the data folder");
+    kill(process);
+    assert!(eventually(|| has_ended(process)));
+    user.ask("end");
+    user.assert_nothing_is_left();
+    assert!(!exists(), "segment {segment}");
+}
+
+#[test]
 fn a_server_of_several_programs_is_one() {
     for (name, addresses) in [("postgres_replica", 2), ("postgres_shards", 4), ("redis_cluster", 3)]
     {
