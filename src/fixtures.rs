@@ -4,9 +4,11 @@
 //! [`worthit_pair::causes::exclude_thread`].
 
 pub mod distance;
+pub mod edge;
 pub mod http;
 pub mod kv_server;
 pub mod log_lines;
+pub mod nginx;
 pub mod origin;
 pub mod pg_shop;
 pub mod postgres;
