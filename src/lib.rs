@@ -14,5 +14,6 @@ worthit_pair::catalogue! {
     io,
     parallelism,
     services,
+    scaleout,
     calibration,
 }
