@@ -2,5 +2,6 @@
 
 worthit_pair::family! {
     "scaleout": "Spread the work over more machines";
+    least_connections,
     load_balancing,
 }
