@@ -2,6 +2,7 @@
 
 worthit_pair::family! {
     "scaleout": "Spread the work over more machines";
+    cdn,
     least_connections,
     load_balancing,
 }
