@@ -8,7 +8,6 @@ use std::{error::Error, process::Command, sync::Arc, time::Duration};
 
 use hyper::Response;
 use serde_json::Value;
-use tokio::runtime::Builder;
 
 use worthit::fixtures::http::{Backend, Client};
 use worthit_harness::capacity::{self, Capacity};
@@ -33,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let under_load = UnderLoad { p99: 5 * time, rates: Rates::Capacity };
         let (_backend, mut trial) = loaded(slots, time)?;
         let loads = capacity::loads(&mut trial, Role::Naive, &under_load, known, SEED);
+        let loads = loads.map_err(|unavailable| unavailable.to_string())?;
         let Capacity { held, missed } = Capacity::of(&loads, under_load.p99);
         let held = held.ok_or("the objective was met at no rate")?;
         println!(
@@ -45,8 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (slots, time) = WITHOUT_QUEUE;
     let (backend, mut trial) = loaded(slots, time)?;
     let requests = 3 * u64::from(RATE);
-    let ours =
-        trial.send(Role::Naive, f64::from(RATE), requests, SEED).ok_or("nothing was sent")?;
+    let ours = trial.send(Role::Naive, f64::from(RATE), requests, SEED);
+    let ours = ours.map_err(|unavailable| unavailable.to_string())?.ok_or("nothing was sent")?;
     println!(
         "p99 at {RATE} requests/s: {:.0} µs (generator lag p99 {:.0} µs)",
         ours.p99_us, ours.lag_p99_us
@@ -60,15 +60,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn loaded(slots: usize, time: Duration) -> Result<(Backend, Trial), Box<dyn Error>> {
     let backend = Backend::start(slots, time, |_| Response::new("answer".into()));
     let backend = backend.map_err(|unavailable| unavailable.to_string())?;
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let client = runtime.block_on(Client::connect(backend.address(), CONNECTIONS));
-    let client = Arc::new(client.map_err(|unavailable| unavailable.to_string())?);
-    let runtime = Arc::new(runtime);
+    let address = backend.address();
     let loads = || {
-        let client = Arc::clone(&client);
-        at_rates(&runtime, move |_| {
-            let client = Arc::clone(&client);
-            async move { client.get("/").await.is_ok_and(|body| body == "answer") }
+        at_rates(async move || {
+            let client = Arc::new(Client::connect(address, CONNECTIONS).await?);
+            Ok(move |_| {
+                let client = Arc::clone(&client);
+                async move { client.get("/").await.is_ok_and(|body| body == "answer") }
+            })
         })
     };
     let inputs = Inputs::one(1_u64);

@@ -6,6 +6,7 @@ use rand::seq::SliceRandom;
 use tokio::runtime::Runtime;
 
 use crate::fixtures::{
+    distance,
     edge::{self, Site},
     http::{Backend, Client, Pages, runtime},
     zipf::Zipf,
@@ -18,6 +19,9 @@ const PAGES: u64 = 500;
 const REQUESTS: u64 = 20;
 /// Time that the origin takes for a page, all of it waiting. It stands for the queries of the page.
 const RENDERING: Duration = Duration::from_micros(500);
+
+/// Distances of the origin; the one of a millisecond is confirmed.
+const DISTANCES: [Level; 3] = distance::levels(&[80]);
 
 const ORIGIN_HITS: Cause = Cause::new("origin_hits", "requests that reach the origin")
     .counted("and asks the origin how many it has served");
@@ -53,22 +57,7 @@ pub const PAIR: Pair = Pair {
         is_size: false,
         points: Points::Fixed { default: &[0, 50, 80, 90], deep: &[] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "loopback", value: 0, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[80] },
-            },
-            Level {
-                label: "rtt=20ms",
-                value: 20_000,
-                origin: Origin::Distance { rtt_us: 20_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "request",
     headline: Headline::At { level: "loopback", point: 80 },
     causes: &[

@@ -5,10 +5,11 @@ use std::{collections::HashSet, io, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
 use crate::fixtures::{
-    http::{Backend, Client, Pages, Simulated, closed_loop, runtime, simulated_loop},
+    http::{Backend, Client, Pages, Simulated, closed_loop, loads, runtime, simulated_loop},
     nginx,
 };
 use worthit_pair::prelude::*;
+use worthit_servers::nginx::Nginx;
 
 /// Backends. The last of them is the slow one.
 const BACKENDS: usize = 3;
@@ -18,6 +19,8 @@ const SLOTS: usize = 2;
 const DELAY: Duration = Duration::from_millis(1);
 /// Requests in a stream.
 const REQUESTS: u64 = 30;
+/// Pages that open-loop loads ask for, in turn.
+const LOADED_PAGES: usize = 500;
 /// Clients, as many as there are slots.
 const CLIENTS: usize = BACKENDS * SLOTS;
 
@@ -101,6 +104,7 @@ pub const PAIR: Pair = Pair {
     })]),
     proof: Proof { resources: Resources::System, max_size: 3 },
     servers: &[Program::Nginx],
+    under_load: Some(UnderLoad { p99: Duration::from_millis(20), rates: Rates::Capacity }),
     prepare,
     ..Pair::DEFAULTS
 };
@@ -183,32 +187,34 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     };
     let backends = delays(case.point).into_iter().map(backend);
     let backends: Arc<[Backend]> = backends.collect::<Result<_, Unavailable>>()?;
+    let balancer = |method| Ok(Arc::new(nginx::balancer(method, backends.iter(), "")?));
+    let (in_turn, fewest) = (balancer(ROUND_ROBIN)?, balancer(LEAST_CONNECTIONS)?);
+    let loads =
+        |balancer: &Nginx| loads(balancer.address(), &pages, &Pages::paths(case, LOADED_PAGES));
+    let loads = (loads(&in_turn), loads(&fewest));
     let runtime = runtime()?;
+    let site = (&runtime, &streams, &backends);
     let trial = Trial::new(
         streams.measured(|stream| stream.slowness),
-        over(case, ROUND_ROBIN, &runtime, &streams, &backends, async |client, paths| {
-            naive(client, paths).await
-        })?,
-        over(case, LEAST_CONNECTIONS, &runtime, &streams, &backends, async |client, paths| {
+        over(case, ROUND_ROBIN, in_turn, site, async |client, paths| naive(client, paths).await)?,
+        over(case, LEAST_CONNECTIONS, fewest, site, async |client, paths| {
             optimized(client, paths).await
         })?,
     );
-    let two = over(case, TWO_CHOICES, &runtime, &streams, &backends, async |client, paths| {
+    let two = over(case, TWO_CHOICES, balancer(TWO_CHOICES)?, site, async |client, paths| {
         two_choices(client, paths).await
     })?;
-    Ok(trial.alternative(two).units(REQUESTS))
+    Ok(trial.alternative(two).under_load(loads.0, loads.1).units(REQUESTS))
 }
 
 /// The side with each stream, through a balancer with this method, and a count of the requests on the slow backend.
 fn over(
     case: &Case,
     method: &'static str,
-    runtime: &Arc<Runtime>,
-    streams: &Inputs<Stream>,
-    backends: &Arc<[Backend]>,
+    balancer: Arc<Nginx>,
+    (runtime, streams, backends): (&Arc<Runtime>, &Inputs<Stream>, &Arc<[Backend]>),
     side: impl AsyncFn(&Client, &[String]) -> io::Result<Vec<String>> + 'static,
 ) -> Result<impl Runner + 'static, Unavailable> {
-    let balancer = nginx::balancer(method, backends.iter(), "")?;
     let client = runtime.block_on(Client::connect(balancer.address(), CLIENTS))?;
     let running = (balancer, Arc::clone(backends));
     let (counted, case, counting) = (streams.clone(), case.clone(), Arc::clone(runtime));

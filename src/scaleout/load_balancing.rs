@@ -5,7 +5,7 @@ use std::{collections::HashSet, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
 use crate::fixtures::{
-    http::{Backend, Client, Pages, closed_loop, runtime},
+    http::{Backend, Client, Pages, closed_loop, loads, runtime},
     nginx,
 };
 use worthit_pair::prelude::*;
@@ -17,6 +17,8 @@ const SLOTS: usize = 4;
 const DELAY: Duration = Duration::from_millis(4);
 /// Requests of a burst.
 const REQUESTS: u64 = 16;
+/// Pages that open-loop loads ask for, in turn.
+const LOADED_PAGES: usize = 500;
 
 /// What the block of the upstream has besides the backends: nothing, which is round robin.
 const ROUND_ROBIN: &str = "";
@@ -85,6 +87,7 @@ pub const PAIR: Pair = Pair {
     })]),
     proof: Proof { resources: Resources::System, max_size: 3 },
     servers: &[Program::Nginx],
+    under_load: Some(UnderLoad { p99: Duration::from_millis(20), rates: Rates::Capacity }),
     prepare,
     ..Pair::DEFAULTS
 };
@@ -156,6 +159,9 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             optimized(client, paths).await
         })?,
     );
+    let (pages, paths) = (Pages::new(case), Pages::paths(case, LOADED_PAGES));
+    let loads = |address| loads(address, &pages, &paths);
+    let trial = trial.under_load(loads(site.backends[0].address()), loads(site.balancer.address()));
     Ok(trial.units(REQUESTS))
 }
 

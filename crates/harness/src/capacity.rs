@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use worthit_pair::{
-    pair::{Rates, UnderLoad},
+    pair::{Rates, Unavailable, UnderLoad},
     trial::{LoadAtRate, Role, Trial},
 };
 
@@ -68,13 +68,16 @@ impl Capacity {
 
 /// Sends loads to a side, `seed` says when, and returns what they showed, in the order in which they were sent. `served` is the
 /// rate that the side served in a closed loop, in requests a second. Empty if the trial has nothing that sends loads.
+///
+/// # Errors
+/// If the side cannot be connected to.
 pub fn loads(
     trial: &mut Trial,
     role: Role,
     under_load: &UnderLoad,
     served: f64,
     seed: u64,
-) -> Vec<LoadAtRate> {
+) -> Result<Vec<LoadAtRate>, Unavailable> {
     let mut sent = 0;
     let mut send = |rate: f64, requests: u64| {
         sent += 1;
@@ -84,7 +87,7 @@ pub fn loads(
         Rates::Stated(rates) => rates.first().map_or(served, |rate| *rate as f64),
         Rates::Capacity => served * BEGIN[0],
     };
-    warm_up(&mut || send(first, WARM_UP.0));
+    warm_up(&mut || send(first, WARM_UP.0))?;
     let mut at = |rate: f64| {
         // Whole rates are easier to read, and to compare between processes.
         let rate = rate.round().max(1.0);
@@ -92,29 +95,39 @@ pub fn loads(
         send(rate, requests as u64)
     };
     match under_load.rates {
-        Rates::Stated(rates) => rates.iter().filter_map(|rate| at(*rate as f64)).collect(),
+        Rates::Stated(rates) => {
+            rates.iter().filter_map(|rate| at(*rate as f64).transpose()).collect()
+        }
         Rates::Capacity => search(served, under_load.p99, &mut at),
     }
 }
 
+/// What was sent; `None` if the trial has nothing that sends loads.
+type Sent = Result<Option<LoadAtRate>, Unavailable>;
+
 /// Sends loads until the medians of two of them agree.
-fn warm_up(send: &mut dyn FnMut() -> Option<LoadAtRate>) {
+fn warm_up(send: &mut dyn FnMut() -> Sent) -> Result<(), Unavailable> {
     let mut before = f64::INFINITY;
-    for load in (0..WARM_UP.1).map_while(|_| send()) {
+    for _ in 0..WARM_UP.1 {
+        let Some(load) = send()? else { break };
         if (load.p50_us / before - 1.0).abs() < AGREE {
-            return;
+            break;
         }
         before = load.p50_us;
     }
+    Ok(())
 }
 
 /// Sends loads until the capacity is known well enough.
 fn search(
     served: f64,
     p99: Duration,
-    at: &mut dyn FnMut(f64) -> Option<LoadAtRate>,
-) -> Vec<LoadAtRate> {
-    let mut found: Vec<LoadAtRate> = BEGIN.iter().map_while(|share| at(served * share)).collect();
+    at: &mut dyn FnMut(f64) -> Sent,
+) -> Result<Vec<LoadAtRate>, Unavailable> {
+    let mut found = Vec::new();
+    for share in BEGIN {
+        found.extend(at(served * share)?);
+    }
     while found.len() < MOST_LOADS {
         let next = match Capacity::of(&found, p99) {
             Capacity { held: Some(held), missed: Some(missed) } if missed > held * RESOLUTION => {
@@ -122,13 +135,12 @@ fn search(
             }
             Capacity { held: Some(held), missed: None } => held * STEP,
             Capacity { held: None, missed: Some(missed) } => missed / STEP,
-            // It is known, or all loads were void.
+            // It is known, or all loads were void, or none was sent.
             _ => break,
         };
-        let Some(load) = at(next) else { break };
-        found.push(load);
+        found.extend(at(next)?);
     }
-    found
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -193,7 +205,8 @@ mod tests {
     #[test]
     fn the_search_finds_a_known_limit_from_wherever_it_begins() {
         for limit in [90.0, 700.0, 1_000.0, 1_190.0, 9_000.0] {
-            let found = search(1_000.0, OBJECTIVE, &mut |rate| Some(load(rate, rate <= limit)));
+            let found = search(1_000.0, OBJECTIVE, &mut |rate| Ok(Some(load(rate, rate <= limit))));
+            let found = found.unwrap();
             let Capacity { held, missed } = Capacity::of(&found, OBJECTIVE);
             let (held, missed) = (held.unwrap(), missed.unwrap());
             assert!(held <= limit && limit < missed && missed <= held * RESOLUTION, "{found:?}");
@@ -204,24 +217,28 @@ mod tests {
     #[test]
     fn the_search_ends_by_itself() {
         for meets in [true, false] {
-            let found = search(1_000.0, OBJECTIVE, &mut |rate| Some(load(rate, meets)));
-            assert_eq!(found.len(), MOST_LOADS);
+            let found = search(1_000.0, OBJECTIVE, &mut |rate| Ok(Some(load(rate, meets))));
+            assert_eq!(found.unwrap().len(), MOST_LOADS);
         }
-        let void = |rate| Some(LoadAtRate { is_void: true, ..load(rate, true) });
-        assert_eq!(search(1_000.0, OBJECTIVE, &mut { void }).len(), BEGIN.len());
-        assert!(search(1_000.0, OBJECTIVE, &mut |_| None).is_empty());
+        let void = |rate| Ok(Some(LoadAtRate { is_void: true, ..load(rate, true) }));
+        assert_eq!(search(1_000.0, OBJECTIVE, &mut { void }).unwrap().len(), BEGIN.len());
+        assert!(search(1_000.0, OBJECTIVE, &mut |_| Ok(None)).unwrap().is_empty());
+        let gone = |_| Err(Unavailable("no server".to_owned()));
+        assert!(search(1_000.0, OBJECTIVE, &mut { gone }).is_err());
     }
 
     #[test]
     fn warming_up_ends_when_two_medians_agree_or_after_some_loads() {
         let mut medians = [900.0, 600.0, 590.0, 100.0].into_iter();
-        warm_up(&mut || Some(LoadAtRate { p50_us: medians.next()?, ..load(1.0, true) }));
+        let mut next = || medians.next().map(|p50_us| LoadAtRate { p50_us, ..load(1.0, true) });
+        warm_up(&mut || Ok(next())).unwrap();
         assert_eq!(medians.next(), Some(100.0));
         let (mut median, mut loads) = (1.0, 0);
         warm_up(&mut || {
             (median, loads) = (median * 2.0, loads + 1);
-            Some(LoadAtRate { p50_us: median, ..load(1.0, true) })
-        });
+            Ok(Some(LoadAtRate { p50_us: median, ..load(1.0, true) }))
+        })
+        .unwrap();
         assert_eq!(loads, WARM_UP.1);
     }
 }

@@ -134,9 +134,18 @@ impl Trial {
 
     /// Sends `requests` requests to a side at random times, `rate` a second on average; `None` if the trial has nothing that
     /// sends them.
-    pub fn send(&mut self, role: Role, rate: f64, requests: u64, seed: u64) -> Option<LoadAtRate> {
+    ///
+    /// # Errors
+    /// If the side cannot be connected to.
+    pub fn send(
+        &mut self,
+        role: Role,
+        rate: f64,
+        requests: u64,
+        seed: u64,
+    ) -> Result<Option<LoadAtRate>, Unavailable> {
         let loads = self.loads.iter_mut().find(|(other, _)| *other == role);
-        loads.map(|(_, loads)| loads.send(rate, requests, seed))
+        loads.map(|(_, loads)| loads.send(rate, requests, seed)).transpose()
     }
 
     /// Returns the roles of the sides that this trial can run, the naive and the optimized one first.

@@ -23,12 +23,15 @@ pub fn loads_are_answered(entry: &Entry, case: &Case, trial: &mut Trial) -> Resu
     for role in [Role::Naive, Role::Optimized] {
         let side = role.in_words();
         match trial.send(role, EASY.0, EASY.1, case.seed) {
-            None => return Err(format!("{side} has no open-loop load, which `under_load` asks for")),
-            Some(load) if load.failed > 0 => {
+            Err(unavailable) => return Err(format!("{side}: {unavailable}")),
+            Ok(None) => {
+                return Err(format!("{side} has no open-loop load, which `under_load` asks for"));
+            }
+            Ok(Some(load)) if load.failed > 0 => {
                 let (failed, requests) = (load.failed, load.requests);
                 return Err(format!("{side}: {failed} of {requests} requests of a load fail"));
             }
-            Some(_) => {}
+            Ok(Some(_)) => {}
         }
     }
     Ok(())

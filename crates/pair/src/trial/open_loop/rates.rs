@@ -1,42 +1,60 @@
 //! Open-loop loads at any rate, to find out which rate a side can serve.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use super::{LoadAtRate, schedule::starts_at_rate, send};
+use crate::unavailable::Unavailable;
 
 /// Sends open-loop loads to one side.
 pub trait Loads {
     /// Sends `requests` requests at random times, `rate` of them a second on average, waits for the answers (ten seconds after
     /// the last was due at most), and returns what it saw. The same seed gives the same intended starts.
-    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> LoadAtRate;
+    ///
+    /// # Errors
+    /// If the side cannot be connected to.
+    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable>;
 }
 
-/// Returns what sends loads to a side. `request(i)` is the future of request `i`, which returns whether its answer is right.
+/// Returns what sends loads to a side. `connect` is called before the first load, inside the runtime that sends the requests,
+/// and returns `request`: `request(i)` is the future of request `i`, which returns whether its answer is right.
 ///
-/// The calling thread generates the load, the workers of `runtime` send the requests and take the answers.
-pub fn at_rates<F, R>(runtime: &Arc<Runtime>, request: R) -> impl Loads + use<F, R>
+/// The calling thread generates the load, the one worker of the runtime sends the requests and takes the answers.
+pub fn at_rates<F, R>(
+    connect: impl AsyncFnOnce() -> Result<R, Unavailable> + 'static,
+) -> impl Loads + 'static
 where
     R: Fn(u64) -> F + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
-    AtRates { runtime: Arc::clone(runtime), request }
+    AtRates { connect: Some(connect), connected: None }
 }
 
-struct AtRates<R> {
-    runtime: Arc<Runtime>,
-    request: R,
+struct AtRates<C, R> {
+    connect: Option<C>,
+    connected: Option<(Runtime, R)>,
 }
 
-impl<F, R> Loads for AtRates<R>
+impl<C, F, R> Loads for AtRates<C, R>
 where
+    C: AsyncFnOnce() -> Result<R, Unavailable>,
     R: Fn(u64) -> F,
     F: Future<Output = bool> + Send + 'static,
 {
-    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> LoadAtRate {
+    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable> {
+        if let Some(connect) = self.connect.take() {
+            let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime =
+                runtime.map_err(|e| Unavailable(format!("cannot start a tokio runtime: {e}")))?;
+            let request = runtime.block_on(connect())?;
+            self.connected = Some((runtime, request));
+        }
+        let Some((runtime, request)) = &self.connected else {
+            return Err(Unavailable("there was no connection at the first load".to_owned()));
+        };
         let starts = starts_at_rate(rate, requests, seed);
-        LoadAtRate::of(rate, &send(&self.runtime, &starts, |i| (true, (self.request)(i))))
+        Ok(LoadAtRate::of(rate, &send(runtime, &starts, |i| (true, request(i)))))
     }
 }
 
@@ -46,14 +64,22 @@ mod tests {
 
     #[test]
     fn wrong_answers_and_panics_are_failures() {
-        let builder = &mut tokio::runtime::Builder::new_multi_thread();
-        let runtime = Arc::new(builder.worker_threads(1).build().unwrap());
-        let mut loads = at_rates(&runtime, |i| async move {
-            assert!(i != 3, "this request panics");
-            i % 10 != 0
+        let mut loads = at_rates(async || {
+            Ok(|i| async move {
+                assert!(i != 3, "this request panics");
+                i % 10 != 0
+            })
         });
-        let load = loads.send(50_000.0, 100, 1);
+        let load = loads.send(50_000.0, 100, 1).unwrap();
         assert_eq!((load.requests, load.failed), (100, 11));
         assert!(load.p50_us <= load.p99_us && load.p99_us <= load.max_us, "{load:?}");
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_connected_to_is_a_reason() {
+        type Request = fn(u64) -> std::future::Ready<bool>;
+        let mut loads = at_rates(async || Err::<Request, _>(Unavailable("no server".to_owned())));
+        assert_eq!(loads.send(1_000.0, 10, 1).unwrap_err().to_string(), "no server");
+        assert!(loads.send(1_000.0, 10, 1).is_err());
     }
 }
