@@ -3,7 +3,6 @@
 use super::{
     charts::{self, Axis, Division, Ink, Point, Series, Standing},
     figures::Figure,
-    finding,
 };
 use crate::{
     capacity::Capacity,
@@ -54,13 +53,13 @@ const PERCENTILES: [Percentile; 3] =
 /// Makes the part of a pair that was put under load; `None` if it was not.
 pub fn part(pair: &PairResult) -> Option<UnderLoadPart> {
     let objective = pair.objective?;
-    let (sweep, case) = finding::headline_of_pair(pair)?;
-    let measured = case.measured()?;
+    let cases =
+        pair.sweeps.iter().flat_map(|sweep| sweep.cases.iter().map(move |case| (sweep, case)));
+    let mut measured = cases.filter_map(|(sweep, case)| Some((sweep, case, case.measured()?)));
+    let is_loaded = |measured: &Measured| measured.sides.iter().any(|side| !side.loads.is_empty());
+    let (sweep, case, measured) = measured.find(|(_, _, measured)| is_loaded(measured))?;
     let sides: Vec<&SideResult> =
         measured.sides.iter().filter(|side| !side.loads.is_empty()).collect();
-    if sides.is_empty() {
-        return None;
-    }
     let level = if sweep.level.is_empty() { String::new() } else { format!("{}, ", sweep.level) };
     let place = format!("{level}{}", pair.place(case.point));
     let p99 = format::duration(objective.p99_us as f64 * 1e3);
@@ -68,7 +67,8 @@ pub fn part(pair: &PairResult) -> Option<UnderLoadPart> {
         method: format!(
             "Open loop at {place}: requests are due at random times (a Poisson process), whether or not earlier ones have \
              been answered, and latency counts from when a request was due. The objective is a 99th percentile of at most \
-             {p99} and no failed request."
+             {p99} and no failed request.{}",
+            measured.mark.as_ref().map_or(String::new(), |mark| format!(" Marked: {mark}."))
         ),
         findings: findings(measured, &sides, objective),
         figures: PERCENTILES
