@@ -3,6 +3,7 @@
 worthit_pair::family! {
     "scaleout": "Spread the work over more machines";
     cdn,
+    consistent_hash,
     http_compression,
     least_connections,
     load_balancing,
