@@ -327,7 +327,7 @@ mod tests {
         let set = Set { nodes: 2, entries: entries.into() };
         let sides = [naive, optimized, jump];
         for (route, side) in ROUTES.into_iter().zip(sides) {
-            let mut nodes = Nodes::new(&[set.clone()], route).unwrap();
+            let mut nodes = Nodes::new(std::slice::from_ref(&set), route).unwrap();
             let moves = set.entries.iter().filter(|(name, _)| route(name, 2) != route(name, 3));
             side(&mut nodes, &set).unwrap();
             nodes.moved = Some(set.clone());
