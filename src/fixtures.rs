@@ -14,6 +14,7 @@ pub mod pg_shop;
 pub mod postgres;
 pub mod price_stream;
 pub mod redis;
+pub mod replica;
 pub mod shop;
 pub mod sql_server;
 pub mod sqlite;

@@ -7,4 +7,5 @@ worthit_pair::family! {
     http_compression,
     least_connections,
     load_balancing,
+    read_replica,
 }
