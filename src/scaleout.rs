@@ -8,4 +8,5 @@ worthit_pair::family! {
     least_connections,
     load_balancing,
     read_replica,
+    sharding,
 }
