@@ -13,6 +13,7 @@ pub mod origin;
 pub mod pg_shop;
 pub mod postgres;
 pub mod price_stream;
+pub mod queue;
 pub mod redis;
 pub mod replica;
 pub mod shop;

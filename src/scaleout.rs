@@ -5,6 +5,7 @@ worthit_pair::family! {
     cdn,
     consistent_hash,
     http_compression,
+    job_queue,
     least_connections,
     load_balancing,
     read_replica,
