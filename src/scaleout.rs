@@ -9,5 +9,6 @@ worthit_pair::family! {
     least_connections,
     load_balancing,
     read_replica,
+    redis_cluster,
     sharding,
 }
