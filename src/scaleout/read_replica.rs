@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
@@ -21,7 +22,7 @@ use crate::fixtures::{
     shop::Size,
     zipf::Zipf,
 };
-use worthit_pair::prelude::*;
+use worthit_pair::{prelude::*, trial::Loads};
 
 /// Products in the shop; requests for them follow Zipf's law.
 const PRODUCTS: usize = 500;
@@ -146,6 +147,7 @@ pub const PAIR: Pair = Pair {
     ]),
     proof: Proof { resources: Resources::System, max_size: 12 },
     servers: &[Program::PostgresReplica],
+    under_load: Some(UnderLoad { p99: Duration::from_millis(20), rates: Rates::Capacity }),
     prepare,
     ..Pair::DEFAULTS
 };
@@ -192,6 +194,35 @@ struct Servers {
 }
 
 impl Servers {
+    /// Opens the connections to the primary and the replica. They belong to the runtime in which this runs.
+    async fn connect(
+        [primary, replica]: [&Config; 2],
+        page: String,
+    ) -> Result<Servers, Unavailable> {
+        let servers = Servers {
+            primary: pool(primary)?,
+            replica: pool(replica)?,
+            page,
+            replayed: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+        };
+        // A pool opens a connection when it has none left, so all of them are taken at once, and each prepares.
+        let opened = async {
+            for pool in [&servers.primary, &servers.replica] {
+                for client in try_join_all((0..SLOTS).map(|_| pool.get())).await? {
+                    for sql in [&servers.page, SET_NOTE, WRITTEN] {
+                        client.prepare_cached(sql).await?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        opened.await.map_err(|error: PoolError| {
+            Unavailable(format!("PostgreSQL does not give {SLOTS} connections: {error}"))
+        })?;
+        Ok(servers)
+    }
+
     /// Returns the server for a read of a session that has written up to `written`.
     fn for_read(&self, written: PgLsn) -> At {
         if u64::from(written) > self.replayed.load(Relaxed) {
@@ -258,28 +289,8 @@ impl Shop {
         pg_shop::fill(&database, case, rows, TABLES)?;
         let replica = Replica::of(&database)?;
         let page = database.marked(if case.level > 0 { AWAITED } else { COMPUTED });
-        let (primary, second) = (pool(&database.config)?, pool(&replica.config)?);
-        let servers = Servers {
-            primary,
-            replica: second,
-            page,
-            replayed: AtomicU64::new(0),
-            turns: AtomicU64::new(0),
-        };
-        // A pool opens a connection when it has none left, so all of them are taken at once, and each prepares.
-        let opened = database.runtime.block_on(async {
-            for pool in [&servers.primary, &servers.replica] {
-                for client in try_join_all((0..SLOTS).map(|_| pool.get())).await? {
-                    for sql in [&servers.page, SET_NOTE, WRITTEN] {
-                        client.prepare_cached(sql).await?;
-                    }
-                }
-            }
-            Ok(())
-        });
-        opened.map_err(|error: PoolError| {
-            Unavailable(format!("PostgreSQL does not give {SLOTS} connections: {error}"))
-        })?;
+        let configs = [&database.config, &replica.config];
+        let servers = database.runtime.block_on(Servers::connect(configs, page))?;
         Ok(Shop { servers: Arc::new(servers), replica, database, found: Vec::new() })
     }
 
@@ -349,7 +360,32 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             optimized(servers, burst).await
         }),
     );
+    let loaded: Arc<[Request]> = bursts[0].clone().into();
+    let trial = trial.under_load(
+        loads(&shop.borrow(), &loaded, on_primary),
+        loads(&shop.borrow(), &loaded, on_both),
+    );
     Ok(trial.units(case.point))
+}
+
+/// Open-loop loads of these requests in turn, over connections of their own. A cart gets the same note each time.
+fn loads<A, F>(shop: &Shop, requests: &Arc<[Request]>, answer: A) -> impl Loads + use<A, F>
+where
+    A: Fn(Arc<Servers>, Request) -> F + 'static,
+    F: Future<Output = Result<Page, PoolError>> + Send + 'static,
+{
+    let configs = [shop.database.config.clone(), shop.replica.config.clone()];
+    let (page, requests) = (shop.servers.page.clone(), Arc::clone(requests));
+    at_rates(async move || {
+        let servers = Servers::connect(configs.each_ref(), page).await?;
+        let servers = Arc::new(servers);
+        Ok(move |place: u64| {
+            let request = requests[place as usize % requests.len()].clone();
+            let note = request.note.clone();
+            let page = answer(Arc::clone(&servers), request);
+            async move { page.await.is_ok_and(|page| note.is_none_or(|written| page.note == written)) }
+        })
+    })
 }
 
 /// The side with each burst, and the servers' counts of its reads.
