@@ -158,7 +158,7 @@ fn hits(names: &[String]) -> u64 {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let streams = case.rotate(12, stream);
+    let streams = case.rotate(8, stream);
     let pages = Pages::new(case);
     let respond = move |path: &str| edge::lasting(pages.reply(path), "max-age=3600");
     let origin = Backend::start(1, RENDERING, respond)?;

@@ -61,7 +61,7 @@ pub const PAIR: Pair = Pair {
         name: "requests at once",
         unit: "requests",
         is_size: true,
-        points: Points::Fixed { default: &[1, 4, 16], deep: &[64] },
+        points: Points::Fixed { default: &[1, 8, 16], deep: &[64] },
     },
     unit: "burst",
     headline: Headline::At { level: "", point: 16 },
@@ -284,7 +284,7 @@ fn burst(case: &Case) -> Vec<Order> {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let bursts = case.rotate(16, burst);
+    let bursts = case.rotate(6, burst);
     let trial = Trial::new(
         bursts.measured(|burst| burst.len() as u64),
         over(&bursts, async |desk: &Arc<Desk>, burst: &[Order]| naive(desk, burst).await)?,

@@ -179,7 +179,7 @@ fn requests(case: &Case) -> Stream {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let streams = case.rotate(8, requests);
+    let streams = case.rotate(6, requests);
     let pages = Pages::new(case);
     let backend = |delay: u64| {
         let pages = pages.clone();

@@ -349,7 +349,7 @@ fn burst(case: &Case) -> Burst {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let bursts = case.rotate(16, burst);
+    let bursts = case.rotate(8, burst);
     let shop = Rc::new(RefCell::new(Shop::new(case)?));
     let trial = Trial::new(
         bursts.measured(|burst| burst.len() as u64),

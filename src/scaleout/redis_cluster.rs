@@ -65,7 +65,10 @@ pub const PAIR: Pair = Pair {
               earlier. Here they share the cores with each other and with the program, and the work is more: the client \
               computes the slot of each key, writes to three connections in place of one, and splits the lists.",
         share_of_cause: ShareOfCause::Within(0.1, 0.6),
-        far_end: FarEnd::Settled,
+        far_end: FarEnd::Falls(
+            "one connection carries the more requests in a packet the more there are, while the cluster's client works \
+             on each",
+        ),
         keep_naive: KeepNaive::Everywhere,
     },
     traps: &[
@@ -293,7 +296,7 @@ fn burst(case: &Case, prefix: u64, users: u64) -> Burst {
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let users = case.items(USERS).max(1) as u64;
     let prefix = rand::random();
-    let bursts = case.rotate(32, |case| burst(case, prefix, users));
+    let bursts = case.rotate(16, |case| burst(case, prefix, users));
     let entries = entries(case, prefix, users);
     let trial = Trial::new(
         bursts.measured(|burst| burst.len() as u64),

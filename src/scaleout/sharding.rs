@@ -19,7 +19,7 @@ use crate::fixtures::{
 use worthit_pair::{case::fnv1a, prelude::*};
 
 /// Rows of all tenants together.
-const ROWS: u64 = 20_000;
+const ROWS: u64 = 40_000;
 /// Tenants, whose numbers of rows differ by the square root of their rank.
 const TENANTS: usize = 200;
 /// Kinds of events, which reports count.
@@ -59,7 +59,7 @@ pub const PAIR: Pair = Pair {
         summary: "the tenant's hash chooses a server",
         growth: Growth::Other("the fewer rows a server has, the more is the round trip"),
     },
-    input: "Reports, one after the other in a closed loop: a tenant's events of ninety days by kind, counted and summed. 20,000 events of \
+    input: "Reports, one after the other in a closed loop: a tenant's events of ninety days by kind, counted and summed. 40,000 events of \
             200 tenants of different size, with notes of 5 to 15 words; no index leads to a tenant's. Statements are \
             prepared. In `all-tenants`, a report is over the events of all. The naive side is the same at all points. All servers \
             are on one machine, and share its cores.",
@@ -289,7 +289,7 @@ fn report(case: &Case, events: &[Event]) -> Report {
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let events = events(case);
-    let reports = case.rotate(16, |case| report(case, &events));
+    let reports = case.rotate(10, |case| report(case, &events));
     let (one, sharded) =
         (Tables::new(&events, 1, 1)?, Tables::new(&events, case.point as usize, 1)?);
     let in_partitions = Tables::new(&events, 1, case.point)?;

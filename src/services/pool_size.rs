@@ -198,7 +198,7 @@ fn requests(case: &Case) -> Vec<i64> {
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
-    let bursts = case.rotate(16, requests);
+    let bursts = case.rotate(6, requests);
     let most = case.point.max(1) as usize;
     let trial = Trial::new(
         bursts.measured(|products| products.len() as u64),

@@ -419,7 +419,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let by_rank = by_popularity(case, PRODUCTS);
     let cached: Rc<[i64]> = by_rank[..CACHED].into();
     let inputs =
-        case.rotate(32, |case| Input { ops: stream(case, &by_rank), cached: Rc::clone(&cached) });
+        case.rotate(12, |case| Input { ops: stream(case, &by_rank), cached: Rc::clone(&cached) });
     let in_redis = Aside::new(case, InRedis::new()?, &cached)?;
     let trial = Trial::new(
         inputs.measured(hits),

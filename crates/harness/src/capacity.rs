@@ -25,7 +25,7 @@ const RESOLUTION: f64 = 1.03;
 /// The search ends after this many loads in any case.
 const MOST_LOADS: usize = 16;
 /// Requests of a load that warms up, and the most loads that do.
-const WARM_UP: (u64, usize) = (300, 5);
+const WARM_UP: (u64, usize) = (100, 5);
 /// Warming up ends when the medians of two loads differ by less than this share.
 const AGREE: f64 = 0.1;
 

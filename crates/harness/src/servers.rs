@@ -9,16 +9,12 @@ use worthit_servers::Origin;
 
 /// Starts the servers that pairs use. Where one is missing, preparing the pair says why.
 pub fn start_for<'a>(entries: impl IntoIterator<Item = &'a Entry>) {
-    for program in entries.into_iter().flat_map(|entry| entry.servers) {
-        let _ = worthit_servers::server(*program);
-    }
+    worthit_servers::start_all(entries.into_iter().flat_map(|entry| entry.servers).copied());
 }
 
 /// Starts the servers with these names in the gate's protocol.
 pub fn start_named<'a>(names: impl IntoIterator<Item = &'a str>) {
-    for program in names.into_iter().filter_map(worthit_servers::Program::named) {
-        let _ = worthit_servers::server(program);
-    }
+    worthit_servers::start_all(names.into_iter().filter_map(worthit_servers::Program::named));
 }
 
 /// Lets a process that is about to be started use the servers of this one.

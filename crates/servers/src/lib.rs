@@ -22,12 +22,13 @@ mod spent;
 mod tcp;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     ffi::OsString,
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -158,27 +159,45 @@ fn or_ones_own(program: Program) -> String {
 
 static SERVERS: Mutex<BTreeMap<Program, Result<Arc<Server>, Missing>>> =
     Mutex::new(BTreeMap::new());
+/// Held while a server of a kind is looked for, so that it is started once, and others meanwhile.
+static STARTING: [Mutex<()>; Program::ALL.len()] = [const { Mutex::new(()) }; Program::ALL.len()];
 
 /// Returns the server of a kind, and starts it at the first call, or if it has ended.
 ///
 /// # Errors
 /// If there is none. It is not tried again.
 pub fn server(program: Program) -> Result<Arc<Server>, Missing> {
-    let mut servers = servers();
+    let _turn = STARTING[program as usize].lock().unwrap_or_else(PoisonError::into_inner);
     let has_ended = |server: &Arc<Server>| !server.children.0.iter().all(Child::is_alive);
-    match servers.get(&program) {
+    match servers().get(&program) {
         Some(Ok(server)) if has_ended(server) => {}
         Some(found) => return found.clone(),
         None => {}
     }
     let found = find(program).map(Arc::new);
-    servers.insert(program, found.clone());
+    servers().insert(program, found.clone());
     found
+}
+
+/// Starts servers of these kinds at the same time, and waits until all answer. [`server`] says what is missing.
+pub fn start_all(programs: impl IntoIterator<Item = Program>) {
+    let programs: BTreeSet<Program> = programs.into_iter().collect();
+    thread::scope(|scope| {
+        for program in programs {
+            scope.spawn(move || server(program));
+        }
+    });
 }
 
 /// Ends all servers that this process has started, and waits until they and their files are gone.
 pub fn end_all() {
-    servers().clear();
+    let all = std::mem::take(&mut *servers());
+    // Each takes a while, in which the others can end too.
+    thread::scope(|scope| {
+        for server in all.into_values() {
+            scope.spawn(move || drop(server));
+        }
+    });
 }
 
 /// Returns the variables of the environment that hand the servers of this process on to another one.
