@@ -17,9 +17,13 @@ use worthit_pair::{
     trial::{Role, Trial, at_rates, by_ref},
 };
 
-/// Slots, and the time of a request.
-const SERVERS: [(usize, Duration); 3] =
-    [(2, Duration::from_millis(2)), (8, Duration::from_millis(5)), (8, Duration::from_millis(2))];
+/// Slots, and the time of a request. With few slots, requests that come at random times queue long before all slots are
+/// busy, so that the capacity at an objective is lower.
+const SERVERS: [(usize, Duration); 3] = [
+    (8, Duration::from_millis(5)),
+    (16, Duration::from_millis(8)),
+    (32, Duration::from_millis(10)),
+];
 /// A server on which no request of this rate (a second) waits, whether requests come evenly, as `oha` sends them, or not.
 const WITHOUT_QUEUE: (usize, Duration) = (32, Duration::from_millis(5));
 const RATE: u32 = 1_000;
