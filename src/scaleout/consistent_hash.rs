@@ -25,7 +25,7 @@ pub const PAIR: Pair = Pair {
                  at the end of the list, jump hashing does the same without a look at each node: the alternative.",
         keep_naive_when: "The number of nodes never changes, or nothing is lost when all keys move: an empty cache, a \
                           division of work that no state depends on.",
-        costs: "Each look-up computes a score for every node: with hundreds of nodes, take a ring or jump hashing. All \
+        costs: "Each look-up computes a score for every node: with very many nodes, take a ring or jump hashing. All \
                 clients must know the same list of nodes. Whoever reads while keys move asks the old owner too.",
         lint: Lint::None,
     },

@@ -20,13 +20,16 @@ use tokio::{
     time::sleep,
 };
 
-use crate::fixtures::queue::{Publisher, Queue, Unconfirmed};
-use worthit_pair::prelude::*;
+use crate::fixtures::queue::{Broker, Publisher, Queue, Unconfirmed};
+use worthit_pair::{prelude::*, trial::Loads};
 
 /// Requests that the program works on at once, and jobs that the worker does at once.
 const SLOTS: u16 = 8;
 /// Time that the provider takes for an e-mail: it is simulated.
 const PROVIDER: Duration = Duration::from_millis(10);
+
+/// Orders a second of open-loop loads: three in four of those that the worker can do.
+const RATE: u64 = 600;
 
 const IN_REQUESTS: Cause = Cause::new("emails_in_requests", "e-mails sent by requests")
     .counted("and the provider counts who sends");
@@ -37,11 +40,11 @@ pub const PAIR: Pair = Pair {
         smell: "The handler of a request awaits what the answer does not need: an e-mail, a webhook, a thumbnail.",
         remedy: "`publish` a job to a durable queue, as a persistent message, and answer once the broker has confirmed it. A \
                  worker consumes the queue, does the job, and acknowledges it when it is done: what is not acknowledged is \
-                 delivered again. So jobs carry a key, and what is done twice under one key has one effect.",
+                 delivered again. So jobs carry a key, and what is done again under the same key has no further effect.",
         keep_naive_when: "The answer says how the work went, or the work is quicker than the broker. Or losing it at a crash \
                           does no harm: then a task of the process does, the alternative `spawned`.",
         costs: "A broker and a worker to run, with alarms for a queue that grows. The work is done later, and a failure no \
-                longer reaches the one who asked. Jobs must bear to be done twice. It is no more capacity: the worker needs \
+                longer reaches the one who asked. Jobs must bear to be done again. It is no more capacity: the worker needs \
                 as long for the jobs as the requests did.",
         lint: Lint::None,
     },
@@ -99,6 +102,7 @@ pub const PAIR: Pair = Pair {
     ]),
     proof: Proof { resources: Resources::System, max_size: 10 },
     servers: &[Program::RabbitMq],
+    under_load: Some(UnderLoad { p99: PROVIDER, rates: Rates::Stated(&[RATE]) }),
     prepare,
     ..Pair::DEFAULTS
 };
@@ -222,6 +226,27 @@ async fn work(channel: Channel, provider: Arc<Provider>, message: ConsumerMessag
     let _ = channel.basic_ack(BasicAckArguments::new(tag, false)).await;
 }
 
+impl Desk {
+    fn new(broker: &Broker) -> Desk {
+        let provider = Arc::new(Provider::default());
+        Desk { slots: Semaphore::new(SLOTS.into()), provider, publisher: broker.publisher() }
+    }
+}
+
+/// Starts a worker for the jobs of a queue.
+async fn start_worker(broker: &Broker, provider: Arc<Provider>) -> Result<(), Unavailable> {
+    let (channel, mut messages) = broker
+        .consume(SLOTS)
+        .await
+        .map_err(|error| Unavailable(format!("RabbitMQ gives no jobs: {error}")))?;
+    tokio::spawn(async move {
+        while let Some(message) = messages.recv().await {
+            tokio::spawn(work(channel.clone(), Arc::clone(&provider), message));
+        }
+    });
+    Ok(())
+}
+
 /// A desk, with a worker for its jobs.
 struct Office {
     queue: Queue,
@@ -232,28 +257,17 @@ struct Office {
 impl Office {
     fn new(has_worker: bool) -> Result<Office, Unavailable> {
         let queue = Queue::new()?;
-        let provider = Arc::new(Provider::default());
-        let desk = Desk {
-            slots: Semaphore::new(SLOTS.into()),
-            provider: Arc::clone(&provider),
-            publisher: queue.publisher(),
-        };
+        let desk = Desk::new(queue.broker());
         if has_worker {
-            let consumed = queue.runtime.block_on(queue.consume(SLOTS));
-            let (channel, mut messages) = consumed
-                .map_err(|error| Unavailable(format!("RabbitMQ gives no jobs: {error}")))?;
-            queue.runtime.spawn(async move {
-                while let Some(message) = messages.recv().await {
-                    tokio::spawn(work(channel.clone(), Arc::clone(&provider), message));
-                }
-            });
+            let worker = start_worker(queue.broker(), Arc::clone(&desk.provider));
+            queue.runtime().block_on(worker)?;
         }
         Ok(Office { queue, desk: Arc::new(desk), receipts: Vec::new() })
     }
 
     /// Waits until the e-mails of all receipts are sent.
     fn drain(&self) {
-        self.queue.runtime.block_on(async {
+        self.queue.runtime().block_on(async {
             while self.desk.provider.sent().len() < self.receipts.len() {
                 self.desk.provider.news.notified().await;
             }
@@ -291,7 +305,30 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         over(&bursts, async |desk: &Arc<Desk>, burst: &[Order]| optimized(desk, burst).await)?,
     );
     let side = async |desk: &Arc<Desk>, burst: &[Order]| spawned(desk, burst).await;
+    let orders: Arc<[Order]> = bursts[0].clone().into();
+    let trial = trial.under_load(loads(&orders, sending), loads(&orders, publishing));
     Ok(trial.alternative(over(&bursts, side)?))
+}
+
+/// Open-loop loads of orders like these in turn, with a worker for their jobs.
+fn loads<A, F>(orders: &Arc<[Order]>, answer: A) -> impl Loads + use<A, F>
+where
+    A: Fn(Arc<Desk>, Order) -> F + 'static,
+    F: Future<Output = Result<Receipt, Unconfirmed>> + Send + 'static,
+{
+    let orders = Arc::clone(orders);
+    at_rates(async move || {
+        let queue = Queue::here().await?;
+        let desk = Arc::new(Desk::new(queue.broker()));
+        start_worker(queue.broker(), Arc::clone(&desk.provider)).await?;
+        Ok(move |id: u64| {
+            // It is deleted when the loads are over.
+            let _queue = &queue;
+            let lines = orders[id as usize % orders.len()].lines.clone();
+            let receipt = answer(Arc::clone(&desk), Order { id, lines });
+            async move { receipt.await.is_ok_and(|receipt| receipt.order == id) }
+        })
+    })
 }
 
 /// The side with each burst, and the provider's count of those who asked it in a request.
@@ -300,7 +337,7 @@ fn over(
     side: impl AsyncFn(&Arc<Desk>, &[Order]) -> Result<Vec<Receipt>, Unconfirmed> + 'static,
 ) -> Result<impl Runner + 'static, Unavailable> {
     let office = Rc::new(RefCell::new(Office::new(true)?));
-    let runtime = Arc::clone(&office.borrow().queue.runtime);
+    let runtime = office.borrow().queue.runtime();
     let answer = Rc::new(move |office: &RefCell<Office>, burst: &[Order]| {
         let mut office = office.borrow_mut();
         let receipts = runtime.block_on(side(&office.desk, burst));
@@ -339,7 +376,7 @@ mod tests {
         }
         let orders: Vec<Order> = (0..20).map(order).collect();
         let mut office = Office::new(true).unwrap();
-        let runtime = Arc::clone(&office.queue.runtime);
+        let runtime = office.queue.runtime();
         for place in 0..3 {
             office.reset();
             let receipts = runtime.block_on(async {
@@ -367,15 +404,15 @@ mod tests {
         }
         let office = Office::new(false).unwrap();
         let provider = &office.desk.provider;
-        office.queue.runtime.block_on(async {
+        office.queue.runtime().block_on(async {
             publishing(Arc::clone(&office.desk), order(7)).await.unwrap();
             // The worker does the job, and ends before it has acknowledged it.
-            let (channel, mut messages) = office.queue.consume(SLOTS).await.unwrap();
+            let (channel, mut messages) = office.queue.broker().consume(SLOTS).await.unwrap();
             let message = messages.recv().await.unwrap();
             assert!(!message.deliver.as_ref().unwrap().redelivered());
             provider.send(serde_json::from_slice(&message.content.unwrap()).unwrap()).await;
             channel.close().await.unwrap();
-            let (channel, mut messages) = office.queue.consume(SLOTS).await.unwrap();
+            let (channel, mut messages) = office.queue.broker().consume(SLOTS).await.unwrap();
             let message = messages.recv().await.unwrap();
             assert!(message.deliver.as_ref().unwrap().redelivered());
             work(channel, Arc::clone(provider), message).await;

@@ -137,13 +137,7 @@ async fn two_choices(client: &Client, paths: &[String]) -> io::Result<Vec<String
 }
 
 async fn stream(client: &Client, paths: &[String]) -> io::Result<Vec<String>> {
-    closed_loop(CLIENTS, paths.iter().map(|path| request(client, path))).await
-}
-
-/// Makes one request.
-async fn request(client: &Client, path: &str) -> io::Result<String> {
-    let body = client.get(path).await?;
-    String::from_utf8(body.into()).map_err(io::Error::other)
+    closed_loop(CLIENTS, paths.iter().map(|path| client.text(path))).await
 }
 
 /// How long a request takes on each backend, in units of [`DELAY`].

@@ -38,7 +38,7 @@ pub const PAIR: Pair = Pair {
                           Or the CPU of one machine is used up: more processes on it do not add any.",
         costs: "One more hop, and one more thing that can fail, of which there must be two. Backends may keep nothing for \
                 themselves: sessions and caches are elsewhere or doubled. A request that fails on one backend is tried on \
-                the next, so only those that may run twice (GET, PUT, DELETE) survive it.",
+                the next, so only those that may run again (GET, PUT, DELETE) survive it.",
         lint: Lint::None,
     },
     naive: Side { summary: "all requests to one backend", growth: Growth::Constant },
@@ -110,13 +110,7 @@ async fn optimized(client: &Client, paths: &[String]) -> io::Result<Vec<String>>
 }
 
 async fn burst(client: &Client, paths: &[String]) -> io::Result<Vec<String>> {
-    closed_loop(paths.len(), paths.iter().map(|path| request(client, path))).await
-}
-
-/// Makes one request.
-async fn request(client: &Client, path: &str) -> io::Result<String> {
-    let body = client.get(path).await?;
-    String::from_utf8(body.into()).map_err(io::Error::other)
+    closed_loop(paths.len(), paths.iter().map(|path| client.text(path))).await
 }
 
 /// Backends, and the balancer in front of them.
@@ -231,7 +225,7 @@ mod tests {
         let balancer = nginx::balancer(ROUND_ROBIN, &backends, location).unwrap();
         let client = Client::connect(balancer.address(), 8).await.unwrap();
         let [dying, living] = backends;
-        let requests = join_all((0..8).map(|_| request(&client, "/pages/one")));
+        let requests = join_all((0..8).map(|_| client.text("/pages/one")));
         let end = async {
             tokio::join!(dying.arrived(4), living.arrived(4));
             drop(dying);

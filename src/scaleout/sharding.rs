@@ -111,7 +111,7 @@ pub const PAIR: Pair = Pair {
         },
         sprung: || vec![Report { tenant: Some(7), first_day: 0, shards: 2 }; 16],
     }],
-    limit: Limit::Work(&[Work::RoundTrips(|_| 1)]),
+    limit: Limit::None("no machine number is the time in which PostgreSQL scans a row"),
     proof: Proof { resources: Resources::System, max_size: 12 },
     servers: &[Program::PostgresShards],
     prepare,

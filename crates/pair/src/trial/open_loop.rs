@@ -41,8 +41,8 @@ const LATE_AFTER: Duration = Duration::from_micros(25);
 /// than a tenth of that of latency.
 const LAG_IN_LATENCY: u32 = 10;
 
-/// The generator sleeps until this long before a request is due and spins from then on, because a sleep may end late. Spinning
-/// throughout would take a core from the servers on a machine that has two.
+/// A generator that sleeps does so until this long before a request is due and spins from then on, because a sleep may end
+/// late.
 const SPIN: Duration = Duration::from_micros(120);
 
 /// A request that has no answer this long after the last one was due has failed. So a load ends by itself.
@@ -70,7 +70,7 @@ pub struct OpenLoop {
 /// include requests of another kind to show their effect on those that count.) The answer of the side is what the
 /// requests returned, in the order of requests.
 ///
-/// The calling thread generates the load: it sends each request when it is due. The workers of `runtime` serve it. A load
+/// The calling thread generates the load: it spins until each request is due. The workers of `runtime` serve it. A load
 /// in which the generator itself lagged is repeated; see [`Runner::observations`].
 pub fn open_loop<I, A, F, R>(
     runtime: &Arc<Runtime>,
@@ -140,7 +140,12 @@ impl<A> Sent<A> {
 
 /// Sends a request at each of `starts` and waits for the answers. `request(i)` returns whether the latency of request `i`
 /// counts, and its future.
-fn send<A, F>(runtime: &Runtime, starts: &[Duration], request: impl Fn(u64) -> (bool, F)) -> Sent<A>
+fn send<A, F>(
+    runtime: &Runtime,
+    starts: &[Duration],
+    wait: Wait,
+    request: impl Fn(u64) -> (bool, F),
+) -> Sent<A>
 where
     A: Send + 'static,
     F: Future<Output = A> + Send + 'static,
@@ -159,7 +164,7 @@ where
             // The receiver outlives every request unless this thread has stopped waiting.
             let _ = sender.send((i, counts.then(|| due.elapsed()), answer));
         };
-        let lag = wait_until(due);
+        let lag = wait(due);
         tasks.push(runtime.spawn(request));
         record(&mut lags, lag);
     }
@@ -179,18 +184,26 @@ where
     Sent { latencies, lags, answers }
 }
 
-/// Waits until a request is due and returns how late it is.
-fn wait_until(due: Instant) -> Duration {
+/// How a generator waits until a request is due; it returns how late it is.
+type Wait = fn(Instant) -> Duration;
+
+/// Spins, so that no core goes idle before a short load's next request.
+fn spin_until(due: Instant) -> Duration {
     loop {
-        let now = Instant::now();
-        if let Some(lag) = now.checked_duration_since(due) {
+        if let Some(lag) = Instant::now().checked_duration_since(due) {
             return lag;
         }
-        match (due - now).checked_sub(SPIN) {
-            Some(long) if long > SPIN => thread::sleep(long),
-            _ => std::hint::spin_loop(),
-        }
+        std::hint::spin_loop();
     }
+}
+
+/// Sleeps until shortly before. Spinning throughout would take a core from servers on a machine that has two.
+fn sleep_until(due: Instant) -> Duration {
+    let early = due.saturating_duration_since(Instant::now());
+    if let Some(long) = early.checked_sub(SPIN).filter(|long| *long > SPIN) {
+        thread::sleep(long);
+    }
+    spin_until(due)
 }
 
 impl<I: 'static, R> OpenLoopRunner<I, R> {
@@ -205,7 +218,7 @@ impl<I: 'static, R> OpenLoopRunner<I, R> {
         F: Future<Output = A> + Send + 'static,
     {
         let (input, starts) = (&self.inputs[place], &self.starts[place]);
-        let sent = send(&self.runtime, starts, |i| (self.request)(input, i));
+        let sent = send(&self.runtime, starts, spin_until, |i| (self.request)(input, i));
         let seconds = PATIENCE.as_secs();
         assert!(
             sent.answers.iter().all(Option::is_some),

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{LoadAtRate, schedule::starts_at_rate, send};
+use super::{LoadAtRate, schedule::starts_at_rate, send, sleep_until};
 use crate::unavailable::Unavailable;
 
 /// Sends open-loop loads to one side.
@@ -33,7 +33,8 @@ where
 
 struct AtRates<C, R> {
     connect: Option<C>,
-    connected: Option<(Runtime, R)>,
+    /// What makes requests goes before the runtime that drives it.
+    connected: Option<(R, Runtime)>,
 }
 
 impl<C, F, R> Loads for AtRates<C, R>
@@ -48,13 +49,13 @@ where
             let runtime =
                 runtime.map_err(|e| Unavailable(format!("cannot start a tokio runtime: {e}")))?;
             let request = runtime.block_on(connect())?;
-            self.connected = Some((runtime, request));
+            self.connected = Some((request, runtime));
         }
-        let Some((runtime, request)) = &self.connected else {
+        let Some((request, runtime)) = &self.connected else {
             return Err(Unavailable("there was no connection at the first load".to_owned()));
         };
         let starts = starts_at_rate(rate, requests, seed);
-        Ok(LoadAtRate::of(rate, &send(runtime, &starts, |i| (true, request(i)))))
+        Ok(LoadAtRate::of(rate, &send(runtime, &starts, sleep_until, |i| (true, request(i)))))
     }
 }
 
