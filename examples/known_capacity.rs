@@ -20,7 +20,7 @@ use worthit_pair::{
 /// Slots, and the time of a request. With few slots, requests that come at random times queue long before all slots are
 /// busy, so that the capacity at an objective is lower.
 const SERVERS: [(usize, Duration); 3] = [
-    (8, Duration::from_millis(5)),
+    (24, Duration::from_millis(8)),
     (16, Duration::from_millis(8)),
     (32, Duration::from_millis(10)),
 ];

@@ -10,8 +10,10 @@ use worthit_pair::{
     trial::{LoadAtRate, Role, Trial},
 };
 
-/// A load lasts at least this long, so that a queue that grows slowly is seen…
+/// A load lasts at least this long…
 const DURATION_S: f64 = 0.5;
+/// …and this many times the objective: a queue that grows by the fortieth part of the load is then seen to miss it…
+const OBJECTIVES: f64 = 40.0;
 /// …and has at least this many requests, ten of which are above the 99th percentile.
 const LEAST_REQUESTS: f64 = 1_000.0;
 /// A load has at most this many requests.
@@ -88,10 +90,11 @@ pub fn loads(
         Rates::Capacity => served * BEGIN[0],
     };
     warm_up(&mut || send(first, WARM_UP.0))?;
+    let least_s = DURATION_S.max(OBJECTIVES * under_load.p99.as_secs_f64());
     let mut at = |rate: f64| {
         // Whole rates are easier to read, and to compare between processes.
         let rate = rate.round().max(1.0);
-        let requests = (rate * DURATION_S).clamp(LEAST_REQUESTS, MOST_REQUESTS);
+        let requests = (rate * least_s).clamp(LEAST_REQUESTS, MOST_REQUESTS);
         send(rate, requests as u64)
     };
     match under_load.rates {
