@@ -1,6 +1,6 @@
 //! Capacity: the highest rate of open-loop load at which a side meets its objective.
 //!
-//! [`search`] sends the loads, [`Capacity::of`] is a pure function of what they showed. Loads near the limit contradict each
+//! [`loads`] sends them, [`Capacity::of`] is a pure function of what they showed. Loads near the limit contradict each
 //! other now and then, so the capacity divides them where the fewest do.
 
 use std::time::Duration;
