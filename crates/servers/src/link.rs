@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::proxy::echo;
 
-    /// Sends so many bytes to a server that sends them back, and waits for them.
+    /// Sends this number of bytes to a server that echoes them, and waits until all are back.
     fn send(client: &mut TcpStream, bytes: usize) {
         let sent: Vec<u8> = (0..bytes).map(|n| (n % 251) as u8).collect();
         client.write_all(&sent).unwrap();

@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-/// Says when a piece is due that comes now and has so many bytes.
+/// Returns when a piece is due, given the time at which it came and its length in bytes.
 pub type Due = Box<dyn FnMut(Instant, usize) -> Instant + Send>;
 
 /// When the pieces of one connection are due, in each direction; `None` if at once.

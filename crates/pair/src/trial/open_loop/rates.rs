@@ -33,7 +33,7 @@ where
 
 struct AtRates<C, R> {
     connect: Option<C>,
-    /// What makes requests goes before the runtime that drives it.
+    /// The request is dropped before the runtime that drives it: fields are dropped in order.
     connected: Option<(R, Runtime)>,
 }
 
