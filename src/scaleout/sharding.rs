@@ -45,7 +45,7 @@ pub const PAIR: Pair = Pair {
                 tenant.",
         remedy: "`shard_of(tenant)` chooses one of several servers by a hash; a tenant's rows and queries are all there. A \
                  query over all tenants asks each server, and the program merges the answers. On one server, hash \
-                 partitions of the table give the same to a tenant's queries: the alternative.",
+                 partitions of the table let a tenant's queries read as few rows: the alternative.",
         keep_naive_when: "An index finds the tenant's rows, or partitions do: one server is far simpler to run. Most \
                           queries are over all tenants.",
         costs: "Several servers to run, back up and migrate. No transaction, key, join or unique index across shards. A \
@@ -92,8 +92,8 @@ pub const PAIR: Pair = Pair {
         }),
     }],
     explanation: Explanation {
-        why: "A scan reads all rows of its table, and a shard's table has the rows of its own tenants only. That it is \
-              another server's plays no part: partitions of one server are scanned alike. What more servers add is their \
+        why: "A scan reads all rows of its table, and a shard's table has the rows of its own tenants only. Partitions \
+              of one server have as few rows; choosing among them takes a part of each query. What more servers add is their \
               cores, memory and disks, once one machine's are too few. The round trip is the same on both sides. A report \
               over all tenants reads as many rows as before, at once where there are cores.",
         share_of_cause: ShareOfCause::Within(0.5, 1.15),
