@@ -171,7 +171,7 @@ fn nginx_lives_until_its_case_ends() {
     let before = milliseconds(&mut user);
     assert!(before > 0);
     assert_eq!(user.ask("end nginx"), "ended");
-    assert_eq!(processes_in(&user.data()), Vec::<String>::new());
+    assert_eq!(processes_in(&user.data()), Vec::<Running>::new());
     assert_eq!(files_in(&user.data()), Vec::<PathBuf>::new());
     assert!(milliseconds(&mut user) >= before, "the time of what has ended is kept");
 }

@@ -5,6 +5,7 @@
 mod addresses;
 mod ends;
 mod kinds;
+mod left;
 mod using;
 
 use std::{env, io::Write};

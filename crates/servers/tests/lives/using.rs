@@ -1,18 +1,18 @@
 //! A process that uses servers, and what tests ask of it, of servers and of the system.
 
 use std::{
-    env, fs,
+    env,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use procfs::process::{Process, all_processes};
+use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+pub use crate::left::{Running, assert_nothing_is_left_in, eventually, files_in, processes_in};
 
 /// A process that uses servers, whose files are in a folder of its own.
 pub struct User {
@@ -90,7 +90,7 @@ impl User {
     /// Ends the servers and sees that everything is gone by then.
     pub fn end(&mut self) {
         assert_eq!(self.ask("end"), "ended");
-        assert_eq!(processes_in(&self.data()), Vec::<String>::new());
+        assert_eq!(processes_in(&self.data()), Vec::<Running>::new());
         assert_eq!(files_in(&self.data()), Vec::<PathBuf>::new());
     }
 
@@ -101,8 +101,7 @@ impl User {
 
     /// Waits until no process and no file of a server is left.
     pub fn assert_nothing_is_left(&self) {
-        let left = || (processes_in(&self.data()), files_in(&self.data()));
-        assert!(eventually(|| left() == (vec![], vec![])), "{:?}", left());
+        assert_nothing_is_left_in(&self.data());
     }
 }
 
@@ -111,30 +110,6 @@ impl Drop for User {
         drop(self.process.stdin.take());
         self.process.wait().unwrap();
     }
-}
-
-/// Waits for something that becomes true within seconds.
-pub fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(60) {
-        if is_so() {
-            return true;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    is_so()
-}
-
-/// Returns the command lines of the processes whose current folder is in `folder`, also of those whose folder is gone.
-pub fn processes_in(folder: &Path) -> Vec<String> {
-    let processes = all_processes().unwrap().flatten();
-    let in_folder =
-        processes.filter(|process| process.cwd().is_ok_and(|cwd| cwd.starts_with(folder)));
-    in_folder.map(|process| process.cmdline().unwrap_or_default().join(" ")).collect()
-}
-
-pub fn files_in(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// Sends a command of one line to a Redis server and returns the first line of the answer.
