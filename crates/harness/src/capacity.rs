@@ -26,6 +26,8 @@ const STEP: f64 = 1.6;
 const RESOLUTION: f64 = 1.03;
 /// The search ends after this many loads in any case.
 const MOST_LOADS: usize = 16;
+/// The search ends after this many void loads: a machine that is busy with something else stays so for a while.
+const MOST_VOID: usize = 4;
 /// Requests of a load that warms up, and the most loads that do.
 const WARM_UP: (u64, usize) = (100, 5);
 /// Warming up ends when the medians of two loads differ by less than this share.
@@ -131,7 +133,8 @@ fn search(
     for share in BEGIN {
         found.extend(at(served * share)?);
     }
-    while found.len() < MOST_LOADS {
+    let is_void = |load: &&LoadAtRate| load.is_void;
+    while found.len() < MOST_LOADS && found.iter().filter(is_void).count() < MOST_VOID {
         let next = match Capacity::of(&found, p99) {
             Capacity { held: Some(held), missed: Some(missed) } if missed > held * RESOLUTION => {
                 (held * missed).sqrt()
@@ -225,6 +228,9 @@ mod tests {
         }
         let void = |rate| Ok(Some(LoadAtRate { is_void: true, ..load(rate, true) }));
         assert_eq!(search(1_000.0, OBJECTIVE, &mut { void }).unwrap().len(), BEGIN.len());
+        let void_above = |rate| Ok(Some(LoadAtRate { is_void: rate > 900.0, ..load(rate, true) }));
+        let found = search(1_000.0, OBJECTIVE, &mut { void_above }).unwrap();
+        assert_eq!(found.iter().filter(|load| load.is_void).count(), MOST_VOID);
         assert!(search(1_000.0, OBJECTIVE, &mut |_| Ok(None)).unwrap().is_empty());
         let gone = |_| Err(Unavailable("no server".to_owned()));
         assert!(search(1_000.0, OBJECTIVE, &mut { gone }).is_err());
