@@ -36,7 +36,7 @@ pub const PAIR: Pair = Pair {
         name: "queries in a request",
         unit: "queries",
         is_size: true,
-        points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[] },
+        points: Points::Fixed { default: &[1, 4, 16, 64], deep: &[256] },
     },
     unit: "query",
     headline: Headline::At { level: "", point: 4 },

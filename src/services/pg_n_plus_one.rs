@@ -54,7 +54,7 @@ pub const PAIR: Pair = Pair {
         name: "parents",
         unit: "orders",
         is_size: true,
-        points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[] },
+        points: Points::Fixed { default: &[1, 4, 16, 64], deep: &[256] },
     },
     parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "order",

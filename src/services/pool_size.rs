@@ -53,7 +53,7 @@ pub const PAIR: Pair = Pair {
         name: "requests at once",
         unit: "requests",
         is_size: true,
-        points: Points::Fixed { default: &[1, 16, 64, 256], deep: &[] },
+        points: Points::Fixed { default: &[1, 16, 256], deep: &[] },
     },
     unit: "request",
     headline: Headline::At { level: "", point: 256 },
