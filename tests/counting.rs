@@ -14,7 +14,7 @@ use worthit_pair::{
     causes::{self, Counts, Event},
     inputs::Inputs,
     paths,
-    trial::{Role, Trial, by_ref},
+    trial::{Role, Trial, Window, by_ref},
 };
 
 worthit_pair::counting_binary!();
@@ -23,7 +23,7 @@ fn counts(side: impl Fn() + 'static) -> Counts {
     let nothing = Inputs::one(());
     let side = by_ref(&nothing, move |()| side());
     let mut trial = Trial::new(nothing.measured(|()| 0), side, by_ref(&nothing, |()| ()));
-    trial.count(Role::Naive).unwrap()
+    trial.count_in(Role::Naive, &Window::COUNTED).unwrap()
 }
 
 #[test]

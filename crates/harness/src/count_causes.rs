@@ -55,20 +55,14 @@ impl CountedCase {
     }
 }
 
-/// Failure to count causes.
+/// Failure to count the causes of a case.
 #[derive(Debug, thiserror::Error)]
-pub enum CountingError {
-    /// This binary does not count.
-    #[error(transparent)]
-    NotCounting(#[from] causes::NotCounting),
-    /// The proof on the inputs of a case failed.
-    #[error("{key}: {error}")]
-    Unproven {
-        /// The case.
-        key: CaseKey,
-        /// Why.
-        error: Unproven,
-    },
+#[error("{key}: {error}")]
+pub struct CountingError {
+    /// The case.
+    key: CaseKey,
+    /// Why.
+    error: Unproven,
 }
 
 /// Counts the causes of every measured case of `entries` within `extent`.
@@ -80,7 +74,6 @@ pub fn count_causes(
     extent: Extent,
     seed: u64,
 ) -> Result<Vec<CountedCase>, CountingError> {
-    causes::require_counting()?;
     let mut counted = Vec::new();
     for entry in entries {
         for named in cases::measured(entry, extent, seed) {
@@ -89,15 +82,12 @@ pub fn count_causes(
             match (entry.prepare)(&named.case) {
                 Err(unavailable) => case.unavailable = Some(unavailable.to_string()),
                 Ok(mut trial) => {
-                    let key = case.key.clone();
-                    let unproven = |error| CountingError::Unproven { key, error };
-                    trial.prove(case.key.point).map_err(unproven)?;
+                    let counts = trial.prove_and_count(case.key.point);
+                    let unproven = |error| CountingError { key: case.key.clone(), error };
+                    case.sides = counts.map_err(unproven)?;
                     case.inputs = trial.inputs() as u64;
-                    for role in trial.roles() {
-                        let mut counts = trial.count(role)?;
-                        counts.retain(&entry.named_causes());
-                        case.sides.push((role, counts));
-                    }
+                    let named = entry.named_causes();
+                    case.sides.iter_mut().for_each(|(_, counts)| counts.retain(&named));
                 }
             }
             counted.push(case);

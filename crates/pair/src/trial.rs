@@ -82,6 +82,9 @@ pub enum Unproven {
         /// Number of inputs of the trial.
         measured: usize,
     },
+    /// The proof was to count, and this binary does not.
+    #[error(transparent)]
+    NotCounting(#[from] NotCounting),
 }
 
 impl Trial {
@@ -231,22 +234,50 @@ impl Trial {
     /// # Errors
     /// If an input has another size than `claimed`, a side disagrees with the naive one, or a side has other inputs.
     pub fn prove(&mut self, claimed: u64) -> Result<(), Unproven> {
-        self.check_size(claimed)?;
-        for input in 0..self.inputs() {
-            let naive = self.answer(Role::Naive, input);
-            for role in self.roles().into_iter().skip(1) {
-                let other = self.answer(role, input);
-                if !naive.equals(other.as_ref()) {
-                    let side = role.in_words();
-                    return Err(Disagreement::between(&*naive, side, &*other).into());
-                }
-            }
+        self.compare(claimed, |trial, role, input| Ok(trial.answer(role, input)))
+    }
+
+    /// Proves as [`Trial::prove`] does, and returns the counts of the causes of each side: the sums over one iteration
+    /// on each input. What is built lazily is built by an iteration before, on the first input, that is not counted.
+    ///
+    /// # Errors
+    /// If the proof fails, or this binary does not count (see [`crate::counting_binary`]).
+    pub fn prove_and_count(&mut self, claimed: u64) -> Result<Vec<(Role, Counts)>, Unproven> {
+        let mut counted = self.roles().into_iter().map(|role| (role, Counts::default())).collect();
+        for role in self.roles() {
+            drop(self.answer(role, 0));
         }
+        self.compare(claimed, |trial, role, input| {
+            let (answer, counts) = trial.counted(role, input, &Window::COUNTED)?;
+            let sides: &mut Vec<(Role, Counts)> = &mut counted;
+            sides.iter_mut().filter(|(of, _)| *of == role).for_each(|(_, sum)| sum.add(&counts));
+            Ok(answer)
+        })?;
+        Ok(counted)
+    }
+
+    /// Checks every size and compares the answers of every side, which `answer` gets.
+    fn compare(
+        &mut self,
+        claimed: u64,
+        mut answer: impl FnMut(&mut Trial, Role, usize) -> Result<Box<dyn ErasedAnswer>, Unproven>,
+    ) -> Result<(), Unproven> {
+        self.check_size(claimed)?;
         let measured = self.inputs();
         for (role, runner) in &self.sides {
             let (side, rotates) = (role.in_words(), runner.inputs());
             if rotates != measured {
                 return Err(Unproven::OtherInputs { side, rotates, measured });
+            }
+        }
+        for input in 0..measured {
+            let naive = answer(self, Role::Naive, input)?;
+            for role in self.roles().into_iter().skip(1) {
+                let other = answer(self, role, input)?;
+                if !naive.equals(other.as_ref()) {
+                    let side = role.in_words();
+                    return Err(Disagreement::between(&*naive, side, &*other).into());
+                }
             }
         }
         Ok(())
@@ -273,31 +304,34 @@ impl Trial {
         (0..self.inputs()).map(|input| format!("{:?}\n", self.answer(Role::Naive, input))).collect()
     }
 
-    /// Counts the causes of one side: the sums over one iteration on each input. The answers are not checked: call
-    /// [`Trial::prove`] first, which also builds what is built lazily.
+    /// Counts the causes of one side in a window that counts: the sums over one iteration on each input. The answers are
+    /// not checked: prove the trial first, which also builds what is built lazily.
     ///
     /// # Errors
     /// If this binary does not count (see [`crate::counting_binary`]).
-    pub fn count(&mut self, role: Role) -> Result<Counts, NotCounting> {
-        self.count_in(role, &Window::COUNTED)
-    }
-
-    /// Counts as [`Trial::count`] does, in the caller's window, which must count.
-    ///
-    /// # Errors
-    /// If this binary does not count.
     pub fn count_in(&mut self, role: Role, window: &Window) -> Result<Counts, NotCounting> {
-        causes::require_counting()?;
         let mut total = Counts::default();
         for input in 0..self.inputs() {
-            let runner = self.runner(role);
-            let answer = runner.answer(input, window);
-            let mut counts = causes::take_window();
+            let (answer, counts) = self.counted(role, input, window)?;
             drop(answer);
-            runner.count(input, &mut counts);
             total.add(&counts);
         }
         Ok(total)
+    }
+
+    /// Returns the answer of one side to one input, and what was counted meanwhile.
+    fn counted(
+        &mut self,
+        role: Role,
+        input: usize,
+        window: &Window,
+    ) -> Result<(Box<dyn ErasedAnswer>, Counts), NotCounting> {
+        causes::require_counting()?;
+        let runner = self.runner(role);
+        let answer = runner.answer(input, window);
+        let mut counts = causes::take_window();
+        runner.count(input, &mut counts);
+        Ok((answer, counts))
     }
 
     fn runner(&mut self, role: Role) -> &mut dyn Runner {

@@ -8,20 +8,23 @@ use super::Findings;
 pub fn find(entry: &Entry, seed: u64) -> Findings {
     let case = cases::headline(entry, seed).case;
     let mut trial = (entry.prepare)(&case).map_err(|unavailable| unavailable.to_string())?;
-    if let Err(unproven) = trial.prove(case.point) {
-        return Ok(vec![unproven.to_string()]);
-    }
+    let counted = match trial.prove_and_count(case.point) {
+        Ok(counted) => counted,
+        Err(unproven) => return Ok(vec![unproven.to_string()]),
+    };
     let inputs = trial.inputs() as u64;
-    let mut count = |role| trial.count(role).map_err(|error| error.to_string());
-    let (naive, optimized) = (count(Role::Naive)?, count(Role::Optimized)?);
+    let of = |role| counted.iter().find(|(of, _)| *of == role).map(|(_, counts)| counts);
+    let Some((naive, optimized)) = of(Role::Naive).zip(of(Role::Optimized)) else {
+        return Err("it lacks a side".to_owned());
+    };
     let mut problems = Vec::new();
     if entry.causes.is_empty() {
         problems.push("it claims no count".to_owned());
     }
     for claim in entry.causes {
-        if let Err(broken) = claim.check(&case, inputs, &naive, &optimized) {
+        if let Err(broken) = claim.check(&case, inputs, naive, optimized) {
             problems.push(broken.to_string());
-        } else if claim.check(&case, inputs, &optimized, &naive).is_ok() {
+        } else if claim.check(&case, inputs, optimized, naive).is_ok() {
             let cause = claim.cause.label;
             problems.push(format!("the claim about {cause} also holds with the sides swapped"));
         }

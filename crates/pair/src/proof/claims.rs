@@ -42,9 +42,11 @@ pub fn claims_hold(family: &Family, id: &str, test: &str) {
 /// The counts of both sides and the number of inputs that they are summed over.
 fn counts(entry: &Entry, case: &Case) -> Option<([Counts; 2], u64)> {
     let mut trial = (entry.prepare)(case).ok()?;
-    trial.prove(case.point).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
-    let count = |role| trial.count(role).unwrap_or_else(|error| panic!("{error}"));
-    let counts = [Role::Naive, Role::Optimized].map(count);
+    let counted = trial.prove_and_count(case.point);
+    let counted = counted.unwrap_or_else(|error| panic!("{}: {error}", entry.id));
+    let counts = [Role::Naive, Role::Optimized].map(|role| {
+        counted.iter().find(|(of, _)| *of == role).expect("a trial has these sides").1.clone()
+    });
     let answered = loads_are_answered(entry, case, &mut trial);
     answered.unwrap_or_else(|problem| panic!("{}: {problem}", entry.id));
     Some((counts, trial.inputs() as u64))
