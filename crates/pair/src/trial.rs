@@ -264,12 +264,6 @@ impl Trial {
     ) -> Result<(), Unproven> {
         self.check_size(claimed)?;
         let measured = self.inputs();
-        for (role, runner) in &self.sides {
-            let (side, rotates) = (role.in_words(), runner.inputs());
-            if rotates != measured {
-                return Err(Unproven::OtherInputs { side, rotates, measured });
-            }
-        }
         for input in 0..measured {
             let naive = answer(self, Role::Naive, input)?;
             for role in self.roles().into_iter().skip(1) {
@@ -278,6 +272,13 @@ impl Trial {
                     let side = role.in_words();
                     return Err(Disagreement::between(&*naive, side, &*other).into());
                 }
+            }
+        }
+        // A side that is made on its first use has no inputs before.
+        for (role, runner) in &self.sides {
+            let (side, rotates) = (role.in_words(), runner.inputs());
+            if rotates != measured {
+                return Err(Unproven::OtherInputs { side, rotates, measured });
             }
         }
         Ok(())
