@@ -22,6 +22,7 @@ mod listing;
 pub mod pair;
 pub mod paths;
 pub mod proof;
+pub mod study;
 pub mod trap;
 pub mod trial;
 pub mod unavailable;

@@ -1,0 +1,146 @@
+//! The definition of a study: an application as it grew, and the fixes that made it fast, one after the other.
+//!
+//! A study is to an application what a [pair](crate::pair) is to a function. Its steps form a chain: the application as it
+//! grew, then with one fix more at each step. Every step answers the same requests with the same effects, and any set of
+//! fixes is a working application, so that their order can be another one.
+
+use worthit_servers::Program;
+
+use crate::{
+    inputs::MeasuredInputs,
+    pair::{Case, Unavailable},
+    trial::{Role, Runner, Trial},
+};
+
+/// An application, and what was done about it.
+#[derive(Debug)]
+pub struct Study {
+    /// The fix of the whole in a few words, in the imperative: "Book a transfer in milliseconds".
+    pub title: &'static str,
+    /// What the application does and how it came to be slow.
+    pub story: &'static str,
+    /// What a request is, and what the application holds: sizes, distribution.
+    pub workload: &'static str,
+    /// What every step keeps, checked by its proof.
+    pub contract: &'static str,
+    /// What one request is, singular: "transfer".
+    pub unit: &'static str,
+    /// The size of a request when it is measured: [`Case::point`].
+    pub size: u64,
+    /// The fixes, in the order in which they are applied.
+    pub fixes: &'static [&'static Fix],
+    /// Another order of the same fixes, whose shares differ.
+    pub other_order: &'static [&'static Fix],
+    /// The waits that are simulated.
+    pub waits: &'static [SimulatedWait],
+    /// The servers that the application uses.
+    pub servers: &'static [Program],
+    /// Builds the application with each of these sets of fixes, and its requests. Not timed. The sides of the trial are
+    /// those of [`trial`].
+    pub prepare: fn(&Case, &[Applied]) -> Result<Trial, Unavailable>,
+}
+
+/// One change to the application, in a file of its own, with the functions `before` and `after`.
+#[derive(Debug)]
+pub struct Fix {
+    /// Its name in ids and tables, one word: "pool".
+    pub name: &'static str,
+    /// The fix in a few words, in the imperative: "Keep connections in a pool".
+    pub title: &'static str,
+    /// Why it makes a request faster, and when it does not.
+    pub why: &'static str,
+    /// What it costs.
+    pub costs: &'static str,
+    /// Source text of its file.
+    pub source: &'static str,
+}
+
+/// A wait for somebody outside who is simulated.
+#[derive(Debug)]
+pub struct SimulatedWait {
+    /// Who is waited for: "the card network".
+    pub on: &'static str,
+    /// How long each request waits, ms…
+    pub ms: u64,
+    /// …until this fix.
+    pub until: &'static Fix,
+}
+
+/// The fixes that a step has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied(Vec<&'static str>);
+
+impl Applied {
+    /// Returns whether the step has this fix.
+    pub fn has(&self, fix: &Fix) -> bool {
+        self.0.contains(&fix.name)
+    }
+
+    /// Returns the steps of an order: none of the fixes, the first, the first two, …, all of them.
+    pub fn steps(order: &[&'static Fix]) -> Vec<Applied> {
+        let names: Vec<&'static str> = order.iter().map(|fix| fix.name).collect();
+        (0..=names.len()).map(|count| Applied(names[..count].to_vec())).collect()
+    }
+
+    /// Returns every set of these fixes, from none to all.
+    pub fn sets(fixes: &[&'static Fix]) -> Vec<Applied> {
+        let chosen = |bits: u32| {
+            let fixes = fixes.iter().enumerate().filter(|(place, _)| bits & (1 << place) != 0);
+            Applied(fixes.map(|(_, fix)| fix.name).collect())
+        };
+        (0..1 << fixes.len()).map(chosen).collect()
+    }
+}
+
+/// Makes a trial of the steps of an application, at least two, in their order: the first one is the naive side, the last one
+/// the optimized side.
+///
+/// # Panics
+/// If there are fewer.
+pub fn trial(measured: MeasuredInputs, steps: Vec<impl Runner + 'static>) -> Trial {
+    let mut steps = steps;
+    let last = steps.pop().expect("a study has a last step");
+    let mut steps = steps.into_iter();
+    let first = steps.next().expect("a study has a first step");
+    steps.fold(Trial::new(measured, first, last), Trial::alternative)
+}
+
+/// Returns the role of a step, from 0, among `steps` in the trial that [`trial`] makes.
+pub fn role(step: usize, steps: usize) -> Role {
+    match step {
+        0 => Role::Naive,
+        last if last + 1 == steps => Role::Optimized,
+        between => Role::Alternative(between as u8 - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{inputs::Inputs, trial::by_ref};
+
+    const ONE: Fix = Fix { name: "one", title: "", why: "", costs: "", source: "" };
+    const TWO: Fix = Fix { name: "two", ..ONE };
+
+    #[test]
+    fn steps_apply_one_fix_more_each() {
+        let has = |applied: &Applied| [applied.has(&ONE), applied.has(&TWO)];
+        let steps: Vec<_> = Applied::steps(&[&TWO, &ONE]).iter().map(has).collect();
+        assert_eq!(steps, [[false, false], [false, true], [true, true]]);
+        let sets: Vec<_> = Applied::sets(&[&ONE, &TWO]).iter().map(has).collect();
+        assert_eq!(sets, [[false, false], [true, false], [false, true], [true, true]]);
+    }
+
+    #[test]
+    fn the_roles_are_those_of_the_trial() {
+        let inputs = Inputs::one(7_u64);
+        for count in 2..5 {
+            let steps = (0..count as u64).map(|step| by_ref(&inputs, move |input| input + step));
+            let mut trial = trial(inputs.measured(|input| *input), steps.collect());
+            for step in 0..count {
+                let answer = trial.answer(role(step, count), 0);
+                assert!(answer.equals(&(7 + step as u64)), "{step} of {count}");
+            }
+        }
+    }
+}
