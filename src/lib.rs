@@ -5,6 +5,7 @@
 //! pairs; `worthit-harness` runs them. ARCHITECTURE.md has the map.
 
 pub mod fixtures;
+pub mod studies;
 
 worthit_pair::catalogue! {
     algorithms,

@@ -1,0 +1,171 @@
+//! What the bank has: its tables, the receivers of its notices, and the worker that delivers them.
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio::runtime::Runtime;
+use tokio_postgres::NoTls;
+
+use super::{function, outbox::Worker, outside::Receivers, teller::Teller};
+use crate::fixtures::postgres::Database;
+use worthit_pair::{
+    pair::{Case, Unavailable},
+    study::Applied,
+};
+
+/// Sizes of the bank when it is measured.
+const ACCOUNTS: u64 = 200_000;
+const ENTRIES: u64 = 400_000;
+/// One account of this many is active: the entries are theirs.
+const ACTIVE_ONE_IN: u64 = 250;
+/// What each account holds at first, cents.
+pub const OPENING: i64 = 100_000_000;
+/// Connections of a pool.
+const POOL: usize = 4;
+
+const TABLES: &str = "
+    CREATE TABLE customers (
+        id          bigint PRIMARY KEY,
+        email       text NOT NULL,
+        name        text NOT NULL,
+        city        text NOT NULL
+    );
+    CREATE TABLE accounts (
+        id          bigint PRIMARY KEY,
+        iban        text NOT NULL,
+        customer    bigint NOT NULL,
+        opening     bigint NOT NULL,
+        cents       bigint NOT NULL CHECK (cents >= 0)
+    );
+    CREATE TABLE transfers (
+        id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        booked_at   timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE TABLE entries (
+        id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        account     bigint NOT NULL,
+        transfer    bigint,
+        cents       bigint NOT NULL,
+        memo        text NOT NULL,
+        counterparty text NOT NULL
+    );
+    CREATE INDEX ON entries (transfer) WHERE transfer IS NOT NULL;
+    CREATE TABLE outbox (
+        id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        receiver    text NOT NULL,
+        key         bigint NOT NULL,
+        text        text NOT NULL
+    )";
+
+/// How large the bank is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub accounts: u64,
+    pub active: u64,
+    pub entries: u64,
+}
+
+impl Size {
+    pub fn of(case: &Case) -> Size {
+        let accounts = (case.items(ACCOUNTS) as u64).max(4);
+        let active = (accounts / ACTIVE_ONE_IN).max(2);
+        Size { accounts, active, entries: (case.items(ENTRIES / 4) * 4) as u64 }
+    }
+
+    /// Returns the id of the `nth` active account, which starts again after the last.
+    pub fn active_account(self, nth: u64) -> u64 {
+        1 + nth % self.active * (self.accounts / self.active)
+    }
+}
+
+/// Returns the number by which a customer knows an account.
+pub fn iban(account: u64) -> String {
+    format!("WB{account:018}")
+}
+
+/// Returns how the owner of an account logs in. Each has two accounts.
+pub fn email(account: u64) -> String {
+    format!("customer{}@example.org", account.div_ceil(2))
+}
+
+/// The bank: its tables, and everybody who acts on them.
+pub struct Branch {
+    /// Ends first: it has a transaction open, for which the end of the database would wait.
+    worker: Option<Worker>,
+    pub database: Database,
+    pub receivers: Receivers,
+}
+
+impl Branch {
+    /// Makes a bank, with `indexes` (SQL) on its tables. Receivers answer after `delays` times their delays.
+    pub fn open(size: Size, indexes: &str, delays: f64) -> Result<Branch, Unavailable> {
+        let database = Database::new(Duration::ZERO)?;
+        let Size { accounts, active, entries } = size;
+        database.execute(&format!(
+            "{TABLES};
+             INSERT INTO customers
+                SELECT n, 'customer' || n || '@example.org', 'Customer ' || md5(n::text), 'City ' || n % 100
+                FROM generate_series(1, ({accounts} + 1) / 2) n;
+             INSERT INTO accounts
+                SELECT n, 'WB' || lpad(n::text, 18, '0'), (n + 1) / 2, {OPENING}, {OPENING}
+                FROM generate_series(1, {accounts}) n;
+             -- One counterparty of sixteen is at another bank.
+             INSERT INTO entries (account, cents, memo, counterparty)
+                SELECT 1 + n % {active} * ({accounts} / {active}), n * 31 % 20000 - 10000, 'Invoice ' || md5(n::text),
+                       'WB' || lpad((1 + n::bigint * 7919 % ({accounts} * 16 / 15))::text, 18, '0')
+                FROM generate_series(1, {entries}) n;
+             {indexes}"
+        ))?;
+        database.execute(function::CREATE)?;
+        database.execute("VACUUM (ANALYZE) customers, accounts, entries")?;
+        let receivers = Receivers::start(delays)
+            .map_err(|error| Unavailable(format!("the receivers of notices: {error}")))?;
+        let mut branch = Branch { worker: None, database, receivers };
+        branch.start_worker();
+        Ok(branch)
+    }
+
+    /// Starts a worker, in the place of the one before, which dies wherever it is.
+    pub fn start_worker(&mut self) {
+        drop(self.worker.take());
+        self.worker = Some(Worker::start(self.database.config.clone(), self.receivers.outside()));
+    }
+
+    /// Returns what serves requests with these fixes.
+    pub fn teller(&self, applied: Applied) -> Result<Teller, Unavailable> {
+        let config = self.database.config.clone();
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config.clone(), NoTls, recycling);
+        let pool = Pool::builder(manager).max_size(POOL).build();
+        let pool =
+            pool.map_err(|error| Unavailable(format!("the pool cannot be made: {error}")))?;
+        // A pool connects when it is asked, and the first request is not to wait for that.
+        let opened = self.runtime().block_on(pool.get());
+        if let Err(error) = opened {
+            return Err(Unavailable(format!("the pool cannot connect: {error}")));
+        }
+        Ok(Teller { applied, config, pool, outside: self.receivers.outside() })
+    }
+
+    pub fn runtime(&self) -> Arc<Runtime> {
+        Arc::clone(&self.database.runtime)
+    }
+
+    /// Takes all transfers back, so that each request finds the same bank.
+    pub fn undo(&self) -> Result<(), Unavailable> {
+        self.database.execute(
+            "BEGIN;
+             UPDATE accounts SET cents = opening
+                WHERE id IN (SELECT account FROM entries WHERE transfer IS NOT NULL);
+             DELETE FROM entries WHERE transfer IS NOT NULL;
+             COMMIT",
+        )
+    }
+
+    /// Returns which balances have changed since the beginning, and by how much.
+    pub fn changed_balances(&self) -> Vec<(String, i64)> {
+        let changed =
+            "SELECT iban, cents - opening FROM accounts WHERE cents <> opening ORDER BY iban";
+        self.database.rows(changed).iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}

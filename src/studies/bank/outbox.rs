@@ -1,0 +1,119 @@
+//! Fix: write notices down with the transfer, and let a worker deliver them.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    runtime::Builder,
+    select,
+    sync::{Notify, oneshot},
+};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
+
+use super::outside::{Notice, Outside};
+use worthit_pair::{causes, study::Fix};
+
+pub const FIX: Fix = Fix {
+    name: "outbox",
+    title: "Leave notices to a worker",
+    why: "The transfer, and whoever waits for its rows, waits for two companies elsewhere. A row in a table of the same \
+          transaction is as safe: the notice is there if and only if the transfer is.",
+    costs: "A notice arrives a moment after the answer, and may be sent a second time when a worker dies, so its receiver \
+            must know it again. Somebody must watch that the table does not grow.",
+    source: include_str!("outbox.rs"),
+};
+
+/// Sends the notices and waits for their receivers, while the transaction is open.
+pub async fn before(outside: &Outside, notices: &[Notice]) {
+    for notice in notices {
+        outside.send(notice).await;
+    }
+}
+
+/// Writes the notices into a table in the same transaction, and wakes the worker when it is committed.
+pub async fn after(bank: &Client, notices: &[Notice]) -> Result<(), Error> {
+    for Notice { to, key, text } in notices {
+        let insert = "INSERT INTO outbox (receiver, key, text) VALUES ($1, $2, $3)";
+        bank.execute(insert, &[&to.name(), key, text]).await?;
+    }
+    bank.execute("SELECT pg_notify(current_schema, '')", &[]).await?;
+    Ok(())
+}
+
+/// A thread that delivers what is in the table, in its own transactions: a notice leaves the table after it has been
+/// delivered.
+pub struct Worker {
+    kill: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Notices that a worker delivers at once.
+const AT_ONCE: i64 = 1_000;
+
+impl Worker {
+    /// Starts a worker on the schema that `config` names.
+    pub fn start(config: Config, outside: Outside) -> Worker {
+        let (kill, killed) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            causes::exclude_thread();
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                select! {
+                    // If the server is gone, whoever waits for the transfer says so.
+                    _ = deliver(&config, &outside) => {}
+                    _ = killed => {}
+                }
+            });
+        });
+        Worker { kill: Some(kill), thread: Some(thread) }
+    }
+}
+
+/// Ends wherever the worker is, as a kill would: its transaction is not committed.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.kill.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Delivers what is in the table, and then whatever is put into it.
+async fn deliver(config: &Config, outside: &Outside) -> Result<(), Error> {
+    let (client, mut connection) = config.connect(NoTls).await?;
+    let woken = Arc::new(Notify::new());
+    let wakes = Arc::clone(&woken);
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(_) = message {
+                wakes.notify_one();
+            }
+        }
+    });
+    let schema: String = client.query_one("SELECT current_schema::text", &[]).await?.get(0);
+    client.batch_execute(&format!("LISTEN {schema}")).await?;
+    loop {
+        while deliver_some(&client, outside).await? {}
+        woken.notified().await;
+    }
+}
+
+/// Delivers some notices of the table and removes them; returns whether there were any.
+async fn deliver_some(bank: &Client, outside: &Outside) -> Result<bool, Error> {
+    bank.batch_execute("BEGIN").await?;
+    let oldest = "SELECT id, receiver, key, text FROM outbox ORDER BY id LIMIT $1
+                  FOR UPDATE SKIP LOCKED";
+    let rows = bank.query(oldest, &[&AT_ONCE]).await?;
+    let notices: Vec<Notice> =
+        rows.iter().map(|row| Notice::new(row.get(1), row.get(2), row.get(3))).collect();
+    join_all(notices.iter().map(|notice| outside.send(notice))).await;
+    let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    bank.execute("DELETE FROM outbox WHERE id = ANY ($1)", &[&ids]).await?;
+    bank.batch_execute("COMMIT").await?;
+    Ok(!ids.is_empty())
+}

@@ -1,0 +1,145 @@
+//! One request: a transfer, from the connection to the receipt, with whichever fixes the step has.
+
+use std::ops::Deref;
+
+use deadpool_postgres::{Object, Pool};
+use tokio_postgres::{Client, Config, Error};
+
+use super::{
+    function, join, outbox,
+    outside::{Notice, Outside, Receiver},
+    pool, report,
+};
+use crate::fixtures::postgres::answered;
+use worthit_pair::study::Applied;
+
+/// What a customer asks for.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// Who is logged in.
+    pub email: String,
+    pub from: String,
+    pub to: String,
+    pub cents: i64,
+    pub memo: String,
+    /// Lines of the history that the receipt shows.
+    pub lines: i64,
+}
+
+/// A line of an account's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub cents: i64,
+    pub memo: String,
+    /// The name of the other side, if it is a customer.
+    pub name: Option<String>,
+}
+
+/// What became of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Booked {
+    Yes {
+        /// The id of the transfer.
+        id: i64,
+        /// What is left, cents.
+        balance: i64,
+    },
+    NoSuchAccount,
+    NotYours,
+    NoFunds,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The newest lines before the transfer.
+    pub history: Vec<Line>,
+    pub booked: Booked,
+}
+
+/// Who serves requests, in the way of one step.
+pub struct Teller {
+    pub applied: Applied,
+    pub config: Config,
+    pub pool: Pool,
+    pub outside: Outside,
+}
+
+/// A connection of this request alone, or one of the pool.
+enum Connection {
+    Own(Client),
+    Pooled(Object),
+}
+
+impl Deref for Connection {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        match self {
+            Connection::Own(client) => client,
+            Connection::Pooled(object) => object,
+        }
+    }
+}
+
+impl Teller {
+    /// Serves a request.
+    ///
+    /// # Panics
+    /// If the server or a receiver is gone.
+    pub async fn serve(&self, transfer: &Transfer) -> Receipt {
+        let bank = match self.applied.has(&pool::FIX) {
+            true => Connection::Pooled(answered(pool::after(&self.pool).await)),
+            false => Connection::Own(answered(pool::before(&self.config).await)),
+        };
+        answered(self.serve_on(&bank, transfer).await)
+    }
+
+    async fn serve_on(&self, bank: &Client, transfer: &Transfer) -> Result<Receipt, Error> {
+        let history = match self.applied.has(&join::FIX) {
+            true => join::after(bank, &transfer.from, transfer.lines).await?,
+            false => join::before(bank, &transfer.from, transfer.lines).await?,
+        };
+        match self.applied.has(&report::FIX) {
+            true => report::after(),
+            false => drop(report::before(bank).await?),
+        }
+        let booked = self.book(bank, transfer).await?;
+        Ok(Receipt { history, booked })
+    }
+
+    async fn book(&self, bank: &Client, transfer: &Transfer) -> Result<Booked, Error> {
+        let [has_outbox, has_function] =
+            [&outbox::FIX, &function::FIX].map(|fix| self.applied.has(fix));
+        if has_outbox && has_function {
+            // A statement is a transaction.
+            return function::after(bank, transfer, true).await;
+        }
+        bank.batch_execute("BEGIN").await?;
+        let booked = match has_function {
+            true => function::after(bank, transfer, false).await?,
+            false => function::before(bank, transfer).await?,
+        };
+        let Booked::Yes { id, .. } = booked else {
+            bank.batch_execute("ROLLBACK").await?;
+            return Ok(booked);
+        };
+        let notices = [
+            Notice {
+                to: Receiver::Card,
+                key: id,
+                text: format!("{} {}", transfer.from, transfer.cents),
+            },
+            Notice {
+                to: Receiver::Mail,
+                key: id,
+                text: format!("{} {}", transfer.email, transfer.to),
+            },
+        ];
+        match has_outbox {
+            true => outbox::after(bank, &notices).await?,
+            false => outbox::before(&self.outside, &notices).await,
+        }
+        bank.batch_execute("COMMIT").await?;
+        Ok(booked)
+    }
+}
