@@ -66,7 +66,7 @@ const ENOUGH_PAIRS: usize = 8;
 
 /// Runs the benchmarks of one family of the catalogue, with the process's arguments: the `main` of a bench binary.
 pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
-    let started = startup::start(family)
+    let started = startup::start(family.package)
         .unwrap_or_else(|error| fail(1, &format!("cannot execute this binary again: {error}")));
     let flags = &started.flags;
     if flags.gate_worker {

@@ -47,5 +47,6 @@ mod selection;
 pub mod servers;
 mod startup;
 pub mod statistics;
+pub mod study;
 pub mod table;
 pub mod terminal;

@@ -20,6 +20,7 @@ use crate::{
     results::{CaseResult, Outcome, PairResult, Run, SCHEMA, Sweep, VERSION},
     scaling,
     statistics::Interval,
+    study::StudyResult,
 };
 use worthit_pair::case::CaseKey;
 
@@ -42,6 +43,13 @@ pub enum Record {
     },
     /// A case.
     Case(Box<CaseRecord>),
+    /// A study.
+    Study {
+        /// Its id.
+        id: String,
+        /// What its steps took.
+        study: Box<StudyResult>,
+    },
 }
 
 impl Record {
@@ -185,6 +193,7 @@ impl Run {
                 pair.add(&key.level, CaseResult { point: key.point, outcome });
                 self.updated = when;
             }
+            Record::Study { id, study } => drop(self.studies.insert(id, *study)),
         }
         Ok(())
     }
@@ -213,6 +222,11 @@ impl Run {
                 }));
             }
         }
+        let study = |(id, study): (&String, &StudyResult)| Record::Study {
+            id: id.clone(),
+            study: Box::new(study.clone()),
+        };
+        records.extend(self.studies.iter().map(study));
         records
     }
 

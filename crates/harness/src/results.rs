@@ -16,6 +16,7 @@ use crate::{
     scaling,
     servers::UsedServer,
     statistics::{BreakEven, Interval, Summary, break_even, geometric_mean_interval},
+    study::StudyResult,
 };
 use worthit_pair::{
     causes::Counts,
@@ -69,6 +70,9 @@ pub struct Run {
     /// Results by the ids of pairs. A missing pair was not part of this run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pairs: BTreeMap<String, PairResult>,
+    /// Results by the ids of studies; empty in results of older versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub studies: BTreeMap<String, StudyResult>,
 }
 
 /// What identifies a run in a document about it.
@@ -462,6 +466,7 @@ impl Run {
             overhead: Vec::new(),
             numbers: None,
             pairs: BTreeMap::new(),
+            studies: BTreeMap::new(),
         }
     }
 }

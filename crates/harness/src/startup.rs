@@ -19,7 +19,7 @@ use crate::{
     criterion_pages,
     flags::{Flags, Mode},
 };
-use worthit_pair::{family::Family, paths};
+use worthit_pair::paths;
 
 /// Environment variable with what a process knows before it executes the binary again.
 const HANDED_OVER: &str = "WORTHIT_STARTED";
@@ -54,11 +54,11 @@ impl HandedOver {
     }
 }
 
-/// Reads the flags of a process of `family`. Where criterion will be used, it executes this binary again.
+/// Reads the flags of a bench process of `package`. Where criterion will be used, it executes this binary again.
 ///
 /// # Errors
 /// If the binary cannot be executed again. Invalid flags end the process with status 2.
-pub fn start(family: &Family) -> Result<Started, std::io::Error> {
+pub fn start(package: &str) -> Result<Started, std::io::Error> {
     let invocation = Invocation::of_parent();
     if let Some(HandedOver { arguments, benches, .. }) = HandedOver::read() {
         let program = "bench".to_owned();
@@ -77,7 +77,7 @@ pub fn start(family: &Family) -> Result<Started, std::io::Error> {
         paths::settle(target);
     }
     let benches = workspace.map(|workspace| {
-        workspace.benches(family.package).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        workspace.benches(package).into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
     if matches!(flags.mode(), Mode::List | Mode::Test) {
         return Ok(Started { flags, arguments, invocation, benches });
