@@ -2,15 +2,17 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::Pool;
 use rand::RngExt;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
-use crate::fixtures::postgres::{Database, answered, connect};
+use crate::fixtures::postgres::{Database, answered, connect, pool};
 use worthit_pair::prelude::*;
 
 /// Customers, of whom each query looks up one.
 const CUSTOMERS: u64 = 10_000;
+/// Connections of the pool.
+const POOL: usize = 2;
 
 pub const PAIR: Pair = Pair {
     title: "Pool connections to PostgreSQL",
@@ -117,14 +119,6 @@ async fn prepared(pool: &Pool, request: &[i64]) -> Vec<Customer> {
     customers
 }
 
-/// A pool that trusts a connection that is open. (Others ask the server first, which takes a round trip.)
-fn pool(database: &Database) -> Result<Pool, Unavailable> {
-    let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(database.config.clone(), NoTls, manager);
-    let pool = Pool::builder(manager).max_size(2).build();
-    pool.map_err(|error| Unavailable(format!("the pool cannot be made: {error}")))
-}
-
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let customers = case.items(CUSTOMERS).max(1) as i64;
     let database = Arc::new(Database::new(Duration::ZERO)?);
@@ -138,7 +132,7 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         let mut rng = case.rng("requests");
         (0..case.point).map(|_| rng.random_range(1..=customers)).collect()
     });
-    let pool = Arc::new(pool(&database)?);
+    let pool = Arc::new(pool(&database.config, POOL)?);
     let (runtime, also) = (Arc::clone(&database.runtime), Arc::clone(&pool));
     let trial = Trial::new(
         requests.measured(|request| request.len() as u64),
@@ -172,7 +166,7 @@ mod tests {
                  INSERT INTO customers VALUES (1, 'Ada', 'Here 1'), (2, '', 'There')",
             )
             .unwrap();
-        let pool = pool(&database).unwrap();
+        let pool = pool(&database.config, POOL).unwrap();
         let expected = [
             None,
             Some(("".to_owned(), "There".to_owned())),

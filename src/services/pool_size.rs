@@ -2,13 +2,12 @@
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
+use deadpool_postgres::{Pool, PoolError};
 use futures_util::future::{join_all, try_join_all};
-use tokio_postgres::NoTls;
 
 use crate::fixtures::{
     pg_shop,
-    postgres::{Database, answered},
+    postgres::{Database, answered, pool},
     shop::Size,
     zipf::Zipf,
 };
@@ -122,11 +121,7 @@ impl Shop {
         let mut config = database.config.clone();
         let options = config.get_options().unwrap_or_default().to_owned();
         config.options(format!("{options} -c synchronous_commit=off"));
-        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool =
-            Pool::builder(Manager::from_config(config, NoTls, manager)).max_size(size).build();
-        let pool =
-            pool.map_err(|error| Unavailable(format!("the pool cannot be made: {error}")))?;
+        let pool = pool(&config, size)?;
         // It opens a connection when it has none left, so all of them are taken at once, and each prepares.
         let opened = database.runtime.block_on(async {
             let clients = try_join_all((0..size).map(|_| pool.get())).await?;

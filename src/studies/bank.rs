@@ -1,4 +1,4 @@
-//! The bank: a transfer that takes ten seconds.
+//! The bank: a transfer that does everything while its customer waits.
 
 mod branch;
 mod function;
@@ -48,6 +48,8 @@ pub const STUDY: Study = Study {
     prepare,
 };
 
+/// Transfers to rotate through: more than one step measures, so that none is repeated.
+const TRANSFERS: u64 = 256;
 /// Share of the receivers' delays in proofs.
 const DELAYS_IN_PROOFS: f64 = 0.001;
 
@@ -140,7 +142,7 @@ fn transfer(case: &Case, size: Size) -> Transfer {
 
 fn prepare(case: &Case, steps: &[Applied]) -> Result<Trial, Unavailable> {
     let size = Size::of(case);
-    let transfers = case.rotate(4, |case| transfer(case, size));
+    let transfers = case.rotate(TRANSFERS, |case| transfer(case, size));
     let delays = if case.proof_size.is_some() { DELAYS_IN_PROOFS } else { 1.0 };
     let open = |indexes| Ok(Rc::new(RefCell::new(Branch::open(size, indexes, delays)?)));
     let (slow, fast) = (open(indexes::before())?, open(indexes::after())?);

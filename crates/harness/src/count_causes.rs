@@ -20,7 +20,7 @@ use worthit_pair::{
     family::{Entry, Family},
     pair::{BrokenClaim, Claim, Metric},
     paths,
-    trial::{Role, Unproven, Window},
+    trial::{Role, Unproven, Window, counts_of},
 };
 
 /// The counts of one case.
@@ -45,9 +45,8 @@ impl CountedCase {
     /// # Errors
     /// If a claim does not hold.
     pub fn check(&self, entry: &Entry, case: &NamedCase) -> Result<(), BrokenClaim> {
-        let of_role = |role| self.sides.iter().find(|(other, _)| *other == role);
-        let Some(((_, naive), (_, optimized))) = of_role(Role::Naive).zip(of_role(Role::Optimized))
-        else {
+        let of = |role| counts_of(&self.sides, role);
+        let Some((naive, optimized)) = of(Role::Naive).zip(of(Role::Optimized)) else {
             return Ok(());
         };
         let check = |claim: &Claim| claim.check(&case.case, self.inputs, naive, optimized);

@@ -37,7 +37,7 @@ pub struct Flags {
     /// This is not criterion's --quick, which takes two samples of at least 100 ms in total.
     #[arg(long, env = "WORTHIT_QUICK", help_heading = "worthit", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub quick: bool,
-    /// Apply the fixes of a study in this order: their names, separated by commas.
+    /// Apply the fixes of a study in this order: their names, separated by commas, or `other` for another order of its own.
     #[arg(long, value_name = "FIXES", help_heading = "worthit")]
     pub order: Option<String>,
     /// Serve the gate on standard input and output.

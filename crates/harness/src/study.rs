@@ -26,12 +26,12 @@ pub use waterfall::{Bought, Latency, NamedFix, StepResult, StudyResult};
 /// A study and its id.
 pub type Named = (&'static str, &'static Study);
 
-/// How many requests of a step are measured: until they take this long together…
-const MEASURE: Duration = Duration::from_secs(5);
-/// …but at least so many, and at most so many.
-const REQUESTS: (usize, usize) = (2, 200);
-/// The same for a quick run.
-const QUICK: (Duration, usize) = (Duration::from_millis(500), 1);
+/// Requests of a step are measured until they have taken this long together, in a quick run the second time…
+const MEASURE: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(500)];
+/// …but no fewer requests than this, in a quick run the second number…
+const LEAST_REQUESTS: [usize; 2] = [2, 1];
+/// …and no more than this.
+const MOST_REQUESTS: usize = 200;
 /// Requests that warm up a step whose requests are short.
 const WARM_UP: u64 = 5;
 /// A request is short if it takes less than this.
@@ -57,7 +57,13 @@ pub fn run(package: &str, studies: &[Named]) {
     let orders: Vec<Vec<&'static Fix>> = orders.collect();
     match flags.mode() {
         Mode::List => selected.iter().for_each(|(id, _)| print(&format!("{id}: benchmark\n"))),
-        Mode::Test => selected.iter().for_each(|named| prove(*named, flags.seed)),
+        Mode::Test => {
+            for (named, order) in selected.iter().zip(&orders) {
+                if let Err(unavailable) = prove(*named, order, flags.seed) {
+                    say(&format!("{} cannot run here: {unavailable}", named.0));
+                }
+            }
+        }
         // Criterion's profiles and baselines are not for studies.
         Mode::Unmeasured => {}
         Mode::Measure if selected.is_empty() => {}
@@ -66,41 +72,38 @@ pub fn run(package: &str, studies: &[Named]) {
     servers::clean_up();
 }
 
-/// Returns the fixes of a study in the order that `asked` names, separated by commas, or in its own.
+/// Returns the fixes of a study in the order that `asked` names, separated by commas; in its other order for `other`; or
+/// in its own.
 fn order(study: &Study, asked: Option<&str>) -> Result<Vec<&'static Fix>, String> {
     let Some(asked) = asked else { return Ok(study.fixes.to_vec()) };
     let names: Vec<&str> = study.fixes.iter().map(|fix| fix.name).collect();
     let named = |name: &str| study.fixes.iter().find(|fix| fix.name == name).copied();
-    let fixes: Option<Vec<&'static Fix>> =
-        asked.split(',').map(|name| named(name.trim())).collect();
+    let fixes: Option<Vec<&'static Fix>> = match asked {
+        "other" => Some(study.other_order.to_vec()),
+        names => names.split(',').map(|name| named(name.trim())).collect(),
+    };
     let is_order = |fixes: &Vec<&'static Fix>| {
         fixes.len() == names.len()
             && names.iter().all(|name| fixes.iter().any(|fix| fix.name == *name))
     };
     fixes.filter(is_order).ok_or_else(|| {
         format!(
-            "--order must name each of its fixes once, separated by commas: {}",
+            "--order must be `other`, or name each of its fixes once, separated by commas: {}",
             names.join(",")
         )
     })
 }
 
-/// Proves a study on a small case; ends the process if a step disagrees.
-fn prove((id, study): Named, seed: u64) {
+/// Proves the steps of a study on a small case; ends the process if one disagrees.
+fn prove((id, study): Named, order: &[&'static Fix], seed: u64) -> Result<(), Unavailable> {
     let (size, holds) = PROOF;
     let case =
         Case { shape: Shape::Realistic, proof_size: Some(holds), ..Case::realistic(size, 0, seed) };
-    match (study.prepare)(&case, &Applied::steps(study.fixes)) {
-        Ok(mut trial) => {
-            if let Err(problem) = trial.prove(size) {
-                fail(
-                    1,
-                    &format!("{id}: {problem}\nThe study was not measured; the run ends here."),
-                );
-            }
-        }
-        Err(unavailable) => say(&format!("{id} cannot run here: {unavailable}")),
+    let mut trial = (study.prepare)(&case, &Applied::steps(order))?;
+    if let Err(problem) = trial.prove(size) {
+        fail(1, &format!("{id}: {problem}\nThe study was not measured; the run ends here."));
     }
+    Ok(())
 }
 
 fn measure(package: &str, studies: &[Named], orders: &[Vec<&'static Fix>], flags: &Flags) {
@@ -116,8 +119,8 @@ fn measure(package: &str, studies: &[Named], orders: &[Vec<&'static Fix>], flags
     ));
     worthit_servers::start_all(studies.iter().flat_map(|(_, study)| study.servers).copied());
     for ((id, study), order) in studies.iter().zip(orders) {
-        prove((id, study), flags.seed);
-        let result = match steps(id, study, order, flags) {
+        let proven = prove((id, study), order, flags.seed);
+        let result = match proven.and_then(|()| steps(id, study, order, flags)) {
             Ok(steps) => result(study, steps, None),
             Err(unavailable) => result(study, Vec::new(), Some(unavailable.to_string())),
         };
@@ -163,14 +166,14 @@ fn steps(
 
 /// Measures requests of one step, one after another.
 fn latency(trial: &mut Trial, role: Role, is_quick: bool) -> Option<Latency> {
-    let (time, least) = if is_quick { QUICK } else { (MEASURE, REQUESTS.0) };
+    let (time, least) = (MEASURE[usize::from(is_quick)], LEAST_REQUESTS[usize::from(is_quick)]);
     let mut latencies = vec![trial.measure(role, 1)];
     if latencies[0] < SHORT {
         trial.warm_up(role, WARM_UP);
         latencies.clear();
     }
     while latencies.len() < least
-        || latencies.len() < REQUESTS.1 && latencies.iter().sum::<Duration>() < time
+        || latencies.len() < MOST_REQUESTS && latencies.iter().sum::<Duration>() < time
     {
         latencies.push(trial.measure(role, 1));
     }
@@ -204,6 +207,7 @@ mod tests {
         };
         assert_eq!(names(None), Ok(vec!["one", "two"]));
         assert_eq!(names(Some("two, one")), Ok(vec!["two", "one"]));
+        assert_eq!(names(Some("other")), Ok(vec!["two", "one"]));
         for wrong in ["", "one", "one,one", "one,two,one", "one,three"] {
             assert!(names(Some(wrong)).unwrap_err().ends_with(": one,two"), "{wrong}");
         }

@@ -87,6 +87,11 @@ pub enum Unproven {
     NotCounting(#[from] NotCounting),
 }
 
+/// Returns the counts of one side among those that [`Trial::prove_and_count`] returns; `None` if there are none.
+pub fn counts_of(counted: &[(Role, Counts)], role: Role) -> Option<&Counts> {
+    counted.iter().find(|(other, _)| *other == role).map(|(_, counts)| counts)
+}
+
 impl Trial {
     /// Makes a trial of two sides. The inputs come with their sizes ([`Inputs::measured`](crate::inputs::Inputs::measured)): each must have the size that
     /// the case claims. A side may have them in a form of its own ([`Inputs::map`](crate::inputs::Inputs::map)).

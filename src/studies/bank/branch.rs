@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio::runtime::Runtime;
-use tokio_postgres::NoTls;
 
 use super::{function, outbox::Worker, outside::Receivers, teller::Teller};
-use crate::fixtures::postgres::Database;
+use crate::fixtures::postgres::{Database, pool};
 use worthit_pair::{
     pair::{Case, Unavailable},
     study::Applied,
@@ -134,11 +132,7 @@ impl Branch {
     /// Returns what serves requests with these fixes.
     pub fn teller(&self, applied: Applied) -> Result<Teller, Unavailable> {
         let config = self.database.config.clone();
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config.clone(), NoTls, recycling);
-        let pool = Pool::builder(manager).max_size(POOL).build();
-        let pool =
-            pool.map_err(|error| Unavailable(format!("the pool cannot be made: {error}")))?;
+        let pool = pool(&config, POOL)?;
         // A pool connects when it is asked, and the first request is not to wait for that.
         let opened = self.runtime().block_on(pool.get());
         if let Err(error) = opened {

@@ -1,6 +1,10 @@
 //! Whether the claims about counts tell the sides apart.
 
-use worthit_pair::{cases, family::Entry, trial::Role};
+use worthit_pair::{
+    cases,
+    family::Entry,
+    trial::{Role, counts_of},
+};
 
 use super::Findings;
 
@@ -13,7 +17,7 @@ pub fn find(entry: &Entry, seed: u64) -> Findings {
         Err(unproven) => return Ok(vec![unproven.to_string()]),
     };
     let inputs = trial.inputs() as u64;
-    let of = |role| counted.iter().find(|(of, _)| *of == role).map(|(_, counts)| counts);
+    let of = |role| counts_of(&counted, role);
     let Some((naive, optimized)) = of(Role::Naive).zip(of(Role::Optimized)) else {
         return Err("it lacks a side".to_owned());
     };

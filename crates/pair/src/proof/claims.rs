@@ -7,7 +7,7 @@ use crate::{
     causes::Counts,
     family::{Entry, Family},
     pair::Case,
-    trial::Role,
+    trial::{Role, counts_of},
 };
 
 use super::{entry, has_servers, loads_are_answered};
@@ -44,9 +44,8 @@ fn counts(entry: &Entry, case: &Case) -> Option<([Counts; 2], u64)> {
     let mut trial = (entry.prepare)(case).ok()?;
     let counted = trial.prove_and_count(case.point);
     let counted = counted.unwrap_or_else(|error| panic!("{}: {error}", entry.id));
-    let counts = [Role::Naive, Role::Optimized].map(|role| {
-        counted.iter().find(|(of, _)| *of == role).expect("a trial has these sides").1.clone()
-    });
+    let counts = [Role::Naive, Role::Optimized]
+        .map(|role| counts_of(&counted, role).expect("a trial has these sides").clone());
     let answered = loads_are_answered(entry, case, &mut trial);
     answered.unwrap_or_else(|problem| panic!("{}: {problem}", entry.id));
     Some((counts, trial.inputs() as u64))
