@@ -1,5 +1,5 @@
-//! The studies.
+//! The benches of the family `studies`.
 
 fn main() {
-    worthit_harness::study::run(env!("CARGO_PKG_NAME"), &worthit::studies::STUDIES);
+    worthit_harness::bench::run(&worthit::studies::FAMILY, &worthit::CATALOGUE);
 }

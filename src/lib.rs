@@ -5,7 +5,6 @@
 //! pairs; `worthit-harness` runs them. ARCHITECTURE.md has the map.
 
 pub mod fixtures;
-pub mod studies;
 
 worthit_pair::catalogue! {
     algorithms,
@@ -16,5 +15,6 @@ worthit_pair::catalogue! {
     parallelism,
     services,
     scaleout,
+    studies,
     calibration,
 }

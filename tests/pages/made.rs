@@ -15,6 +15,7 @@ use worthit_harness::{
     samples::Sample,
     scaling::Point,
     statistics::{Interval, Summary},
+    study::{Latency, NamedFix, StepResult, StudyResult, Wait},
 };
 use worthit_pair::{
     causes::{Cause, Counts},
@@ -192,6 +193,7 @@ pub fn full_run() -> Run {
         Point { threads: 1, speedup: Interval::exact(1.0) },
         Point { threads: 2, speedup: Interval { low: 1.8, estimate: 1.9, high: 2.0 } },
     ];
+    run.studies.insert("studies/made".to_owned(), study("Order at once"));
     run
 }
 
@@ -212,6 +214,39 @@ pub fn text(page: &str) -> String {
     let text = outside.collect::<Vec<_>>().join(" ");
     let text = text.replace("&#39;", "'").replace("&#34;", "\"").replace("&#38;", "&");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A step of a study that adds this fix, of this median.
+pub fn step(fix: Option<(&str, &str)>, p50_ms: f64) -> StepResult {
+    let [p50_ns, p99_ns, max_ns] = [1.0, 1.5, 2.0].map(|times| times * p50_ms * 1e6);
+    StepResult {
+        fix: fix.map(|(name, title)| NamedFix { name: name.to_owned(), title: title.to_owned() }),
+        latency: Latency { requests: 7, p50_ns, p99_ns, max_ns },
+        simulated_ns: if p50_ms > 100.0 { 50e6 } else { 0.0 },
+        counts: BTreeMap::from([("steps".to_owned(), p50_ms / 8.0)]),
+        mark: None,
+    }
+}
+
+/// A study in which one fix makes requests slower, and one more where they are in another order.
+pub fn study(title: &str) -> StudyResult {
+    let (cache, batch, queue) =
+        (Some(("cache", "Keep it")), Some(("batch", "Ask once")), Some(("queue", "Do it later")));
+    StudyResult {
+        title: title.to_owned(),
+        unit: "order".to_owned(),
+        causes: pair("").causes,
+        waits: vec![Wait { on: "the mail".to_owned(), ms: 50, until: "queue".to_owned() }],
+        servers: Vec::new(),
+        steps: vec![step(None, 1_000.0), step(cache, 200.0), step(batch, 204.0), step(queue, 2.0)],
+        other_order: vec![
+            step(None, 1_000.0),
+            step(queue, 990.0),
+            StepResult { mark: Some("busy".to_owned()), ..step(batch, 300.0) },
+            step(cache, 2.0),
+        ],
+        unavailable: None,
+    }
 }
 
 /// Names that would break out of an attribute, an element, a script, a path or a table.
@@ -249,6 +284,16 @@ pub fn hostile_run() -> Run {
             (7, unavailable(name)),
         ];
         add(&mut run, &format!("{name}/{name}"), &named, name, cases);
+        let mut steps = vec![step(None, 1e300), step(Some((name, name)), 1e-300)];
+        steps[1].mark = Some(name.to_owned());
+        let hostile = StudyResult {
+            unit: name.to_owned(),
+            causes: named.causes,
+            waits: vec![Wait { on: name.to_owned(), ms: u64::MAX, until: name.to_owned() }],
+            steps,
+            ..study(name)
+        };
+        run.studies.insert(format!("{name}/{name}"), hostile);
     }
     run
 }
@@ -281,6 +326,7 @@ pub fn hundred() -> (Run, Vec<Sample>, Vec<&'static Family>) {
             package: "many",
             title: "Many pairs",
             pairs: Box::leak(entries.into_boxed_slice()),
+            ..Family::EMPTY
         })));
     }
     (run, kept, families)

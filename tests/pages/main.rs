@@ -6,6 +6,7 @@ mod lines;
 mod made;
 mod pair;
 mod scaling;
+mod study;
 #[path = "../../crates/harness/tests/verdicts/mod.rs"]
 mod verdicts;
 
@@ -99,6 +100,11 @@ fn figures_that_are_not_finite_never_reach_a_page() {
     found.sides[0].time_ns.median = f64::NEG_INFINITY;
     found.sides[1].time_ns.max = f64::NAN;
     run.pairs.insert("made/impossible".to_owned(), impossible);
+    let mut study = made::study("Impossible");
+    study.steps[1].latency.p50_ns = f64::NAN;
+    study.steps[2].latency.p99_ns = f64::INFINITY;
+    study.steps[3].counts = [("steps".to_owned(), f64::NAN)].into();
+    run.studies.insert("studies/impossible".to_owned(), study);
     for (name, page) in site(&run) {
         for word in ["NaN", ">inf", "-inf", "\"inf", "2147483647", "-2147483648"] {
             assert!(!page.contains(word), "{name} has {word}");

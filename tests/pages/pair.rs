@@ -224,7 +224,8 @@ fn page_of_known(pair: Pair, cause: Cause) -> String {
     let source = "fn naive() { shared() }\nfn optimized() {}\nfn shared() {}\n\
                   fn input() {}\nfn prepare() { input(); naive(); }\n";
     let entries = Box::leak(Box::new([Entry::new("made/known", source, pair)]));
-    let family = Family { name: "made", package: "made", title: "Made", pairs: entries };
+    let family =
+        Family { name: "made", package: "made", title: "Made", pairs: entries, ..Family::EMPTY };
     let Outcome::Measured(mut found) = measured(2.0, None) else { unreachable!() };
     found.sides.iter_mut().for_each(|side| side.causes.set(cause, 7));
     let named = NamedCause { id: cause.id.to_owned(), label: cause.label.to_owned() };

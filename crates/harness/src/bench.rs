@@ -36,7 +36,7 @@ use crate::{
     servers,
     startup::{self, Started},
     statistics::gain_in_one_process,
-    table,
+    study, table,
 };
 use worthit_machine::{Effort, overhead};
 use worthit_pair::{
@@ -46,6 +46,7 @@ use worthit_pair::{
     cores,
     family::{Entry, Family},
     paths,
+    study::{Fix, StudyEntry},
     trial::{Role, Trial},
 };
 
@@ -87,7 +88,7 @@ pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
     require_baselines(flags, &selection);
     match flags.mode() {
         Mode::List => checks::list(&selection),
-        Mode::Test => checks::test(&selection),
+        Mode::Test => checks::test(&selection, flags.seed),
         Mode::Unmeasured => unmeasured(flags, &selection),
         Mode::Measure => measure(&started, &selection, catalogue),
     }
@@ -218,10 +219,11 @@ struct Bench<'a> {
 }
 
 fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static Family]) {
-    if selection.entries().is_empty() {
+    if selection.is_empty() {
         return;
     }
     let flags = &started.flags;
+    let orders = orders(selection, flags);
     if let Err(error) = interrupt::handle() {
         fail(1, &format!("cannot handle interrupts: {error}"));
     }
@@ -235,7 +237,7 @@ fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static F
     let is_round = env::var_os("WORTHIT_ROUND").is_some();
     let ended = match flags.rounds {
         Some(rounds) if rounds > 1 && !is_round => in_rounds(rounds, started),
-        _ => measure_here(flags, selection, &mut run),
+        _ => measure_here(flags, selection, &orders, &mut run),
     };
     if is_round {
         if let Err(panic) = ended {
@@ -254,6 +256,17 @@ fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static F
         servers::clean_up();
         std::process::exit(status);
     }
+}
+
+/// The selected studies, each with the orders in which its fixes are measured. Ends the process if one is not an order.
+type Orders = Vec<(&'static StudyEntry, Vec<Vec<&'static Fix>>)>;
+
+fn orders(selection: &Selection<'_>, flags: &Flags) -> Orders {
+    let of = |entry: &'static StudyEntry| match study::orders(entry, flags) {
+        Ok(orders) => (entry, orders),
+        Err(problem) => fail(2, &format!("{}: {problem}", entry.id)),
+    };
+    selection.studies().into_iter().map(of).collect()
 }
 
 /// Returns the number of this process in the run, from 1.
@@ -284,9 +297,32 @@ fn in_rounds(rounds: u32, started: &Started) -> Result<(), CriterionPanic> {
 fn measure_here(
     flags: &Flags,
     selection: &Selection<'_>,
+    orders: &Orders,
+    run: &mut RunFile,
+) -> Result<(), CriterionPanic> {
+    measure_pairs(flags, selection, run)?;
+    // A study takes minutes, and its waterfall needs no interval between processes.
+    if round() > 1 {
+        return Ok(());
+    }
+    for (entry, orders) in orders {
+        let result = study::measure(entry, orders, flags);
+        let mut progress = Progress::new(selection.total(), run, flags.quiet);
+        progress.finished(entry.id, &result.headline());
+        append_or_fail(run, Record::Study { id: entry.id.to_owned(), study: Box::new(result) });
+    }
+    Ok(())
+}
+
+fn measure_pairs(
+    flags: &Flags,
+    selection: &Selection<'_>,
     run: &mut RunFile,
 ) -> Result<(), CriterionPanic> {
     let selected = selection.entries();
+    if selected.is_empty() {
+        return Ok(());
+    }
     servers::start_for(selected.iter().copied());
     let counted = selected.iter().filter(|entry| !entry.causes.is_empty());
     let names: Vec<&str> = counted.map(|entry| entry.id).collect();

@@ -6,6 +6,7 @@ use crate::{
     printing::{print, say},
     process::fail,
     selection::Selection,
+    study,
 };
 use worthit_pair::{
     cases::{self, NamedCase},
@@ -24,11 +25,14 @@ pub fn list(selection: &Selection<'_>) {
             }
         }
     }
+    for study in selection.studies() {
+        text += &format!("{}: benchmark\n", study.id);
+    }
     print(&text);
 }
 
-/// Proves each selected case and runs its selected sides once.
-pub fn test(selection: &Selection<'_>) {
+/// Proves each selected case and runs its selected sides once; proves the selected studies.
+pub fn test(selection: &Selection<'_>, seed: u64) {
     let delay = RunDelay::of_this_thread();
     for entry in selection.entries() {
         for case in selection.cases(entry) {
@@ -41,6 +45,12 @@ pub fn test(selection: &Selection<'_>) {
             if let Err(problem) = proof::loads_are_answered(entry, &case.case, &mut trial) {
                 fail_unproven(&format!("{}: {problem}", case.key));
             }
+        }
+    }
+    for study in selection.studies() {
+        match study::prove(study, study.fixes, seed) {
+            Ok(()) => print(&format!("test {} ... ok\n", study.id)),
+            Err(unavailable) => say(&format!("{}: not run: {unavailable}", study.id)),
         }
     }
 }

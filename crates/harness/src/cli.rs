@@ -34,6 +34,7 @@ use worthit_pair::{
     format,
     pair::Count,
     proof::Tried,
+    study::{Fix, SimulatedWait, StudyEntry},
 };
 
 /// Is this optimization worth it? Compares naive and optimized implementations on this machine.
@@ -50,11 +51,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the pairs by family.
+    /// List the pairs and studies by family.
     List,
-    /// Show a pair's review card.
+    /// Show the review card of a pair, or what a study does and fixes.
     Show {
-        /// Pair id, in full or only its name: `queries/n_plus_one` or `n_plus_one`.
+        /// Id of a pair or a study, in full or only its name: `queries/n_plus_one` or `n_plus_one`.
         id: String,
     },
     /// Count causes: how many comparisons, allocations, SQL statements, … each side needs per iteration.
@@ -118,7 +119,7 @@ enum Command {
 /// Failure of a command.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    #[error("no pair is named `{asked}`{hint} (`worthit list` lists all pairs)")]
+    #[error("no pair is named `{asked}`{hint} (`worthit list` lists all pairs and studies)")]
     UnknownPair { asked: String, hint: String },
     #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
@@ -200,7 +201,10 @@ fn run(
 ) -> Result<ExitCode, CliError> {
     let done: Result<(), CliError> = match command {
         Command::List => print(&readme::catalogue_table(catalogue, None)),
-        Command::Show { id } => print(&card(find(catalogue, id)?)),
+        Command::Show { id } => match find_study(catalogue, id) {
+            Some(study) => print(&card_of_study(study)),
+            None => print(&card(find(catalogue, id)?)),
+        },
         Command::Causes { ids, headlines: true, seed, inject, .. } => {
             let injected = inject.as_deref().map(|name| injected(name, injections)).transpose()?;
             let found = count_causes::at_headlines(&chosen(catalogue, ids)?, *seed, injected)?;
@@ -252,6 +256,11 @@ fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, Cl
     let hint = nearest_id(asked, catalogue);
     let hint = hint.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
     Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
+}
+
+fn find_study(catalogue: &[&'static Family], asked: &str) -> Option<&'static StudyEntry> {
+    let mut studies = catalogue.iter().flat_map(|family| family.studies);
+    studies.find(|study| study.id == asked || study.name() == asked)
 }
 
 fn chosen(catalogue: &[&'static Family], ids: &[String]) -> Result<Vec<&'static Entry>, CliError> {
@@ -324,6 +333,36 @@ fn card(entry: &Entry) -> String {
     let body: String =
         lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();
     format!("{}: {}\n{body}\nreproduce: cargo bench -- {}\n", entry.id, entry.title, entry.id)
+}
+
+/// What a study does, simulates and fixes, as text.
+fn card_of_study(study: &StudyEntry) -> String {
+    let wait = |wait: &SimulatedWait| {
+        format!("{} ({} ms a {}, until the fix {})", wait.on, wait.ms, study.unit, wait.until.name)
+    };
+    let waits: Vec<String> = study.waits.iter().map(wait).collect();
+    let causes: Vec<String> = study
+        .counters()
+        .map(|cause| format!("{}, {}", cause.label, cause.counting.while_serving()))
+        .collect();
+    let lines = [
+        ("story", study.story.to_owned()),
+        ("workload", study.workload.to_owned()),
+        ("every step keeps", study.contract.to_owned()),
+        ("simulated", waits.join("; ")),
+        ("causes", causes.join("; ")),
+    ];
+    let lines = lines.into_iter().filter(|(_, text)| !text.is_empty());
+    let fixes = study.fixes.iter().zip(1..).map(|(fix, place)| {
+        let Fix { name, title, why, costs, .. } = fix;
+        (format!("fix {place}, {name}"), format!("{title}.\n    Why: {why}\n    Costs: {costs}"))
+    });
+    let body: String = lines
+        .map(|(name, text)| (name.to_owned(), text))
+        .chain(fixes)
+        .map(|(name, text)| format!("\n{name}:\n    {text}\n"))
+        .collect();
+    format!("{id}: {}\n{body}\nmeasure: cargo bench -- {id}\n", study.title, id = study.id)
 }
 
 #[cfg(test)]

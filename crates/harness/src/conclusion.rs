@@ -48,6 +48,10 @@ pub fn conclude(ended: &Ended<'_>) -> i32 {
     };
     let width = terminal::width();
     let mut text = format!("\n{}", table::of_family(&recorded, ended.selection.family, width));
+    for study in ended.selection.studies() {
+        let result = recorded.studies.get(study.id);
+        text += &result.map_or(String::new(), |result| result.in_text(study.id, width));
+    }
     let site = write_pages(ended, &recorded);
     let is_last = ended.selection.is_last() || ended.problem.is_some();
     if is_last {
@@ -74,11 +78,13 @@ pub fn conclude(ended: &Ended<'_>) -> i32 {
     i32::from(is_last && site.is_none())
 }
 
-/// Returns why a run has no measured case; `None` if it has one.
+/// Returns why a run has no measured case or study; `None` if it has one.
 fn nothing_measured(run: &Run) -> Option<String> {
     let cases = || run.pairs.values().flat_map(|pair| &pair.sweeps).flat_map(|sweep| &sweep.cases);
-    let has_measured = cases().any(|case| case.measured().is_some());
-    let reason = || cases().find_map(|case| case.outcome.reason());
+    let has_measured = cases().any(|case| case.measured().is_some())
+        || run.studies.values().any(|study| !study.steps.is_empty());
+    let of_study = || run.studies.values().find_map(|study| study.unavailable.as_deref());
+    let reason = || cases().find_map(|case| case.outcome.reason()).or_else(of_study);
     (!has_measured).then(|| reason().unwrap_or("no case was recorded").to_owned())
 }
 

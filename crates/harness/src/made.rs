@@ -44,6 +44,7 @@ pub static FAMILY: Family = Family {
         Entry::new("f/q", "", &PAIR),
         Entry::new("f/r", "", &PAIR),
     ],
+    ..Family::EMPTY
 };
 
 /// A family that measures the suite itself.
@@ -52,6 +53,7 @@ pub static INSTRUMENTS: Family = Family {
     package: "made",
     title: "Measure the measure",
     pairs: &[Entry::new("calibration/identical_sides", "", &PAIR)],
+    ..Family::EMPTY
 };
 
 /// A run without results.

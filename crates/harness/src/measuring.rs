@@ -341,7 +341,7 @@ impl PairResult {
             headline: Some(Headline { level, point }),
             causes: entry.named_causes().iter().map(NamedCause::from).collect(),
             objective: entry.under_load.map(Objective::from),
-            servers: servers::used_by(entry),
+            servers: servers::used(entry.servers),
             sweeps: Vec::new(),
             levels: cases::levels(entry).into_iter().map(|level| level.label).collect(),
         }

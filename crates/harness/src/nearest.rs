@@ -2,9 +2,11 @@
 
 use worthit_pair::family::Family;
 
-/// Returns the id in `families` most similar to `asked`, as a whole or by its name.
+/// Returns the id of a pair or a study in `families` most similar to `asked`, as a whole or by its name.
 pub fn nearest_id(asked: &str, families: &[&'static Family]) -> Option<&'static str> {
-    nearest(asked, families.iter().flat_map(|family| family.pairs).map(|entry| entry.id))
+    let pairs = families.iter().flat_map(|family| family.pairs).map(|entry| entry.id);
+    let studies = families.iter().flat_map(|family| family.studies).map(|study| study.id);
+    nearest(asked, pairs.chain(studies))
 }
 
 /// Returns the id in `ids` most similar to `asked`, as a whole or by the part after its slash.

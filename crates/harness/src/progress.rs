@@ -47,10 +47,10 @@ impl Progress {
     }
 }
 
-/// Number of cases of a run for which a line was printed.
+/// Number of cases and studies of a run for which a line was printed.
 fn finished_cases(run: &Run) -> usize {
     let sweeps = run.pairs.values().flat_map(|pair| &pair.sweeps);
-    sweeps.flat_map(|sweep| &sweep.cases).filter(|case| has_line(case)).count()
+    sweeps.flat_map(|sweep| &sweep.cases).filter(|case| has_line(case)).count() + run.studies.len()
 }
 
 /// Computed cases without a measurement are not waited for.

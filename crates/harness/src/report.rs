@@ -17,6 +17,7 @@ mod pair;
 mod prose;
 mod scaling;
 mod shell;
+mod study;
 mod sweep;
 mod trends;
 mod under_load;
@@ -37,7 +38,10 @@ use crate::{
     results::Run,
     samples::{self, Sample},
 };
-use worthit_pair::family::{Entry, Family};
+use worthit_pair::{
+    family::{Entry, Family},
+    study::StudyEntry,
+};
 
 pub use code::{lines_of, of_side as code_of_side};
 pub use finding::{beside_at_headline, gain_at_headline, headline_of_pair, share_of_limit};
@@ -95,6 +99,21 @@ impl Material<'_> {
         known.into_iter().chain(others).collect()
     }
 
+    /// Ids and titles of all studies: those of this build in its order, then the others in the run.
+    fn studies(&self) -> Vec<(String, String)> {
+        let known = self.families.iter().flat_map(|family| family.studies);
+        let known: Vec<_> =
+            known.map(|entry| (entry.id.to_owned(), entry.title.to_owned())).collect();
+        let others = self.run.studies.iter().filter(|(id, _)| self.study(id).is_none());
+        let others: Vec<_> = others.map(|(id, study)| (id.clone(), study.title.clone())).collect();
+        known.into_iter().chain(others).collect()
+    }
+
+    /// The study of this build with this id.
+    fn study(&self, id: &str) -> Option<&'static StudyEntry> {
+        self.families.iter().flat_map(|family| family.studies).find(|entry| entry.id == id)
+    }
+
     /// The pair of this build with this id.
     fn entry(&self, id: &str) -> Option<&Entry> {
         self.families.iter().flat_map(|family| family.pairs).find(|entry| entry.id == id)
@@ -112,6 +131,9 @@ pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
     };
     let mut files: BTreeMap<String, Vec<u8>> =
         (0..pairs.len()).into_par_iter().map(page_of_pair).collect();
+    for (id, _) in material.studies() {
+        files.insert(shell::page_of_study(&id), study::page(material, &id).into_bytes());
+    }
     let mut by_pair: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
     for sample in material.samples.iter().filter(|s| material.run.pairs.contains_key(&s.pair)) {
         by_pair.entry(&sample.pair).or_default().push(sample.clone());

@@ -233,6 +233,9 @@ impl Run {
     /// What types cannot say: gains are positive and in order, times are finite and in order.
     fn check(&self) -> Result<(), (String, String)> {
         self.numbers.as_ref().map_or(Ok(()), Numbers::check)?;
+        for (id, study) in &self.studies {
+            study.check().map_err(|(what, problem)| (format!("studies.{id}.{what}"), problem))?;
+        }
         for (id, pair) in &self.pairs {
             for sweep in &pair.sweeps {
                 for case in &sweep.cases {

@@ -9,7 +9,8 @@ use worthit_pair::family::Family;
 pub fn summary(run: &Run, families: &[&Family], next: &[(&str, &str)], width: usize) -> String {
     let mut lines = vec![RunVerdict::of(run, families).to_string()];
     let remarks = calibration::nulls(run).into_iter().chain(calibration::overhead(run));
-    let remarks = remarks.chain([table::provenance(run)]);
+    let studies = run.studies.iter().map(|(id, study)| format!("{id}: {}", study.headline()));
+    let remarks = studies.chain(remarks).chain([table::provenance(run)]);
     lines.extend(remarks.map(|remark| terminal::wrapped(&remark, width, 2)));
     lines.extend(next.iter().map(|(name, path)| format!("{name}: {path}")));
     lines.join("\n") + "\n"

@@ -9,6 +9,7 @@ use crate::{
 use worthit_pair::{
     cases::{self, Extent, NamedCase},
     family::{Entry, Family},
+    study::StudyEntry,
     trial::Role,
 };
 
@@ -87,16 +88,31 @@ impl<'a> Selection<'a> {
         self.family.pairs.iter().filter(|entry| !self.cases(entry).is_empty()).collect()
     }
 
-    /// Returns the number of cases that all processes of this cargo command are asked for.
+    /// Returns the studies of this process that are selected.
+    pub fn studies(&self) -> Vec<&'static StudyEntry> {
+        self.studies_of(self.family).collect()
+    }
+
+    fn studies_of(&self, family: &Family) -> impl Iterator<Item = &'static StudyEntry> {
+        family.studies.iter().filter(|study| self.selector.selects(study.id))
+    }
+
+    /// Returns whether anything of this process is selected.
+    pub fn is_empty(&self) -> bool {
+        self.total_of(self.family) == 0
+    }
+
+    /// Returns the number of cases and studies that all processes of this cargo command are asked for.
     pub fn total(&self) -> usize {
         self.asked.iter().map(|family| self.total_of(family)).sum()
     }
 
     fn total_of(&self, family: &Family) -> usize {
-        family.pairs.iter().map(|entry| self.cases(entry).len()).sum()
+        let cases: usize = family.pairs.iter().map(|entry| self.cases(entry).len()).sum();
+        cases + self.studies_of(family).count()
     }
 
-    /// Returns whether no later process of this cargo command has selected cases, as far as can be known.
+    /// Returns whether no later process of this cargo command has anything selected, as far as can be known.
     pub fn is_last(&self) -> bool {
         let later = self.asked.iter().skip_while(|family| family.name != self.family.name).skip(1);
         !self.is_certain || later.into_iter().all(|family| self.total_of(family) == 0)

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use worthit_pair::{family::Entry, paths};
-use worthit_servers::Origin;
+use worthit_servers::{Origin, Program};
 
 /// Starts the servers that pairs use. Where one is missing, preparing the pair says why.
 pub fn start_for<'a>(entries: impl IntoIterator<Item = &'a Entry>) {
@@ -14,7 +14,7 @@ pub fn start_for<'a>(entries: impl IntoIterator<Item = &'a Entry>) {
 
 /// Starts the servers with these names in the gate's protocol.
 pub fn start_named<'a>(names: impl IntoIterator<Item = &'a str>) {
-    worthit_servers::start_all(names.into_iter().filter_map(worthit_servers::Program::named));
+    worthit_servers::start_all(names.into_iter().filter_map(Program::named));
 }
 
 /// Lets a process that is about to be started use the servers of this one.
@@ -53,9 +53,9 @@ impl UsedServer {
     }
 }
 
-/// Returns the servers that a pair uses, as far as there are any.
-pub fn used_by(entry: &Entry) -> Vec<UsedServer> {
-    let found = entry.servers.iter().filter_map(|program| worthit_servers::server(*program).ok());
+/// Returns those of these servers that there are.
+pub fn used(programs: &[Program]) -> Vec<UsedServer> {
+    let found = programs.iter().filter_map(|program| worthit_servers::server(*program).ok());
     let used = found.map(|server| UsedServer {
         program: server.program.to_string(),
         version: server.version.clone(),

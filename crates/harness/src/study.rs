@@ -1,30 +1,19 @@
-//! Runs studies: measures a request of an application as it grew, and with one fix more at each step.
+//! Measures studies: a request of an application as it grew, and with one fix more at each step.
 
 mod waterfall;
 
 use std::time::Duration;
 
-use crate::{
-    flags::{Flags, Mode},
-    interrupt,
-    printing::{print, say},
-    process::fail,
-    result_file::Record,
-    run::RunFile,
-    servers, startup, terminal,
-};
+use crate::{flags::Flags, load::LoadProbe, printing::say, process::fail, servers};
 use worthit_pair::{
     case::{Case, Shape},
+    format,
     pair::Unavailable,
-    paths,
-    study::{self, Applied, Fix, Study},
-    trial::{Role, Trial},
+    study::{self, Application, Applied, Fix, Study, StudyEntry},
+    trial::Role,
 };
 
-pub use waterfall::{Bought, Latency, NamedFix, StepResult, StudyResult};
-
-/// A study and its id.
-pub type Named = (&'static str, &'static Study);
+pub use waterfall::{Bought, Latency, NamedFix, StepResult, StudyResult, Wait, bought, whole};
 
 /// Requests of a step are measured until they have taken this long together, in a quick run the second time…
 const MEASURE: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(500)];
@@ -32,44 +21,24 @@ const MEASURE: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(50
 const LEAST_REQUESTS: [usize; 2] = [2, 1];
 /// …and no more than this.
 const MOST_REQUESTS: usize = 200;
-/// Requests that warm up a step whose requests are short.
+/// Requests that warm up a step: one, and this many if they are short.
 const WARM_UP: u64 = 5;
 /// A request is short if it takes less than this.
 const SHORT: Duration = Duration::from_millis(100);
 /// The size of the proof before a study is measured: of a request, and of what the application holds.
 const PROOF: (u64, u64) = (8, 50);
 
-/// Runs the studies of a package, with the process's arguments: the `main` of their bench binary.
-pub fn run(package: &str, studies: &[Named]) {
-    let started = startup::start(package)
-        .unwrap_or_else(|error| fail(1, &format!("cannot execute this binary again: {error}")));
-    let flags = &started.flags;
-    let selector = flags.selector().unwrap_or_else(|error| {
-        fail(2, &format!("the filter is not a valid regular expression: {error}"));
-    });
-    let selected: Vec<Named> =
-        studies.iter().filter(|(id, _)| selector.selects(id)).copied().collect();
-    let orders = selected.iter().map(|(id, study)| {
-        order(study, flags.order.as_deref()).unwrap_or_else(|problem| {
-            fail(2, &format!("{id}: {problem}"));
-        })
-    });
-    let orders: Vec<Vec<&'static Fix>> = orders.collect();
-    match flags.mode() {
-        Mode::List => selected.iter().for_each(|(id, _)| print(&format!("{id}: benchmark\n"))),
-        Mode::Test => {
-            for (named, order) in selected.iter().zip(&orders) {
-                if let Err(unavailable) = prove(*named, order, flags.seed) {
-                    say(&format!("{} cannot run here: {unavailable}", named.0));
-                }
-            }
-        }
-        // Criterion's profiles and baselines are not for studies.
-        Mode::Unmeasured => {}
-        Mode::Measure if selected.is_empty() => {}
-        Mode::Measure => measure(package, &selected, &orders, flags),
+/// Returns the orders in which a run measures the fixes of a study: the one that is asked for, and in a deep run, where
+/// none is, also its other order.
+///
+/// # Errors
+/// If what is asked for is not an order of its fixes.
+pub fn orders(study: &Study, flags: &Flags) -> Result<Vec<Vec<&'static Fix>>, String> {
+    let mut orders = vec![order(study, flags.order.as_deref())?];
+    if flags.deep && flags.order.is_none() {
+        orders.push(study.other_order.to_vec());
     }
-    servers::clean_up();
+    Ok(orders)
 }
 
 /// Returns the fixes of a study in the order that `asked` names, separated by commas; in its other order for `other`; or
@@ -95,89 +64,107 @@ fn order(study: &Study, asked: Option<&str>) -> Result<Vec<&'static Fix>, String
 }
 
 /// Proves the steps of a study on a small case; ends the process if one disagrees.
-fn prove((id, study): Named, order: &[&'static Fix], seed: u64) -> Result<(), Unavailable> {
+///
+/// # Errors
+/// If it cannot run on this machine.
+pub fn prove(study: &StudyEntry, order: &[&'static Fix], seed: u64) -> Result<(), Unavailable> {
     let (size, holds) = PROOF;
     let case =
         Case { shape: Shape::Realistic, proof_size: Some(holds), ..Case::realistic(size, 0, seed) };
-    let mut trial = (study.prepare)(&case, &Applied::steps(order))?;
-    if let Err(problem) = trial.prove(size) {
-        fail(1, &format!("{id}: {problem}\nThe study was not measured; the run ends here."));
+    let mut application = (study.prepare)(&case, &Applied::steps(order))?;
+    if let Err(problem) = application.trial.prove(size) {
+        fail(
+            1,
+            &format!("{}: {problem}\nThe study was not measured; the run ends here.", study.id),
+        );
     }
     Ok(())
 }
 
-fn measure(package: &str, studies: &[Named], orders: &[Vec<&'static Fix>], flags: &Flags) {
-    if let Err(error) = interrupt::handle() {
-        fail(1, &format!("cannot handle interrupts: {error}"));
-    }
-    paths::remove_abandoned();
-    let mut run = RunFile::join(package, flags.quick, flags.seed)
-        .unwrap_or_else(|error| fail(1, &error.to_string()));
-    interrupt::say_when_interrupted(format!(
-        "interrupted; what was finished is in {}",
-        run.path().display()
-    ));
-    worthit_servers::start_all(studies.iter().flat_map(|(_, study)| study.servers).copied());
-    for ((id, study), order) in studies.iter().zip(orders) {
-        let proven = prove((id, study), order, flags.seed);
-        let result = match proven.and_then(|()| steps(id, study, order, flags)) {
-            Ok(steps) => result(study, steps, None),
-            Err(unavailable) => result(study, Vec::new(), Some(unavailable.to_string())),
-        };
-        print(&result.in_text(id, terminal::width()));
-        let record = Record::Study { id: (*id).to_owned(), study: Box::new(result) };
-        if let Err(error) = run.append(vec![record]) {
-            fail(1, &error.to_string());
+/// Proves and measures a study in these orders of its fixes.
+pub fn measure(study: &StudyEntry, orders: &[Vec<&'static Fix>], flags: &Flags) -> StudyResult {
+    let mut result = StudyResult::of(study);
+    let in_order = |order: &Vec<&'static Fix>| {
+        prove(study, order, flags.seed)?;
+        steps(study, order, flags)
+    };
+    match orders.iter().map(in_order).collect::<Result<Vec<_>, Unavailable>>() {
+        Ok(orders) => {
+            let mut orders = orders.into_iter();
+            result.servers = servers::used(study.servers);
+            (result.steps, result.other_order) =
+                (orders.next().unwrap_or_default(), orders.next().unwrap_or_default());
         }
+        Err(unavailable) => result.unavailable = Some(unavailable.to_string()),
     }
-}
-
-fn result(study: &Study, steps: Vec<StepResult>, unavailable: Option<String>) -> StudyResult {
-    StudyResult { title: study.title.to_owned(), unit: study.unit.to_owned(), steps, unavailable }
+    result
 }
 
 /// Measures each step of a study.
 fn steps(
-    id: &str,
-    study: &Study,
+    study: &StudyEntry,
     order: &[&'static Fix],
     flags: &Flags,
 ) -> Result<Vec<StepResult>, Unavailable> {
     let applied = Applied::steps(order);
     let case = Case::realistic(study.size, 0, flags.seed);
-    let mut trial = (study.prepare)(&case, &applied)?;
+    let mut application = (study.prepare)(&case, &applied)?;
     let fixes = [None].into_iter().chain(order.iter().copied().map(Some));
     let steps = applied.iter().zip(fixes).enumerate().filter_map(|(place, (step, fix))| {
-        let latency = latency(&mut trial, study::role(place, applied.len()), flags.quick)?;
+        let role = study::role(place, applied.len());
+        let measured = measured(&mut application, role, flags.quick)?;
         if !flags.quiet {
             let name = fix.map_or("as it grew", |fix| fix.name);
-            let p50 = worthit_pair::format::duration(latency.p50_ns);
-            say(&format!("{id} [{} of {}] {name}: {p50}", place + 1, applied.len()));
+            let p50 = format::duration(measured.latency.p50_ns);
+            say(&format!("{} [{} of {}] {name}: {p50}", study.id, place + 1, applied.len()));
         }
         let waits = study.waits.iter().filter(|wait| !step.has(wait.until));
+        let causes = study.counters().map(|cause| cause.id.to_owned());
         Some(StepResult {
             fix: fix.map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
-            latency,
+            latency: measured.latency,
             simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
+            counts: causes.zip(measured.counts).collect(),
+            mark: measured.mark,
         })
     });
     Ok(steps.collect())
 }
 
-/// Measures requests of one step, one after another.
-fn latency(trial: &mut Trial, role: Role, is_quick: bool) -> Option<Latency> {
+/// What requests of one step took.
+struct OfStep {
+    latency: Latency,
+    /// Counts of a request, in the order of the study's counters.
+    counts: Vec<f64>,
+    mark: Option<String>,
+}
+
+/// Measures requests of one step, one after another. One that is not measured goes ahead, as the step before may have left
+/// other tables and plans in the caches.
+fn measured(application: &mut Application, role: Role, is_quick: bool) -> Option<OfStep> {
     let (time, least) = (MEASURE[usize::from(is_quick)], LEAST_REQUESTS[usize::from(is_quick)]);
-    let mut latencies = vec![trial.measure(role, 1)];
-    if latencies[0] < SHORT {
+    let trial = &mut application.trial;
+    if trial.measure(role, 1) < SHORT {
         trial.warm_up(role, WARM_UP);
-        latencies.clear();
     }
+    let (before, probe) = ((application.count)(), LoadProbe::start());
+    let mut latencies: Vec<Duration> = Vec::new();
     while latencies.len() < least
         || latencies.len() < MOST_REQUESTS && latencies.iter().sum::<Duration>() < time
     {
-        latencies.push(trial.measure(role, 1));
+        latencies.push(application.trial.measure(role, 1));
     }
-    Latency::of(latencies.into_iter().map(|latency| latency.as_nanos() as f64).collect())
+    // A server computes beside the program.
+    let mark = probe.load().mark(2);
+    let after = (application.count)();
+    let requests = latencies.len() as f64;
+    let counts =
+        before.iter().zip(&after).map(|(before, after)| (after - before) as f64 / requests);
+    Some(OfStep {
+        counts: counts.collect(),
+        mark,
+        latency: Latency::of(latencies.into_iter().map(|it| it.as_nanos() as f64).collect())?,
+    })
 }
 
 #[cfg(test)]
@@ -197,6 +184,8 @@ mod tests {
         other_order: &[&TWO, &ONE],
         waits: &[],
         servers: &[],
+        causes: &[],
+        observations: &[],
         prepare: |_, _| Err(Unavailable(String::new())),
     };
 

@@ -104,7 +104,7 @@ pub fn provenance(run: &Run) -> String {
         .max();
     let quick = if run.quick { "quick run; " } else { "" };
     match processes {
-        None => format!("{quick}nothing was measured"),
+        None => format!("{quick}no pair was measured"),
         Some(1) => format!(
             "{quick}one process per family: the intervals (95 %) include no more of the variance between processes than identical sides show; see --rounds"
         ),

@@ -2,9 +2,9 @@
 
 use std::ops::Deref;
 
-use crate::{causes::Cause, pair::Pair};
+use crate::{causes::Cause, pair::Pair, study::StudyEntry};
 
-/// A family of pairs: one bench binary, one chapter of the report.
+/// A family of pairs or of studies: one bench binary, one chapter of the report.
 #[derive(Debug)]
 pub struct Family {
     /// Its name, the first half of its pairs' ids: `queries`.
@@ -15,6 +15,13 @@ pub struct Family {
     pub title: &'static str,
     /// Its pairs, in the order of the list.
     pub pairs: &'static [Entry],
+    /// Its studies, in the order of the list.
+    pub studies: &'static [StudyEntry],
+}
+
+impl Family {
+    /// A family without pairs and studies.
+    pub const EMPTY: Family = Family { name: "", package: "", title: "", pairs: &[], studies: &[] };
 }
 
 /// A pair in its family, with its id and its source.
@@ -70,6 +77,7 @@ macro_rules! family {
                 include_str!(concat!($family, "/", stringify!($pair), ".rs")),
                 &$pair::PAIR,
             )),*],
+            ..$crate::family::Family::EMPTY
         };
 
         #[cfg(test)]
@@ -97,6 +105,40 @@ macro_rules! family {
             fn every_file_of_the_family_is_listed() {
                 $crate::proof::every_file_is_listed(env!("CARGO_MANIFEST_DIR"), file!());
             }
+        }
+    };
+}
+
+/// Lists the studies of a family, in `src/<family>.rs`. Each line is the name of a study's file in `src/<family>/`, which
+/// has a `pub const STUDY: Study`.
+///
+/// The macro also defines a test per study (`cargo test -- STUDY`): every set of its fixes serves alike. See
+/// [`crate::proof`].
+#[macro_export]
+macro_rules! studies {
+    ($family:literal: $title:literal; $($study:ident,)*) => {
+        $(mod $study;)*
+        #[doc = concat!("The family `", $family, "`: ", $title, ".")]
+        pub static FAMILY: $crate::family::Family = $crate::family::Family {
+            name: $family,
+            package: env!("CARGO_PKG_NAME"),
+            title: $title,
+            studies: &[$($crate::study::StudyEntry::new(
+                concat!($family, "/", stringify!($study)),
+                &$study::STUDY,
+            )),*],
+            ..$crate::family::Family::EMPTY
+        };
+
+        #[cfg(test)]
+        mod proofs {
+            $(mod $study {
+                #[test]
+                fn any_set_of_fixes_serves_alike() {
+                    let id = concat!($family, "/", stringify!($study));
+                    $crate::proof::any_fixes_serve_alike(&super::super::FAMILY, id);
+                }
+            })*
         }
     };
 }

@@ -8,6 +8,7 @@ mod card;
 mod claims;
 mod loads;
 mod regressions;
+mod studies;
 mod tried;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 
 pub use claims::claims_hold;
 pub use loads::loads_are_answered;
+pub use studies::any_fixes_serve_alike;
 pub use tried::Tried;
 
 use regressions::Regressions;

@@ -4,9 +4,12 @@
 //! grew, then with one fix more at each step. Every step answers the same requests with the same effects, and any set of
 //! fixes is a working application, so that their order can be another one.
 
+use std::{fmt, ops::Deref};
+
 use worthit_servers::Program;
 
 use crate::{
+    causes::Cause,
     inputs::MeasuredInputs,
     pair::{Case, Unavailable},
     trial::{Role, Runner, Trial},
@@ -35,9 +38,59 @@ pub struct Study {
     pub waits: &'static [SimulatedWait],
     /// The servers that the application uses.
     pub servers: &'static [Program],
-    /// Builds the application with each of these sets of fixes, and its requests. Not timed. The sides of the trial are
-    /// those of [`trial`].
-    pub prepare: fn(&Case, &[Applied]) -> Result<Trial, Unavailable>,
+    /// What a request costs the application, exactly: the first counters of [`Application::count`].
+    pub causes: &'static [Cause],
+    /// What it costs, as far as it also depends on what went before: the other counters.
+    pub observations: &'static [Cause],
+    /// Builds the application with each of these sets of fixes, and its requests. Not timed.
+    pub prepare: fn(&Case, &[Applied]) -> Result<Application, Unavailable>,
+}
+
+/// A study in its family, with its id.
+#[derive(Debug)]
+pub struct StudyEntry {
+    /// Its id, `family/name`. It stays the same, as reviews link to it.
+    pub id: &'static str,
+    study: &'static Study,
+}
+
+impl StudyEntry {
+    #[doc(hidden)]
+    pub const fn new(id: &'static str, study: &'static Study) -> StudyEntry {
+        StudyEntry { id, study }
+    }
+
+    /// Returns everything that is counted, in the order of [`Application::count`].
+    pub fn counters(&self) -> impl Iterator<Item = &'static Cause> {
+        self.causes.iter().chain(self.observations)
+    }
+
+    /// Returns the second half of the id: `bank`.
+    pub fn name(&self) -> &'static str {
+        self.id.split_once('/').map_or(self.id, |(_, name)| name)
+    }
+}
+
+impl Deref for StudyEntry {
+    type Target = Study;
+    fn deref(&self) -> &Study {
+        self.study
+    }
+}
+
+/// The steps of an application, ready to serve.
+pub struct Application {
+    /// The steps, as [`trial`] makes them the sides of a trial.
+    pub trial: Trial,
+    /// Reads the counters of [`Study::causes`] and then of [`Study::observations`], in their order: all requests so far, of
+    /// all steps together. Reading them makes no request slower.
+    pub count: Box<dyn Fn() -> Vec<u64>>,
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Application").field("trial", &self.trial).finish_non_exhaustive()
+    }
 }
 
 /// One change to the application, in a file of its own, with the functions `before` and `after`.

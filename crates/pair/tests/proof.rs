@@ -178,7 +178,8 @@ static ENTRIES: &[Entry] = &[
     Entry::new("made/fails_under_load", "", &PAIRS[20]),
 ];
 
-static FAMILY: Family = Family { name: "made", package: "made", title: "Fail", pairs: ENTRIES };
+static FAMILY: Family =
+    Family { name: "made", package: "made", title: "Fail", pairs: ENTRIES, ..Family::EMPTY };
 
 /// What a check panics with.
 fn panic_of(check: impl FnOnce()) -> String {

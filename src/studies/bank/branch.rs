@@ -1,6 +1,9 @@
 //! What the bank has: its tables, the receivers of its notices, and the worker that delivers them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::runtime::Runtime;
 
@@ -138,7 +141,15 @@ impl Branch {
         if let Err(error) = opened {
             return Err(Unavailable(format!("the pool cannot connect: {error}")));
         }
-        Ok(Teller { applied, config, pool, outside: self.receivers.outside() })
+        Ok(Teller {
+            applied,
+            config,
+            pool,
+            outside: self.receivers.outside(),
+            mark: self.database.marked(""),
+            connects: AtomicU64::new(0),
+            awaited: AtomicU64::new(0),
+        })
     }
 
     pub fn runtime(&self) -> Arc<Runtime> {

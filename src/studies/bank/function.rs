@@ -1,8 +1,11 @@
 //! Fix: one function on the server for the whole transfer.
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
 
-use super::teller::{Booked, Transfer};
+use super::{
+    connection::Connection,
+    teller::{Booked, Transfer},
+};
 use worthit_pair::study::Fix;
 
 pub const FIX: Fix = Fix {
@@ -50,7 +53,7 @@ pub const CREATE: &str = "
     END $$";
 
 /// Books with one statement for each thing to find out and to change, in the transaction that is open.
-pub async fn before(bank: &Client, transfer: &Transfer) -> Result<Booked, Error> {
+pub async fn before(bank: &Connection, transfer: &Transfer) -> Result<Booked, Error> {
     let Transfer { email, from, to, cents, memo, .. } = transfer;
     let login = bank.query_opt("SELECT id FROM customers WHERE email = $1", &[email]).await?;
     let account = "SELECT id, customer FROM accounts WHERE iban = $1";
@@ -84,7 +87,11 @@ pub async fn before(bank: &Client, transfer: &Transfer) -> Result<Booked, Error>
 }
 
 /// Books with one call.
-pub async fn after(bank: &Client, transfer: &Transfer, into_outbox: bool) -> Result<Booked, Error> {
+pub async fn after(
+    bank: &Connection,
+    transfer: &Transfer,
+    into_outbox: bool,
+) -> Result<Booked, Error> {
     let Transfer { email, from, to, cents, memo, .. } = transfer;
     let call = "SELECT status, balance, id FROM transfer($1, $2, $3, $4, $5, $6)";
     let row = bank.query_one(call, &[email, from, to, cents, memo, &into_outbox]).await?;

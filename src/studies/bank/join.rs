@@ -1,8 +1,8 @@
 //! Fix: read the history and its names in one query.
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
 
-use super::teller::Line;
+use super::{connection::Connection, teller::Line};
 use worthit_pair::study::Fix;
 
 pub const FIX: Fix = Fix {
@@ -15,7 +15,7 @@ pub const FIX: Fix = Fix {
 };
 
 /// Asks for the newest lines of an account, and then for the name of the other side of each.
-pub async fn before(bank: &Client, iban: &str, lines: i64) -> Result<Vec<Line>, Error> {
+pub async fn before(bank: &Connection, iban: &str, lines: i64) -> Result<Vec<Line>, Error> {
     let account = bank.query_opt("SELECT id FROM accounts WHERE iban = $1", &[&iban]).await?;
     let Some(account) = account.map(|row| row.get::<_, i64>(0)) else { return Ok(Vec::new()) };
     let newest = "SELECT cents, memo, counterparty FROM entries WHERE account = $1
@@ -36,7 +36,7 @@ pub async fn before(bank: &Client, iban: &str, lines: i64) -> Result<Vec<Line>, 
 }
 
 /// Asks for the newest lines of an account with the names of the other sides.
-pub async fn after(bank: &Client, iban: &str, lines: i64) -> Result<Vec<Line>, Error> {
+pub async fn after(bank: &Connection, iban: &str, lines: i64) -> Result<Vec<Line>, Error> {
     let joined = "SELECT entries.cents, memo, name FROM entries
                   LEFT JOIN accounts ON accounts.iban = counterparty
                   LEFT JOIN customers ON customers.id = accounts.customer

@@ -14,7 +14,10 @@ use tokio::{
 };
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
 
-use super::outside::{Notice, Outside};
+use super::{
+    connection::Connection,
+    outside::{Notice, Outside},
+};
 use worthit_pair::{causes, study::Fix};
 
 pub const FIX: Fix = Fix {
@@ -35,7 +38,7 @@ pub async fn before(outside: &Outside, notices: &[Notice]) {
 }
 
 /// Writes the notices into a table in the same transaction, and wakes the worker when it is committed.
-pub async fn after(bank: &Client, notices: &[Notice]) -> Result<(), Error> {
+pub async fn after(bank: &Connection, notices: &[Notice]) -> Result<(), Error> {
     for Notice { to, key, text } in notices {
         let insert = "INSERT INTO outbox (receiver, key, text) VALUES ($1, $2, $3)";
         bank.execute(insert, &[&to.name(), key, text]).await?;

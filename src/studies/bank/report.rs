@@ -1,7 +1,8 @@
 //! Fix: do nothing that the request does not need.
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
 
+use super::connection::Connection;
 use worthit_pair::study::Fix;
 
 pub const FIX: Fix = Fix {
@@ -14,7 +15,7 @@ pub const FIX: Fix = Fix {
 };
 
 /// The totals of the whole bank, for the dashboard, with every transfer.
-pub async fn before(bank: &Client) -> Result<u64, Error> {
+pub async fn before(bank: &Connection) -> Result<u64, Error> {
     let totals = "SELECT customers.city, count(*), sum(entries.cents)::bigint FROM entries
                   JOIN accounts ON accounts.id = entries.account
                   JOIN customers ON customers.id = accounts.customer

@@ -1,11 +1,12 @@
 //! One request: a transfer, from the connection to the receipt, with whichever fixes the step has.
 
-use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use deadpool_postgres::{Object, Pool};
-use tokio_postgres::{Client, Config, Error};
+use deadpool_postgres::Pool;
+use tokio_postgres::{Config, Error};
 
 use super::{
+    connection::Connection,
     function, join, outbox,
     outside::{Notice, Outside, Receiver},
     pool, report,
@@ -63,22 +64,12 @@ pub struct Teller {
     pub config: Config,
     pub pool: Pool,
     pub outside: Outside,
-}
-
-/// A connection of this request alone, or one of the pool.
-enum Connection {
-    Own(Client),
-    Pooled(Object),
-}
-
-impl Deref for Connection {
-    type Target = Client;
-    fn deref(&self) -> &Client {
-        match self {
-            Connection::Own(client) => client,
-            Connection::Pooled(object) => object,
-        }
-    }
+    /// Marks the statements of requests, as a comment.
+    pub mark: String,
+    /// Connections that requests opened.
+    pub connects: AtomicU64,
+    /// Notices whose receivers requests waited for.
+    pub awaited: AtomicU64,
 }
 
 impl Teller {
@@ -88,13 +79,16 @@ impl Teller {
     /// If the server or a receiver is gone.
     pub async fn serve(&self, transfer: &Transfer) -> Receipt {
         let bank = match self.applied.has(&pool::FIX) {
-            true => Connection::Pooled(answered(pool::after(&self.pool).await)),
-            false => Connection::Own(answered(pool::before(&self.config).await)),
+            true => Connection::pooled(answered(pool::after(&self.pool).await), &self.mark),
+            false => {
+                self.connects.fetch_add(1, Relaxed);
+                Connection::own(answered(pool::before(&self.config).await), &self.mark)
+            }
         };
         answered(self.serve_on(&bank, transfer).await)
     }
 
-    async fn serve_on(&self, bank: &Client, transfer: &Transfer) -> Result<Receipt, Error> {
+    async fn serve_on(&self, bank: &Connection, transfer: &Transfer) -> Result<Receipt, Error> {
         let history = match self.applied.has(&join::FIX) {
             true => join::after(bank, &transfer.from, transfer.lines).await?,
             false => join::before(bank, &transfer.from, transfer.lines).await?,
@@ -107,20 +101,20 @@ impl Teller {
         Ok(Receipt { history, booked })
     }
 
-    async fn book(&self, bank: &Client, transfer: &Transfer) -> Result<Booked, Error> {
+    async fn book(&self, bank: &Connection, transfer: &Transfer) -> Result<Booked, Error> {
         let [has_outbox, has_function] =
             [&outbox::FIX, &function::FIX].map(|fix| self.applied.has(fix));
         if has_outbox && has_function {
             // A statement is a transaction.
             return function::after(bank, transfer, true).await;
         }
-        bank.batch_execute("BEGIN").await?;
+        bank.run("BEGIN").await?;
         let booked = match has_function {
             true => function::after(bank, transfer, false).await?,
             false => function::before(bank, transfer).await?,
         };
         let Booked::Yes { id, .. } = booked else {
-            bank.batch_execute("ROLLBACK").await?;
+            bank.run("ROLLBACK").await?;
             return Ok(booked);
         };
         let notices = [
@@ -137,9 +131,12 @@ impl Teller {
         ];
         match has_outbox {
             true => outbox::after(bank, &notices).await?,
-            false => outbox::before(&self.outside, &notices).await,
+            false => {
+                outbox::before(&self.outside, &notices).await;
+                self.awaited.fetch_add(notices.len() as u64, Relaxed);
+            }
         }
-        bank.batch_execute("COMMIT").await?;
+        bank.run("COMMIT").await?;
         Ok(booked)
     }
 }

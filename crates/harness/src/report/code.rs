@@ -110,6 +110,20 @@ pub fn listing(source: &str, roots: &[&str]) -> Listing {
     parsed(source, |file| listing_of(file, roots))
 }
 
+/// Returns the code of a fix of a study: what it was before and what it is after. The input are the other items of the file,
+/// which the application uses beside them.
+pub fn of_fix(source: &str) -> Listing {
+    let roots = ["before", "after"];
+    parsed(source, |file| {
+        let found = roots.iter().filter_map(|root| file.function(root));
+        let reached: BTreeSet<usize> = found.flat_map(|root| file.reached(root)).collect();
+        let is_other = |item: &usize| !reached.contains(item) && file.items[*item].name != "FIX";
+        let others = file.text((0..file.items.len()).filter(is_other));
+        let input = if others.is_empty() { vec![] } else { lines(&others) };
+        Listing { input, ..listing_of(file, &roots) }
+    })
+}
+
 fn listing_of(file: &File<'_>, roots: &[&str]) -> Listing {
     let found: Vec<Option<usize>> = roots.iter().map(|root| file.function(root)).collect();
     let [Some(_), Some(_), ..] = found[..] else {

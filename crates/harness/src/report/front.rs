@@ -9,6 +9,7 @@ use super::{
     charts::{self, Point, Standing},
     finding, prose,
     shell::{Shell, page_of},
+    study::{self, StudyRow},
     warnings::{self, Warning},
 };
 use crate::{
@@ -32,6 +33,7 @@ struct Front<'a> {
     causes: BTreeSet<(String, String)>,
     axis: String,
     rows: Vec<CatalogueRow>,
+    studies: Vec<StudyRow>,
 }
 
 /// One sweep, or a pair that is not in the run.
@@ -95,6 +97,7 @@ pub fn page(material: &Material<'_>) -> String {
         causes: causes.map(|row| (label(&row.cause_id), row.cause_id.clone())).collect(),
         axis: charts::gain_axis(extent),
         rows,
+        studies: study::front_rows(material),
     };
     front.render().expect("rendering into memory cannot fail")
 }

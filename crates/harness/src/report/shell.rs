@@ -97,19 +97,43 @@ pub fn page_of(id: &str) -> String {
     file_of(id, "pairs", "html")
 }
 
+/// Path of the page of a study: `studies/bank.html`. An id that is not a plain name gets a plain one, with a hash that
+/// keeps it unique.
+pub fn page_of_study(id: &str) -> String {
+    match is_plain(id) {
+        true => format!("{id}.html"),
+        false => format!("other/{}.html", plain(id)),
+    }
+}
+
 /// Path of the raw samples of a pair.
 pub fn samples_of(id: &str) -> String {
     file_of(id, "samples", "csv")
 }
 
 fn file_of(id: &str, folder: &str, extension: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let is_name = |part: &str| !part.is_empty() && part.len() <= 80 && part.chars().all(is_plain);
-    if id.split_once('/').is_some_and(|(family, name)| is_name(family) && is_name(name)) {
-        return format!("{folder}/{id}.{extension}");
+    match is_plain(id) {
+        true => format!("{folder}/{id}.{extension}"),
+        false => format!("{folder}/other/{}.{extension}", plain(id)),
     }
-    let plain: String = id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(60).collect();
-    format!("{folder}/other/{plain}-{:016x}.{extension}", fnv1a(id.bytes()))
+}
+
+/// Whether an id is two plain names.
+fn is_plain(id: &str) -> bool {
+    let is_name =
+        |part: &str| !part.is_empty() && part.len() <= 80 && part.chars().all(is_plain_char);
+    id.split_once('/').is_some_and(|(family, name)| is_name(family) && is_name(name))
+}
+
+fn is_plain_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+/// A plain and unique name for an id that is not two plain names.
+fn plain(id: &str) -> String {
+    let plain: String =
+        id.chars().map(|c| if is_plain_char(c) { c } else { '_' }).take(60).collect();
+    format!("{plain}-{:016x}", fnv1a(id.bytes()))
 }
 
 #[cfg(test)]
@@ -125,7 +149,11 @@ mod tests {
             let page = page_of(id);
             assert!(page.starts_with("pairs/other/") && page.matches('/').count() == 2, "{page}");
             assert!(!page.contains("..") && page.len() < 120, "{page}");
+            let page = page_of_study(id);
+            assert!(page.starts_with("other/") && page.matches('/').count() == 1, "{page}");
+            assert!(!page.contains("..") && page.len() < 120, "{page}");
         }
+        assert_eq!(page_of_study("studies/bank"), "studies/bank.html");
         assert_ne!(page_of("a/<"), page_of("a/>"));
     }
 

@@ -27,6 +27,9 @@ pub fn of_family(run: &Run, family: &Family, width: usize) -> String {
         .flat_map(|(id, pair)| pair.sweeps.iter().map(move |sweep| SweepOf { id, pair, sweep }))
         .collect();
     let heading = terminal::wrapped(&format!("{}: {}", family.name, family.title), width, 2);
+    if family.pairs.is_empty() {
+        return heading + "\n";
+    }
     let table = match width {
         FIVE_COLUMNS.. => five_columns(&sweeps, width),
         THREE_COLUMNS.. => three_columns(&sweeps, width),

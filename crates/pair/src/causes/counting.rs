@@ -24,6 +24,15 @@ pub enum Counting {
 }
 
 impl Counting {
+    /// Says how a study counts it, which reads its counters while it serves and runs nothing once more: "counted between two
+    /// readings of …".
+    pub fn while_serving(self) -> String {
+        match self {
+            Counting::Rerun(how) => format!("counted {how}"),
+            other => other.in_words(),
+        }
+    }
+
     /// Says how it is counted: "counted by interposing libc's read, write and flush calls".
     pub fn in_words(self) -> String {
         match self {

@@ -95,6 +95,43 @@ pub fn count_bar(count: u64, greatest: u64, ink: Ink) -> String {
     chart.unwrap_or_default()
 }
 
+/// What a row of a waterfall shows, all in one unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WaterfallBar {
+    /// The time at this step…
+    pub time: f64,
+    /// …of which this much is simulated.
+    pub simulated: f64,
+    /// The time at the step before; `None` at the first.
+    pub before: Option<f64>,
+}
+
+/// Draws a row of a waterfall: the time that is left, simulated waits first, then what the step took off, or within the
+/// time what it added. `greatest` gets the full width.
+pub fn waterfall_bar(bar: &WaterfallBar, greatest: f64) -> String {
+    let WaterfallBar { time, simulated, before } = *bar;
+    let end = |time: f64| {
+        let share = (time / greatest).clamp(0.0, 1.0);
+        share.is_finite().then(|| (f64::from(ROW.0 - 4) * share).round() as i32)
+    };
+    let chart = drawn(ROW, |area| {
+        let piece = |from: f64, to: f64, ink: Ink| {
+            let corners = [(end(from)?, 8), (end(to)?.max(end(from)?), 36)];
+            area.draw(&Rectangle::new(corners, ink.color().filled())).ok()
+        };
+        piece(0.0, time.min(before.unwrap_or(time)), Ink::Optimized)?;
+        match before {
+            Some(before) if before > time => piece(time, before, Ink::Naive)?,
+            Some(before) => piece(before, time, Ink::Peer)?,
+            None => {}
+        }
+        piece(0.0, simulated.min(time), Ink::Bound)?;
+        // What is too short to be drawn still has its place.
+        line(area, (0, 4), (0, 40), RULE.stroke_width(2))
+    });
+    chart.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +144,28 @@ mod tests {
         assert!(gain_row(extent, Some(2.0), &far(100.0), false).contains("<polygon"));
         assert_eq!(gain_row(extent, Some(2.0), &far(f64::NAN), false), "");
         assert!(gain_axis(extent).contains("1×"));
+    }
+
+    #[test]
+    fn a_waterfall_shows_what_is_left_simulated_taken_off_and_added() {
+        let widths = |time, simulated, before| {
+            let svg = waterfall_bar(&WaterfallBar { time, simulated, before }, 436.0);
+            let rectangles = svg.split("<rect ").skip(1).map(|rectangle| {
+                let field = |name: &str| {
+                    let (_, rest) = rectangle.split_once(&format!("{name}=\"")).unwrap();
+                    rest.split_once('"').unwrap().0.to_owned()
+                };
+                (field("fill"), field("x"), field("width"))
+            });
+            rectangles.map(|(fill, x, width)| format!("{fill} {x} {width}")).collect::<Vec<_>>()
+        };
+        assert_eq!(widths(436.0, 0.0, None), ["#0B62A8 0 436", "#6E6E6E 0 0"]);
+        let taken_off = ["#0B62A8 0 100", "#B8480B 100 200", "#6E6E6E 0 40"];
+        assert_eq!(widths(100.0, 40.0, Some(300.0)), taken_off);
+        let added = ["#0B62A8 0 100", "#8B3A8F 100 50", "#6E6E6E 0 0"];
+        assert_eq!(widths(150.0, 0.0, Some(100.0)), added);
+        let hostile = WaterfallBar { time: f64::NAN, simulated: -1.0, before: Some(f64::INFINITY) };
+        assert!(!waterfall_bar(&hostile, 0.0).contains("NaN"));
     }
 
     #[test]

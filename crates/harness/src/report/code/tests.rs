@@ -185,3 +185,15 @@ fn the_pairs_of_the_catalogue_are_listed_verbatim() {
         }
     }
 }
+
+#[test]
+fn a_fix_has_its_code_before_and_after_and_what_it_needs_beside() {
+    let source = "use a::Fix;\npub const FIX: Fix = Fix { name: \"x\" };\nfn before() { both() }\n\
+                  fn after() { both(); quick() }\nfn both() {}\nfn quick() {}\nfn worker() {}\n";
+    let Listing { sides, shared, input } = of_fix(source);
+    let text = |lines: &[CodeLine]| lines.iter().map(|line| line.html.as_str()).collect::<String>();
+    assert_eq!(sides.len(), 2);
+    assert!(text(&sides[1].lines).contains("quick") && !text(&sides[0].lines).contains("quick"));
+    assert!(text(&shared.unwrap()).contains("both"));
+    assert!(text(&input).contains("worker") && !text(&input).contains("FIX"), "{input:?}");
+}

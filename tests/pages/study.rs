@@ -1,0 +1,102 @@
+//! The page of a study, and what the front page says of it.
+
+use std::path::Path;
+
+use worthit::CATALOGUE;
+use worthit_harness::{
+    report::{Material, pages},
+    study::StudyResult,
+};
+
+use crate::made::{empty_run, full_run, material, site, step, study, text};
+
+fn page_of(study: StudyResult) -> String {
+    let mut run = full_run();
+    run.studies.insert("studies/made".to_owned(), study);
+    text(&site(&run)["studies/made.html"])
+}
+
+#[test]
+fn the_page_has_what_each_fix_bought_and_what_did_not_pay() {
+    let page = page_of(study("Order at once"));
+    for part in [
+        "Order at once",
+        "One order takes 2.00 ms instead of 1.00 s: 500×. Simulated waits are 50.0 ms of that; without them it is 475×.",
+        "+ cache Keep it 7 orders",
+        "0.980×",
+        "the mail: a server on loopback that answers after 50 ms",
+        "batch : 0.980× at its place",
+        "queue , in the other order: 1.01× at its place",
+        "marked: busy",
+        "Loaded machine: other work held the CPU during 1 of 8 steps.",
+        "worthit `studies/made`: One order takes",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    let unpaid = page.split_once("What did not pay").unwrap().1;
+    assert!(!unpaid.contains("cache"), "{unpaid}");
+}
+
+#[test]
+fn a_page_without_a_wait_another_order_or_an_unpaid_fix_says_so() {
+    let steps = vec![step(None, 90.0), step(Some(("cache", "Keep it")), 2.0)];
+    let page = page_of(StudyResult {
+        steps,
+        other_order: Vec::new(),
+        waits: Vec::new(),
+        causes: Vec::new(),
+        ..study("Order at once")
+    });
+    for part in [
+        "One order takes 2.00 ms instead of 90.0 ms: 45.0×.",
+        "This run did not measure another order.",
+        "Nothing.",
+        "Each fix made requests at least 1.05 times as fast",
+        "No cause was counted in this run.",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    let reason = Some("PostgreSQL is not installed".to_owned());
+    let page = page_of(StudyResult {
+        steps: Vec::new(),
+        other_order: Vec::new(),
+        unavailable: reason,
+        ..study("")
+    });
+    assert!(page.contains("cannot run here: PostgreSQL is not installed"), "{page}");
+    assert!(page.contains("Nothing was measured."), "{page}");
+}
+
+#[test]
+fn studies_of_the_catalogue_have_pages_with_the_code_of_each_fix_measured_or_not() {
+    let run = empty_run();
+    let files =
+        pages(&Material { families: &CATALOGUE, ..material(&run, &[], Path::new("reports")) });
+    let studies = CATALOGUE.iter().flat_map(|family| family.studies);
+    let mut count = 0;
+    for study in studies {
+        let page = text(&String::from_utf8(files[&format!("{}.html", study.id)].clone()).unwrap());
+        assert!(page.contains("This study is not in this run."), "{page}");
+        for fix in study.fixes {
+            for part in [fix.title, fix.costs] {
+                assert!(page.contains(&part.replace('`', "")), "{}: {part}", study.id);
+            }
+        }
+        assert_eq!(page.matches("before: as it grew").count(), study.fixes.len());
+        count += 1;
+    }
+    assert!(count > 0);
+    let front = text(&String::from_utf8(files["index.html"].clone()).unwrap());
+    assert!(
+        front.contains("studies/bank Book a transfer in milliseconds not in this run"),
+        "{front}"
+    );
+}
+
+#[test]
+fn the_front_page_has_the_headline_of_each_study() {
+    let front = text(&site(&full_run())["index.html"]);
+    let row =
+        "studies/made Order at once 1.00 s → 2.00 ms per order: 500× cache 5.00×, batch 0.980×";
+    assert!(front.contains(row), "{front}");
+}
