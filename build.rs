@@ -1,4 +1,4 @@
-//! Refuses a pair's file that no list names: it would be neither built nor tested, and no test could say so.
+//! Refuses a file of a pair or a study that no list names: it would be neither built nor tested, and no test could say so.
 
 use std::{fs, path::PathBuf};
 
@@ -17,5 +17,6 @@ fn main() {
 }
 
 fn is_family(path: &PathBuf) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.contains("family!"))
+    let is_list = |text: &str| text.contains("family!") || text.contains("studies!");
+    fs::read_to_string(path).is_ok_and(|text| is_list(&text))
 }

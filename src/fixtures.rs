@@ -3,6 +3,7 @@
 //! Fixtures measure nothing. Background servers exclude their threads from the causes with
 //! [`worthit_pair::causes::exclude_thread`].
 
+pub mod background_task;
 pub mod distance;
 pub mod edge;
 pub mod http;

@@ -95,6 +95,29 @@ fn an_unknown_pair_is_refused_with_a_hint() {
 }
 
 #[test]
+fn a_study_is_shown_by_its_id_or_its_name_and_is_no_pair() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = printed(folder.path(), &["show", "bank"]);
+    assert_eq!(card, printed(folder.path(), &["show", "studies/bank"]));
+    for part in [
+        "studies/bank: Book a transfer in milliseconds",
+        "simulated:\n    the card network (800 ms a transfer, until the fix outbox)",
+        "statements sent, counted by the program, which sends them",
+        "fix 1, pool:",
+        "cargo bench -- studies/bank",
+    ] {
+        assert!(card.contains(part), "{part}\n{card}");
+    }
+    assert!(printed(folder.path(), &["list"]).contains("| `bank`: Book a transfer"));
+    let (status, message) = failure(folder.path(), &["show", "studies/bnak"]);
+    assert_eq!(status, 2);
+    assert!(message.contains("did you mean `studies/bank`?"), "{message}");
+    let (status, message) = failure(folder.path(), &["causes", "studies/bank"]);
+    assert_eq!(status, 2);
+    assert!(message.contains("`studies/bank` is a study, not a pair"), "{message}");
+}
+
+#[test]
 fn causes_are_printed_as_json_and_as_text() {
     let folder = tempfile::tempdir().unwrap();
     let json = printed(folder.path(), &["causes", "--json", "--quick", "algorithms/hash_dedup"]);

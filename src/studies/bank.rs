@@ -19,7 +19,7 @@ use std::{
 
 use rand::RngExt;
 
-use crate::fixtures::postgres::{Database, SERVER_PAGES, SERVER_STATEMENTS};
+use crate::fixtures::postgres::{Database, SERVER_PAGES};
 use branch::{Branch, Size, email, iban};
 use teller::{Booked, Receipt, Teller, Transfer};
 use worthit_pair::{
@@ -51,18 +51,20 @@ pub const STUDY: Study = Study {
     ],
     waits: &outside::WAITS,
     servers: &[Program::Postgres],
-    causes: &[SERVER_STATEMENTS, CONNECTS, AWAITED],
+    causes: &[SENT, CONNECTS, AWAITED],
     // Rows that were changed and taken back lie on pages until they are vacuumed.
     observations: &[SERVER_PAGES],
     prepare,
 };
 
+const SENT: Cause =
+    Cause::new("sent_statements", "statements sent").counted("by the program, which sends them");
 const CONNECTS: Cause =
     Cause::new("connects", "connections opened").counted("by the program, which opens them");
 const AWAITED: Cause = Cause::new("awaited_notices", "notices waited for")
     .counted("by the program, where a request waits for a receiver");
 
-/// Transfers to rotate through: more than one step measures, so that none is repeated.
+/// Transfers to rotate through: enough that no step repeats one, its warm-up included.
 const TRANSFERS: u64 = 256;
 /// Share of the receivers' delays in proofs.
 const DELAYS_IN_PROOFS: f64 = 0.001;
@@ -192,7 +194,7 @@ fn prepare(case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
             tellers.iter().map(|teller| counter(teller).load(Relaxed)).sum()
         };
         vec![
-            of_branches(Database::statements),
+            of_tellers(|teller| &teller.tally.statements),
             of_tellers(|teller| &teller.connects),
             of_tellers(|teller| &teller.awaited),
             of_branches(Database::pages),
@@ -208,7 +210,7 @@ mod tests {
     use super::*;
     use worthit_pair::proof::has_servers;
 
-    /// A small bank, with every fix or none.
+    /// A small bank with its indexes.
     fn small() -> (Size, Branch) {
         let size = Size { accounts: 8, active: 4, entries: 40 };
         (size, Branch::open(size, indexes::after(), DELAYS_IN_PROOFS).unwrap())
@@ -268,6 +270,57 @@ mod tests {
     }
 
     #[test]
+    fn each_fix_takes_away_its_cause() {
+        if !has_servers(STUDY.servers, "studies/bank") {
+            return;
+        }
+        let (lines, requests) = (8, 3);
+        let case = Case { proof_size: Some(50), ..Case::realistic(lines, 0, 42) };
+        let steps = Applied::steps(STUDY.fixes);
+        let mut application = prepare(&case, &steps).unwrap();
+        let mut counts = Vec::new();
+        for step in 0..steps.len() {
+            let before = (application.count)();
+            for _ in 0..requests {
+                application.trial.measure(study::role(step, steps.len()), 1);
+            }
+            let after = (application.count)();
+            let of_request = before.iter().zip(&after).map(|(before, after)| {
+                assert_eq!((after - before) % requests, 0, "each request counts the same");
+                (after - before) / requests
+            });
+            counts.push(of_request.take(STUDY.causes.len()).collect::<Vec<u64>>());
+        }
+        // Statements, connections, notices waited for.
+        let expected = [
+            [14 + lines, 1, 2],
+            [14 + lines, 0, 2],
+            [14 + lines, 0, 2],
+            [13, 0, 2],
+            [12, 0, 2],
+            [15, 0, 0],
+            [2, 0, 0],
+        ];
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn a_notice_whose_worker_dies_before_it_is_answered_arrives_again_and_counts_once() {
+        if !has_servers(STUDY.servers, "studies/bank") {
+            return;
+        }
+        let size = Size { accounts: 8, active: 4, entries: 40 };
+        // Receivers answer after 30 s or more: long after the worker has died.
+        let mut branch = Branch::open(size, indexes::after(), 75.0).unwrap();
+        let teller = branch.teller(Applied::steps(STUDY.fixes).pop().unwrap()).unwrap();
+        let receipt = branch.runtime().block_on(teller.serve(&of(1, 3, 250)));
+        let Booked::Yes { id, .. } = receipt.booked else { panic!("{receipt:?}") };
+        branch.receivers.taken(&[id]);
+        branch.start_worker().unwrap();
+        assert_eq!(branch.receivers.arrived(4), (2, 4));
+    }
+
+    #[test]
     fn no_money_and_no_notice_is_lost_or_made_by_many_clients_and_dying_workers() {
         if !has_servers(STUDY.servers, "studies/bank") {
             return;
@@ -283,7 +336,7 @@ mod tests {
                     (0..32).map(|_| of(between(), between(), branch::OPENING / 3)).collect();
                 let serve = transfers.iter().map(|transfer| teller.serve(transfer));
                 booked.extend(branch.runtime().block_on(join_all(serve)));
-                branch.start_worker();
+                branch.start_worker().unwrap();
             }
             let ids = booked.iter().filter_map(|receipt| match receipt.booked {
                 Booked::Yes { id, .. } => Some(id),
@@ -306,7 +359,7 @@ mod tests {
             branch.undo().unwrap();
         }
         let transfers = branch.database.number("SELECT count(*) FROM transfers");
-        let (taken, arrived) = branch.receivers.count();
+        let (taken, arrived) = branch.receivers.arrived(0);
         assert_eq!(taken as u64, 2 * transfers, "each notice of each transfer, and no other");
         assert!(u64::from(arrived) >= 2 * transfers);
     }

@@ -237,7 +237,6 @@ pub fn study(title: &str) -> StudyResult {
         unit: "order".to_owned(),
         causes: pair("").causes,
         waits: vec![Wait { on: "the mail".to_owned(), ms: 50, until: "queue".to_owned() }],
-        servers: Vec::new(),
         steps: vec![step(None, 1_000.0), step(cache, 200.0), step(batch, 204.0), step(queue, 2.0)],
         other_order: vec![
             step(None, 1_000.0),
@@ -245,7 +244,7 @@ pub fn study(title: &str) -> StudyResult {
             StepResult { mark: Some("busy".to_owned()), ..step(batch, 300.0) },
             step(cache, 2.0),
         ],
-        unavailable: None,
+        ..StudyResult::default()
     }
 }
 

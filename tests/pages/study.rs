@@ -51,11 +51,18 @@ fn a_page_without_a_wait_another_order_or_an_unpaid_fix_says_so() {
         "One order takes 2.00 ms instead of 90.0 ms: 45.0×.",
         "This run did not measure another order.",
         "Nothing.",
-        "Each fix made requests at least 1.05 times as fast",
+        "Each fix gained at least 1.05×.",
         "No cause was counted in this run.",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
+    let page = page_of(StudyResult { is_unfinished: true, ..study("Order at once") });
+    assert!(page.contains("The run was interrupted before the last step."), "{page}");
+    let cut =
+        StudyResult { is_unfinished: true, other_order: Vec::new(), ..study("Order at once") };
+    let steps = vec![step(None, 90.0), step(Some(("cache", "Keep it")), 2.0)];
+    let page = page_of(StudyResult { steps, ..cut });
+    assert!(page.contains("Not all steps were measured."), "{page}");
     let reason = Some("PostgreSQL is not installed".to_owned());
     let page = page_of(StudyResult {
         steps: Vec::new(),

@@ -306,10 +306,14 @@ fn measure_here(
         return Ok(());
     }
     for (entry, orders) in orders {
-        let result = study::measure(entry, orders, flags);
         let mut progress = Progress::new(selection.total(), run, flags.quiet);
-        progress.finished(entry.id, &result.headline());
-        append_or_fail(run, Record::Study { id: entry.id.to_owned(), study: Box::new(result) });
+        study::measure(entry, orders, flags, &mut |result| {
+            let study = Box::new(result.clone());
+            append_or_fail(run, Record::Study { id: entry.id.to_owned(), study });
+            if !result.is_unfinished {
+                progress.finished(entry.id, &result.headline());
+            }
+        });
     }
     Ok(())
 }
@@ -334,6 +338,8 @@ fn measure_pairs(
             });
     refuse_broken_claims(selection, &counted);
     let by_case = |case: CountedCase| (case.key, case.sides);
+    // Only the first round measures studies.
+    let total = if round() > 1 { selection.total_cases() } else { selection.total() };
     if selected.iter().any(|entry| entry.uses_threads()) {
         measure_ceiling(run);
     }
@@ -348,7 +354,7 @@ fn measure_pairs(
         selection,
         counted: counted.into_iter().map(by_case).collect(),
         delay: RunDelay::of_this_thread(),
-        progress: Progress::new(selection.total(), run, flags.quiet),
+        progress: Progress::new(total, run, flags.quiet),
         run,
         output,
     };

@@ -21,7 +21,7 @@ use crate::{
     result_file::ResultError,
     results::Run,
     run::JoinError,
-    servers,
+    servers, study,
 };
 use worthit_pair::{
     cases::{self, Extent},
@@ -121,6 +121,10 @@ enum Command {
 enum CliError {
     #[error("no pair is named `{asked}`{hint} (`worthit list` lists all pairs and studies)")]
     UnknownPair { asked: String, hint: String },
+    #[error(
+        "`{0}` is a study, not a pair: `worthit show {0}` shows it, `cargo bench -- {0}` measures and counts it"
+    )]
+    IsStudy(&'static str),
     #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
     #[error("`--fail-if-worse` compares two results: name the earlier and the later one")]
@@ -180,6 +184,7 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
             eprintln!("worthit: {error}");
             ExitCode::from(match error {
                 CliError::UnknownPair { .. }
+                | CliError::IsStudy(_)
                 | CliError::NeedsTwoResults
                 | CliError::NotCompared(_) => 2,
                 CliError::Gate(error) => error.status(),
@@ -207,7 +212,12 @@ fn run(
         },
         Command::Causes { ids, headlines: true, seed, inject, .. } => {
             let injected = inject.as_deref().map(|name| injected(name, injections)).transpose()?;
-            let found = count_causes::at_headlines(&chosen(catalogue, ids)?, *seed, injected)?;
+            let (entries, studies) = chosen_for_gate(catalogue, ids)?;
+            let mut found = count_causes::at_headlines(&entries, *seed, injected)?;
+            // No injection reaches what a study counts.
+            if injected.is_none() {
+                found.extend(studies.iter().map(|entry| study::counts_of_last_step(entry, *seed)));
+            }
             print(&serde_json::to_string(&found).map_err(io::Error::other)?)
         }
         Command::Causes { ids, quick, deep, seed, json, .. } => {
@@ -253,6 +263,9 @@ fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, Cl
     if let Some(entry) = entries().find(|entry| entry.id == asked || entry.name() == asked) {
         return Ok(entry);
     }
+    if let Some(study) = find_study(catalogue, asked) {
+        return Err(CliError::IsStudy(study.id));
+    }
     let hint = nearest_id(asked, catalogue);
     let hint = hint.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
     Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
@@ -268,6 +281,25 @@ fn chosen(catalogue: &[&'static Family], ids: &[String]) -> Result<Vec<&'static 
         return Ok(catalogue.iter().flat_map(|family| family.pairs).collect());
     }
     ids.iter().map(|id| find(catalogue, id)).collect()
+}
+
+/// Returns the pairs and the studies with these ids; all of both if there are none.
+fn chosen_for_gate(
+    catalogue: &[&'static Family],
+    ids: &[String],
+) -> Result<(Vec<&'static Entry>, Vec<&'static StudyEntry>), CliError> {
+    if ids.is_empty() {
+        let studies = catalogue.iter().flat_map(|family| family.studies);
+        return Ok((chosen(catalogue, ids)?, studies.collect()));
+    }
+    let (mut entries, mut studies) = (Vec::new(), Vec::new());
+    for id in ids {
+        match find_study(catalogue, id) {
+            Some(study) => studies.push(study),
+            None => entries.push(find(catalogue, id)?),
+        }
+    }
+    Ok((entries, studies))
 }
 
 fn injected(name: &str, injections: &[Injection]) -> Result<fn(), CliError> {

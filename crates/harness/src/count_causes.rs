@@ -95,10 +95,10 @@ pub fn count_causes(
     Ok(counted)
 }
 
-/// Counts of a pair at its headline, for the gate.
+/// Counts of a pair at its headline, or of a study at its last step, for the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadlineCounts {
-    /// Id of the pair.
+    /// Id of the pair or study.
     pub id: String,
     /// Inputs that the sides rotate through; 0 if the case cannot run on this machine.
     pub inputs: u64,
@@ -111,6 +111,20 @@ pub struct HeadlineCounts {
     pub answer: Option<u64>,
     /// Why the proof failed, if it did.
     pub problem: Option<String>,
+}
+
+impl HeadlineCounts {
+    /// Returns an empty result, for a pair or study that was not counted.
+    pub fn uncounted(id: &str) -> HeadlineCounts {
+        HeadlineCounts {
+            id: id.to_owned(),
+            inputs: 0,
+            sides: Vec::new(),
+            threads: 1,
+            answer: None,
+            problem: None,
+        }
+    }
 }
 
 /// Passes through the inputs to count for the gate. Occasional work, such as a map's cleanup, hardly ever occurs in
@@ -134,14 +148,7 @@ pub fn at_headlines(
     let window = injected.map_or(Window::COUNTED, |injected| Window::COUNTED.with(injected));
     let count = |entry: &&Entry| {
         let case = cases::headline(entry, seed);
-        let mut found = HeadlineCounts {
-            id: entry.id.to_owned(),
-            inputs: 0,
-            sides: Vec::new(),
-            threads: 1,
-            answer: None,
-            problem: None,
-        };
+        let mut found = HeadlineCounts::uncounted(entry.id);
         match proven(entry, &case) {
             Ok(mut trial) => {
                 for role in trial.roles() {

@@ -2,7 +2,7 @@
 //!
 //! It says what one run found on one machine. Whether a *change* made a pair worse is for [`crate::gate`].
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use crate::{
     calibration, report,
     results::{CaseResult, Outcome, PairResult, Run, RunIdentity},
     statistics::Interval,
+    study::{Whole, whole},
 };
 use worthit_pair::family::{Entry, Family};
 
@@ -110,6 +111,13 @@ impl RunVerdict<'_> {
                 not_in_run: self.not_in_run,
             },
             pairs: &self.pairs,
+            studies: self
+                .run
+                .studies
+                .iter()
+                .filter(|(_, study)| !study.lacks_steps())
+                .filter_map(|(id, study)| Some((id.as_str(), whole(&study.steps)?)))
+                .collect(),
         };
         serde_json::to_string_pretty(&document).expect("every field has a JSON form") + "\n"
     }
@@ -123,6 +131,9 @@ struct Document<'a> {
     identity: RunIdentity<'a>,
     counts: Counts,
     pairs: &'a [PairVerdict],
+    /// What the fixes of each study bought together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    studies: BTreeMap<&'a str, Whole>,
 }
 
 #[derive(Serialize)]

@@ -107,9 +107,17 @@ impl<'a> Selection<'a> {
         self.asked.iter().map(|family| self.total_of(family)).sum()
     }
 
+    /// Returns the number of cases among them.
+    pub fn total_cases(&self) -> usize {
+        self.asked.iter().map(|family| self.cases_of(family)).sum()
+    }
+
     fn total_of(&self, family: &Family) -> usize {
-        let cases: usize = family.pairs.iter().map(|entry| self.cases(entry).len()).sum();
-        cases + self.studies_of(family).count()
+        self.cases_of(family) + self.studies_of(family).count()
+    }
+
+    fn cases_of(&self, family: &Family) -> usize {
+        family.pairs.iter().map(|entry| self.cases(entry).len()).sum()
     }
 
     /// Returns whether no later process of this cargo command has anything selected, as far as can be known.

@@ -4,16 +4,22 @@ mod waterfall;
 
 use std::time::Duration;
 
-use crate::{flags::Flags, load::LoadProbe, printing::say, process::fail, servers};
+use crate::{
+    count_causes::HeadlineCounts, flags::Flags, load::LoadProbe, printing::say, process::fail,
+    servers,
+};
 use worthit_pair::{
-    case::{Case, Shape},
+    case::{Case, Shape, fnv1a},
+    causes::Counts,
     format,
     pair::Unavailable,
     study::{self, Application, Applied, Fix, Study, StudyEntry},
     trial::Role,
 };
 
-pub use waterfall::{Bought, Latency, NamedFix, StepResult, StudyResult, Wait, bought, whole};
+pub use waterfall::{
+    Bought, Latency, NamedFix, StepResult, StudyResult, Wait, Whole, bought, whole,
+};
 
 /// Requests of a step are measured until they have taken this long together, in a quick run the second time…
 const MEASURE: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(500)];
@@ -26,7 +32,9 @@ const WARM_UP: u64 = 5;
 /// A request is short if it takes less than this.
 const SHORT: Duration = Duration::from_millis(100);
 /// The size of the proof before a study is measured: of a request, and of what the application holds.
-const PROOF: (u64, u64) = (8, 50);
+pub(crate) const PROOF: (u64, u64) = (8, 50);
+/// Requests that are counted for the gate.
+const COUNTED: u64 = 16;
 
 /// Returns the orders in which a run measures the fixes of a study: the one that is asked for, and in a deep run, where
 /// none is, also its other order.
@@ -68,11 +76,8 @@ fn order(study: &Study, asked: Option<&str>) -> Result<Vec<&'static Fix>, String
 /// # Errors
 /// If it cannot run on this machine.
 pub fn prove(study: &StudyEntry, order: &[&'static Fix], seed: u64) -> Result<(), Unavailable> {
-    let (size, holds) = PROOF;
-    let case =
-        Case { shape: Shape::Realistic, proof_size: Some(holds), ..Case::realistic(size, 0, seed) };
-    let mut application = (study.prepare)(&case, &Applied::steps(order))?;
-    if let Err(problem) = application.trial.prove(size) {
+    let mut application = (study.prepare)(&small(seed), &Applied::steps(order))?;
+    if let Err(problem) = application.trial.prove(PROOF.0) {
         fail(
             1,
             &format!("{}: {problem}\nThe study was not measured; the run ends here.", study.id),
@@ -81,38 +86,83 @@ pub fn prove(study: &StudyEntry, order: &[&'static Fix], seed: u64) -> Result<()
     Ok(())
 }
 
-/// Proves and measures a study in these orders of its fixes.
-pub fn measure(study: &StudyEntry, orders: &[Vec<&'static Fix>], flags: &Flags) -> StudyResult {
-    let mut result = StudyResult::of(study);
-    let in_order = |order: &Vec<&'static Fix>| {
-        prove(study, order, flags.seed)?;
-        steps(study, order, flags)
-    };
-    match orders.iter().map(in_order).collect::<Result<Vec<_>, Unavailable>>() {
-        Ok(orders) => {
-            let mut orders = orders.into_iter();
-            result.servers = servers::used(study.servers);
-            (result.steps, result.other_order) =
-                (orders.next().unwrap_or_default(), orders.next().unwrap_or_default());
-        }
-        Err(unavailable) => result.unavailable = Some(unavailable.to_string()),
+/// Counts requests at the last step of a study, for the gate. The application is as small as in a proof.
+pub fn counts_of_last_step(study: &StudyEntry, seed: u64) -> HeadlineCounts {
+    let mut found = HeadlineCounts::uncounted(study.id);
+    let mut steps = Applied::steps(study.fixes);
+    let ends = [Applied::default(), steps.pop().unwrap_or_default()];
+    // One that cannot run here has no counts.
+    let Ok(mut application) = (study.prepare)(&small(seed), &ends) else { return found };
+    if let Err(problem) = application.trial.prove(PROOF.0) {
+        found.problem = Some(problem.to_string());
+        return found;
     }
-    result
+    let before = (application.count)();
+    for _ in 0..COUNTED {
+        application.trial.measure(Role::Optimized, 1);
+    }
+    let after = (application.count)();
+    let mut counts = Counts::default();
+    for ((cause, before), after) in study.causes.iter().zip(&before).zip(&after) {
+        counts.set(*cause, after.checked_sub(*before).expect("an exact counter only grows"));
+    }
+    found.inputs = COUNTED;
+    found.sides.push((Role::Optimized, counts));
+    found.answer = Some(fnv1a(application.trial.printed_answers().bytes()));
+    found
 }
 
-/// Measures each step of a study.
+/// A small case, as in a proof.
+fn small(seed: u64) -> Case {
+    let (size, holds) = PROOF;
+    Case { shape: Shape::Realistic, proof_size: Some(holds), ..Case::realistic(size, 0, seed) }
+}
+
+/// Proves and measures a study in these orders of its fixes. Calls `record` after each step, so that an interrupted run keeps
+/// the finished steps, and once more at the end.
+pub fn measure(
+    study: &StudyEntry,
+    orders: &[Vec<&'static Fix>],
+    flags: &Flags,
+    record: &mut dyn FnMut(&StudyResult),
+) {
+    let mut result = StudyResult { is_unfinished: true, ..StudyResult::of(study) };
+    for (nth, order) in orders.iter().enumerate() {
+        let measured = prove(study, order, flags.seed).and_then(|()| {
+            result.servers = servers::used(study.servers);
+            steps(study, order, flags, &mut |step| {
+                let steps = if nth == 0 { &mut result.steps } else { &mut result.other_order };
+                steps.push(step);
+                record(&result);
+            })
+        });
+        match measured {
+            Err(unavailable) if nth == 0 => {
+                result.unavailable = Some(unavailable.to_string());
+                break;
+            }
+            Err(unavailable) => say(&format!("{}: the other order: {unavailable}", study.id)),
+            Ok(()) => {}
+        }
+    }
+    result.is_unfinished = false;
+    record(&result);
+}
+
+/// Measures each step of a study, and calls `finished` with each.
 fn steps(
     study: &StudyEntry,
     order: &[&'static Fix],
     flags: &Flags,
-) -> Result<Vec<StepResult>, Unavailable> {
+    finished: &mut dyn FnMut(StepResult),
+) -> Result<(), Unavailable> {
     let applied = Applied::steps(order);
     let case = Case::realistic(study.size, 0, flags.seed);
     let mut application = (study.prepare)(&case, &applied)?;
     let fixes = [None].into_iter().chain(order.iter().copied().map(Some));
-    let steps = applied.iter().zip(fixes).enumerate().filter_map(|(place, (step, fix))| {
+    for (place, (step, fix)) in applied.iter().zip(fixes).enumerate() {
         let role = study::role(place, applied.len());
-        let measured = measured(&mut application, role, flags.quick)?;
+        let measured = measured(&mut application, role, flags.quick);
         if !flags.quiet {
             let name = fix.map_or("as it grew", |fix| fix.name);
             let p50 = format::duration(measured.latency.p50_ns);
@@ -120,28 +170,28 @@ fn steps(
         }
         let waits = study.waits.iter().filter(|wait| !step.has(wait.until));
         let causes = study.counters().map(|cause| cause.id.to_owned());
-        Some(StepResult {
+        finished(StepResult {
             fix: fix.map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
             latency: measured.latency,
             simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
-            counts: causes.zip(measured.counts).collect(),
+            counts: causes.zip(measured.counts).filter_map(|(id, n)| Some((id, n?))).collect(),
             mark: measured.mark,
-        })
-    });
-    Ok(steps.collect())
+        });
+    }
+    Ok(())
 }
 
 /// What requests of one step took.
 struct OfStep {
     latency: Latency,
-    /// Counts of a request, in the order of the study's counters.
-    counts: Vec<f64>,
+    /// Counts of a request, in the order of the study's counters; `None` if a server has forgotten what it counted.
+    counts: Vec<Option<f64>>,
     mark: Option<String>,
 }
 
-/// Measures requests of one step, one after another. One that is not measured goes ahead, as the step before may have left
+/// Measures requests of one step, one after another. The first request is not measured, because the step before may have left
 /// other tables and plans in the caches.
-fn measured(application: &mut Application, role: Role, is_quick: bool) -> Option<OfStep> {
+fn measured(application: &mut Application, role: Role, is_quick: bool) -> OfStep {
     let (time, least) = (MEASURE[usize::from(is_quick)], LEAST_REQUESTS[usize::from(is_quick)]);
     let trial = &mut application.trial;
     if trial.measure(role, 1) < SHORT {
@@ -158,17 +208,23 @@ fn measured(application: &mut Application, role: Role, is_quick: bool) -> Option
     let mark = probe.load().mark(2);
     let after = (application.count)();
     let requests = latencies.len() as f64;
-    let counts =
-        before.iter().zip(&after).map(|(before, after)| (after - before) as f64 / requests);
-    Some(OfStep {
-        counts: counts.collect(),
-        mark,
-        latency: Latency::of(latencies.into_iter().map(|it| it.as_nanos() as f64).collect())?,
-    })
+    let counts = before
+        .iter()
+        .zip(&after)
+        .map(|(before, after)| after.checked_sub(*before).map(|counted| counted as f64 / requests));
+    let latencies = latencies.into_iter().map(|latency| latency.as_nanos() as f64).collect();
+    let latency = Latency::of(latencies).expect("at least one request was measured");
+    OfStep { latency, counts: counts.collect(), mark }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use clap::Parser;
+
+    use worthit_pair::{causes::Cause, inputs::Inputs, trial::by_ref};
+
     use super::*;
 
     const ONE: Fix = Fix { name: "one", title: "", why: "", costs: "", source: "" };
@@ -200,5 +256,75 @@ mod tests {
         for wrong in ["", "one", "one,one", "one,two,one", "one,three"] {
             assert!(names(Some(wrong)).unwrap_err().ends_with(": one,two"), "{wrong}");
         }
+    }
+
+    const STATEMENTS: Cause = Cause::new("statements", "statements");
+
+    /// An application whose requests need two statements, and one with the fix.
+    fn prepare(case: &Case, sets: &[Applied]) -> Result<Application, Unavailable> {
+        let inputs = Inputs::one(case.point);
+        let executed = Rc::new(Cell::new(0));
+        let step = |applied: &Applied| {
+            let (executed, statements) =
+                (Rc::clone(&executed), if applied.has(&ONE) { 1 } else { 2 });
+            by_ref(&inputs, move |input| {
+                executed.set(executed.get() + statements);
+                *input
+            })
+        };
+        let trial = study::trial(inputs.measured(|input| *input), sets.iter().map(step).collect());
+        Ok(Application { trial, count: Box::new(move || vec![executed.get()]) })
+    }
+
+    const COUNTING: Study =
+        Study { fixes: &[&ONE], other_order: &[&ONE], causes: &[STATEMENTS], prepare, ..STUDY };
+    static COUNTING_ENTRY: StudyEntry = StudyEntry::new("f/s", &COUNTING);
+    static MISSING: StudyEntry = StudyEntry::new("f/s", &STUDY);
+
+    #[test]
+    fn counts_are_those_of_one_measured_request() {
+        let case = Case::realistic(7, 0, 42);
+        let mut application = prepare(&case, &Applied::steps(COUNTING.fixes)).unwrap();
+        for (role, statements) in [(Role::Naive, 2.0), (Role::Optimized, 1.0)] {
+            let found = measured(&mut application, role, true);
+            assert_eq!(found.counts, [Some(statements)]);
+            assert!((1..=MOST_REQUESTS as u64).contains(&found.latency.requests));
+        }
+    }
+
+    fn flags(words: &[&str]) -> Flags {
+        Flags::try_parse_from(["bench", "--quiet"].iter().chain(words)).unwrap()
+    }
+
+    #[test]
+    fn a_deep_run_has_the_other_order_too_unless_one_is_asked_for() {
+        let count = |words: &[&str]| orders(&STUDY, &flags(words)).unwrap().len();
+        assert_eq!(
+            [count(&[]), count(&["--deep"]), count(&["--deep", "--order=two,one"])],
+            [1, 2, 1]
+        );
+    }
+
+    #[test]
+    fn each_step_is_recorded_when_it_is_finished() {
+        let flags = flags(&["--quick"]);
+        let mut recorded = Vec::new();
+        measure(&COUNTING_ENTRY, &orders(&COUNTING, &flags).unwrap(), &flags, &mut |result| {
+            recorded.push((result.steps.len(), result.is_unfinished));
+        });
+        assert_eq!(recorded, [(1, true), (2, true), (2, false)]);
+        measure(&MISSING, &[vec![&ONE]], &flags, &mut |result| {
+            assert!(result.unavailable.is_some() && !result.is_unfinished);
+        });
+    }
+
+    #[test]
+    fn the_gate_gets_the_counts_of_the_last_step() {
+        let found = counts_of_last_step(&COUNTING_ENTRY, 42);
+        assert_eq!((found.inputs, found.problem), (COUNTED, None));
+        let (role, counts) = &found.sides[0];
+        assert_eq!((*role, counts.get(STATEMENTS)), (Role::Optimized, Some(COUNTED)));
+        assert!(found.answer.is_some());
+        assert!(counts_of_last_step(&MISSING, 42).sides.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Families of pairs, and the macros that list pairs and families.
+//! Families of pairs and of studies, and the macros that list pairs, studies and families.
 
 use std::ops::Deref;
 
@@ -7,7 +7,7 @@ use crate::{causes::Cause, pair::Pair, study::StudyEntry};
 /// A family of pairs or of studies: one bench binary, one chapter of the report.
 #[derive(Debug)]
 pub struct Family {
-    /// Its name, the first half of its pairs' ids: `queries`.
+    /// Its name, the first half of the ids of its pairs and studies: `queries`.
     pub name: &'static str,
     /// The cargo package that lists it.
     pub package: &'static str,
@@ -139,6 +139,11 @@ macro_rules! studies {
                     $crate::proof::any_fixes_serve_alike(&super::super::FAMILY, id);
                 }
             })*
+
+            #[test]
+            fn every_file_of_the_family_is_listed() {
+                $crate::proof::every_file_is_listed(env!("CARGO_MANIFEST_DIR"), file!());
+            }
         }
     };
 }

@@ -37,7 +37,9 @@ for setting; do
   shift
   set -- "$@" -c "$setting"
 done
+# The server forgets the statements that it counted least when it has counted too many; so many no run has.
 # Dynamic shared memory lies in the data folder, so that it goes with it even if the server is killed.
 # shellcheck disable=SC2086
 exec $user "$programs/postgres" -D data -c port="$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-  -c dynamic_shared_memory_type=mmap -c shared_preload_libraries=pg_stat_statements "$@"
+  -c dynamic_shared_memory_type=mmap -c shared_preload_libraries=pg_stat_statements \
+  -c pg_stat_statements.max=50000 "$@"

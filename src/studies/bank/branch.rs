@@ -7,8 +7,11 @@ use std::{
 
 use tokio::runtime::Runtime;
 
-use super::{function, outbox::Worker, outside::Receivers, teller::Teller};
-use crate::fixtures::postgres::{Database, pool};
+use super::{connection::Tally, function, outbox, outside::Receivers, teller::Teller};
+use crate::fixtures::{
+    background_task::BackgroundTask,
+    postgres::{Database, pool},
+};
 use worthit_pair::{
     pair::{Case, Unavailable},
     study::Applied,
@@ -92,7 +95,7 @@ pub fn email(account: u64) -> String {
 /// The bank: its tables, and everybody who acts on them.
 pub struct Branch {
     /// Ends first: it has a transaction open, for which the end of the database would wait.
-    worker: Option<Worker>,
+    worker: Option<BackgroundTask>,
     pub database: Database,
     pub receivers: Receivers,
 }
@@ -122,14 +125,17 @@ impl Branch {
         let receivers = Receivers::start(delays)
             .map_err(|error| Unavailable(format!("the receivers of notices: {error}")))?;
         let mut branch = Branch { worker: None, database, receivers };
-        branch.start_worker();
+        branch.start_worker()?;
         Ok(branch)
     }
 
     /// Starts a worker, in the place of the one before, which dies wherever it is.
-    pub fn start_worker(&mut self) {
+    pub fn start_worker(&mut self) -> Result<(), Unavailable> {
         drop(self.worker.take());
-        self.worker = Some(Worker::start(self.database.config.clone(), self.receivers.outside()));
+        let worker = outbox::start_worker(self.database.config.clone(), self.receivers.outside());
+        let worker = worker.map_err(|error| Unavailable(format!("the worker: {error}")))?;
+        self.worker = Some(worker);
+        Ok(())
     }
 
     /// Returns what serves requests with these fixes.
@@ -146,7 +152,7 @@ impl Branch {
             config,
             pool,
             outside: self.receivers.outside(),
-            mark: self.database.marked(""),
+            tally: Tally { mark: self.database.marked(""), statements: Arc::default() },
             connects: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
         })

@@ -1,4 +1,9 @@
-//! A connection to the database of the bank, whose statements the server counts.
+//! A connection to the database of the bank, whose statements are counted.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use deadpool_postgres::Object;
 use tokio_postgres::{Client, Error, Row, types::ToSql};
@@ -6,10 +11,20 @@ use tokio_postgres::{Client, Error, Row, types::ToSql};
 /// Values of a statement's parameters.
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// A connection that marks its statements, so that the server's counts tell them from those of the worker.
+/// A connection that counts its statements, and marks them, so that the server tells the pages that it looks at for them from
+/// those for the worker.
 pub struct Connection {
     held: Held,
-    mark: String,
+    tally: Tally,
+}
+
+/// What the connections of a teller have in common.
+#[derive(Clone)]
+pub struct Tally {
+    /// Marks statements, as a comment.
+    pub mark: String,
+    /// Statements that were sent.
+    pub statements: Arc<AtomicU64>,
 }
 
 enum Held {
@@ -20,12 +35,12 @@ enum Held {
 }
 
 impl Connection {
-    pub fn own(client: Client, mark: &str) -> Connection {
-        Connection { held: Held::Own(client), mark: mark.to_owned() }
+    pub fn own(client: Client, tally: &Tally) -> Connection {
+        Connection { held: Held::Own(client), tally: tally.clone() }
     }
 
-    pub fn pooled(object: Object, mark: &str) -> Connection {
-        Connection { held: Held::Pooled(object), mark: mark.to_owned() }
+    pub fn pooled(object: Object, tally: &Tally) -> Connection {
+        Connection { held: Held::Pooled(object), tally: tally.clone() }
     }
 
     fn client(&self) -> &Client {
@@ -35,28 +50,29 @@ impl Connection {
         }
     }
 
-    fn marked(&self, sql: &str) -> String {
-        format!("{sql}{}", self.mark)
+    fn counted(&self, sql: &str) -> String {
+        self.tally.statements.fetch_add(1, Relaxed);
+        format!("{sql}{}", self.tally.mark)
     }
 
     pub async fn query(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
-        self.client().query(&self.marked(sql), values).await
+        self.client().query(&self.counted(sql), values).await
     }
 
     pub async fn query_one(&self, sql: &str, values: Values<'_>) -> Result<Row, Error> {
-        self.client().query_one(&self.marked(sql), values).await
+        self.client().query_one(&self.counted(sql), values).await
     }
 
     pub async fn query_opt(&self, sql: &str, values: Values<'_>) -> Result<Option<Row>, Error> {
-        self.client().query_opt(&self.marked(sql), values).await
+        self.client().query_opt(&self.counted(sql), values).await
     }
 
     pub async fn execute(&self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
-        self.client().execute(&self.marked(sql), values).await
+        self.client().execute(&self.counted(sql), values).await
     }
 
     /// Runs a statement without values, in one message.
     pub async fn run(&self, sql: &str) -> Result<(), Error> {
-        self.client().batch_execute(&self.marked(sql)).await
+        self.client().batch_execute(&self.counted(sql)).await
     }
 }

@@ -12,7 +12,7 @@ pub const FIX: Fix = Fix {
     name: "function",
     title: "Book in one function on the server",
     why: "Each statement of the transaction is a round trip, two where it is not prepared, and the rows are locked meanwhile. \
-          A function of the server takes one.",
+          The call of one function costs the round trips of one statement.",
     costs: "Logic in a second language, deployed with the schema.",
     source: include_str!("function.rs"),
 };

@@ -10,7 +10,7 @@ pub const FIX: Fix = Fix {
     title: "Read the history in one query",
     why: "A query for each line costs a round trip and the work of the query for each line. One join costs them once, and \
           where an index is missing the server reads the table once, not once a line.",
-    costs: "A longer query, that is written for this page.",
+    costs: "A longer query, written for this page.",
     source: include_str!("join.rs"),
 };
 

@@ -1,24 +1,17 @@
 //! Fix: write notices down with the transfer, and let a worker deliver them.
 
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::{future::poll_fn, io, sync::Arc};
 
 use futures_util::future::join_all;
-use tokio::{
-    runtime::Builder,
-    select,
-    sync::{Notify, oneshot},
-};
+use tokio::sync::Notify;
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
 
 use super::{
     connection::Connection,
     outside::{Notice, Outside},
 };
-use worthit_pair::{causes, study::Fix};
+use crate::fixtures::background_task::BackgroundTask;
+use worthit_pair::study::Fix;
 
 pub const FIX: Fix = Fix {
     name: "outbox",
@@ -47,43 +40,14 @@ pub async fn after(bank: &Connection, notices: &[Notice]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A thread that delivers what is in the table, in its own transactions: a notice leaves the table after it has been
-/// delivered.
-pub struct Worker {
-    kill: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
 /// Notices that a worker delivers at once.
 const AT_ONCE: i64 = 1_000;
 
-impl Worker {
-    /// Starts a worker on the schema that `config` names.
-    pub fn start(config: Config, outside: Outside) -> Worker {
-        let (kill, killed) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            causes::exclude_thread();
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                select! {
-                    // If the server is gone, whoever waits for the transfer says so.
-                    _ = deliver(&config, &outside) => {}
-                    _ = killed => {}
-                }
-            });
-        });
-        Worker { kill: Some(kill), thread: Some(thread) }
-    }
-}
-
-/// Ends wherever the worker is, as a kill would: its transaction is not committed.
-impl Drop for Worker {
-    fn drop(&mut self) {
-        drop(self.kill.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// Starts a worker on the schema that `config` names. It delivers the notices of the table and then deletes them, in one
+/// transaction. Dropping the task ends the worker as a kill would: an open transaction is rolled back.
+pub fn start_worker(config: Config, outside: Outside) -> io::Result<BackgroundTask> {
+    // If the server is gone, whoever waits for the transfer says so.
+    BackgroundTask::start("worker", move || async move { deliver(&config, &outside).await })
 }
 
 /// Delivers what is in the table, and then whatever is put into it.
@@ -109,8 +73,8 @@ async fn deliver(config: &Config, outside: &Outside) -> Result<(), Error> {
 /// Delivers some notices of the table and removes them; returns whether there were any.
 async fn deliver_some(bank: &Client, outside: &Outside) -> Result<bool, Error> {
     bank.batch_execute("BEGIN").await?;
-    let oldest = "SELECT id, receiver, key, text FROM outbox ORDER BY id LIMIT $1
-                  FOR UPDATE SKIP LOCKED";
+    // Waits for the transaction of a worker that died, until the server has rolled it back.
+    let oldest = "SELECT id, receiver, key, text FROM outbox ORDER BY id LIMIT $1 FOR UPDATE";
     let rows = bank.query(oldest, &[&AT_ONCE]).await?;
     let notices: Vec<Notice> =
         rows.iter().map(|row| Notice::new(row.get(1), row.get(2), row.get(3))).collect();

@@ -5,20 +5,18 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Condvar, Mutex, PoisonError},
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    runtime::Builder,
-    sync::oneshot,
     time::sleep,
 };
 
 use super::outbox;
-use worthit_pair::{causes, study::SimulatedWait};
+use crate::fixtures::background_task::BackgroundTask;
+use worthit_pair::study::SimulatedWait;
 
 /// What the transfer waits for, unless a worker does.
 pub const WAITS: [SimulatedWait; 2] = [
@@ -103,8 +101,7 @@ impl Book {
 pub struct Receivers {
     outside: Outside,
     book: Arc<Book>,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _servers: BackgroundTask,
 }
 
 impl Receivers {
@@ -113,25 +110,12 @@ impl Receivers {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let outside = Outside(listener.local_addr()?);
-        let runtime = Builder::new_current_thread().enable_all().build()?;
         let book = Arc::new(Book::default());
-        let (end, ended) = oneshot::channel::<()>();
-        let own = Arc::clone(&book);
-        let thread = thread::spawn(move || {
-            causes::exclude_thread();
-            runtime.block_on(async {
-                let listener = TcpListener::from_std(listener).expect("it listens");
-                tokio::spawn(async move {
-                    while let Ok((stream, _)) = listener.accept().await {
-                        // A sender that died has not been answered, and sends again.
-                        let own = Arc::clone(&own);
-                        tokio::spawn(async move { take(stream, share, &own).await });
-                    }
-                });
-                let _ = ended.await;
-            });
-        });
-        Ok(Receivers { outside, book, end: Some(end), thread: Some(thread) })
+        let servers = BackgroundTask::start("receivers", {
+            let book = Arc::clone(&book);
+            move || accept(listener, share, book)
+        })?;
+        Ok(Receivers { outside, book, _servers: servers })
     }
 
     /// Where they are.
@@ -155,24 +139,36 @@ impl Receivers {
         keys.iter().map(|key| taken[key].0.clone()).collect()
     }
 
-    /// Returns how many notices were taken, and how often they arrived in all.
+    /// Waits until notices have arrived `least` times in all; returns how many were taken, and how often they arrived.
+    ///
+    /// # Panics
+    /// If they do not arrive within a minute.
     #[cfg(test)]
-    pub fn count(&self) -> (usize, u32) {
+    pub fn arrived(&self, least: u32) -> (usize, u32) {
+        let arrivals = |taken: &Taken| taken.values().map(|(_, times)| times).sum::<u32>();
         let taken = self.book.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        (taken.len(), taken.values().map(|(_, times)| times).sum())
+        let waited =
+            self.book.changed.wait_timeout_while(taken, Duration::from_secs(60), |taken| {
+                arrivals(taken) < least
+            });
+        let (taken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "a notice was lost");
+        (taken.len(), arrivals(&taken))
     }
 }
 
-impl Drop for Receivers {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+async fn accept(listener: std::net::TcpListener, share: f64, book: Arc<Book>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let book = Arc::clone(&book);
+        // A sender that died has not been answered, and sends again.
+        tokio::spawn(async move { take(stream, share, &book).await });
     }
 }
 
-/// Takes the notice that a sender has, unless it is known, and answers after the delay.
+/// Takes the notice that a sender has, unless it is known, and answers after the delay. A sender that dies meanwhile does not
+/// learn that it was taken.
 async fn take(stream: TcpStream, share: f64, book: &Book) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
@@ -182,8 +178,8 @@ async fn take(stream: TcpStream, share: f64, book: &Book) -> io::Result<()> {
         return Ok(());
     };
     let wait = &WAITS[usize::from(name == Receiver::Mail.name())];
-    sleep(Duration::from_millis(wait.ms).mul_f64(share)).await;
     let key = (name.to_owned(), key.parse().map_err(io::Error::other)?);
     book.note(key, text);
+    sleep(Duration::from_millis(wait.ms).mul_f64(share)).await;
     stream.write_all(b"taken\n").await
 }

@@ -6,7 +6,7 @@ use deadpool_postgres::Pool;
 use tokio_postgres::{Config, Error};
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Tally},
     function, join, outbox,
     outside::{Notice, Outside, Receiver},
     pool, report,
@@ -64,8 +64,7 @@ pub struct Teller {
     pub config: Config,
     pub pool: Pool,
     pub outside: Outside,
-    /// Marks the statements of requests, as a comment.
-    pub mark: String,
+    pub tally: Tally,
     /// Connections that requests opened.
     pub connects: AtomicU64,
     /// Notices whose receivers requests waited for.
@@ -79,10 +78,10 @@ impl Teller {
     /// If the server or a receiver is gone.
     pub async fn serve(&self, transfer: &Transfer) -> Receipt {
         let bank = match self.applied.has(&pool::FIX) {
-            true => Connection::pooled(answered(pool::after(&self.pool).await), &self.mark),
+            true => Connection::pooled(answered(pool::after(&self.pool).await), &self.tally),
             false => {
                 self.connects.fetch_add(1, Relaxed);
-                Connection::own(answered(pool::before(&self.config).await), &self.mark)
+                Connection::own(answered(pool::before(&self.config).await), &self.tally)
             }
         };
         answered(self.serve_on(&bank, transfer).await)

@@ -23,6 +23,7 @@ use crate::{
     machine::Machine,
     result_file::{ResultError, write_atomically},
     results::Run,
+    study,
 };
 use worthit_pair::{
     causes::injected::Injection,
@@ -260,9 +261,12 @@ pub(super) fn budgets(
     let gains = arguments.gains.as_deref().map(measured_here).transpose()?;
     let known = Budgets::load(&file)?;
     let entries: Vec<&Entry> = catalogue.iter().flat_map(|family| family.pairs).collect();
-    let cases = entries.iter().map(|entry| gate::worker::gate_case(entry, arguments.seed));
+    let cases =
+        catalogue.iter().flat_map(|family| gate::worker::gate_cases(family, arguments.seed));
     let cases: Vec<_> = cases.collect();
-    let found = count_causes::at_headlines(&entries, arguments.seed, None)?;
+    let mut found = count_causes::at_headlines(&entries, arguments.seed, None)?;
+    let studies = catalogue.iter().flat_map(|family| family.studies);
+    found.extend(studies.map(|entry| study::counts_of_last_step(entry, arguments.seed)));
     let mut budgets = Budgets::of_counts(known, &cases, &found);
     if let Some(run) = gains {
         budgets.set_gains(&run, &cases, arguments.margin.0);

@@ -321,5 +321,16 @@ mod tests {
         let folder = [("a/two.rs", "mod deep;"), ("a/two/deep/mod.rs", "")];
         assert_closure(&folder, "a/two", "a/two/deep/mod.rs a/two.rs (a.rs lib.rs)");
         assert_eq!(closure_in(&[("a/two.rs", "mod lost;")], "a/two"), None);
+        let study = [
+            ("c.rs", "worthit_pair::studies! { \"c\": \"C\"; bank, }"),
+            ("c/bank.rs", "mod join;\nmod teller;"),
+            (
+                "c/bank/join.rs",
+                "use super::teller::Line;\nconst F: &str = include_str!(\"join.rs\");",
+            ),
+            ("c/bank/teller.rs", "use super::join;"),
+        ];
+        let files = "c/bank/join.rs c/bank/teller.rs c/bank.rs (c.rs lib.rs)";
+        assert_closure(&study, "c/bank", files);
     }
 }

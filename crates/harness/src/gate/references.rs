@@ -19,7 +19,7 @@ pub(super) struct References {
     pub children: Vec<String>,
     /// Files whose content the file includes, relative to its folder.
     pub included: Vec<String>,
-    /// The pairs that it lists: their family and names.
+    /// The pairs and studies that it lists: their family and names.
     pub listed: Vec<(String, Vec<String>)>,
     /// Whether it defines macros.
     pub has_macros: bool,
@@ -241,7 +241,7 @@ impl Reader {
         is_test && range.len() == 6
     }
 
-    /// Reads the list of a family: `{ "family": "Title"; pair, pair, }`.
+    /// Reads the list of a family, of pairs or of studies: `{ "family": "Title"; pair, pair, }`.
     fn family(&mut self) {
         let range = self.skip_group();
         let mut texts = Vec::new();
@@ -300,7 +300,7 @@ impl Reader {
     /// is then read.
     fn macro_call(&mut self, name: &str) -> bool {
         match name {
-            "family" if self.is_mark(1, '{') => {
+            "family" | "studies" if self.is_mark(1, '{') => {
                 self.at += 1;
                 self.family();
                 return true;

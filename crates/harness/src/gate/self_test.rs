@@ -257,6 +257,12 @@ impl Test<'_> {
                 let Some(case) = pair.head.as_ref().filter(|case| !case.is_open_loop()) else {
                     continue;
                 };
+                let counted = self.counts.by_pair.get(&case.key.pair);
+                let key = (Role::Optimized, cause.id.to_owned());
+                // A study counts only the causes that it names.
+                if counted.is_some_and(|counts| !counts.contains_key(&key)) {
+                    continue;
+                }
                 let changes =
                     counting::changes(pair, &self.counts, &counts, &self.settings.tolerances);
                 let verdict = changes

@@ -19,12 +19,15 @@ use crate::{
     interleave::Batch,
     load::RunDelay,
     measuring::{NotReady, TrialTimer, cpu_time, prepared, proven},
+    study,
 };
 use worthit_pair::{
     case::CaseKey,
     cases::{self, NamedCase},
     cores,
     family::{Entry, Family},
+    pair::Metric,
+    study::StudyEntry,
     trial::{Role, Trial, Window},
 };
 
@@ -72,10 +75,7 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn reply(&mut self, request: &Request) -> Reply {
         match request {
-            Request::Cases { seed } => {
-                let entries = self.family.pairs.iter();
-                Reply::Cases(entries.map(|entry| gate_case(entry, *seed)).collect())
-            }
+            Request::Cases { seed } => Reply::Cases(gate_cases(self.family, *seed)),
             Request::SetRealtimePriority => {
                 Reply::HasRealtimePriority(realtime::set_realtime_priority())
             }
@@ -145,8 +145,30 @@ fn pin(core: usize) -> Reply {
     }
 }
 
+/// Returns the cases that represent the pairs and studies of a family in the gate.
+pub fn gate_cases(family: &Family, seed: u64) -> Vec<GateCase> {
+    let pairs = family.pairs.iter().map(|entry| gate_case(entry, seed));
+    pairs.chain(family.studies.iter().map(|entry| gate_case_of_study(entry, seed))).collect()
+}
+
+/// Returns the case that represents a study in the gate: its last step. Its servers make the gate count it and not time it.
+fn gate_case_of_study(entry: &StudyEntry, seed: u64) -> GateCase {
+    let (pair, level) = (entry.id.to_owned(), String::new());
+    GateCase {
+        key: CaseKey { pair, level, point: study::PROOF.0 },
+        seed,
+        title: entry.title.to_owned(),
+        axis: "size of a request".to_owned(),
+        axis_unit: String::new(),
+        unit: entry.unit.to_owned(),
+        metric: Metric::Time,
+        causes: entry.causes.iter().map(|cause| cause.id.to_owned()).collect(),
+        servers: entry.servers.iter().map(|program| program.name().to_owned()).collect(),
+    }
+}
+
 /// Returns the case that represents a pair in the gate: its headline.
-pub fn gate_case(entry: &Entry, seed: u64) -> GateCase {
+fn gate_case(entry: &Entry, seed: u64) -> GateCase {
     GateCase {
         key: cases::headline(entry, seed).key,
         seed,

@@ -35,6 +35,7 @@ struct StudyPage<'a> {
     other_order: Vec<StepRow>,
     fixes: Vec<FixPart<'a>>,
     unpaid: Vec<String>,
+    is_whole: bool,
     reproduce: String,
     other_command: String,
     citation: Option<String>,
@@ -85,8 +86,9 @@ pub fn page(material: &Material<'_>, id: &str) -> String {
             entry.fixes.iter().map(|fix| fix_part(fix, found)).collect()
         }),
         unpaid: found.map_or(Vec::new(), unpaid),
-        reproduce: format!("cargo bench --bench studies -- '^{id}$'"),
-        other_command: format!("cargo bench --bench studies -- '^{id}$' --deep"),
+        is_whole: found.is_some_and(|study| study.steps.len() > 1 && !study.lacks_steps()),
+        reproduce: format!("{}{}", command(material.run, id), order(entry, found)),
+        other_command: format!("{} --deep", command(material.run, id)),
         citation: citation.map(|(_, sentence)| cited(material.run, id, sentence)),
         finding: sentence.unwrap_or_else(|| "This study is not in this run.".to_owned()),
         other_order: found.map_or(Vec::new(), |study| rows(study, &study.other_order)),
@@ -96,6 +98,22 @@ pub fn page(material: &Material<'_>, id: &str) -> String {
         warnings,
     };
     page.render().expect("rendering into memory cannot fail")
+}
+
+/// The command that measures a study as this run did.
+fn command(run: &Run, id: &str) -> String {
+    let bench = id.split_once('/').map_or(id, |(family, _)| family);
+    let seed = if run.seed == 42 { String::new() } else { format!(" --seed {}", run.seed) };
+    format!("cargo bench --bench {bench} -- '^{id}$'{seed}")
+}
+
+/// The flag for the order of the steps, if it is not the study's own.
+fn order(entry: Option<&StudyEntry>, found: Option<&StudyResult>) -> String {
+    let Some((entry, found)) = entry.zip(found) else { return String::new() };
+    let fixes = found.steps.iter().filter_map(|step| step.fix.as_ref());
+    let names: Vec<&str> = fixes.map(|fix| fix.name.as_str()).collect();
+    let is_own = entry.fixes.iter().map(|fix| fix.name).take(names.len()).eq(names.iter().copied());
+    if is_own { String::new() } else { format!(" --order {}", names.join(",")) }
 }
 
 fn rows(study: &StudyResult, steps: &[StepResult]) -> Vec<StepRow> {
@@ -194,6 +212,9 @@ fn unpaid(study: &StudyResult) -> Vec<String> {
 
 fn warnings(run: &Run, study: &StudyResult) -> Vec<String> {
     let mut warnings = Vec::new();
+    if study.is_unfinished {
+        warnings.push("The run was interrupted before the last step.".to_owned());
+    }
     if run.quick {
         warnings.push(
             "Quick run: one request of each slow step, and briefly of the others.".to_owned(),

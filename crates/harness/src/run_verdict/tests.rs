@@ -1,9 +1,12 @@
 //! Tests of verdicts, on made results.
 
 use super::*;
-use crate::made::{
-    FAMILY, HEADLINE, INSTRUMENTS, add, assert_follows, between, computed, gain, marked, run,
-    run_of, unavailable,
+use crate::{
+    made::{
+        FAMILY, HEADLINE, INSTRUMENTS, add, assert_follows, between, computed, gain, marked, run,
+        run_of, unavailable,
+    },
+    study::{Latency, StepResult, StudyResult},
 };
 
 const LONG: &str = "f/a_name_of_thirty_one_characters";
@@ -98,14 +101,34 @@ fn a_pair_that_is_not_measured_says_why() {
 
 #[test]
 fn the_document_follows_its_schema_and_says_what_the_line_says() {
-    let run = run_of(vec![
+    let mut run = run_of(vec![
         ("f/p", between(1.5, 2.5)),
         (LONG, gain(0.5)),
         ("f/q", unavailable("no server")),
         ("calibration/identical_sides", gain(1.0)),
     ]);
+    let step = |ns: f64, simulated_ns: f64| StepResult {
+        fix: None,
+        latency: Latency::of(vec![ns]).unwrap(),
+        simulated_ns,
+        counts: BTreeMap::new(),
+        mark: None,
+    };
+    let study =
+        StudyResult { steps: vec![step(900.0, 100.0), step(10.0, 0.0)], ..StudyResult::default() };
+    let cut = StudyResult { is_unfinished: true, ..study.clone() };
+    let unmeasured = StudyResult::default();
+    run.studies = [("s/one", study), ("s/two", unmeasured), ("s/three", cut)]
+        .map(|(id, study)| (id.to_owned(), study))
+        .into();
     let verdict = RunVerdict::of(&run, &[&FAMILY]);
     let document = assert_follows(&verdict.json(), SCHEMA);
+    let studies = serde_json::json!({
+        "s/one": {
+            "first_ns": 900.0, "last_ns": 10.0, "simulated_ns": 100.0, "gain": 90.0, "own_gain": 80.0
+        }
+    });
+    assert_eq!(document["studies"], studies);
     let counts = serde_json::json!({
         "wins": 1, "loses": 1, "cannot_tell": 0, "not_measured": 1, "not_in_run": 1
     });

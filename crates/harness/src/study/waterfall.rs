@@ -8,7 +8,7 @@ use crate::{results::NamedCause, servers::UsedServer, statistics::quantile, term
 use worthit_pair::{format, study::StudyEntry};
 
 /// The result of one study.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StudyResult {
     /// The study in a few words.
     pub title: String,
@@ -27,6 +27,9 @@ pub struct StudyResult {
     /// The same fixes in another order; empty if the run did not measure it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_order: Vec<StepResult>,
+    /// Whether steps are missing, because the run is still going or was interrupted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unfinished: bool,
     /// Why it cannot run on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
@@ -106,7 +109,7 @@ pub struct Bought {
 }
 
 /// What fixes bought together.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Whole {
     /// The median at the first step, ns.
     pub first_ns: f64,
@@ -157,10 +160,7 @@ impl StudyResult {
             unit: study.unit.to_owned(),
             causes: study.counters().map(cause).collect(),
             waits: study.waits.iter().map(wait).collect(),
-            servers: Vec::new(),
-            steps: Vec::new(),
-            other_order: Vec::new(),
-            unavailable: None,
+            ..StudyResult::default()
         }
     }
 
@@ -190,11 +190,12 @@ impl StudyResult {
         match (&self.unavailable, whole(&self.steps)) {
             (Some(reason), _) => format!("cannot run here: {reason}"),
             (None, Some(whole)) => format!(
-                "{} → {} per {}: {}",
+                "{} → {} per {}: {}{}",
                 format::duration(whole.first_ns),
                 format::duration(whole.last_ns),
                 self.unit,
-                format::times(whole.gain)
+                format::times(whole.gain),
+                if self.lacks_steps() { " (interrupted before the last step)" } else { "" }
             ),
             (None, None) => "not measured".to_owned(),
         }
@@ -233,7 +234,15 @@ impl StudyResult {
             let own = format::times(whole.own_gain);
             text += &format!(" Simulated waits are {simulated} of that; without them it is {own}.");
         }
+        if self.lacks_steps() {
+            text += " The run was interrupted before the last step.";
+        }
         Some(text)
+    }
+
+    /// Whether the last steps are missing. In another order they may be.
+    pub fn lacks_steps(&self) -> bool {
+        self.is_unfinished && self.other_order.is_empty()
     }
 
     fn steps_in_text(&self, steps: &[StepResult], width: usize) -> String {
@@ -303,7 +312,6 @@ mod tests {
                 id: "statements".to_owned(),
                 label: "statements".to_owned(),
             }],
-            servers: Vec::new(),
             waits: vec![Wait { on: "mail".to_owned(), ms: 200, until: "three".to_owned() }],
             steps: vec![
                 step(None, 1_000.0, 200.0),
@@ -311,8 +319,7 @@ mod tests {
                 step(Some("two"), 510.0, 200.0),
                 step(Some("three"), 10.0, 0.0),
             ],
-            other_order: Vec::new(),
-            unavailable: None,
+            ..StudyResult::default()
         }
     }
 
@@ -361,6 +368,8 @@ mod tests {
         assert!(text.lines().all(|line| terminal::columns(line) <= 80), "{text}");
         let reason = Some("PostgreSQL is not installed".to_owned());
         let busy = StepResult { mark: Some("busy".to_owned()), ..step(Some("four"), 9.0, 0.0) };
+        let cut = StudyResult { is_unfinished: true, ..study() };
+        assert!(cut.headline().ends_with(": 100× (interrupted before the last step)"));
         let again = StudyResult { other_order: vec![step(None, 9.0, 0.0), busy], ..study() };
         let text = again.in_text("studies/bank", 80);
         assert!(text.contains("in another order") && text.contains("[marked: busy]"), "{text}");

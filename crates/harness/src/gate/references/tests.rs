@@ -52,6 +52,8 @@ fn the_outline_leaves_out_comments_lists_and_declarations() {
     assert_ne!(outline("one,", "#[inline]\nfn f() {}"), outline("one,", "fn f() {}"));
     let listed = References::of("worthit_pair::family! { \"a\": \"T\"; one, two, }").listed;
     assert_eq!(listed, [("a".to_owned(), vec!["one".to_owned(), "two".to_owned()])]);
+    let listed = References::of("worthit_pair::studies! { \"b\": \"T\"; three, }").listed;
+    assert_eq!(listed, [("b".to_owned(), vec!["three".to_owned()])]);
 }
 
 #[test]
