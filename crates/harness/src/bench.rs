@@ -17,7 +17,6 @@ use crate::{
     conclusion::{self, Ended},
     count_causes::{self, CountedCase},
     criterion_output::{CriterionOutput, CriterionPanic},
-    criterion_pages::CriterionPages,
     flags::{Flags, Mode},
     interleave::Interleaver,
     interrupt,
@@ -46,7 +45,6 @@ use worthit_pair::{
     cores,
     family::{Entry, Family},
     paths,
-    study::{Fix, StudyEntry},
     trial::{Role, Trial},
 };
 
@@ -85,7 +83,7 @@ pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
     if let Some(refusal) = selection.refusal() {
         fail(2, &refusal);
     }
-    require_baselines(flags, &selection);
+    checks::require_baselines(flags, &selection);
     match flags.mode() {
         Mode::List => checks::list(&selection),
         Mode::Test => checks::test(&selection, flags.seed),
@@ -93,40 +91,6 @@ pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
         Mode::Measure => measure(&started, &selection, catalogue),
     }
     servers::clean_up();
-}
-
-/// Ends the process before it measures if criterion would miss a baseline only later.
-fn require_baselines(flags: &Flags, selection: &Selection<'_>) {
-    let baselines = [(&flags.baseline, "estimates.json"), (&flags.load_baseline, "sample.json")];
-    let pages = CriterionPages::here();
-    for (name, file) in
-        baselines.into_iter().filter_map(|(name, file)| Some((name.as_ref()?, file)))
-    {
-        let mut lacking = Vec::new();
-        for entry in selection.entries() {
-            for case in selection.cases(entry) {
-                for role in selection.roles(entry, &case) {
-                    let side = cases::side_name(entry, role);
-                    if !pages.has_baseline(&case.key, side, name, file) {
-                        lacking.push(cases::benchmark_id(entry, &case, role));
-                    }
-                }
-            }
-        }
-        if let Some(first) = lacking.first() {
-            let others = match lacking.len() {
-                1 => String::new(),
-                count => format!(" and {} more", count - 1),
-            };
-            fail(
-                2,
-                &format!(
-                    "there is no baseline `{name}` of `{first}`{others}: save it with --save-baseline {name}, \
-                     or compare only what has it with --baseline-lenient {name}"
-                ),
-            );
-        }
-    }
 }
 
 /// Returns criterion. Of its lines, only those are printed that `output` passes on.
@@ -223,7 +187,7 @@ fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static F
         return;
     }
     let flags = &started.flags;
-    let orders = orders(selection, flags);
+    let orders = study::selected(selection, flags);
     if let Err(error) = interrupt::handle() {
         fail(1, &format!("cannot handle interrupts: {error}"));
     }
@@ -258,17 +222,6 @@ fn measure(started: &Started, selection: &Selection<'_>, catalogue: &[&'static F
     }
 }
 
-/// The selected studies, each with the orders in which its fixes are measured. Ends the process if one is not an order.
-type Orders = Vec<(&'static StudyEntry, Vec<Vec<&'static Fix>>)>;
-
-fn orders(selection: &Selection<'_>, flags: &Flags) -> Orders {
-    let of = |entry: &'static StudyEntry| match study::orders(entry, flags) {
-        Ok(orders) => (entry, orders),
-        Err(problem) => fail(2, &format!("{}: {problem}", entry.id)),
-    };
-    selection.studies().into_iter().map(of).collect()
-}
-
 /// Returns the number of this process in the run, from 1.
 fn round() -> u64 {
     env::var("WORTHIT_ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(1)
@@ -297,7 +250,7 @@ fn in_rounds(rounds: u32, started: &Started) -> Result<(), CriterionPanic> {
 fn measure_here(
     flags: &Flags,
     selection: &Selection<'_>,
-    orders: &Orders,
+    orders: &study::Orders,
     run: &mut RunFile,
 ) -> Result<(), CriterionPanic> {
     measure_pairs(flags, selection, run)?;

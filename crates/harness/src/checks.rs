@@ -1,6 +1,8 @@
 //! Lists benchmarks, and runs them once to check that they work. Neither measures, and neither needs criterion.
 
 use crate::{
+    criterion_pages::CriterionPages,
+    flags::Flags,
     load::RunDelay,
     measuring::{NotReady, TrialTimer, proven},
     printing::{print, say},
@@ -51,6 +53,40 @@ pub fn test(selection: &Selection<'_>, seed: u64) {
         match study::prove(study, study.fixes, seed) {
             Ok(()) => print(&format!("test {} ... ok\n", study.id)),
             Err(unavailable) => say(&format!("{}: not run: {unavailable}", study.id)),
+        }
+    }
+}
+
+/// Ends the process before it measures if criterion would miss a baseline only later.
+pub fn require_baselines(flags: &Flags, selection: &Selection<'_>) {
+    let baselines = [(&flags.baseline, "estimates.json"), (&flags.load_baseline, "sample.json")];
+    let pages = CriterionPages::here();
+    for (name, file) in
+        baselines.into_iter().filter_map(|(name, file)| Some((name.as_ref()?, file)))
+    {
+        let mut lacking = Vec::new();
+        for entry in selection.entries() {
+            for case in selection.cases(entry) {
+                for role in selection.roles(entry, &case) {
+                    let side = cases::side_name(entry, role);
+                    if !pages.has_baseline(&case.key, side, name, file) {
+                        lacking.push(cases::benchmark_id(entry, &case, role));
+                    }
+                }
+            }
+        }
+        if let Some(first) = lacking.first() {
+            let others = match lacking.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            fail(
+                2,
+                &format!(
+                    "there is no baseline `{name}` of `{first}`{others}: save it with --save-baseline {name}, \
+                     or compare only what has it with --baseline-lenient {name}"
+                ),
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     count_causes::HeadlineCounts, flags::Flags, load::LoadProbe, printing::say, process::fail,
-    servers,
+    selection::Selection, servers,
 };
 use worthit_pair::{
     case::{Case, Shape, fnv1a},
@@ -36,12 +36,24 @@ pub(crate) const PROOF: (u64, u64) = (8, 50);
 /// Requests that are counted for the gate.
 const COUNTED: u64 = 16;
 
+/// Studies, each with the orders in which its fixes are measured.
+pub type Orders = Vec<(&'static StudyEntry, Vec<Vec<&'static Fix>>)>;
+
+/// Returns the selected studies. Ends the process if what is asked for is not an order of the fixes of one.
+pub fn selected(selection: &Selection<'_>, flags: &Flags) -> Orders {
+    let of = |entry: &'static StudyEntry| match orders(entry, flags) {
+        Ok(orders) => (entry, orders),
+        Err(problem) => fail(2, &format!("{}: {problem}", entry.id)),
+    };
+    selection.studies().into_iter().map(of).collect()
+}
+
 /// Returns the orders in which a run measures the fixes of a study: the one that is asked for, and in a deep run, where
 /// none is, also its other order.
 ///
 /// # Errors
 /// If what is asked for is not an order of its fixes.
-pub fn orders(study: &Study, flags: &Flags) -> Result<Vec<Vec<&'static Fix>>, String> {
+fn orders(study: &Study, flags: &Flags) -> Result<Vec<Vec<&'static Fix>>, String> {
     let mut orders = vec![order(study, flags.order.as_deref())?];
     if flags.deep && flags.order.is_none() {
         orders.push(study.other_order.to_vec());

@@ -14,7 +14,7 @@ pub struct StudyResult {
     pub title: String,
     /// What one request is.
     pub unit: String,
-    /// What is counted for each request.
+    /// The quantities counted per request.
     pub causes: Vec<NamedCause>,
     /// The waits that are simulated.
     pub waits: Vec<Wait>,
