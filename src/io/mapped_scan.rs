@@ -86,7 +86,7 @@ pub const PAIR: Pair = Pair {
               limit, the bandwidth of memory.",
         share_of_cause: ShareOfCause::NoRatio("a map makes no call that reads"),
         far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::UpTo(65_536),
+        keep_naive: KeepNaive::UpTo(1_048_576),
     },
     traps: &[
         &Trap {

@@ -72,26 +72,21 @@ impl KeepNaive {
 }
 
 impl FarEnd {
-    /// Returns how these two gains, the last ones of a sweep, go on: 1 if they rise, -1 if they fall, 0 if they are alike.
-    pub fn trend(before: f64, last: f64) -> i8 {
+    /// Ratios of the last gain to the one before that agree with the claim, from and to.
+    fn ratios(self) -> (f64, f64) {
         const ALIKE: f64 = 1.25;
-        if last > before * ALIKE {
-            1
-        } else if before > last * ALIKE {
-            -1
-        } else {
-            0
+        match self {
+            FarEnd::Settled => (1.0 / ALIKE, ALIKE),
+            FarEnd::Rises => (ALIKE, f64::INFINITY),
+            FarEnd::Falls(_) => (0.0, 1.0 / ALIKE),
         }
     }
 
-    /// Returns whether the claim agrees with the last two gains of a sweep.
-    pub fn agrees_with(self, before: f64, last: f64) -> bool {
-        let claimed = match self {
-            FarEnd::Settled => 0,
-            FarEnd::Rises => 1,
-            FarEnd::Falls(_) => -1,
-        };
-        claimed == FarEnd::trend(before, last)
+    /// Returns whether the claim agrees with the last two gains of a sweep, each known to lie between two bounds: some
+    /// gains within them must. What a measurement leaves open contradicts nothing.
+    pub fn agrees_with(self, before: (f64, f64), last: (f64, f64)) -> bool {
+        let (from, to) = self.ratios();
+        last.0 / before.1 <= to && last.1 / before.0 >= from
     }
 }
 
@@ -121,10 +116,20 @@ mod tests {
 
     #[test]
     fn a_far_end_within_a_quarter_has_settled() {
-        assert!(FarEnd::Settled.agrees_with(10.0, 12.4) && FarEnd::Settled.agrees_with(12.4, 10.0));
-        assert!(FarEnd::Rises.agrees_with(10.0, 12.6) && !FarEnd::Settled.agrees_with(10.0, 12.6));
+        let exact = |claim: FarEnd, before, last| claim.agrees_with((before, before), (last, last));
+        assert!(exact(FarEnd::Settled, 10.0, 12.4) && exact(FarEnd::Settled, 12.4, 10.0));
+        assert!(exact(FarEnd::Rises, 10.0, 12.6) && !exact(FarEnd::Settled, 10.0, 12.6));
+        assert!(exact(FarEnd::Falls(""), 12.6, 10.0) && !exact(FarEnd::Rises, 12.6, 10.0));
+    }
+
+    #[test]
+    fn what_the_intervals_of_the_last_two_gains_leave_open_contradicts_nothing() {
+        let (before, last) = ((1.7, 2.4), (1.9, 2.8));
         assert!(
-            FarEnd::Falls("").agrees_with(12.6, 10.0) && !FarEnd::Rises.agrees_with(12.6, 10.0)
+            FarEnd::Rises.agrees_with(before, last) && FarEnd::Settled.agrees_with(before, last)
         );
+        assert!(!FarEnd::Falls("").agrees_with((1.7, 2.3), (1.9, 2.8)));
+        assert!(!FarEnd::Rises.agrees_with((1.9, 2.1), (2.0, 2.3)));
+        assert!(!FarEnd::Settled.agrees_with((1.9, 2.1), (2.7, 3.0)));
     }
 }

@@ -1,13 +1,8 @@
 //! Whether the references agree with what a card explains, and whether its prose leaves magnitudes to them.
 
 use super::{AtHeadline, Findings, Headlines, prose};
-use crate::results::Measured;
-use worthit_pair::{
-    explanation::{FarEnd, ShareOfCause},
-    family::Entry,
-    format,
-    trial::Role,
-};
+use crate::{results::Measured, statistics::Interval};
+use worthit_pair::{explanation::ShareOfCause, family::Entry, format, trial::Role};
 
 /// Contradictions between the card and the references, and magnitudes in its prose.
 pub fn find(entry: &Entry, headlines: &Headlines<'_>) -> Findings {
@@ -40,26 +35,20 @@ fn contradictions(entry: &Entry, headline: AtHeadline<'_>) -> Vec<String> {
             None => problems.push("the counts of the first cause have no ratio".to_owned()),
         }
     }
-    let gains: Vec<(u64, f64)> = headline
-        .sweep
-        .headline_gains()
-        .into_iter()
-        .map(|(point, gain)| (point, gain.estimate))
-        .collect();
-    if let [.., (_, before), (_, last)] = gains[..]
-        && !explanation.far_end.agrees_with(before, last)
+    let gains = headline.sweep.headline_gains();
+    let bounds = |gain: &Interval| (gain.low, gain.high);
+    if let [.., (_, before), (_, last)] = &gains[..]
+        && !explanation.far_end.agrees_with(bounds(before), bounds(last))
     {
-        let trend = match FarEnd::trend(before, last) {
-            1 => "still rises",
-            -1 => "falls",
-            _ => "has settled",
-        };
         problems.push(format!(
-            "at the far end the gain {trend} (from {} to {})",
-            format::times(before),
-            format::times(last)
+            "{:?} is claimed of the far end, but the gain goes from {} to {}",
+            explanation.far_end,
+            format::times(before.estimate),
+            format::times(last.estimate)
         ));
     }
+    let gains: Vec<(u64, f64)> =
+        gains.into_iter().map(|(point, gain)| (point, gain.estimate)).collect();
     for (point, gain) in explanation.keep_naive.contradicted_by(&gains) {
         problems.push(format!(
             "{:?} is claimed, but the gain at {} is {}",

@@ -396,7 +396,7 @@ pub static FAULTS: &[Fault] = &[
     Fault {
         what: "a far end that is a peak",
         check: Check::Explanation,
-        says: "at the far end the gain falls (from 20.0× to 8.00×)",
+        says: "Settled is claimed of the far end, but the gain goes from 20.0× to 8.00×",
         entry: entry(&PAIR),
         reference: || reference([2.0, 20.0, 8.0], 500, 1.2),
         ..SOUND_FAULT
@@ -404,7 +404,7 @@ pub static FAULTS: &[Fault] = &[
     Fault {
         what: "a gain that is said to rise still",
         check: Check::Explanation,
-        says: "at the far end the gain has settled",
+        says: "Rises is claimed of the far end, but the gain goes from",
         entry: entry(&Pair {
             explanation: Explanation { far_end: FarEnd::Rises, ..EXPLAINED },
             ..PAIR
