@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     calibration, report,
-    results::{CaseResult, Outcome, PairResult, Run, RunIdentity},
+    results::{CaseResult, Measured, Outcome, PairResult, Run, RunIdentity},
     statistics::Interval,
     study::{Whole, whole},
 };
@@ -27,7 +27,7 @@ pub enum Standing {
     Wins,
     /// Its interval lies below 1.
     Loses,
-    /// Its interval contains 1.
+    /// Its interval contains 1, or other work disturbed the case at which the pair would have spoken.
     CannotTell,
     /// There is none.
     NotMeasured,
@@ -42,7 +42,7 @@ pub struct PairVerdict {
     pub verdict: Standing,
     /// The case that speaks for it; `None` if it is not measured.
     pub case: Option<SpeakingCase>,
-    /// Why it is not measured.
+    /// Why it is not measured, or which mark its headline has.
     pub reason: Option<String>,
 }
 
@@ -71,8 +71,9 @@ pub struct RunVerdict<'a> {
 }
 
 impl RunVerdict<'_> {
-    /// Judges each pair of `run` by its headline, which the gate judges too. If that was not measured or is
-    /// marked, the last case of its sweeps that has a gain speaks. Pairs that measure the suite itself are left out.
+    /// Judges each pair of `run` by its headline, which the gate judges too. If that was not measured, the last case of its
+    /// sweeps that has a gain speaks. If it is marked, the pair cannot be told: that other case may be one where the card
+    /// says to keep the naive side. Pairs that measure the suite itself are left out.
     pub fn of<'a>(run: &'a Run, families: &[&Family]) -> RunVerdict<'a> {
         let is_technique = |entry: &&Entry| !calibration::is_instrument(entry.id);
         let catalogue: Vec<&Entry> =
@@ -191,10 +192,16 @@ fn judge(id: &str, pair: &PairResult) -> PairVerdict {
         gain,
         is_computed: matches!(case.outcome, Outcome::Computed(_)),
     });
+    let mark = mark_of_headline(pair);
+    let verdict = match &case {
+        None => Standing::NotMeasured,
+        Some(_) if mark.is_some() => Standing::CannotTell,
+        Some(case) => standing(&case.gain),
+    };
     PairVerdict {
         pair: id.to_owned(),
-        verdict: case.as_ref().map_or(Standing::NotMeasured, |case| standing(&case.gain)),
-        reason: case.is_none().then(|| why_not_measured(pair)),
+        verdict,
+        reason: mark.or_else(|| case.is_none().then(|| why_not_measured(pair))),
         case,
     }
 }
@@ -209,11 +216,21 @@ fn standing(gain: &Interval) -> Standing {
     }
 }
 
+/// The mark of the case that the pair chose to speak for it, if that is measured and has one.
+fn mark_of_headline(pair: &PairResult) -> Option<String> {
+    let place = pair.headline.as_ref()?;
+    marked(pair.case(&place.level, place.point)?.measured()?)
+}
+
+fn marked(found: &Measured) -> Option<String> {
+    found.mark.as_ref().map(|mark| format!("marked: {mark}"))
+}
+
 /// Why no case speaks for a pair: the reason at its headline, or at the last case that has one.
 fn why_not_measured(pair: &PairResult) -> String {
     let reason = |case: &CaseResult| match &case.outcome {
         Outcome::Unavailable { .. } => case.outcome.reason().map(str::to_owned),
-        Outcome::Measured(found) => found.mark.as_ref().map(|mark| format!("marked: {mark}")),
+        Outcome::Measured(found) => marked(found),
         Outcome::Computed(_) => None,
     };
     let chosen = pair.headline.as_ref().and_then(|place| pair.case(&place.level, place.point));
