@@ -54,6 +54,7 @@ pub const STUDY: Study = Study {
     causes: &[SENT, CONNECTS, AWAITED],
     // Rows that were changed and taken back lie on pages until they are vacuumed.
     observations: &[SERVER_PAGES],
+    loads: None,
     prepare,
 };
 
@@ -200,7 +201,7 @@ fn prepare(case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
             of_branches(Database::pages),
         ]
     };
-    Ok(Application { trial, count: Box::new(count) })
+    Ok(Application { trial, count: Box::new(count), memory: None })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use worthit_harness::{
     samples::Sample,
     scaling::Point,
     statistics::{Interval, Summary},
-    study::{Latency, NamedFix, StepResult, StudyResult, Wait},
+    study::{AtUsers, Latency, NamedFix, StepResult, StudyResult, Wait},
 };
 use worthit_pair::{
     causes::{Cause, Counts},
@@ -113,6 +113,7 @@ pub fn load(rate: f64, meets: bool) -> LoadAtRate {
         p999_us: p99_us * 1.5,
         max_us: p99_us * 2.0,
         failed: 0,
+        failures: BTreeMap::new(),
         late: 12,
         lag_p99_us: 8.0,
         is_void: false,
@@ -194,6 +195,8 @@ pub fn full_run() -> Run {
         Point { threads: 2, speedup: Interval { low: 1.8, estimate: 1.9, high: 2.0 } },
     ];
     run.studies.insert("studies/made".to_owned(), study("Order at once"));
+    run.studies.insert("studies/feed".to_owned(), of_capacity(study("Read at once")));
+    run.studies.insert("studies/crowd".to_owned(), of_users(study("Hold a crowd")));
     run
 }
 
@@ -225,6 +228,7 @@ pub fn step(fix: Option<(&str, &str)>, p50_ms: f64) -> StepResult {
         simulated_ns: if p50_ms > 100.0 { 50e6 } else { 0.0 },
         counts: BTreeMap::from([("steps".to_owned(), p50_ms / 8.0)]),
         mark: None,
+        at_users: Vec::new(),
     }
 }
 
@@ -246,6 +250,42 @@ pub fn study(title: &str) -> StudyResult {
         ],
         ..StudyResult::default()
     }
+}
+
+/// The same study, whose steps hold 100, 200, 400 and 800 requests a second with 20 users, and half with 200; the first step then
+/// holds none.
+pub fn of_capacity(mut study: StudyResult) -> StudyResult {
+    study.objective = Some(Objective { p99_us: 10_000, is_searched: true });
+    for (step, held) in study.steps.iter_mut().zip([100.0, 200.0, 400.0, 800.0]) {
+        let at_users = |users, loads| AtUsers { users, loads, memory_bytes: None, mark: None };
+        let around = |held: f64| vec![load(held, true), load(1.1 * held, false)];
+        let many = if held == 100.0 { vec![load(1.0, false)] } else { around(held / 2.0) };
+        step.at_users = vec![at_users(20, around(held)), at_users(200, many)];
+    }
+    study
+}
+
+/// The same study, whose first step holds 10 users who think, and whose others hold 100.
+pub fn of_users(mut study: StudyResult) -> StudyResult {
+    study.objective = Some(Objective { p99_us: 10_000, is_searched: false });
+    study.thinking_s = Some(30.0);
+    for (nth, step) in study.steps.iter_mut().enumerate() {
+        let mut many = load(3.0, nth > 0);
+        if nth == 0 {
+            many.failed = 250;
+            many.failures = [("refused", 50), ("no answer", 200)]
+                .map(|(kind, count)| (kind.to_owned(), count))
+                .into();
+        }
+        let at_users = |users, load| AtUsers {
+            users,
+            loads: vec![load],
+            memory_bytes: Some(64 << 20),
+            mark: (nth == 3).then(|| "busy".to_owned()),
+        };
+        step.at_users = vec![at_users(10, load(0.3, true)), at_users(100, many)];
+    }
+    study
 }
 
 /// Names that would break out of an attribute, an element, a script, a path or a table.
@@ -292,6 +332,9 @@ pub fn hostile_run() -> Run {
             steps,
             ..study(name)
         };
+        let mut hostile = of_users(hostile);
+        hostile.steps[0].at_users[1].loads[0].failures = [(name.to_owned(), u64::MAX)].into();
+        hostile.steps[1].at_users[1].mark = Some(name.to_owned());
         run.studies.insert(format!("{name}/{name}"), hostile);
     }
     run

@@ -104,7 +104,12 @@ fn figures_that_are_not_finite_never_reach_a_page() {
     study.steps[1].latency.p50_ns = f64::NAN;
     study.steps[2].latency.p99_ns = f64::INFINITY;
     study.steps[3].counts = [("steps".to_owned(), f64::NAN)].into();
-    run.studies.insert("studies/impossible".to_owned(), study);
+    run.studies.insert("studies/impossible".to_owned(), study.clone());
+    let mut searched = made::of_capacity(study);
+    searched.steps[1].at_users[0].loads[0].rate = f64::NAN;
+    searched.steps[2].at_users[1].loads[0].p99_us = f64::INFINITY;
+    searched.steps[3].at_users.clear();
+    run.studies.insert("studies/unsearched".to_owned(), searched);
     for (name, page) in site(&run) {
         for word in ["NaN", ">inf", "-inf", "\"inf", "2147483647", "-2147483648"] {
             assert!(!page.contains(word), "{name} has {word}");

@@ -8,7 +8,7 @@ use worthit_harness::{
     study::StudyResult,
 };
 
-use crate::made::{empty_run, full_run, material, site, step, study, text};
+use crate::made::{empty_run, full_run, material, of_capacity, of_users, site, step, study, text};
 
 fn page_of(study: StudyResult) -> String {
     let mut run = full_run();
@@ -35,6 +35,36 @@ fn the_page_has_what_each_fix_bought_and_what_did_not_pay() {
     }
     let unpaid = page.split_once("What did not pay").unwrap().1;
     assert!(!unpaid.contains("cache"), "{unpaid}");
+}
+
+#[test]
+fn the_page_of_a_study_under_load_has_a_curve_a_step_and_what_became_of_the_requests() {
+    let page = page_of(of_capacity(study("Read at once")));
+    for part in [
+        "With 20 users it answers 800 orders/s instead of 100: 8.00×. With 200 users, 400 instead of none.",
+        "The objective is a p99 of at most 10.0 ms and no failed request.",
+        "Keep it 7 orders",
+        "100/s none",
+        "800/s 400/s 2.00×",
+        "+ queue. The line is the objective",
+        "20 users",
+        "missed",
+    ] {
+        // A step that was put under load says nothing of few requests.
+        assert_eq!(page.contains(part), part != "Keep it 7 orders", "{part}\n{page}");
+    }
+    let page = page_of(of_users(study("Hold a crowd")));
+    for part in [
+        "It holds 100 users instead of 10: 10.0×.",
+        "each user thinks for 30.0 s between requests",
+        "25.0 % fail",
+        "250 of 1,000 (no answer 200, refused 50)",
+        "64.0 MiB",
+        "marked: busy",
+        "users that it holds",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
 }
 
 #[test]

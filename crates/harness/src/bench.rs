@@ -523,7 +523,14 @@ impl Bench<'_> {
             let served = 1e9 / side.time_ns.median;
             // Each process of a run sends at other moments.
             let seed = self.flags.seed.wrapping_add(round() << 32);
-            match capacity::loads(trial, side.role, &under_load, served, seed) {
+            match capacity::loads(
+                trial,
+                side.role,
+                &under_load,
+                served,
+                capacity::Effort::OF_PAIR,
+                seed,
+            ) {
                 Ok(loads) => side.loads = loads,
                 Err(unavailable) => {
                     say(&format!("{}: put under no load: {unavailable}", case.key.group()))

@@ -12,18 +12,12 @@ use worthit_pair::{
 
 /// A load lasts at least this long…
 const DURATION_S: f64 = 0.5;
-/// …and this many times the objective: a queue that grows by the fortieth part of the load is then seen to miss it…
-const OBJECTIVES: f64 = 40.0;
-/// …and has at least this many requests, ten of which are above the 99th percentile.
-const LEAST_REQUESTS: f64 = 1_000.0;
-/// A load has at most this many requests.
+/// …and has at most this many requests.
 const MOST_REQUESTS: f64 = 20_000.0;
 /// The search begins with these shares of the rate that the side served in a closed loop.
 const BEGIN: [f64; 3] = [0.5, 0.8, 1.25];
 /// If the first rates all meet the objective, or all miss it, the next one is this many times higher or lower.
 const STEP: f64 = 1.6;
-/// The search ends when the lowest rate that missed the objective is at most this many times the highest that met it.
-const RESOLUTION: f64 = 1.03;
 /// The search ends after this many loads in any case.
 const MOST_LOADS: usize = 16;
 /// The search ends after this many void loads: a machine that is busy with something else stays so for a while.
@@ -32,6 +26,24 @@ const MOST_VOID: usize = 4;
 const WARM_UP: (u64, usize) = (100, 5);
 /// Warming up ends when the medians of two loads differ by less than this share.
 const AGREE: f64 = 0.1;
+
+/// How precisely a capacity is searched for.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// The search ends when the lowest rate that missed the objective is at most this many times the highest that met it.
+    pub resolution: f64,
+    /// A load lasts this many times the objective: a queue that grows by the inverse part of the load is then seen to miss it.
+    pub objectives: f64,
+    /// A load has at least this many requests.
+    pub least_requests: f64,
+}
+
+impl Effort {
+    /// For the sides of a pair, whose capacities may be near each other. Ten of a thousand requests are above the 99th
+    /// percentile.
+    pub const OF_PAIR: Effort =
+        Effort { resolution: 1.03, objectives: 40.0, least_requests: 1_000.0 };
+}
 
 /// The rates of open-loop load that a side can serve.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,6 +92,7 @@ pub fn loads(
     role: Role,
     under_load: &UnderLoad,
     served: f64,
+    effort: Effort,
     seed: u64,
 ) -> Result<Vec<LoadAtRate>, Unavailable> {
     let mut sent = 0;
@@ -92,18 +105,18 @@ pub fn loads(
         Rates::Capacity => served * BEGIN[0],
     };
     warm_up(&mut || send(first, WARM_UP.0))?;
-    let least_s = DURATION_S.max(OBJECTIVES * under_load.p99.as_secs_f64());
+    let least_s = DURATION_S.max(effort.objectives * under_load.p99.as_secs_f64());
     let mut at = |rate: f64| {
         // Whole rates are easier to read, and to compare between processes.
         let rate = rate.round().max(1.0);
-        let requests = (rate * least_s).clamp(LEAST_REQUESTS, MOST_REQUESTS);
+        let requests = (rate * least_s).clamp(effort.least_requests, MOST_REQUESTS);
         send(rate, requests as u64)
     };
     match under_load.rates {
         Rates::Stated(rates) => {
             rates.iter().filter_map(|rate| at(*rate as f64).transpose()).collect()
         }
-        Rates::Capacity => search(served, under_load.p99, &mut at),
+        Rates::Capacity => search(served, under_load.p99, effort.resolution, &mut at),
     }
 }
 
@@ -127,6 +140,7 @@ fn warm_up(send: &mut dyn FnMut() -> Sent) -> Result<(), Unavailable> {
 fn search(
     served: f64,
     p99: Duration,
+    resolution: f64,
     at: &mut dyn FnMut(f64) -> Sent,
 ) -> Result<Vec<LoadAtRate>, Unavailable> {
     let mut found = Vec::new();
@@ -136,7 +150,7 @@ fn search(
     let is_void = |load: &&LoadAtRate| load.is_void;
     while found.len() < MOST_LOADS && found.iter().filter(is_void).count() < MOST_VOID {
         let next = match Capacity::of(&found, p99) {
-            Capacity { held: Some(held), missed: Some(missed) } if missed > held * RESOLUTION => {
+            Capacity { held: Some(held), missed: Some(missed) } if missed > held * resolution => {
                 (held * missed).sqrt()
             }
             Capacity { held: Some(held), missed: None } => held * STEP,
@@ -154,6 +168,7 @@ mod tests {
     use super::*;
 
     const OBJECTIVE: Duration = Duration::from_millis(10);
+    const FINE: f64 = Effort::OF_PAIR.resolution;
 
     /// A load whose 99th percentile is 1 ms, or 100 ms if the objective is missed.
     fn load(rate: f64, meets: bool) -> LoadAtRate {
@@ -166,6 +181,7 @@ mod tests {
             p999_us: p99_us,
             max_us: p99_us,
             failed: 0,
+            failures: std::collections::BTreeMap::new(),
             late: 0,
             lag_p99_us: 1.0,
             is_void: false,
@@ -211,11 +227,12 @@ mod tests {
     #[test]
     fn the_search_finds_a_known_limit_from_wherever_it_begins() {
         for limit in [90.0, 700.0, 1_000.0, 1_190.0, 9_000.0] {
-            let found = search(1_000.0, OBJECTIVE, &mut |rate| Ok(Some(load(rate, rate <= limit))));
+            let found =
+                search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, rate <= limit))));
             let found = found.unwrap();
             let Capacity { held, missed } = Capacity::of(&found, OBJECTIVE);
             let (held, missed) = (held.unwrap(), missed.unwrap());
-            assert!(held <= limit && limit < missed && missed <= held * RESOLUTION, "{found:?}");
+            assert!(held <= limit && limit < missed && missed <= held * FINE, "{found:?}");
             assert!(found.len() <= MOST_LOADS);
         }
     }
@@ -223,17 +240,17 @@ mod tests {
     #[test]
     fn the_search_ends_by_itself() {
         for meets in [true, false] {
-            let found = search(1_000.0, OBJECTIVE, &mut |rate| Ok(Some(load(rate, meets))));
+            let found = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, meets))));
             assert_eq!(found.unwrap().len(), MOST_LOADS);
         }
         let void = |rate| Ok(Some(LoadAtRate { is_void: true, ..load(rate, true) }));
-        assert_eq!(search(1_000.0, OBJECTIVE, &mut { void }).unwrap().len(), BEGIN.len());
+        assert_eq!(search(1_000.0, OBJECTIVE, FINE, &mut { void }).unwrap().len(), BEGIN.len());
         let void_above = |rate| Ok(Some(LoadAtRate { is_void: rate > 900.0, ..load(rate, true) }));
-        let found = search(1_000.0, OBJECTIVE, &mut { void_above }).unwrap();
+        let found = search(1_000.0, OBJECTIVE, FINE, &mut { void_above }).unwrap();
         assert_eq!(found.iter().filter(|load| load.is_void).count(), MOST_VOID);
-        assert!(search(1_000.0, OBJECTIVE, &mut |_| Ok(None)).unwrap().is_empty());
+        assert!(search(1_000.0, OBJECTIVE, FINE, &mut |_| Ok(None)).unwrap().is_empty());
         let gone = |_| Err(Unavailable("no server".to_owned()));
-        assert!(search(1_000.0, OBJECTIVE, &mut { gone }).is_err());
+        assert!(search(1_000.0, OBJECTIVE, FINE, &mut { gone }).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     calibration, report,
     results::{CaseResult, Measured, Outcome, PairResult, Run, RunIdentity},
     statistics::Interval,
-    study::{Whole, whole},
+    study::Whole,
 };
 use worthit_pair::family::{Entry, Family};
 
@@ -117,7 +117,7 @@ impl RunVerdict<'_> {
                 .studies
                 .iter()
                 .filter(|(_, study)| !study.lacks_steps())
-                .filter_map(|(id, study)| Some((id.as_str(), whole(&study.steps)?)))
+                .filter_map(|(id, study)| Some((id.as_str(), study.whole()?)))
                 .collect(),
         };
         serde_json::to_string_pretty(&document).expect("every field has a JSON form") + "\n"

@@ -1,36 +1,30 @@
 //! Measures studies: a request of an application as it grew, and with one fix more at each step.
 
-mod waterfall;
-
-use std::time::Duration;
+mod loads;
+#[cfg(test)]
+pub mod made;
+mod measured;
+mod result;
+mod standard;
+mod text;
 
 use crate::{
-    count_causes::HeadlineCounts, flags::Flags, load::LoadProbe, printing::say, process::fail,
-    selection::Selection, servers,
+    count_causes::HeadlineCounts, flags::Flags, printing::say, process::fail, selection::Selection,
+    servers,
 };
+use measured::Requests;
 use worthit_pair::{
     case::{Case, Shape, fnv1a},
     causes::Counts,
     format,
     pair::Unavailable,
-    study::{self, Application, Applied, Fix, Study, StudyEntry},
+    study::{Applied, Fix, Study, StudyEntry, UserLoads},
     trial::Role,
 };
 
-pub use waterfall::{
-    Bought, Latency, NamedFix, StepResult, StudyResult, Wait, Whole, bought, whole,
-};
+pub use result::{AtUsers, Latency, NamedFix, StepResult, StudyResult, Wait};
+pub use standard::{Bought, Standard, Whole};
 
-/// Requests of a step are measured until they have taken this long together, in a quick run the second time…
-const MEASURE: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(500)];
-/// …but no fewer requests than this, in a quick run the second number…
-const LEAST_REQUESTS: [usize; 2] = [2, 1];
-/// …and no more than this.
-const MOST_REQUESTS: usize = 200;
-/// Requests that warm up a step: one, and this many if they are short.
-const WARM_UP: u64 = 5;
-/// A request is short if it takes less than this.
-const SHORT: Duration = Duration::from_millis(100);
 /// The size of the proof before a study is measured: of a request, and of what the application holds.
 pub(crate) const PROOF: (u64, u64) = (8, 50);
 /// Requests that are counted for the gate.
@@ -130,8 +124,8 @@ fn small(seed: u64) -> Case {
     Case { shape: Shape::Realistic, proof_size: Some(holds), ..Case::realistic(size, 0, seed) }
 }
 
-/// Proves and measures a study in these orders of its fixes. Calls `record` after each step, so that an interrupted run keeps
-/// the finished steps, and once more at the end.
+/// Proves and measures a study in these orders of its fixes. Calls `record` whenever there is more, so that an interrupted run
+/// keeps what it has measured, and once more at the end. Loads are sent in the first order only.
 pub fn measure(
     study: &StudyEntry,
     orders: &[Vec<&'static Fix>],
@@ -142,11 +136,18 @@ pub fn measure(
     for (nth, order) in orders.iter().enumerate() {
         let measured = prove(study, order, flags.seed).and_then(|()| {
             result.servers = servers::used(study.servers);
-            steps(study, order, flags, &mut |step| {
-                let steps = if nth == 0 { &mut result.steps } else { &mut result.other_order };
-                steps.push(step);
-                record(&result);
-            })
+            let measuring = Measuring { study, applied: Applied::steps(order), order, flags };
+            match (nth, study.loads) {
+                (0, Some(loads)) => measuring.under_load(&loads, &mut result, record),
+                (0, None) => measuring.without_load(&mut |steps| {
+                    result.steps = steps;
+                    record(&result);
+                }),
+                _ => measuring.without_load(&mut |steps| {
+                    result.other_order = steps;
+                    record(&result);
+                }),
+            }
         });
         match measured {
             Err(unavailable) if nth == 0 => {
@@ -161,72 +162,97 @@ pub fn measure(
     record(&result);
 }
 
-/// Measures each step of a study, and calls `finished` with each.
-fn steps(
-    study: &StudyEntry,
-    order: &[&'static Fix],
-    flags: &Flags,
-    finished: &mut dyn FnMut(StepResult),
-) -> Result<(), Unavailable> {
-    let applied = Applied::steps(order);
-    let case = Case::realistic(study.size, 0, flags.seed);
-    let mut application = (study.prepare)(&case, &applied)?;
-    let fixes = [None].into_iter().chain(order.iter().copied().map(Some));
-    for (place, (step, fix)) in applied.iter().zip(fixes).enumerate() {
-        let role = study::role(place, applied.len());
-        let measured = measured(&mut application, role, flags.quick);
-        if !flags.quiet {
-            let name = fix.map_or("as it grew", |fix| fix.name);
-            let p50 = format::duration(measured.latency.p50_ns);
-            say(&format!("{} [{} of {}] {name}: {p50}", study.id, place + 1, applied.len()));
-        }
-        let waits = study.waits.iter().filter(|wait| !step.has(wait.until));
-        let causes = study.counters().map(|cause| cause.id.to_owned());
-        finished(StepResult {
-            fix: fix.map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
-            latency: measured.latency,
-            simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
-            counts: causes.zip(measured.counts).filter_map(|(id, n)| Some((id, n?))).collect(),
-            mark: measured.mark,
+/// A study that is measured in one order of its fixes.
+struct Measuring<'a> {
+    study: &'a StudyEntry,
+    applied: Vec<Applied>,
+    order: &'a [&'static Fix],
+    flags: &'a Flags,
+}
+
+impl Measuring<'_> {
+    /// Measures requests one after another, and calls `record` with the steps so far, again and again.
+    fn without_load(&self, record: &mut dyn FnMut(Vec<StepResult>)) -> Result<(), Unavailable> {
+        let case = Case::realistic(self.study.size, 0, self.flags.seed);
+        let mut application = (self.study.prepare)(&case, &self.applied)?;
+        let (steps, mut first_turns) = (self.applied.len(), 0);
+        measured::in_turn(&mut application, steps, self.flags.quick, &mut |step, all| {
+            let results = self.results(all);
+            if step == first_turns {
+                first_turns += 1;
+                self.say(step, &format::duration(results[step].latency.p50_ns));
+            }
+            record(results);
         });
+        Ok(())
     }
-    Ok(())
-}
 
-/// What requests of one step took.
-struct OfStep {
-    latency: Latency,
-    /// Counts of a request, in the order of the study's counters; `None` if a server has forgotten what it counted.
-    counts: Vec<Option<f64>>,
-    mark: Option<String>,
-}
+    /// Measures the same, and then each step under load, with each number of users.
+    fn under_load(
+        &self,
+        loads: &UserLoads,
+        result: &mut StudyResult,
+        record: &mut dyn FnMut(&StudyResult),
+    ) -> Result<(), Unavailable> {
+        let (flags, steps) = (self.flags, self.applied.len());
+        let deep = if flags.deep { loads.deep } else { &[] };
+        let shallow = if flags.quick { &loads.users[..1] } else { loads.users };
+        for (nth, users) in shallow.iter().chain(deep).enumerate() {
+            let case = Case { level: *users, ..Case::realistic(self.study.size, 0, flags.seed) };
+            let mut application = (self.study.prepare)(&case, &self.applied)?;
+            let mut closed = Vec::new();
+            // With more users it only says at which rates a search begins.
+            let is_quick = flags.quick || nth > 0;
+            measured::in_turn(&mut application, steps, is_quick, &mut |_, all| {
+                closed = self.results(all);
+            });
+            if nth == 0 {
+                result.steps.clone_from(&closed);
+                record(result);
+            }
+            for step in 0..steps {
+                let served = closed.get(step).map_or(1.0, |step| 1e9 / step.latency.p50_ns);
+                let how = (flags.seed, flags.quick);
+                let at_users =
+                    loads::of_step(&mut application, (step, steps), loads, *users, served, how)?;
+                result.steps[step].at_users.push(at_users);
+                if let Some(cell) = result.cells(&result.steps[step]).get(nth) {
+                    self.say(step, &format!("{cell} with {} users", format::count(*users)));
+                }
+                record(result);
+            }
+        }
+        Ok(())
+    }
 
-/// Measures requests of one step, one after another. The first request is not measured, because the step before may have left
-/// other tables and plans in the caches.
-fn measured(application: &mut Application, role: Role, is_quick: bool) -> OfStep {
-    let (time, least) = (MEASURE[usize::from(is_quick)], LEAST_REQUESTS[usize::from(is_quick)]);
-    let trial = &mut application.trial;
-    if trial.measure(role, 1) < SHORT {
-        trial.warm_up(role, WARM_UP);
+    /// Says what was found of a step.
+    fn say(&self, step: usize, what: &str) {
+        if !self.flags.quiet {
+            let name = step.checked_sub(1).map_or("as it grew", |fix| self.order[fix].name);
+            let steps = self.applied.len();
+            say(&format!("{} [{} of {steps}] {name}: {what}", self.study.id, step + 1));
+        }
     }
-    let (before, probe) = ((application.count)(), LoadProbe::start());
-    let mut latencies: Vec<Duration> = Vec::new();
-    while latencies.len() < least
-        || latencies.len() < MOST_REQUESTS && latencies.iter().sum::<Duration>() < time
-    {
-        latencies.push(application.trial.measure(role, 1));
+
+    /// Returns the steps of which a request was measured, up to the first of which none was.
+    fn results(&self, all: &[Requests]) -> Vec<StepResult> {
+        let fixes = [None].into_iter().chain(self.order.iter().copied().map(Some));
+        let steps = self.applied.iter().zip(fixes).zip(all);
+        let step = |((applied, fix), found): ((&Applied, Option<&'static Fix>), &Requests)| {
+            let waits = self.study.waits.iter().filter(|wait| !applied.has(wait.until));
+            let causes = self.study.counters().map(|cause| cause.id.to_owned());
+            Some(StepResult {
+                fix: fix
+                    .map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
+                latency: found.latency()?,
+                simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
+                counts: causes.zip(found.counts()).filter_map(|(id, n)| Some((id, n?))).collect(),
+                mark: found.mark(),
+                at_users: Vec::new(),
+            })
+        };
+        steps.map_while(step).collect()
     }
-    // A server computes beside the program.
-    let mark = probe.load().mark(2);
-    let after = (application.count)();
-    let requests = latencies.len() as f64;
-    let counts = before
-        .iter()
-        .zip(&after)
-        .map(|(before, after)| after.checked_sub(*before).map(|counted| counted as f64 / requests));
-    let latencies = latencies.into_iter().map(|latency| latency.as_nanos() as f64).collect();
-    let latency = Latency::of(latencies).expect("at least one request was measured");
-    OfStep { latency, counts: counts.collect(), mark }
 }
 
 #[cfg(test)]
@@ -235,7 +261,12 @@ mod tests {
 
     use clap::Parser;
 
-    use worthit_pair::{causes::Cause, inputs::Inputs, trial::by_ref};
+    use worthit_pair::{
+        causes::Cause,
+        inputs::Inputs,
+        study::{self, Application},
+        trial::by_ref,
+    };
 
     use super::*;
 
@@ -254,6 +285,7 @@ mod tests {
         servers: &[],
         causes: &[],
         observations: &[],
+        loads: None,
         prepare: |_, _| Err(Unavailable(String::new())),
     };
 
@@ -285,24 +317,13 @@ mod tests {
             })
         };
         let trial = study::trial(inputs.measured(|input| *input), sets.iter().map(step).collect());
-        Ok(Application { trial, count: Box::new(move || vec![executed.get()]) })
+        Ok(Application { trial, count: Box::new(move || vec![executed.get()]), memory: None })
     }
 
     const COUNTING: Study =
         Study { fixes: &[&ONE], other_order: &[&ONE], causes: &[STATEMENTS], prepare, ..STUDY };
     static COUNTING_ENTRY: StudyEntry = StudyEntry::new("f/s", &COUNTING);
     static MISSING: StudyEntry = StudyEntry::new("f/s", &STUDY);
-
-    #[test]
-    fn counts_are_those_of_one_measured_request() {
-        let case = Case::realistic(7, 0, 42);
-        let mut application = prepare(&case, &Applied::steps(COUNTING.fixes)).unwrap();
-        for (role, statements) in [(Role::Naive, 2.0), (Role::Optimized, 1.0)] {
-            let found = measured(&mut application, role, true);
-            assert_eq!(found.counts, [Some(statements)]);
-            assert!((1..=MOST_REQUESTS as u64).contains(&found.latency.requests));
-        }
-    }
 
     fn flags(words: &[&str]) -> Flags {
         Flags::try_parse_from(["bench", "--quiet"].iter().chain(words)).unwrap()
@@ -318,13 +339,14 @@ mod tests {
     }
 
     #[test]
-    fn each_step_is_recorded_when_it_is_finished() {
+    fn what_is_measured_is_recorded_at_once() {
         let flags = flags(&["--quick"]);
         let mut recorded = Vec::new();
         measure(&COUNTING_ENTRY, &orders(&COUNTING, &flags).unwrap(), &flags, &mut |result| {
             recorded.push((result.steps.len(), result.is_unfinished));
         });
-        assert_eq!(recorded, [(1, true), (2, true), (2, false)]);
+        let (end, before) = recorded.split_last().unwrap();
+        assert_eq!((before[0], *before.last().unwrap(), *end), ((1, true), (2, true), (2, false)));
         measure(&MISSING, &[vec![&ONE]], &flags, &mut |result| {
             assert!(result.unavailable.is_some() && !result.is_unfinished);
         });

@@ -43,8 +43,9 @@ pub mod prelude {
         },
         paths::{self, Fixture},
         trial::{
-            MIN_LATENCY_SAMPLES, OpenLoop, Runner, Trial, asynchronous, at_rates, by_ref, by_value,
-            changing, contended, on_first_use, open_loop, pooled, resetting, under_contract,
+            Answered, MIN_LATENCY_SAMPLES, OpenLoop, Runner, Trial, asynchronous, at_rates, by_ref,
+            by_value, changing, contended, on_first_use, open_loop, pooled, resetting,
+            under_contract,
         },
     };
     pub use worthit_servers::Program;

@@ -4,7 +4,7 @@
 //! grew, then with one fix more at each step. Every step answers the same requests with the same effects, and any set of
 //! fixes is a working application, so that their order can be another one.
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, time::Duration};
 
 use worthit_servers::Program;
 
@@ -42,7 +42,10 @@ pub struct Study {
     pub causes: &'static [Cause],
     /// What it costs, as far as it also depends on what went before: the other counters.
     pub observations: &'static [Cause],
-    /// Builds the application with each of these sets of fixes, and its requests. Not timed.
+    /// The open-loop loads that each step is put under; `None` if one request after another says it all.
+    pub loads: Option<UserLoads>,
+    /// Builds the application with each of these sets of fixes, and its requests. Its number of users, where it has loads, is
+    /// [`Case::level`]. Not timed.
     pub prepare: fn(&Case, &[Applied]) -> Result<Application, Unavailable>,
 }
 
@@ -78,13 +81,49 @@ impl Deref for StudyEntry {
     }
 }
 
+/// The loads of an application with several numbers of users.
+#[derive(Clone, Copy, Debug)]
+pub struct UserLoads {
+    /// Numbers of users. An application is built for each; the first one is also asked one request after another.
+    pub users: &'static [u64],
+    /// Further numbers, in a deep run.
+    pub deep: &'static [u64],
+    /// The objective: the 99th percentile of latency, from the intended start, is at most this, and no request fails.
+    pub p99: Duration,
+    /// How often they ask.
+    pub pace: Pace,
+}
+
+/// How often users ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As often as the application can answer at the objective: the capacity is searched for.
+    Capacity,
+    /// Each after it has thought for this long on average. The question is how many users the application holds.
+    Thinking(Duration),
+}
+
+impl UserLoads {
+    /// Returns the requests a second of so many users who think between them; `None` if they are searched for.
+    pub fn rate(&self, users: u64) -> Option<f64> {
+        match self.pace {
+            Pace::Capacity => None,
+            Pace::Thinking(time) => Some(users as f64 / time.as_secs_f64()),
+        }
+    }
+}
+
 /// The steps of an application, ready to serve.
 pub struct Application {
-    /// The steps, as [`trial`] makes them the sides of a trial.
+    /// The steps, as [`trial`] makes them the sides of a trial. Where the study has loads, so has each step
+    /// ([`Trial::loads_of`]).
     pub trial: Trial,
     /// Reads the counters of [`Study::causes`] and then of [`Study::observations`], in their order: all requests so far, of
     /// all steps together. Reading them makes no request slower.
     pub count: Box<dyn Fn() -> Vec<u64>>,
+    /// Returns how much memory the processes of a step hold, which is named by its place, in bytes; `None` if that is not the
+    /// question.
+    pub memory: Option<Box<dyn Fn(usize) -> u64>>,
 }
 
 impl fmt::Debug for Application {
@@ -182,6 +221,18 @@ mod tests {
         assert_eq!(steps, [[false, false], [false, true], [true, true]]);
         let sets: Vec<_> = Applied::sets(&[&ONE, &TWO]).iter().map(has).collect();
         assert_eq!(sets, [[false, false], [true, false], [false, true], [true, true]]);
+    }
+
+    #[test]
+    fn users_who_think_ask_as_often_as_they_have_thought() {
+        let loads = UserLoads {
+            users: &[1],
+            deep: &[],
+            p99: Duration::from_millis(1),
+            pace: Pace::Thinking(Duration::from_secs(30)),
+        };
+        assert_eq!(loads.rate(9_000), Some(300.0));
+        assert_eq!(UserLoads { pace: Pace::Capacity, ..loads }.rate(9_000), None);
     }
 
     #[test]

@@ -17,7 +17,9 @@ mod threads;
 
 use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
-pub use open_loop::{LoadAtRate, Loads, MIN_LATENCY_SAMPLES, OpenLoop, at_rates, open_loop};
+pub use open_loop::{
+    Answered, LoadAtRate, Loads, MIN_LATENCY_SAMPLES, OpenLoop, at_rates, open_loop,
+};
 pub use role::{NoSuchRole, Role};
 pub use runner::{Runner, Window};
 pub use shapes::{
@@ -131,13 +133,19 @@ impl Trial {
 
     /// Adds what sends open-loop loads to the naive and the optimized side ([`at_rates`]), for
     /// [`Pair::under_load`](crate::pair::Pair::under_load).
-    pub fn under_load(
-        mut self,
-        naive: impl Loads + 'static,
-        optimized: impl Loads + 'static,
-    ) -> Trial {
-        self.loads = vec![(Role::Naive, Box::new(naive)), (Role::Optimized, Box::new(optimized))];
+    pub fn under_load(self, naive: impl Loads + 'static, optimized: impl Loads + 'static) -> Trial {
+        self.loads_of(Role::Naive, naive).loads_of(Role::Optimized, optimized)
+    }
+
+    /// Adds what sends open-loop loads to one side.
+    pub fn loads_of(mut self, role: Role, loads: impl Loads + 'static) -> Trial {
+        self.loads.push((role, Box::new(loads)));
         self
+    }
+
+    /// Drops what sends loads to a side, with its connections.
+    pub fn end_loads(&mut self, role: Role) {
+        self.loads.retain(|(other, _)| *other != role);
     }
 
     /// Sends `requests` requests to a side at random times, `rate` a second on average; `None` if the trial has nothing that

@@ -1,6 +1,8 @@
 //! The page of a study: the waterfall, what was counted at each step, each fix with its code before and after, what was
 //! simulated, what did not pay, and how to reproduce it.
 
+mod load;
+
 use askama::Template;
 
 use super::{
@@ -8,11 +10,13 @@ use super::{
     code::{self, CodeLine},
     prose,
     shell::{Shell, page_of_study},
+    under_load::LATENCIES,
 };
 use crate::{
     results::Run,
-    study::{Bought, StepResult, StudyResult, bought},
+    study::{Bought, Standard, StepResult, StudyResult},
 };
+use load::LoadPart;
 use worthit_pair::{
     format,
     study::{Fix, StudyEntry},
@@ -31,8 +35,11 @@ struct StudyPage<'a> {
     warnings: Vec<String>,
     entry: Option<&'a StudyEntry>,
     found: Option<&'a StudyResult>,
+    /// What the waterfall shows.
+    shown: Shown,
     steps: Vec<StepRow>,
     other_order: Vec<StepRow>,
+    load: Option<LoadPart>,
     fixes: Vec<FixPart<'a>>,
     unpaid: Vec<String>,
     is_whole: bool,
@@ -47,8 +54,8 @@ struct StepRow {
     fix: String,
     /// What it is.
     what: String,
-    p50: String,
-    p99: String,
+    /// One text a column.
+    cells: Vec<String>,
     gain: String,
     share: String,
     chart: String,
@@ -92,6 +99,8 @@ pub fn page(material: &Material<'_>, id: &str) -> String {
         citation: citation.map(|(_, sentence)| cited(material.run, id, sentence)),
         finding: sentence.unwrap_or_else(|| "This study is not in this run.".to_owned()),
         other_order: found.map_or(Vec::new(), |study| rows(study, &study.other_order)),
+        shown: shown(found),
+        load: found.and_then(load::part),
         entry,
         found,
         steps,
@@ -117,41 +126,92 @@ fn order(entry: Option<&StudyEntry>, found: Option<&StudyResult>) -> String {
 }
 
 fn rows(study: &StudyResult, steps: &[StepResult]) -> Vec<StepRow> {
-    let greatest = steps.iter().map(|step| step.latency.p50_ns).fold(0.0, f64::max);
-    let bought = bought(steps);
-    let before = [None].into_iter().chain(steps.iter().map(|step| Some(step.latency.p50_ns)));
-    let bought = [None].into_iter().chain(bought.into_iter().map(Some));
-    steps
-        .iter()
-        .zip(before)
-        .zip(bought)
-        .map(|((step, before), bought)| {
-            let p50 = format::duration(step.latency.p50_ns);
-            let was = before.map_or(String::new(), |before| {
-                format!(", {} at the step before", format::duration(before))
-            });
-            let bar = charts::WaterfallBar {
-                time: step.latency.p50_ns,
-                simulated: step.simulated_ns,
-                before,
-            };
-            StepRow {
-                fix: step.fix.as_ref().map_or(String::new(), |fix| fix.name.clone()),
-                what: step
-                    .fix
-                    .as_ref()
-                    .map_or("The application as it grew".to_owned(), |fix| fix.title.clone()),
-                chart: charts::waterfall_bar(&bar, greatest),
-                chart_label: format!("{p50}{was}"),
-                p50,
-                p99: format::duration(step.latency.p99_ns),
-                gain: bought.map_or(format::NONE.to_owned(), |bought| format::times(bought.gain)),
-                share: bought.map_or(format::NONE.to_owned(), Bought::share_in_words),
-                remarks: study.remarks(step).join("; "),
-                counts: counts(study, step),
-            }
-        })
-        .collect()
+    let figures: Vec<f64> = steps.iter().map(|step| study.figure(step)).collect();
+    let greatest = figures.iter().copied().fold(0.0, f64::max);
+    let is_latency = study.standard() == Standard::Latency;
+    let before = [None].into_iter().chain(figures.iter().copied().map(Some));
+    let bought = [None].into_iter().chain(study.bought(steps).into_iter().map(Some));
+    let rows = steps.iter().zip(figures.iter().zip(before)).zip(bought);
+    rows.map(|((step, (figure, before)), bought)| {
+        let in_words = |figure: f64| match is_latency {
+            true => format::duration(figure),
+            false => format::count(figure.round() as u64),
+        };
+        let was = before
+            .map_or(String::new(), |before| format!(", {} at the step before", in_words(before)));
+        let simulated = if is_latency { step.simulated_ns } else { 0.0 };
+        let bar = charts::WaterfallBar { figure: *figure, simulated, before };
+        StepRow {
+            fix: step.fix.as_ref().map_or(String::new(), |fix| fix.name.clone()),
+            what: step
+                .fix
+                .as_ref()
+                .map_or("The application as it grew".to_owned(), |fix| fix.title.clone()),
+            chart: charts::waterfall_bar(&bar, greatest),
+            chart_label: format!("{}{was}", in_words(*figure)),
+            cells: study.cells(step),
+            gain: bought.map_or(format::NONE.to_owned(), Bought::gain_in_words),
+            share: bought.map_or(format::NONE.to_owned(), Bought::share_in_words),
+            remarks: study.remarks(step).join("; "),
+            counts: counts(study, step),
+        }
+    })
+    .collect()
+}
+
+/// Says what the waterfall shows.
+fn shown(study: Option<&StudyResult>) -> Shown {
+    let columns = study.map_or(Vec::new(), StudyResult::columns);
+    let latency = Shown {
+        columns: columns.clone(),
+        bar: "what is left, and what the fix took off",
+        caption: "Requests one after another (closed loop). Gain: the median of the step before ÷ this one. Share: of all that \
+                  the fixes took off together."
+            .to_owned(),
+        keys: vec![
+            ("optimized", "own time of a request"),
+            ("bound", "simulated waits"),
+            ("naive", "taken off by the fix"),
+            ("peer", "added by the fix"),
+        ],
+    };
+    let better = vec![
+        ("optimized", "held, as at the step before"),
+        ("peer", "more than at the step before"),
+        ("naive", "lost by the fix"),
+    ];
+    match study.map(StudyResult::standard) {
+        Some(Standard::Capacity { users }) => Shown {
+            columns,
+            bar: "what it holds",
+            caption: format!(
+                "Open loop. The columns are the highest rates that met the objective; bar, gain and share are those with {} users. \
+                 Gain: this step ÷ the one before. Share: of all that the fixes added together.",
+                format::count(users)
+            ),
+            keys: better,
+        },
+        Some(Standard::Users) => Shown {
+            columns,
+            bar: "users that it holds",
+            caption: "Open loop. The columns are the p99 with so many users, or what became of their requests. Gain: the most users \
+                      that are held, this step ÷ the one before. Share: of all that the fixes added together."
+                .to_owned(),
+            keys: better,
+        },
+        _ => latency,
+    }
+}
+
+/// What the waterfall of a study shows.
+struct Shown {
+    /// Headings of [`StepRow::cells`].
+    columns: Vec<String>,
+    /// Heading of the bars.
+    bar: &'static str,
+    caption: String,
+    /// Colours of the bars, as the style sheet names them, each with what it stands for.
+    keys: Vec<(&'static str, &'static str)>,
 }
 
 fn counts(study: &StudyResult, step: &StepResult) -> Vec<String> {
@@ -164,23 +224,16 @@ fn counts(study: &StudyResult, step: &StepResult) -> Vec<String> {
     causes.map(|count| count.map_or(format::NONE.to_owned(), in_words)).collect()
 }
 
-/// What the fix of this name bought in some steps.
-fn bought_by(name: &str, steps: &[StepResult]) -> Option<Bought> {
-    let is_it = |step: &StepResult| step.fix.as_ref().is_some_and(|fix| fix.name == name);
-    let place = steps.iter().position(is_it)?;
-    bought(steps).get(place.checked_sub(1)?).copied()
-}
-
 fn fix_part<'a>(fix: &'a Fix, found: Option<&StudyResult>) -> FixPart<'a> {
     let listing = code::of_fix(fix.source);
     let summary = |name: &str| if name == "before" { "as it grew" } else { "with the fix" };
-    let bought = |steps: &[StepResult]| {
-        let bought = bought_by(fix.name, steps)?;
-        Some(format!("{}, {}", format::times(bought.gain), bought.share_in_words()))
+    let bought = |steps: fn(&StudyResult) -> &[StepResult]| {
+        let study = found?;
+        let (_, bought) = study.fixes_bought(steps(study)).find(|(name, _)| *name == fix.name)?;
+        Some(format!("{}, {}", bought.gain_in_words(), bought.share_in_words()))
     };
-    let here = found.and_then(|study| bought(&study.steps));
-    let there = found.and_then(|study| bought(&study.other_order));
-    let here = here.map(|here| format!("{here} of what all fixes took off"));
+    let (here, there) = (bought(|study| &study.steps), bought(|study| &study.other_order));
+    let here = here.map(|here| format!("{here} of what all fixes bought"));
     let there = there.map(|there| format!("in the other order {there}"));
     FixPart {
         fix,
@@ -195,13 +248,17 @@ fn fix_part<'a>(fix: &'a Fix, found: Option<&StudyResult>) -> FixPart<'a> {
     }
 }
 
+/// Whether a gain pays; nothing gained of nothing does not.
+fn pays(gain: f64) -> bool {
+    gain >= PAYS
+}
+
 /// The fixes that did not pay, each with where.
 fn unpaid(study: &StudyResult) -> Vec<String> {
     let of = |steps: &[StepResult], place: &str| -> Vec<String> {
-        let fixes = steps.iter().filter_map(|step| step.fix.as_ref());
-        let unpaid = fixes.zip(bought(steps)).filter(|(_, bought)| bought.gain < PAYS);
-        let words = unpaid.map(|(fix, bought)| {
-            format!("`{}`{place}: {} at its place", fix.name, format::times(bought.gain))
+        let unpaid = study.fixes_bought(steps).filter(|(_, bought)| !pays(bought.gain));
+        let words = unpaid.map(|(name, bought)| {
+            format!("`{name}`{place}: {} at its place", bought.gain_in_words())
         });
         words.collect()
     };
@@ -217,11 +274,14 @@ fn warnings(run: &Run, study: &StudyResult) -> Vec<String> {
     }
     if run.quick {
         warnings.push(
-            "Quick run: one request of each slow step, and briefly of the others.".to_owned(),
+            "Quick run: one request of each slow step, and briefly of the others; short loads with the fewest users.".to_owned(),
         );
     }
     let steps = || study.steps.iter().chain(&study.other_order);
-    let marked = steps().filter(|step| step.mark.is_some()).count();
+    let is_marked = |step: &&StepResult| {
+        step.mark.is_some() || step.at_users.iter().any(|at_users| at_users.mark.is_some())
+    };
+    let marked = steps().filter(is_marked).count();
     if marked > 0 {
         let all = format::counted(steps().count() as u64, "steps");
         warnings.push(format!("Loaded machine: other work held the CPU during {marked} of {all}."));
@@ -258,10 +318,9 @@ pub fn front_rows(material: &Material<'_>) -> Vec<StudyRow> {
     let row = |(id, title): (String, String)| {
         let found = material.run.studies.get(&id);
         let fixes = found.map_or(String::new(), |study| {
-            let fixes = study.steps.iter().filter_map(|step| step.fix.as_ref());
-            let gains = fixes.zip(bought(&study.steps)).map(|(fix, bought)| {
+            let gains = study.fixes_bought(&study.steps).map(|(name, bought)| {
                 // A line does not end between a name and its gain.
-                format!("{}\u{a0}{}", fix.name, format::times(bought.gain))
+                format!("{name}\u{a0}{}", bought.gain_in_words())
             });
             gains.collect::<Vec<_>>().join(", ")
         });

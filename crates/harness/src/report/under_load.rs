@@ -128,7 +128,7 @@ fn in_words(capacity: Capacity) -> String {
 }
 
 /// "1,950 requests/s"
-fn at(rate: f64) -> String {
+pub fn at(rate: f64) -> String {
     format!("{} requests/s", format::count(rate.round() as u64))
 }
 
@@ -199,24 +199,30 @@ fn figure(sides: &[&SideResult], (name, of): Percentile, objective: Objective) -
 }
 
 fn rows(side: &SideResult, objective: Objective) -> Vec<LoadRow> {
-    let row = |load: &LoadAtRate| {
-        let micros = |us: f64| format::duration(us * 1e3);
-        LoadRow {
-            side: side.name.clone(),
-            rate: at(load.rate),
-            latencies: [load.p50_us, load.p99_us, load.p999_us, load.max_us].map(micros),
-            failed: format!("{} of {}", format::count(load.failed), format::count(load.requests)),
-            generator: format!(
-                "{} late, p99 {}",
-                format::count(load.late),
-                micros(load.lag_p99_us)
-            ),
-            verdict: match load.meets(objective.p99()) {
-                Some(true) => "met",
-                Some(false) => "missed",
-                None => "void: the generator lagged",
-            },
-        }
-    };
-    by_rate(side).into_iter().map(row).collect()
+    by_rate(side).into_iter().map(|load| row(&side.name, load, objective)).collect()
+}
+
+/// Returns a load as text. `side` names what was loaded.
+pub fn row(side: &str, load: &LoadAtRate, objective: Objective) -> LoadRow {
+    let micros = |us: f64| format::duration(us * 1e3);
+    let kinds = load.failures.iter().filter(|(_, count)| **count > 0);
+    let kinds: Vec<String> =
+        kinds.map(|(kind, count)| format!("{kind} {}", format::count(*count))).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    LoadRow {
+        side: side.to_owned(),
+        rate: at(load.rate),
+        latencies: [load.p50_us, load.p99_us, load.p999_us, load.max_us].map(micros),
+        failed: format!(
+            "{} of {}{kinds}",
+            format::count(load.failed),
+            format::count(load.requests)
+        ),
+        generator: format!("{} late, p99 {}", format::count(load.late), micros(load.lag_p99_us)),
+        verdict: match load.meets(objective.p99()) {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "void: the generator lagged",
+        },
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
         FAMILY, HEADLINE, INSTRUMENTS, add, assert_follows, between, computed, gain, marked, run,
         run_of, unavailable,
     },
-    study::{Latency, StepResult, StudyResult},
+    study::{Latency, StepResult, StudyResult, made},
 };
 
 const LONG: &str = "f/a_name_of_thirty_one_characters";
@@ -118,18 +118,31 @@ fn the_document_follows_its_schema_and_says_what_the_line_says() {
         simulated_ns,
         counts: BTreeMap::new(),
         mark: None,
+        at_users: Vec::new(),
     };
     let study =
         StudyResult { steps: vec![step(900.0, 100.0), step(10.0, 0.0)], ..StudyResult::default() };
     let cut = StudyResult { is_unfinished: true, ..study.clone() };
     let unmeasured = StudyResult::default();
-    run.studies = [("s/one", study), ("s/two", unmeasured), ("s/three", cut)]
-        .map(|(id, study)| (id.to_owned(), study))
-        .into();
+    let (of_capacity, of_users) = (made::of_capacity(), made::of_users());
+    run.studies = [
+        ("s/one", study),
+        ("s/two", unmeasured),
+        ("s/three", cut),
+        ("s/four", of_capacity),
+        ("s/five", of_users),
+    ]
+    .map(|(id, study)| (id.to_owned(), study))
+    .into();
     let verdict = RunVerdict::of(&run, &[&FAMILY]);
     let document = assert_follows(&verdict.json(), SCHEMA);
     let studies = serde_json::json!({
+        "s/four": {
+            "judged_by": "capacity", "users": 20, "first_per_s": 10.0, "last_per_s": 400.0, "gain": 40.0
+        },
+        "s/five": { "judged_by": "users", "first": 10, "last": 1_000, "gain": 100.0 },
         "s/one": {
+            "judged_by": "latency",
             "first_ns": 900.0, "last_ns": 10.0, "simulated_ns": 100.0, "gain": 90.0, "own_gain": 80.0
         }
     });

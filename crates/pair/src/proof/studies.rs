@@ -101,7 +101,7 @@ mod tests {
         };
         let steps = sets.iter().map(step).collect();
         let trial = trial(inputs.measured(|input| *input), steps);
-        Ok(Application { trial, count: Box::new(Vec::new) })
+        Ok(Application { trial, count: Box::new(Vec::new), memory: None })
     }
 
     const SOUND: Study = Study {
@@ -117,6 +117,7 @@ mod tests {
         servers: &[],
         causes: &[],
         observations: &[],
+        loads: None,
         prepare,
     };
 

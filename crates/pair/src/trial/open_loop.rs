@@ -25,7 +25,7 @@ use crate::{
     inputs::Inputs,
 };
 
-pub use load::LoadAtRate;
+pub use load::{Answered, LoadAtRate};
 use observed::Observed;
 pub use rates::{Loads, at_rates};
 use schedule::starts;

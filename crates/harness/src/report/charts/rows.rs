@@ -98,20 +98,20 @@ pub fn count_bar(count: u64, greatest: u64, ink: Ink) -> String {
 /// What a row of a waterfall shows, all in one unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WaterfallBar {
-    /// The time at this step…
-    pub time: f64,
+    /// The figure of this step: a time, or what it holds…
+    pub figure: f64,
     /// …of which this much is simulated.
     pub simulated: f64,
-    /// The time at the step before; `None` at the first.
+    /// The figure of the step before; `None` at the first.
     pub before: Option<f64>,
 }
 
-/// Draws a row of a waterfall: the time that is left, simulated waits first, then what the step took off, or within the
-/// time what it added. `greatest` gets the full width.
+/// Draws a row of a waterfall: the figure of the step, simulated waits first, then what the step took off, or within the
+/// figure what it added. `greatest` gets the full width.
 pub fn waterfall_bar(bar: &WaterfallBar, greatest: f64) -> String {
-    let WaterfallBar { time, simulated, before } = *bar;
-    let end = |time: f64| {
-        let share = (time / greatest).clamp(0.0, 1.0);
+    let WaterfallBar { figure, simulated, before } = *bar;
+    let end = |figure: f64| {
+        let share = (figure / greatest).clamp(0.0, 1.0);
         share.is_finite().then(|| (f64::from(ROW.0 - 4) * share).round() as i32)
     };
     let chart = drawn(ROW, |area| {
@@ -119,13 +119,13 @@ pub fn waterfall_bar(bar: &WaterfallBar, greatest: f64) -> String {
             let corners = [(end(from)?, 8), (end(to)?.max(end(from)?), 36)];
             area.draw(&Rectangle::new(corners, ink.color().filled())).ok()
         };
-        piece(0.0, time.min(before.unwrap_or(time)), Ink::Optimized)?;
+        piece(0.0, figure.min(before.unwrap_or(figure)), Ink::Optimized)?;
         match before {
-            Some(before) if before > time => piece(time, before, Ink::Naive)?,
-            Some(before) => piece(before, time, Ink::Peer)?,
+            Some(before) if before > figure => piece(figure, before, Ink::Naive)?,
+            Some(before) => piece(before, figure, Ink::Peer)?,
             None => {}
         }
-        piece(0.0, simulated.min(time), Ink::Bound)?;
+        piece(0.0, simulated.min(figure), Ink::Bound)?;
         // What is too short to be drawn still has its place.
         line(area, (0, 4), (0, 40), RULE.stroke_width(2))
     });
@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_waterfall_shows_what_is_left_simulated_taken_off_and_added() {
-        let widths = |time, simulated, before| {
-            let svg = waterfall_bar(&WaterfallBar { time, simulated, before }, 436.0);
+        let widths = |figure, simulated, before| {
+            let svg = waterfall_bar(&WaterfallBar { figure, simulated, before }, 436.0);
             let rectangles = svg.split("<rect ").skip(1).map(|rectangle| {
                 let field = |name: &str| {
                     let (_, rest) = rectangle.split_once(&format!("{name}=\"")).unwrap();
@@ -164,7 +164,8 @@ mod tests {
         assert_eq!(widths(100.0, 40.0, Some(300.0)), taken_off);
         let added = ["#0B62A8 0 100", "#8B3A8F 100 50", "#6E6E6E 0 0"];
         assert_eq!(widths(150.0, 0.0, Some(100.0)), added);
-        let hostile = WaterfallBar { time: f64::NAN, simulated: -1.0, before: Some(f64::INFINITY) };
+        let hostile =
+            WaterfallBar { figure: f64::NAN, simulated: -1.0, before: Some(f64::INFINITY) };
         assert!(!waterfall_bar(&hostile, 0.0).contains("NaN"));
     }
 

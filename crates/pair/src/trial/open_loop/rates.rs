@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{LoadAtRate, schedule::starts_at_rate, send, sleep_until};
+use super::{Answered, LoadAtRate, schedule::starts_at_rate, send, sleep_until};
 use crate::unavailable::Unavailable;
 
 /// Sends open-loop loads to one side.
@@ -18,7 +18,8 @@ pub trait Loads {
 }
 
 /// Returns what sends loads to a side. `connect` is called before the first load, inside the runtime that sends the requests,
-/// and returns `request`: `request(i)` is the future of request `i`, which returns whether its answer is right.
+/// and returns `request`: `request(i)` is the future of request `i`, which returns what became of it, or whether its answer is
+/// right.
 ///
 /// The calling thread generates the load, the one worker of the runtime sends the requests and takes the answers.
 pub fn at_rates<F, R>(
@@ -26,7 +27,7 @@ pub fn at_rates<F, R>(
 ) -> impl Loads + 'static
 where
     R: Fn(u64) -> F + 'static,
-    F: Future<Output = bool> + Send + 'static,
+    F: Future<Output: Into<Answered>> + Send + 'static,
 {
     AtRates { connect: Some(connect), connected: None }
 }
@@ -41,7 +42,7 @@ impl<C, F, R> Loads for AtRates<C, R>
 where
     C: AsyncFnOnce() -> Result<R, Unavailable>,
     R: Fn(u64) -> F,
-    F: Future<Output = bool> + Send + 'static,
+    F: Future<Output: Into<Answered>> + Send + 'static,
 {
     fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable> {
         if let Some(connect) = self.connect.take() {
@@ -55,7 +56,11 @@ where
             return Err(Unavailable("there was no connection at the first load".to_owned()));
         };
         let starts = starts_at_rate(rate, requests, seed);
-        Ok(LoadAtRate::of(rate, &send(runtime, &starts, sleep_until, |i| (true, request(i)))))
+        let request = |i| {
+            let request = request(i);
+            (true, async move { request.await.into() })
+        };
+        Ok(LoadAtRate::of(rate, &send(runtime, &starts, sleep_until, request)))
     }
 }
 

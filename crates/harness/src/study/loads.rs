@@ -1,0 +1,57 @@
+//! Loads of a study: each step with several numbers of users.
+
+use super::AtUsers;
+use crate::{
+    capacity::{self, Effort},
+    load::LoadProbe,
+};
+use worthit_pair::{
+    pair::{Rates, Unavailable, UnderLoad},
+    study::{self, Application, UserLoads},
+    trial::LoadAtRate,
+};
+
+/// Users who think are watched for this long, s; in a quick run for the second time.
+const WATCHED_S: [f64; 2] = [4.0, 1.0];
+/// A load of users who think has at least this many requests, whose 99th percentile is then not only the slowest one.
+const LEAST_REQUESTS: f64 = 100.0;
+/// How a capacity is searched for: less precisely than that of a pair, as steps differ by more. In a quick run as the second
+/// says.
+const SEARCH: [Effort; 2] = [
+    Effort { resolution: 1.15, objectives: 20.0, least_requests: 200.0 },
+    Effort { resolution: 2.0, objectives: 4.0, least_requests: 50.0 },
+];
+
+/// Puts a step of an application with `users` users under the loads of its study. `served` is what the step served in a closed
+/// loop, requests a second.
+///
+/// # Errors
+/// If the step cannot be connected to.
+pub fn of_step(
+    application: &mut Application,
+    (step, steps): (usize, usize),
+    loads: &UserLoads,
+    users: u64,
+    served: f64,
+    (seed, is_quick): (u64, bool),
+) -> Result<AtUsers, Unavailable> {
+    let role = study::role(step, steps);
+    let probe = LoadProbe::start();
+    let trial = &mut application.trial;
+    let sent: Result<Vec<LoadAtRate>, Unavailable> = match loads.rate(users) {
+        Some(rate) => {
+            let requests = (rate * WATCHED_S[usize::from(is_quick)]).max(LEAST_REQUESTS).ceil();
+            let load = trial.send(role, rate, requests as u64, seed);
+            load.map(|load| load.into_iter().collect())
+        }
+        None => {
+            let under_load = UnderLoad { p99: loads.p99, rates: Rates::Capacity };
+            let effort = SEARCH[usize::from(is_quick)];
+            capacity::loads(trial, role, &under_load, served, effort, seed)
+        }
+    };
+    // The connections of one step are as many as the system has for a process.
+    let memory_bytes = application.memory.as_ref().map(|memory| memory(step));
+    application.trial.end_loads(role);
+    Ok(AtUsers { users, loads: sent?, memory_bytes, mark: probe.load().mark(2) })
+}
