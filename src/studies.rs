@@ -3,4 +3,5 @@
 worthit_pair::studies! {
     "studies": "Make an application fast, one fix after the other";
     bank,
+    timeline,
 }
