@@ -55,6 +55,7 @@ pub const STUDY: Study = Study {
     // Rows that were changed and taken back lie on pages until they are vacuumed.
     observations: &[SERVER_PAGES],
     loads: None,
+    helper: None,
     prepare,
 };
 

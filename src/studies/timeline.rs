@@ -54,6 +54,7 @@ pub const STUDY: Study = Study {
         p99: Duration::from_millis(50),
         pace: Pace::Capacity,
     }),
+    helper: None,
     prepare,
 };
 

@@ -44,7 +44,7 @@ use worthit_pair::{
     causes::{self, Counts},
     cores,
     family::{Entry, Family},
-    paths,
+    helper, paths,
     trial::{Role, Trial},
 };
 
@@ -65,6 +65,9 @@ const ENOUGH_PAIRS: usize = 8;
 
 /// Runs the benchmarks of one family of the catalogue, with the process's arguments: the `main` of a bench binary.
 pub fn run(family: &'static Family, catalogue: &[&'static Family]) {
+    if helper::run(catalogue).is_some() {
+        return;
+    }
     let started = startup::start(family.package)
         .unwrap_or_else(|error| fail(1, &format!("cannot execute this binary again: {error}")));
     let flags = &started.flags;

@@ -18,12 +18,15 @@ const MOST_REQUESTS: f64 = 20_000.0;
 const BEGIN: [f64; 3] = [0.5, 0.8, 1.25];
 /// If the first rates all meet the objective, or all miss it, the next one is this many times higher or lower.
 const STEP: f64 = 1.6;
+/// The search ends if no load met the objective and one of them was this share of the rate that the side served in a closed
+/// loop: it meets it at no rate to speak of.
+const HOPELESS: f64 = 0.1;
 /// The search ends after this many loads in any case.
 const MOST_LOADS: usize = 16;
 /// The search ends after this many void loads: a machine that is busy with something else stays so for a while.
 const MOST_VOID: usize = 4;
-/// Requests of a load that warms up, and the most loads that do.
-const WARM_UP: (u64, usize) = (100, 5);
+/// The most loads that warm up.
+const MOST_WARM_UPS: usize = 5;
 /// Warming up ends when the medians of two loads differ by less than this share.
 const AGREE: f64 = 0.1;
 
@@ -34,15 +37,24 @@ pub struct Effort {
     pub resolution: f64,
     /// A load lasts this many times the objective: a queue that grows by the inverse part of the load is then seen to miss it.
     pub objectives: f64,
-    /// A load has at least this many requests.
+    /// A load has at least this many requests…
     pub least_requests: f64,
+    /// …unless it would last longer than this for them, s.
+    pub most_s: f64,
+    /// Requests of a load that warms up.
+    pub warm_up: u64,
 }
 
 impl Effort {
     /// For the sides of a pair, whose capacities may be near each other. Ten of a thousand requests are above the 99th
     /// percentile.
-    pub const OF_PAIR: Effort =
-        Effort { resolution: 1.03, objectives: 40.0, least_requests: 1_000.0 };
+    pub const OF_PAIR: Effort = Effort {
+        resolution: 1.03,
+        objectives: 40.0,
+        least_requests: 1_000.0,
+        most_s: 60.0,
+        warm_up: 100,
+    };
 }
 
 /// The rates of open-loop load that a side can serve.
@@ -104,13 +116,14 @@ pub fn loads(
         Rates::Stated(rates) => rates.first().map_or(served, |rate| *rate as f64),
         Rates::Capacity => served * BEGIN[0],
     };
-    warm_up(&mut || send(first, WARM_UP.0))?;
+    warm_up(&mut || send(first, effort.warm_up))?;
     let least_s = DURATION_S.max(effort.objectives * under_load.p99.as_secs_f64());
     let mut at = |rate: f64| {
         // Whole rates are easier to read, and to compare between processes.
         let rate = rate.round().max(1.0);
-        let requests = (rate * least_s).clamp(effort.least_requests, MOST_REQUESTS);
-        send(rate, requests as u64)
+        let least = effort.least_requests.min(rate * effort.most_s.max(least_s));
+        let requests = (rate * least_s).clamp(least.max(1.0), MOST_REQUESTS);
+        send(rate, requests.ceil() as u64)
     };
     match under_load.rates {
         Rates::Stated(rates) => {
@@ -126,7 +139,7 @@ type Sent = Result<Option<LoadAtRate>, Unavailable>;
 /// Sends loads until the medians of two of them agree.
 fn warm_up(send: &mut dyn FnMut() -> Sent) -> Result<(), Unavailable> {
     let mut before = f64::INFINITY;
-    for _ in 0..WARM_UP.1 {
+    for _ in 0..MOST_WARM_UPS {
         let Some(load) = send()? else { break };
         if (load.p50_us / before - 1.0).abs() < AGREE {
             break;
@@ -147,15 +160,17 @@ fn search(
     for share in BEGIN {
         found.extend(at(served * share)?);
     }
-    let is_void = |load: &&LoadAtRate| load.is_void;
+    let is_void = |load: &&LoadAtRate| load.meets(p99).is_none();
     while found.len() < MOST_LOADS && found.iter().filter(is_void).count() < MOST_VOID {
         let next = match Capacity::of(&found, p99) {
             Capacity { held: Some(held), missed: Some(missed) } if missed > held * resolution => {
                 (held * missed).sqrt()
             }
             Capacity { held: Some(held), missed: None } => held * STEP,
-            Capacity { held: None, missed: Some(missed) } => missed / STEP,
-            // It is known, or all loads were void, or none was sent.
+            Capacity { held: None, missed: Some(missed) } if missed > HOPELESS * served => {
+                missed / STEP
+            }
+            // It is known or nothing, or all loads were void, or none was sent.
             _ => break,
         };
         found.extend(at(next)?);
@@ -218,7 +233,7 @@ mod tests {
 
     #[test]
     fn void_loads_and_failed_requests_are_no_capacity() {
-        let void = LoadAtRate { is_void: true, ..load(900.0, true) };
+        let void = LoadAtRate { is_void: true, lag_p99_us: 1e6, ..load(900.0, true) };
         let failing = LoadAtRate { failed: 1, ..load(700.0, true) };
         let found = Capacity::of(&[load(500.0, true), failing, void], OBJECTIVE);
         assert_eq!(found, Capacity { held: Some(500.0), missed: Some(700.0) });
@@ -239,13 +254,17 @@ mod tests {
 
     #[test]
     fn the_search_ends_by_itself() {
-        for meets in [true, false] {
-            let found = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, meets))));
-            assert_eq!(found.unwrap().len(), MOST_LOADS);
-        }
-        let void = |rate| Ok(Some(LoadAtRate { is_void: true, ..load(rate, true) }));
+        let all = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, true))));
+        assert_eq!(all.unwrap().len(), MOST_LOADS);
+        let none = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, false))));
+        // 500 requests a second, then 312, 195, 122 and 76.
+        assert_eq!(none.unwrap().len(), BEGIN.len() + 4);
+        let void =
+            |rate| Ok(Some(LoadAtRate { is_void: true, lag_p99_us: 1e6, ..load(rate, true) }));
         assert_eq!(search(1_000.0, OBJECTIVE, FINE, &mut { void }).unwrap().len(), BEGIN.len());
-        let void_above = |rate| Ok(Some(LoadAtRate { is_void: rate > 900.0, ..load(rate, true) }));
+        let void_above = |rate| {
+            Ok(Some(LoadAtRate { is_void: rate > 900.0, lag_p99_us: 1e6, ..load(rate, true) }))
+        };
         let found = search(1_000.0, OBJECTIVE, FINE, &mut { void_above }).unwrap();
         assert_eq!(found.iter().filter(|load| load.is_void).count(), MOST_VOID);
         assert!(search(1_000.0, OBJECTIVE, FINE, &mut |_| Ok(None)).unwrap().is_empty());
@@ -265,6 +284,6 @@ mod tests {
             Ok(Some(LoadAtRate { p50_us: median, ..load(1.0, true) }))
         })
         .unwrap();
-        assert_eq!(loads, WARM_UP.1);
+        assert_eq!(loads, MOST_WARM_UPS);
     }
 }

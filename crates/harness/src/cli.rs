@@ -31,7 +31,7 @@ use worthit_pair::{
     },
     contract,
     family::{Entry, Family},
-    format,
+    format, helper,
     pair::Count,
     proof::Tried,
     study::{Fix, SimulatedWait, StudyEntry},
@@ -169,6 +169,9 @@ enum CliError {
 /// The binary must also invoke [`counting_binary!`](worthit_pair::counting_binary). `injections` are the catalogue's
 /// own, in addition to the built-in ones, for the gate's self-test.
 pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode {
+    if let Some(status) = helper::run(catalogue) {
+        return status;
+    }
     let injections = injected::all(injections);
     let arguments = Arguments::parse();
     if needs_folders(&arguments.command) {

@@ -18,7 +18,7 @@ use worthit_pair::{
     causes::Counts,
     format,
     pair::Unavailable,
-    study::{Applied, Fix, Study, StudyEntry, UserLoads},
+    study::{Applied, Fix, Pace, Study, StudyEntry, UserLoads},
     trial::Role,
 };
 
@@ -200,18 +200,17 @@ impl Measuring<'_> {
         for (nth, users) in shallow.iter().chain(deep).enumerate() {
             let case = Case { level: *users, ..Case::realistic(self.study.size, 0, flags.seed) };
             let mut application = (self.study.prepare)(&case, &self.applied)?;
-            let mut closed = Vec::new();
-            // With more users it only says at which rates a search begins.
-            let is_quick = flags.quick || nth > 0;
-            measured::in_turn(&mut application, steps, is_quick, &mut |_, all| {
-                closed = self.results(all);
-            });
-            if nth == 0 {
-                result.steps.clone_from(&closed);
-                record(result);
-            }
             for step in 0..steps {
-                let served = closed.get(step).map_or(1.0, |step| 1e9 / step.latency.p50_ns);
+                let mut served = 1.0;
+                // It says what a request costs, and at which rates a search begins.
+                if nth == 0 || loads.pace == Pace::Capacity {
+                    let found = measured::alone(&mut application, step, steps);
+                    let Some(closed) = self.result(step, &found) else { continue };
+                    served = 1e9 / closed.latency.p50_ns;
+                    if nth == 0 {
+                        result.steps.push(closed);
+                    }
+                }
                 let how = (flags.seed, flags.quick);
                 let at_users =
                     loads::of_step(&mut application, (step, steps), loads, *users, served, how)?;
@@ -236,22 +235,24 @@ impl Measuring<'_> {
 
     /// Returns the steps of which a request was measured, up to the first of which none was.
     fn results(&self, all: &[Requests]) -> Vec<StepResult> {
-        let fixes = [None].into_iter().chain(self.order.iter().copied().map(Some));
-        let steps = self.applied.iter().zip(fixes).zip(all);
-        let step = |((applied, fix), found): ((&Applied, Option<&'static Fix>), &Requests)| {
-            let waits = self.study.waits.iter().filter(|wait| !applied.has(wait.until));
-            let causes = self.study.counters().map(|cause| cause.id.to_owned());
-            Some(StepResult {
-                fix: fix
-                    .map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
-                latency: found.latency()?,
-                simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
-                counts: causes.zip(found.counts()).filter_map(|(id, n)| Some((id, n?))).collect(),
-                mark: found.mark(),
-                at_users: Vec::new(),
-            })
-        };
-        steps.map_while(step).collect()
+        let steps = all.iter().enumerate();
+        steps.map_while(|(step, found)| self.result(step, found)).collect()
+    }
+
+    /// Returns what requests of a step took; `None` if there was none.
+    fn result(&self, step: usize, found: &Requests) -> Option<StepResult> {
+        let fix = step.checked_sub(1).map(|fix| self.order[fix]);
+        let applied = &self.applied[step];
+        let waits = self.study.waits.iter().filter(|wait| !applied.has(wait.until));
+        let causes = self.study.counters().map(|cause| cause.id.to_owned());
+        Some(StepResult {
+            fix: fix.map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
+            latency: found.latency()?,
+            simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
+            counts: causes.zip(found.counts()).filter_map(|(id, n)| Some((id, n?))).collect(),
+            mark: found.mark(),
+            at_users: Vec::new(),
+        })
     }
 }
 
@@ -286,6 +287,7 @@ mod tests {
         causes: &[],
         observations: &[],
         loads: None,
+        helper: None,
         prepare: |_, _| Err(Unavailable(String::new())),
     };
 

@@ -16,6 +16,7 @@ pub mod explanation;
 pub mod family;
 pub mod format;
 pub mod growth;
+pub mod helper;
 pub mod inputs;
 pub mod limit;
 mod listing;

@@ -10,6 +10,7 @@ use worthit_servers::Program;
 
 use crate::{
     causes::Cause,
+    helper::Control,
     inputs::MeasuredInputs,
     pair::{Case, Unavailable},
     trial::{Role, Runner, Trial},
@@ -44,6 +45,8 @@ pub struct Study {
     pub observations: &'static [Cause],
     /// The open-loop loads that each step is put under; `None` if one request after another says it all.
     pub loads: Option<UserLoads>,
+    /// What a process does that the study has started with [`helper::start`](crate::helper::start); `None` if it starts none.
+    pub helper: Option<fn(Control)>,
     /// Builds the application with each of these sets of fixes, and its requests. Its number of users, where it has loads, is
     /// [`Case::level`]. Not timed.
     pub prepare: fn(&Case, &[Applied]) -> Result<Application, Unavailable>,

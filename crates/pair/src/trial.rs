@@ -18,7 +18,8 @@ mod threads;
 use std::{any::Any, fmt, fmt::Debug, time::Duration};
 
 pub use open_loop::{
-    Answered, LoadAtRate, Loads, MIN_LATENCY_SAMPLES, OpenLoop, at_rates, open_loop,
+    Answered, LoadAtRate, Loads, MIN_LATENCY_SAMPLES, OpenLoop, Part, at_leisure, at_rates,
+    open_loop,
 };
 pub use role::{NoSuchRole, Role};
 pub use runner::{Runner, Window};

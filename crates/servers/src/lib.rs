@@ -9,6 +9,7 @@
 mod child;
 pub mod distance;
 mod folder;
+pub mod helper;
 pub mod link;
 pub mod nginx;
 mod password;
@@ -35,6 +36,7 @@ use std::{
 use url::{Host, Url};
 
 use child::{Child, Children};
+pub use processes::memory;
 pub use program::Program;
 use program::{Addresses, Started};
 

@@ -19,15 +19,38 @@ use crate::{
     server, tcp,
 };
 
-/// What every configuration has outside of its `http` block. The supervisor is what daemons have otherwise. One worker
-/// does all the work on one core, so that the clients that drive it have another one.
+/// What every configuration has outside of its `http` block. The supervisor is what daemons have otherwise.
 const MAIN: &str = "daemon off;
 pid nginx.pid;
 error_log stderr;
-worker_processes 1;
-worker_rlimit_nofile 4096;
-events { worker_connections 2048; }
 ";
+
+/// How many connections an nginx may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Workers {
+    /// Processes that share the work.
+    pub processes: u32,
+    /// Connections of each, to clients and to upstreams. Each takes a descriptor, of which a process may hold only some
+    /// thousands.
+    pub connections: u32,
+}
+
+impl Workers {
+    /// One worker does all the work on one core, so that the clients that drive it have another one.
+    const ONE: Workers = Workers { processes: 1, connections: 2_048 };
+
+    fn directives(self) -> String {
+        let Workers { processes, connections } = self;
+        // Files and sockets that listen need some too.
+        let descriptors = connections + connections.min(1_900);
+        format!(
+            "worker_processes {processes};
+worker_rlimit_nofile {descriptors};
+events {{ worker_connections {connections}; }}
+"
+        )
+    }
+}
 /// Modules that make a folder for their temporary files even if no location uses them. By default that is one of the
 /// system's. Each has its option of `configure` that leaves it out.
 const TEMPORARY: [(&str, &str); 5] = [
@@ -65,13 +88,23 @@ impl Nginx {
     /// # Errors
     /// If nginx is not installed or too old, or does not start, for example because the configuration is broken.
     pub fn start(http: impl Fn(u16) -> String) -> Result<Nginx, Missing> {
+        Nginx::start_with(Workers::ONE, http)
+    }
+
+    /// Starts one for many connections. For them to be spread evenly over the workers, the server must listen with
+    /// `reuseport`.
+    ///
+    /// # Errors
+    /// As [`Nginx::start`].
+    pub fn start_with(workers: Workers, http: impl Fn(u16) -> String) -> Result<Nginx, Missing> {
         let version = server(Program::Nginx)?.version.clone();
         let program = Program::Nginx.installed().ok_or(Missing::NotInstalled(Program::Nginx))?;
         let failed = |problem| Missing::NotStarted(Program::Nginx, problem);
         let build = build(&program).map_err(failed)?;
         let (child, port) = child::at_some_ports(|| {
             let [port] = child::free_ports(&[])?;
-            let child = Child::start(&start(&program, &configuration(&build, &http(port))))?;
+            let child =
+                Child::start(&start(&program, &configuration(&build, workers, &http(port))))?;
             child.ready(|| greet(&child, port).map_err(tcp::in_words))?;
             Ok((child, port))
         })
@@ -118,14 +151,15 @@ fn build(program: &Path) -> Result<String, String> {
 }
 
 /// Returns the configuration with this `http` block, for a program built like this.
-fn configuration(build: &str, http: &str) -> String {
+fn configuration(build: &str, workers: Workers, http: &str) -> String {
     // Workers of a master that is root would be somebody who cannot enter the folder.
     let user = if geteuid().is_root() { "user root;\n" } else { "" };
     let has = |option: &str| option.is_empty() || !build.contains(option);
     let temporary = TEMPORARY.iter().filter(|(_, option)| has(option));
     let temporary: String =
         temporary.map(|(name, _)| format!("{name}_temp_path temporary_{name};\n")).collect();
-    format!("{user}{MAIN}http {{\naccess_log off;\n{temporary}{http}\n}}\n")
+    let workers = workers.directives();
+    format!("{user}{MAIN}{workers}http {{\naccess_log off;\n{temporary}{http}\n}}\n")
 }
 
 fn start(program: &Path, configuration: &str) -> Start {
@@ -165,7 +199,7 @@ mod tests {
     #[test]
     fn only_modules_that_were_built_get_a_folder() {
         let build = "nginx version: nginx/1.22.1\nconfigure arguments: --without-http_uwsgi_module";
-        let configuration = configuration(build, "server { }");
+        let configuration = configuration(build, Workers::ONE, "server { }");
         for line in ["client_body_temp_path", "proxy_temp_path", "server { }\n}"] {
             assert!(configuration.contains(&format!("\n{line}")), "{configuration}");
         }

@@ -90,6 +90,25 @@ pub fn runs(pid: u32, name: &str) -> bool {
     stat.is_some_and(|stat| stat.comm == name[..name.len().min(15)])
 }
 
+/// Returns the memory that a process and all that it has started hold, bytes. Pages that several processes share are divided
+/// among them where the system says how many these are (PSS), and count in each elsewhere (RSS). Zero if it is gone.
+pub fn memory(pid: u32) -> u64 {
+    let Some(process) = process(pid) else { return 0 };
+    let tasks = process.tasks().into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| task.children().ok()).flatten();
+    own_memory(pid) + children.map(memory).sum::<u64>()
+}
+
+/// Returns the memory of one process.
+fn own_memory(pid: u32) -> u64 {
+    let of = |file: &str, name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    of("smaps_rollup", "Pss:").or_else(|| of("status", "VmRSS:")).unwrap_or(0) << 10
+}
+
 fn process(pid: u32) -> Option<Process> {
     Process::new(i32::try_from(pid).ok()?).ok()
 }
@@ -121,6 +140,14 @@ mod tests {
         assert!(!listens(1, port), "another process");
         drop(listener);
         assert!(!listens(std::process::id(), port), "nobody");
+    }
+
+    #[test]
+    fn memory_that_is_held_is_counted() {
+        let before = memory(std::process::id());
+        let held = vec![1_u8; 64 << 20];
+        assert!(memory(std::process::id()) > before + (held.len() as u64) / 2);
+        assert_eq!(memory(u32::MAX), 0, "no such process");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{post::Post, site::Site, tables::Size};
 use crate::fixtures::http::Client;
 use worthit_pair::{
     pair::{Case, Unavailable},
-    trial::{Answered, LoadAtRate, Loads, at_rates},
+    trial::{Answered, Loads, Part, at_rates},
 };
 
 /// One user of this many is online.
@@ -64,9 +64,9 @@ pub struct OfStep<L> {
 }
 
 impl<L: Loads> Loads for OfStep<L> {
-    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable> {
+    fn parts(&mut self, rate: f64, requests: u64, seed: u64) -> Result<Vec<Part>, Unavailable> {
         self.site.begin()?;
-        self.loads.send(rate, requests, seed)
+        self.loads.parts(rate, requests, seed)
     }
 }
 

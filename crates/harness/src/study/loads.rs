@@ -12,14 +12,14 @@ use worthit_pair::{
 };
 
 /// Users who think are watched for this long, s; in a quick run for the second time.
-const WATCHED_S: [f64; 2] = [4.0, 1.0];
+const WATCHED_S: [f64; 2] = [3.0, 1.0];
 /// A load of users who think has at least this many requests, whose 99th percentile is then not only the slowest one.
 const LEAST_REQUESTS: f64 = 100.0;
 /// How a capacity is searched for: less precisely than that of a pair, as steps differ by more. In a quick run as the second
 /// says.
 const SEARCH: [Effort; 2] = [
-    Effort { resolution: 1.15, objectives: 20.0, least_requests: 200.0 },
-    Effort { resolution: 2.0, objectives: 4.0, least_requests: 50.0 },
+    Effort { resolution: 1.15, objectives: 20.0, least_requests: 200.0, most_s: 2.0, warm_up: 10 },
+    Effort { resolution: 2.0, objectives: 4.0, least_requests: 50.0, most_s: 0.5, warm_up: 5 },
 ];
 
 /// Puts a step of an application with `users` users under the loads of its study. `served` is what the step served in a closed
@@ -50,8 +50,10 @@ pub fn of_step(
             capacity::loads(trial, role, &under_load, served, effort, seed)
         }
     };
-    // The connections of one step are as many as the system has for a process.
     let memory_bytes = application.memory.as_ref().map(|memory| memory(step));
+    // Before processes that send loads end, whose CPU time is otherwise nobody's.
+    let mark = probe.load().mark(2);
+    // The connections of one step are as many as the system has for a process.
     application.trial.end_loads(role);
-    Ok(AtUsers { users, loads: sent?, memory_bytes, mark: probe.load().mark(2) })
+    Ok(AtUsers { users, loads: sent?, memory_bytes, mark })
 }

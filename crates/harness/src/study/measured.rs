@@ -60,6 +60,15 @@ impl Requests {
     }
 }
 
+/// Measures a few requests of one of `steps` steps alone: to begin or to end a step may take long.
+pub fn alone(application: &mut Application, step: usize, steps: usize) -> Requests {
+    let mut found = Requests::default();
+    while !found.is_finished(true) {
+        turn(application, step, steps, &mut found);
+    }
+    found
+}
+
 /// Measures requests of `steps` steps in turn, and calls `after_turn` after each turn with its step and what there is of each
 /// step.
 pub fn in_turn(
@@ -154,8 +163,8 @@ mod tests {
         }
     }
 
-    /// Measures steps that take so many milliseconds; returns what was found, and which steps were asked in which order.
-    fn measured(ms: &[u64], is_quick: bool) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, Vec<usize>) {
+    /// An application whose steps take so many milliseconds, and which notes which of them was asked.
+    fn application(ms: &[u64]) -> (Application, Rc<RefCell<Vec<usize>>>) {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let step = |(name, ms): (usize, &u64)| Timed { name, ms: *ms, asked: Rc::clone(&asked) };
         let inputs = Inputs::one(0_u64);
@@ -165,7 +174,12 @@ mod tests {
         );
         let counted = Rc::clone(&asked);
         let count = Box::new(move || vec![3 * counted.borrow().len() as u64]);
-        let mut application = Application { trial, count, memory: None };
+        (Application { trial, count, memory: None }, asked)
+    }
+
+    /// Measures such steps in turn; returns what was found, and which steps were asked in which order.
+    fn measured(ms: &[u64], is_quick: bool) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, Vec<usize>) {
+        let (mut application, asked) = application(ms);
         let mut latencies = Vec::new();
         let mut counts: Vec<Vec<f64>> = Vec::new();
         in_turn(&mut application, ms.len(), is_quick, &mut |_, all| {
@@ -193,5 +207,14 @@ mod tests {
         assert_eq!((asked, latencies[0].len(), latencies[1].len()), (vec![0, 0, 1], 1, 1));
         let (latencies, _, _) = measured(&[1, 2], false);
         assert_eq!(latencies.iter().map(Vec::len).collect::<Vec<_>>(), [200, 200]);
+    }
+
+    #[test]
+    fn a_step_that_is_measured_alone_is_asked_without_the_others() {
+        let (mut application, asked) = application(&[90, 90, 90]);
+        let found = alone(&mut application, 1, 3);
+        // One that is left out, then half a second.
+        assert_eq!((found.latencies_ns.len(), asked.borrow().clone()), (6, vec![1; 7]));
+        assert_eq!(found.counts().collect::<Vec<_>>(), [Some(3.0)]);
     }
 }

@@ -118,6 +118,7 @@ mod tests {
         causes: &[],
         observations: &[],
         loads: None,
+        helper: None,
         prepare,
     };
 

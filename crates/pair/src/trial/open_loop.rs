@@ -5,6 +5,7 @@
 
 mod load;
 mod observed;
+mod part;
 mod rates;
 mod schedule;
 
@@ -27,7 +28,8 @@ use crate::{
 
 pub use load::{Answered, LoadAtRate};
 use observed::Observed;
-pub use rates::{Loads, at_rates};
+pub use part::Part;
+pub use rates::{Loads, at_leisure, at_rates};
 use schedule::starts;
 
 /// Smallest number of latencies that gives a usable 99th percentile: ten samples lie above it.
@@ -204,6 +206,12 @@ fn sleep_until(due: Instant) -> Duration {
         thread::sleep(long);
     }
     spin_until(due)
+}
+
+/// Only sleeps.
+fn doze_until(due: Instant) -> Duration {
+    thread::sleep(due.saturating_duration_since(Instant::now()));
+    Instant::now().saturating_duration_since(due)
 }
 
 impl<I: 'static, R> OpenLoopRunner<I, R> {

@@ -4,22 +4,32 @@ use std::future::Future;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Answered, LoadAtRate, schedule::starts_at_rate, send, sleep_until};
+use super::{
+    Answered, LoadAtRate, Part, Wait, doze_until, schedule::starts_at_rate, send, sleep_until,
+};
 use crate::unavailable::Unavailable;
 
 /// Sends open-loop loads to one side.
 pub trait Loads {
-    /// Sends `requests` requests at random times, `rate` of them a second on average, waits for the answers (ten seconds after
-    /// the last was due at most), and returns what it saw. The same seed gives the same intended starts.
+    /// Sends `requests` requests at random times, `rate` of them a second on average, waits for the answers (ten seconds
+    /// after the last was due at most), and returns what each generator saw. The same seed gives the same intended starts.
     ///
     /// # Errors
     /// If the side cannot be connected to.
-    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable>;
+    fn parts(&mut self, rate: f64, requests: u64, seed: u64) -> Result<Vec<Part>, Unavailable>;
+
+    /// Does the same and sums up what was seen.
+    ///
+    /// # Errors
+    /// If the side cannot be connected to.
+    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable> {
+        Ok(LoadAtRate::of_parts(rate, &self.parts(rate, requests, seed)?))
+    }
 }
 
-/// Returns what sends loads to a side. `connect` is called before the first load, inside the runtime that sends the requests,
-/// and returns `request`: `request(i)` is the future of request `i`, which returns what became of it, or whether its answer is
-/// right.
+/// Returns what sends loads to a side. `connect` is called before the first load, inside the runtime that sends the
+/// requests, and returns `request`: `request(i)` is the future of request `i`, which returns what became of it, or whether
+/// its answer is right.
 ///
 /// The calling thread generates the load, the one worker of the runtime sends the requests and takes the answers.
 pub fn at_rates<F, R>(
@@ -29,10 +39,23 @@ where
     R: Fn(u64) -> F + 'static,
     F: Future<Output: Into<Answered>> + Send + 'static,
 {
-    AtRates { connect: Some(connect), connected: None }
+    AtRates { connect: Some(connect), connected: None, wait: sleep_until }
+}
+
+/// Like [`at_rates`], with a generator that only sleeps between requests and so sends them up to a tenth of a millisecond
+/// late. It leaves the cores to others where several generators share few of them.
+pub fn at_leisure<F, R>(
+    connect: impl AsyncFnOnce() -> Result<R, Unavailable> + 'static,
+) -> impl Loads + 'static
+where
+    R: Fn(u64) -> F + 'static,
+    F: Future<Output: Into<Answered>> + Send + 'static,
+{
+    AtRates { connect: Some(connect), connected: None, wait: doze_until }
 }
 
 struct AtRates<C, R> {
+    wait: Wait,
     connect: Option<C>,
     /// The request is dropped before the runtime that drives it: fields are dropped in order.
     connected: Option<(R, Runtime)>,
@@ -44,7 +67,7 @@ where
     R: Fn(u64) -> F,
     F: Future<Output: Into<Answered>> + Send + 'static,
 {
-    fn send(&mut self, rate: f64, requests: u64, seed: u64) -> Result<LoadAtRate, Unavailable> {
+    fn parts(&mut self, rate: f64, requests: u64, seed: u64) -> Result<Vec<Part>, Unavailable> {
         if let Some(connect) = self.connect.take() {
             let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let runtime =
@@ -60,7 +83,7 @@ where
             let request = request(i);
             (true, async move { request.await.into() })
         };
-        Ok(LoadAtRate::of(rate, &send(runtime, &starts, sleep_until, request)))
+        Ok(vec![Part::of(&send(runtime, &starts, self.wait, request))])
     }
 }
 
@@ -79,6 +102,13 @@ mod tests {
         let load = loads.send(50_000.0, 100, 1).unwrap();
         assert_eq!((load.requests, load.failed), (100, 11));
         assert!(load.p50_us <= load.p99_us && load.p99_us <= load.max_us, "{load:?}");
+    }
+
+    #[test]
+    fn a_generator_that_only_sleeps_sends_as_much() {
+        let mut loads = at_leisure(async || Ok(|_| async { true }));
+        let load = loads.send(5_000.0, 100, 1).unwrap();
+        assert_eq!((load.requests, load.failed), (100, 0));
     }
 
     #[test]
