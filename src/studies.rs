@@ -3,5 +3,6 @@
 worthit_pair::studies! {
     "studies": "Make an application fast, one fix after the other";
     bank,
+    shop,
     timeline,
 }

@@ -1,0 +1,44 @@
+//! Fix: let an edge send the pictures.
+
+use std::net::SocketAddr;
+
+use crate::fixtures::nginx;
+use worthit_pair::{pair::Unavailable, study::Fix};
+use worthit_servers::nginx::Nginx;
+
+pub const FIX: Fix = Fix {
+    name: "cdn",
+    title: "Let an edge send the pictures",
+    why: "A third of the requests are for pictures that never change. The application read each from the disk, for \
+          every customer. nginx keeps what the application has sent once, and the name of the pictures leads to it.",
+    costs: "Another server, and another name. A picture that changes needs a new address, because the edge keeps \
+            the old one. The edge is near here as the shop is; elsewhere it is nearer to the customers, and that is what \
+            most rent it for.",
+    source: include_str!("cdn.rs"),
+};
+
+/// The name of the pictures leads to the shop.
+pub fn before(shop: SocketAddr) -> SocketAddr {
+    shop
+}
+
+/// Starts an edge, which the name of the pictures leads to.
+pub fn after(shop: SocketAddr) -> Result<Nginx, Unavailable> {
+    let upstream = nginx::upstream("", [shop]);
+    nginx::start(|port| {
+        format!(
+            "{upstream}
+            proxy_cache_path cache levels=2 keys_zone=edge:8m max_size=256m use_temp_path=off;
+            server {{
+                listen 127.0.0.1:{port};
+                location / {{
+                    {pass}
+                    proxy_cache edge;
+                    proxy_cache_key $uri;
+                    proxy_cache_lock on;
+                }}
+            }}",
+            pass = nginx::PASS
+        )
+    })
+}

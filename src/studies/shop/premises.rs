@@ -1,0 +1,167 @@
+//! The shop as one step runs it: its servers, the balancer and the edge. Only one step runs at a time.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    balancer,
+    browser::{Browser, Places},
+    cdn,
+    plan::{Access, Fixes, Plan, Scale},
+    server::Server,
+    warehouse::Warehouse,
+    wire::{Ask, Session},
+};
+use worthit_pair::{pair::Unavailable, study::Applied};
+use worthit_servers::nginx::Nginx;
+
+/// How much the servers take, and where they run.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub scale: Scale,
+    /// Whether servers and users are processes of their own.
+    pub has_processes: bool,
+}
+
+/// A step that runs.
+pub struct Running {
+    pub step: usize,
+    /// How many steps began before it did.
+    pub turn: u64,
+    /// The browser of the customer whose requests are measured. It goes first, as the servers wait for nobody then.
+    pub browser: Browser,
+    pub places: Places,
+    /// The end of the log when it began.
+    pub since: u64,
+    edge: Option<Nginx>,
+    balancer: Option<Nginx>,
+    servers: Vec<Server>,
+}
+
+/// The customer whose requests are measured.
+pub const MEASURED: u64 = 1_000_000;
+
+/// All steps, of which at most one runs.
+pub struct Premises {
+    running: Option<Running>,
+    pub warehouse: Warehouse,
+    steps: Vec<Applied>,
+    manner: Manner,
+    turns: u64,
+    /// What requests have cost at the servers that have ended.
+    ended: [u64; 3],
+}
+
+impl Premises {
+    pub fn new(warehouse: Warehouse, steps: &[Applied], manner: Manner) -> Premises {
+        let steps = steps.to_vec();
+        Premises { running: None, warehouse, steps, manner, turns: 0, ended: [0; 3] }
+    }
+
+    pub fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// Returns the step, which runs from now on. What another one did is taken back when it begins.
+    pub fn at(&mut self, step: usize) -> Result<&mut Running, Unavailable> {
+        if self.running.as_ref().is_none_or(|running| running.step != step) {
+            self.end();
+            self.running = Some(self.begin(step)?);
+        }
+        Ok(self.running.as_mut().expect("it has just begun"))
+    }
+
+    /// Ends the step that runs, when it has nothing left to do.
+    fn end(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            self.warehouse.settle();
+            for (ended, count) in self.ended.iter_mut().zip(running.counts()) {
+                *ended += count;
+            }
+        }
+    }
+
+    fn begin(&mut self, step: usize) -> Result<Running, Unavailable> {
+        self.turns += 1;
+        let Premises { warehouse, manner, .. } = &*self;
+        let fixes = Fixes::of(&self.steps[step]);
+        let since = warehouse.restore()?;
+        let plan = Plan {
+            fixes,
+            scale: manner.scale,
+            categories: warehouse.size.categories,
+            images: warehouse.images().to_owned(),
+            provider: warehouse.provider.address(),
+            primary: Access::of(&warehouse.config),
+            follower: Access::of(&warehouse.replica.config),
+            since,
+            mark: warehouse.database.marked(""),
+        };
+        let start = || Server::start(&plan, manner.has_processes);
+        let (servers, balancer) = match fixes.balancer {
+            true => balancer::after(start, warehouse.size.customers)?,
+            false => balancer::before(start)?,
+        };
+        let shop = balancer.as_ref().map_or(servers[0].address(), Nginx::address);
+        let edge = fixes.cdn.then(|| cdn::after(shop)).transpose()?;
+        let images = edge.as_ref().map_or(cdn::before(shop), Nginx::address);
+        // What an edge has is never asked for again by a later step.
+        let places = Places { shop, images, edition: self.turns, from: Ipv4Addr::LOCALHOST };
+        let session = Session { customer: MEASURED, seen: since };
+        let browser = Browser::new(places, session, &Arc::new(Mutex::default()));
+        let mut running =
+            Running { step, turn: self.turns, browser, places, since, edge, balancer, servers };
+        if manner.scale.is_warm && fixes.cdn {
+            self.warm(&mut running)?;
+        }
+        Ok(running)
+    }
+
+    /// Fills the edge with all pictures, as those who came before have done.
+    fn warm(&self, running: &mut Running) -> Result<(), Unavailable> {
+        let edition = running.places.edition;
+        self.warehouse.database.runtime.block_on(async {
+            for product in 1..=self.warehouse.size.products {
+                let asked = running.browser.ask(Ask::Image { edition, product }).await;
+                asked.map_err(|no| Unavailable(format!("the edge does not answer: {}", no.0)))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns what the requests of all steps have cost so far: statements, files, mails that were waited for.
+    pub fn counts(&mut self) -> [u64; 3] {
+        let running = self.running.as_mut().map_or([0; 3], Running::counts);
+        std::array::from_fn(|count| self.ended[count] + running[count])
+    }
+
+    /// Returns the memory that the servers, the balancer and the edge of a step hold, bytes; zero if it does not run.
+    pub fn memory(&self, step: usize) -> u64 {
+        let running = self.running.as_ref().filter(|running| running.step == step);
+        running.map_or(0, Running::memory)
+    }
+}
+
+impl Running {
+    fn counts(&mut self) -> [u64; 3] {
+        self.servers
+            .iter_mut()
+            .map(Server::counts)
+            .fold([0; 3], |sum, counts| std::array::from_fn(|count| sum[count] + counts[count]))
+    }
+
+    fn memory(&self) -> u64 {
+        let nginx = self.edge.iter().chain(&self.balancer);
+        let nginx: u64 = nginx.map(|nginx| worthit_servers::memory(nginx.process())).sum();
+        nginx + self.servers.iter().map(Server::memory).sum::<u64>()
+    }
+}
+
+/// The last step ends before the tables do.
+impl Drop for Premises {
+    fn drop(&mut self) {
+        drop(self.running.take());
+    }
+}
