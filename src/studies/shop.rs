@@ -33,19 +33,19 @@ use wire::{Ask, Session};
 use worthit_pair::{
     helper::{self, Control},
     prelude::*,
-    study::{self, Application, Applied, Pace, Study, UserLoads},
+    study::{self, Application, Applied, Pace, SimulatedWait, Study, UserLoads},
 };
 
 /// The study.
 pub const STUDY: Study = Study {
     title: "Hold a sale",
     story: "An online shop was written for a thousand customers: a thread for each connection, everything asked of \
-            the database, and all of it in the request. It ran well for years. Then a sale brings a hundred times as many, \
-            and the site is gone.",
+            the database, and all of it in the request. It ran well for years. Then a sale brings far more, and \
+            the site is gone.",
     workload: "2,000 products in 50 categories, 40,000 reviews, pictures of 2 to 20 KiB. Each customer keeps a \
                connection and asks every 30 s on average, at random: 60 % pages of a category (by Zipf's law), 30 % \
-               pictures, 7 % something with the basket, 3 % checkouts, each followed by the list of orders. Who has no \
-               connection or no answer after 2 s gives up. One request after another, a request is a page and one of its \
+               pictures, 7 % something with the basket, 3 % checkouts, each followed by the list of orders. A customer who \
+               has no connection or no answer after 2 s gives up. One request after another, a request is a page and one of its \
                pictures. The mail provider is simulated, by a server on loopback that answers after 100 to 150 ms; only \
                checkouts wait for it. Customers and servers are processes on the same cores.",
     contract: "No stock below zero and nothing sold twice. Every order that a customer was told of is in the \
@@ -70,8 +70,12 @@ pub const STUDY: Study = Study {
         &cache::FIX,
         &asynchronous::FIX,
     ],
-    // Only a checkout waits for the provider, and what is measured one after another has none.
-    waits: &[],
+    waits: &[SimulatedWait {
+        on: "the mail provider",
+        ms: provider::DELAY_MS.0.midpoint(provider::DELAY_MS.1),
+        only: "checkout",
+        until: &queue::FIX,
+    }],
     servers: &[Program::PostgresReplica, Program::Nginx],
     causes: &[SENT, FILES, AWAITED],
     // Pages are also read for what is made in the background.

@@ -240,7 +240,12 @@ pub fn study(title: &str) -> StudyResult {
         title: title.to_owned(),
         unit: "order".to_owned(),
         causes: pair("").causes,
-        waits: vec![Wait { on: "the mail".to_owned(), ms: 50, until: "queue".to_owned() }],
+        waits: vec![Wait {
+            on: "the mail".to_owned(),
+            ms: 50,
+            only: String::new(),
+            until: "queue".to_owned(),
+        }],
         steps: vec![step(None, 1_000.0), step(cache, 200.0), step(batch, 204.0), step(queue, 2.0)],
         other_order: vec![
             step(None, 1_000.0),
@@ -328,7 +333,12 @@ pub fn hostile_run() -> Run {
         let hostile = StudyResult {
             unit: name.to_owned(),
             causes: named.causes,
-            waits: vec![Wait { on: name.to_owned(), ms: u64::MAX, until: name.to_owned() }],
+            waits: vec![Wait {
+                on: name.to_owned(),
+                ms: u64::MAX,
+                only: String::new(),
+                until: name.to_owned(),
+            }],
             steps,
             ..study(name)
         };

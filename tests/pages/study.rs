@@ -55,7 +55,7 @@ fn the_page_of_a_study_under_load_has_a_curve_a_step_and_what_became_of_the_requ
     }
     let page = page_of(of_users(study("Hold a crowd")));
     for part in [
-        "It holds 100 users instead of 10: 10.0×.",
+        "It holds ≥ 100 users instead of 10: 10.0×.",
         "each user thinks for 30.0 s between requests",
         "25.0 % fail",
         "250 of 1,000 (no answer 200, refused 50)",
@@ -81,7 +81,7 @@ fn a_page_without_a_wait_another_order_or_an_unpaid_fix_says_so() {
         "One order takes 2.00 ms instead of 90.0 ms: 45.0×.",
         "This run did not measure another order.",
         "Nothing.",
-        "Each fix gained at least 1.05×.",
+        "Each fix gained at least 1.05×,",
         "No cause was counted in this run.",
     ] {
         assert!(page.contains(part), "{part}\n{page}");

@@ -373,7 +373,8 @@ fn card(entry: &Entry) -> String {
 /// What a study does, simulates and fixes, as text.
 fn card_of_study(study: &StudyEntry) -> String {
     let wait = |wait: &SimulatedWait| {
-        format!("{} ({} ms a {}, until the fix {})", wait.on, wait.ms, study.unit, wait.until.name)
+        let request = if wait.only.is_empty() { study.unit } else { wait.only };
+        format!("{} ({} ms a {request}, until the fix {})", wait.on, wait.ms, wait.until.name)
     };
     let waits: Vec<String> = study.waits.iter().map(wait).collect();
     let causes: Vec<String> = study

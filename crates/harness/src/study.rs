@@ -18,7 +18,7 @@ use worthit_pair::{
     causes::Counts,
     format,
     pair::Unavailable,
-    study::{Applied, Fix, Pace, Study, StudyEntry, UserLoads},
+    study::{Applied, Fix, Pace, SimulatedWait, Study, StudyEntry, UserLoads},
     trial::Role,
 };
 
@@ -49,7 +49,7 @@ pub fn selected(selection: &Selection<'_>, flags: &Flags) -> Orders {
 /// If what is asked for is not an order of its fixes.
 fn orders(study: &Study, flags: &Flags) -> Result<Vec<Vec<&'static Fix>>, String> {
     let mut orders = vec![order(study, flags.order.as_deref())?];
-    if flags.deep && flags.order.is_none() {
+    if flags.deep && flags.order.is_none() && study.loads.is_none() {
         orders.push(study.other_order.to_vec());
     }
     Ok(orders)
@@ -150,6 +150,12 @@ pub fn measure(
             }
         });
         match measured {
+            // What was measured before stays; the steps that are missing are seen to be.
+            Err(unavailable) if nth == 0 && !result.steps.is_empty() => {
+                say(&format!("{}: not measured to its end: {unavailable}", study.id));
+                record(&result);
+                return;
+            }
             Err(unavailable) if nth == 0 => {
                 result.unavailable = Some(unavailable.to_string());
                 break;
@@ -205,7 +211,7 @@ impl Measuring<'_> {
                 // It says what a request costs, and at which rates a search begins.
                 if nth == 0 || loads.pace == Pace::Capacity {
                     let found = measured::alone(&mut application, step, steps);
-                    let Some(closed) = self.result(step, &found) else { continue };
+                    let closed = self.result(step, &found).expect("a request was measured");
                     served = 1e9 / closed.latency.p50_ns;
                     if nth == 0 {
                         result.steps.push(closed);
@@ -243,7 +249,8 @@ impl Measuring<'_> {
     fn result(&self, step: usize, found: &Requests) -> Option<StepResult> {
         let fix = step.checked_sub(1).map(|fix| self.order[fix]);
         let applied = &self.applied[step];
-        let waits = self.study.waits.iter().filter(|wait| !applied.has(wait.until));
+        let is_of_each = |wait: &&SimulatedWait| wait.only.is_empty() && !applied.has(wait.until);
+        let waits = self.study.waits.iter().filter(is_of_each);
         let causes = self.study.counters().map(|cause| cause.id.to_owned());
         Some(StepResult {
             fix: fix.map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),

@@ -16,7 +16,7 @@ use crate::{family::Family, unavailable::Unavailable};
 /// Variable of the environment with the id of the study whose helper a process is.
 const STUDY: &str = "WORTHIT_HELPER";
 
-/// Whether this program knows to be a helper.
+/// Whether this program can run as a helper.
 static CAN_HELP: AtomicBool = AtomicBool::new(false);
 
 /// Does the work of a helper to its end, if this process is one of a study of the catalogue. Call it before anything else in

@@ -107,7 +107,7 @@ pub enum Pace {
 }
 
 impl UserLoads {
-    /// Returns the requests a second of so many users who think between them; `None` if they are searched for.
+    /// Returns the requests a second of a number of users who think between them; `None` if they are searched for.
     pub fn rate(&self, users: u64) -> Option<f64> {
         match self.pace {
             Pace::Capacity => None,
@@ -155,8 +155,10 @@ pub struct Fix {
 pub struct SimulatedWait {
     /// Who is waited for: "the card network".
     pub on: &'static str,
-    /// How long each request waits, ms…
+    /// How long a request waits, ms…
     pub ms: u64,
+    /// …if it is one of these: "checkout"; each request waits if this is empty…
+    pub only: &'static str,
     /// …until this fix.
     pub until: &'static Fix,
 }

@@ -20,8 +20,8 @@ use worthit_pair::study::SimulatedWait;
 
 /// What the transfer waits for, unless a worker does.
 pub const WAITS: [SimulatedWait; 2] = [
-    SimulatedWait { on: "the card network", ms: 800, until: &outbox::FIX },
-    SimulatedWait { on: "the mail provider", ms: 400, until: &outbox::FIX },
+    SimulatedWait { on: "the card network", ms: 800, only: "", until: &outbox::FIX },
+    SimulatedWait { on: "the mail provider", ms: 400, only: "", until: &outbox::FIX },
 ];
 
 /// Who takes a notice.

@@ -27,7 +27,7 @@ pub const FIX: Fix = Fix {
     title: "Serve connections with tasks",
     why: "A customer reads most of the time, and his connection holds a thread all that time. When there are as many \
           customers as threads, the next one waits until somebody leaves, however idle the machine is. A task that waits \
-          holds a few kilobytes and no thread.",
+          holds little memory and no thread.",
     costs: "Code that may wait must say so: a call that blocks holds up everybody on its thread. No request gets quicker.",
     source: include_str!("asynchronous.rs"),
 };

@@ -11,13 +11,13 @@ pub const FIX: Fix = Fix {
     title: "Put nginx in front of several servers",
     why: "The system lets a process hold a limited number of connections, and one thread answers no more than one \
           core can. nginx holds the customers' connections in several processes, takes little memory for each, and passes \
-          requests on to as many servers as there are cores.",
+          requests on to two servers.",
     costs: "Another hop. Servers may keep nothing for themselves that a customer needs: each has its own pages, so \
-            the number that says how new they must be travels with the customer. On one machine there are no more cores.",
+            the number that says how new they must be travels with the customer. On one machine it adds no cores.",
     source: include_str!("balancer.rs"),
 };
 
-/// Servers behind the balancer: one for each of two cores.
+/// Servers behind the balancer.
 const SERVERS: usize = 2;
 
 /// One server, to which customers connect.

@@ -79,6 +79,11 @@ impl Browser {
         Ok(())
     }
 
+    /// Closes the connection to the shop, which has a thread for each at first.
+    pub fn leave(&mut self) {
+        self.connection = None;
+    }
+
     /// Asks, and returns the answer. After a failure the connection is closed; the next request opens another one.
     ///
     /// # Errors

@@ -9,10 +9,10 @@ use worthit_servers::nginx::Nginx;
 pub const FIX: Fix = Fix {
     name: "cdn",
     title: "Let an edge send the pictures",
-    why: "A third of the requests are for pictures that never change. The application read each from the disk, for \
+    why: "Many requests are for pictures that never change. The application read each from the disk, for \
           every customer. nginx keeps what the application has sent once, and the name of the pictures leads to it.",
     costs: "Another server, and another name. A picture that changes needs a new address, because the edge keeps \
-            the old one. The edge is near here as the shop is; elsewhere it is nearer to the customers, and that is what \
+            the old one. Here the edge is as near as the shop is, is filled before, and its connections are shared; elsewhere it is nearer to the customers, and that is what \
             most rent it for.",
     source: include_str!("cdn.rs"),
 };

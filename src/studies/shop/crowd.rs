@@ -104,8 +104,8 @@ fn draw(rng: &mut ChaCha8Rng, zipf: &Zipf, size: Size, edition: u64) -> Ask {
     }
 }
 
-/// Makes one request, and looks whether the answer is right. Who has ordered is led to his orders, as a browser is after a
-/// form.
+/// Makes one request, and looks whether the answer is right. After a checkout the customer loads the list of orders, as a
+/// browser does after a form.
 async fn request(browser: &mut Browser, ask: Ask) -> Result<Answered, NoAnswer> {
     let answer = browser.ask(ask).await?;
     let text = String::from_utf8_lossy(&answer.body);
@@ -225,6 +225,8 @@ impl Customers {
         if self.turn == running.turn {
             return Ok(());
         }
+        // As many customers as threads are to come.
+        running.browser.leave();
         let groups = if has_processes { size.customers.div_ceil(OF_A_PROCESS) } else { 1 };
         let group = |place: u64| {
             let first = size.customers * place / groups;

@@ -88,6 +88,9 @@ impl Premises {
         let Premises { warehouse, manner, .. } = &*self;
         let fixes = Fixes::of(&self.steps[step]);
         let since = warehouse.restore()?;
+        if manner.has_processes {
+            warehouse.tidy()?;
+        }
         let plan = Plan {
             fixes,
             scale: manner.scale,

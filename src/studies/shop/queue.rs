@@ -1,10 +1,10 @@
 //! Fix: write mails down with the order, and let a worker send them.
 
-use std::{future::poll_fn, io, net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use deadpool_postgres::Transaction;
 use futures_util::future::join_all;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
 
 use super::{
@@ -21,8 +21,7 @@ pub const FIX: Fix = Fix {
           row in a table of the same transaction is as safe as the order itself: the mail is there if and only if the \
           order is. Nothing is lost when a server dies between the two.",
     costs: "The mail arrives a moment after the answer, and may be sent a second time when a worker dies, so the \
-            provider must know it again. Somebody must watch that the table does not grow. Checkouts are few: pages are as \
-            slow as before.",
+            provider must recognise it. Somebody must watch that the table does not grow. Pages are as slow as before.",
     source: include_str!("queue.rs"),
 };
 
@@ -42,6 +41,8 @@ pub async fn after(
     Ok(())
 }
 
+/// A worker looks for mails that are left at least this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Mails that a worker sends at once.
 const AT_ONCE: i64 = 100;
 
@@ -68,7 +69,8 @@ async fn work(config: &Config, provider: SocketAddr) -> Result<(), Error> {
     client.batch_execute(&format!("LISTEN {schema}")).await?;
     loop {
         while send_some(&client, provider).await? {}
-        woken.notified().await;
+        // Also without a new one, as those that the provider did not take are still there.
+        let _ = timeout(LOOK_AGAIN, woken.notified()).await;
     }
 }
 

@@ -19,10 +19,10 @@ pub const FIX: Fix = Fix {
     name: "replica",
     title: "Read pages from a replica",
     why: "The database that takes the orders also made every page that is not kept. A second one, which follows it, \
-          makes pages as well. Who has just bought carries a number that says how new his pages must be, and gets them \
-          from the first one until the second has caught up.",
+          makes pages as well. A customer who has just bought carries a number that says how new the pages must be, and \
+          gets them from the first one until the second has caught up.",
     costs: "A second server with all the data, which is a moment behind. The program must tell reads that may be late from \
-            others. On a machine of its own it adds cores; here both share the same two, and it adds none.",
+            others. On a machine of its own it adds cores; here both share those that there are.",
     source: include_str!("replica.rs"),
 };
 

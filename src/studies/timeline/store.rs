@@ -127,7 +127,7 @@ impl Store {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Returns those of these users who have at least so many followers.
+    /// Returns those of these users who have at least this number of followers.
     pub async fn celebrities(&self, users: &[i64], least: i64) -> Result<Vec<i64>, Failure> {
         let parts = self.by_shard(users).map(|(shard, users)| async move {
             let celebrities = "SELECT id FROM users WHERE id = ANY ($1) AND followers >= $2";

@@ -95,7 +95,7 @@ pub fn page(material: &Material<'_>, id: &str) -> String {
         unpaid: found.map_or(Vec::new(), unpaid),
         is_whole: found.is_some_and(|study| study.steps.len() > 1 && !study.lacks_steps()),
         reproduce: format!("{}{}", command(material.run, id), order(entry, found)),
-        other_command: format!("{} --deep", command(material.run, id)),
+        other_command: format!("{} --order other", command(material.run, id)),
         citation: citation.map(|(_, sentence)| cited(material.run, id, sentence)),
         finding: sentence.unwrap_or_else(|| "This study is not in this run.".to_owned()),
         other_order: found.map_or(Vec::new(), |study| rows(study, &study.other_order)),
@@ -194,7 +194,7 @@ fn shown(study: Option<&StudyResult>) -> Shown {
         Some(Standard::Users) => Shown {
             columns,
             bar: "users that it holds",
-            caption: "Open loop. The columns are the p99 with so many users, or what became of their requests. Gain: the most users \
+            caption: "Open loop. The columns are the p99 with that many users, or what became of their requests. Gain: the most users \
                       that are held, this step ÷ the one before. Share: of all that the fixes added together."
                 .to_owned(),
             keys: better,
@@ -256,8 +256,12 @@ fn pays(gain: f64) -> bool {
 /// The fixes that did not pay, each with where.
 fn unpaid(study: &StudyResult) -> Vec<String> {
     let of = |steps: &[StepResult], place: &str| -> Vec<String> {
-        let unpaid = study.fixes_bought(steps).filter(|(_, bought)| !pays(bought.gain));
-        let words = unpaid.map(|(name, bought)| {
+        let pairs = study.fixes_bought(steps).zip(steps.windows(2));
+        // Where everything that was tried was held before, nothing could be gained.
+        let unpaid = pairs.filter(|((_, bought), pair)| {
+            !pays(bought.gain) && !pair.iter().all(|step| study.holds_all(step))
+        });
+        let words = unpaid.map(|((name, bought), _)| {
             format!("`{name}`{place}: {} at its place", bought.gain_in_words())
         });
         words.collect()

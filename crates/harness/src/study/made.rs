@@ -24,7 +24,12 @@ pub fn study() -> StudyResult {
         title: "Be quick".to_owned(),
         unit: "transfer".to_owned(),
         causes: vec![NamedCause { id: "statements".to_owned(), label: "statements".to_owned() }],
-        waits: vec![Wait { on: "mail".to_owned(), ms: 200, until: "three".to_owned() }],
+        waits: vec![Wait {
+            on: "mail".to_owned(),
+            ms: 200,
+            only: String::new(),
+            until: "three".to_owned(),
+        }],
         steps: vec![
             step(None, 1_000.0, 200.0),
             step(Some("one"), 500.0, 200.0),
@@ -35,7 +40,7 @@ pub fn study() -> StudyResult {
     }
 }
 
-/// A load at this rate with a 99th percentile of so many milliseconds.
+/// A load at this rate with a 99th percentile of this many milliseconds.
 pub fn load(rate: f64, p99_ms: f64, failed: u64) -> LoadAtRate {
     LoadAtRate {
         rate,

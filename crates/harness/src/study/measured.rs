@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// An application whose steps take so many milliseconds, and which notes which of them was asked.
+    /// An application whose steps take these milliseconds, and which notes which of them was asked.
     fn application(ms: &[u64]) -> (Application, Rc<RefCell<Vec<usize>>>) {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let step = |(name, ms): (usize, &u64)| Timed { name, ms: *ms, asked: Rc::clone(&asked) };

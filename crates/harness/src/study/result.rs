@@ -55,8 +55,11 @@ pub struct StudyResult {
 pub struct Wait {
     /// Who is waited for: "the card network".
     pub on: String,
-    /// How long each request waits, ms…
+    /// How long a request waits, ms…
     pub ms: u64,
+    /// …if it is one of these: "checkout"; each request waits if this is empty…
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub only: String,
     /// …until it has the fix of this name.
     pub until: String,
 }
@@ -140,6 +143,7 @@ impl StudyResult {
         let wait = |wait: &SimulatedWait| Wait {
             on: wait.on.to_owned(),
             ms: wait.ms,
+            only: wait.only.to_owned(),
             until: wait.until.name.to_owned(),
         };
         StudyResult {

@@ -11,7 +11,7 @@ use worthit_pair::format;
 pub enum Standard {
     /// The median time of a request, ns. Less is better.
     Latency,
-    /// The highest rate at which the objective is met with so many users, requests a second. More is better.
+    /// The highest rate at which the objective is met with a number of users, requests a second. More is better.
     Capacity {
         /// How many users: the first number.
         users: u64,
@@ -48,7 +48,7 @@ pub enum Whole {
     },
     /// The capacity at the objective.
     Capacity {
-        /// With so many users.
+        /// With this number of users.
         users: u64,
         /// At the first step, requests a second; 0 if it misses the objective at any rate that was tried.
         first_per_s: f64,
@@ -57,7 +57,7 @@ pub enum Whole {
         /// Last ÷ first; `None` if the first step held none.
         gain: Option<f64>,
     },
-    /// The most users that are held.
+    /// The most users that are held, of the numbers that were tried.
     Users {
         /// At the first step; 0 if it misses the objective with any number that was tried.
         first: u64,
@@ -81,7 +81,7 @@ impl StudyResult {
         }
     }
 
-    /// Returns the capacity of a step with so many users; `None` if that was not searched for.
+    /// Returns the capacity of a step with a number of users; `None` if that was not searched for.
     pub fn capacity(&self, step: &StepResult, users: u64) -> Option<Capacity> {
         let objective = self.objective.filter(|objective| objective.is_searched)?;
         let at_users = step.at_users.iter().find(|at_users| at_users.users == users)?;
@@ -93,8 +93,16 @@ impl StudyResult {
         let Some(objective) = self.objective else { return 0 };
         let is_held =
             |load: &worthit_pair::trial::LoadAtRate| load.meets(objective.p99()).unwrap_or(false);
-        let held = step.at_users.iter().take_while(|at_users| at_users.loads.iter().all(is_held));
+        let held = step.at_users.iter().take_while(|at_users| {
+            !at_users.loads.is_empty() && at_users.loads.iter().all(is_held)
+        });
         held.last().map_or(0, |at_users| at_users.users)
+    }
+
+    /// Returns whether a step holds the most users that were tried, so that it may hold more.
+    pub fn holds_all(&self, step: &StepResult) -> bool {
+        self.standard() == Standard::Users
+            && step.at_users.last().is_some_and(|most| most.users == self.held(step))
     }
 
     /// Returns the figure by which a step is judged, in the unit of the standard.

@@ -33,7 +33,8 @@ impl StudyResult {
                 after_colon(gain)
             ),
             Whole::Users { first, last, gain } => {
-                format!("{} → {} users{}", some(first), some(last), after_colon(gain))
+                let last = format!("{}{}", self.at_least(), some(last));
+                format!("{} → {last} users{}", some(first), after_colon(gain))
             }
         };
         text + if self.lacks_steps() { " (interrupted before the last step)" } else { "" }
@@ -72,7 +73,8 @@ impl StudyResult {
                 text
             }
             Whole::Users { first, last, gain } => format!(
-                "It holds {} users instead of {}{}.",
+                "It holds {}{} users instead of {}{}.",
+                self.at_least(),
                 some(last),
                 some(first),
                 after_colon(gain)
@@ -86,6 +88,12 @@ impl StudyResult {
             text += " The run was interrupted before the last step.";
         }
         Some(text)
+    }
+
+    /// "≥ " if the last step holds the most users that were tried.
+    fn at_least(&self) -> &'static str {
+        let last = self.steps.last();
+        if last.is_some_and(|step| self.holds_all(step)) { "≥ " } else { "" }
     }
 
     /// The capacities of the first and the last step with other numbers of users than these, 0 for none.
@@ -130,7 +138,7 @@ impl StudyResult {
         }
     }
 
-    /// Returns what is shown of a step, one text a column: latencies, capacities, or what became of so many users.
+    /// Returns what is shown of a step, one text a column: latencies, capacities, or what became of each number of users.
     pub fn cells(&self, step: &StepResult) -> Vec<String> {
         if self.standard() == Standard::Latency {
             return [step.latency.p50_ns, step.latency.p99_ns].map(format::duration).to_vec();
@@ -243,10 +251,10 @@ mod tests {
     fn a_headline_is_the_first_step_against_the_last() {
         assert_eq!(study().headline(), "1.00 s → 10.0 ms per transfer: 100×");
         assert_eq!(of_capacity().headline(), "10 → 400 timelines/s with 20 users: 40.0×");
-        assert_eq!(of_users().headline(), "10 → 1,000 users: 100×");
+        assert_eq!(of_users().headline(), "10 → ≥ 1,000 users: 100×");
         let mut none = of_users();
         none.steps[0].at_users.remove(0);
-        assert_eq!(none.headline(), "none → 1,000 users");
+        assert_eq!(none.headline(), "none → ≥ 1,000 users");
     }
 
     #[test]
@@ -258,7 +266,7 @@ mod tests {
         );
         assert_eq!(
             of_users().in_words().unwrap(),
-            "It holds 1,000 users instead of 10: 100×. The objective is a p99 of at most 10.0 ms and no failed request; \
+            "It holds ≥ 1,000 users instead of 10: 100×. The objective is a p99 of at most 10.0 ms and no failed request; \
              each user thinks for 1.00 s between requests."
         );
     }

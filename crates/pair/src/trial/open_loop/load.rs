@@ -32,7 +32,7 @@ pub struct LoadAtRate {
     pub rate: f64,
     /// Number of requests.
     pub requests: u64,
-    /// Median latency, µs, from the intended start, of the requests that were answered rightly; so are the other latencies.
+    /// Median latency, µs, from the intended start, of all requests that were answered, also wrongly; so are the other latencies.
     pub p50_us: f64,
     /// 99th percentile of latency, µs.
     pub p99_us: f64,

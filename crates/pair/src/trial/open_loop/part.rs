@@ -15,7 +15,7 @@ const NO_ANSWER: &str = "no answer";
 pub struct Part {
     /// Number of requests.
     pub requests: u64,
-    /// Latencies of the requests that were answered rightly, nanoseconds.
+    /// Latencies of all requests that were answered, also wrongly, nanoseconds.
     latencies: Values,
     /// How late the generator sent requests, nanoseconds.
     lags: Values,
