@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let known = slots as f64 / time.as_secs_f64();
         let under_load = UnderLoad { p99: 5 * time, rates: Rates::Capacity };
         let (_backend, mut trial) = loaded(slots, time)?;
-        let loads = capacity::loads(&mut trial, Role::Naive, &under_load, known, Effort::OF_PAIR, SEED);
+        let loads =
+            capacity::loads(&mut trial, Role::Naive, &under_load, known, Effort::OF_PAIR, SEED);
         let loads = loads.map_err(|unavailable| unavailable.to_string())?;
         let Capacity { held, missed } = Capacity::of(&loads, under_load.p99);
         let held = held.ok_or("the objective was met at no rate")?;

@@ -12,8 +12,8 @@ pub const FIX: Fix = Fix {
     why: "Many requests are for pictures that never change. The application read each from the disk, for \
           every customer. nginx keeps what the application has sent once, and the name of the pictures leads to it.",
     costs: "Another server, and another name. A picture that changes needs a new address, because the edge keeps \
-            the old one. Here the edge is as near as the shop is, is filled before, and its connections are shared; elsewhere it is nearer to the customers, and that is what \
-            most rent it for.",
+            the old one. Here the edge is as near as the shop is, has all pictures before, and its connections are shared; \
+            elsewhere it is nearer to the customers, and that is what most rent it for.",
     source: include_str!("cdn.rs"),
 };
 
@@ -24,21 +24,5 @@ pub fn before(shop: SocketAddr) -> SocketAddr {
 
 /// Starts an edge, which the name of the pictures leads to.
 pub fn after(shop: SocketAddr) -> Result<Nginx, Unavailable> {
-    let upstream = nginx::upstream("", [shop]);
-    nginx::start(|port| {
-        format!(
-            "{upstream}
-            proxy_cache_path cache levels=2 keys_zone=edge:8m max_size=256m use_temp_path=off;
-            server {{
-                listen 127.0.0.1:{port};
-                location / {{
-                    {pass}
-                    proxy_cache edge;
-                    proxy_cache_key $uri;
-                    proxy_cache_lock on;
-                }}
-            }}",
-            pass = nginx::PASS
-        )
-    })
+    nginx::cache(shop, "proxy_cache_lock on;")
 }

@@ -43,7 +43,7 @@ pub async fn sell(shop: &Shop, client: &mut Object, customer: u64) -> Result<Bou
     }
     statements.execute(&order, &statements.empty, &[&customer]).await?;
     let things: i64 = lines.iter().map(|(_, quantity)| quantity).sum();
-    let text = format!("Dear customer {customer}, thank you for order #{id}: {things} things.");
+    let text = format!("Dear customer {customer}, we have your order #{id} of {things} items.");
     let mail = Mail { key: id, text };
     if shop.plan.fixes.queue {
         queue::after(&order, statements, &mail).await?;

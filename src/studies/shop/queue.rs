@@ -4,7 +4,10 @@ use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use deadpool_postgres::Transaction;
 use futures_util::future::join_all;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
 
 use super::{
@@ -25,8 +28,16 @@ pub const FIX: Fix = Fix {
     source: include_str!("queue.rs"),
 };
 
-/// After the order is committed: sends the mail and waits until the provider has it. If the server dies first, it is lost.
+/// After the order is committed: sends the mail, again and again if that fails, and waits until the provider has it. If the
+/// server dies first, it is lost.
 pub async fn before(provider: SocketAddr, mail: &Mail) -> io::Result<()> {
+    for _ in 1..TRIES {
+        if provider::send(provider, mail).await.is_ok() {
+            return Ok(());
+        }
+        // A server with very many customers has no descriptor left for this connection.
+        sleep(TRY_AGAIN).await;
+    }
     provider::send(provider, mail).await
 }
 
@@ -41,6 +52,9 @@ pub async fn after(
     Ok(())
 }
 
+/// How often a server that sends a mail itself tries it, and how long it waits in between: half a minute in all.
+const TRIES: u32 = 300;
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// A worker looks for mails that are left at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Mails that a worker sends at once.

@@ -94,7 +94,7 @@ fn known_answers() {
         assert_eq!((bought.sold.as_slice(), bought.baskets.len()), ([(3, 3)].as_slice(), 0));
         assert_eq!(bought.orders.len(), 1);
         assert_eq!(bought.orders[0].lines, [(3, 3)]);
-        let mail = "Dear customer 1000000, thank you for order #: 3 things.";
+        let mail = "Dear customer 1000000, we have your order # of 3 items.";
         assert_eq!(bought.orders[0].mail, mail);
         assert!(bought.found() > 0);
     }

@@ -95,7 +95,7 @@ pub struct Lists {
 impl Lists {
     /// Connects, inside the runtime that will drive the connection.
     pub async fn connect(place: Place) -> Result<Lists, Failure> {
-        // Under load an answer may take long, and that is what is measured.
+        // Answers are slow under load. The latency of the request shows it.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let connected = place.client.get_multiplexed_async_connection_with_config(&config);
         let connection = connected.await?;

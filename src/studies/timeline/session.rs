@@ -19,7 +19,7 @@ use worthit_pair::{
 
 /// Changes in a session of a proof. The reader looks at the timeline after each.
 const CHANGES: usize = 10;
-/// Users who act in a session of a proof, besides the author with the most followers.
+/// Users who act in a session of a proof. The author with the most followers does too.
 const ACTORS: usize = 4;
 /// Texts that break naive assumptions.
 const ODD_TEXTS: [&str; 5] =

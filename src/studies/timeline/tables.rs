@@ -47,7 +47,7 @@ pub struct Size {
     pub celebrity: i64,
     /// Decides who follows whom and who has posted.
     pub salt: u64,
-    /// Whether sessions start afresh, each with what is there at first.
+    /// Whether the tables are restored before each session.
     pub is_restored: bool,
 }
 
