@@ -134,14 +134,14 @@ pub fn loads(
 }
 
 /// What was sent; `None` if the trial has nothing that sends loads.
-type Sent = Result<Option<LoadAtRate>, Unavailable>;
+pub type Sent = Result<Option<LoadAtRate>, Unavailable>;
 
-/// Sends loads until the medians of two of them agree.
-fn warm_up(send: &mut dyn FnMut() -> Sent) -> Result<(), Unavailable> {
+/// Sends loads until the medians of two of them agree, or requests fail, which more of them would not change.
+pub fn warm_up(send: &mut dyn FnMut() -> Sent) -> Result<(), Unavailable> {
     let mut before = f64::INFINITY;
     for _ in 0..MOST_WARM_UPS {
         let Some(load) = send()? else { break };
-        if (load.p50_us / before - 1.0).abs() < AGREE {
+        if load.failed > 0 || (load.p50_us / before - 1.0).abs() < AGREE {
             break;
         }
         before = load.p50_us;
@@ -273,11 +273,18 @@ mod tests {
     }
 
     #[test]
-    fn warming_up_ends_when_two_medians_agree_or_after_some_loads() {
+    fn warming_up_ends_when_two_medians_agree_or_requests_fail_or_after_some_loads() {
         let mut medians = [900.0, 600.0, 590.0, 100.0].into_iter();
         let mut next = || medians.next().map(|p50_us| LoadAtRate { p50_us, ..load(1.0, true) });
         warm_up(&mut || Ok(next())).unwrap();
         assert_eq!(medians.next(), Some(100.0));
+        let mut failures = [(900.0, 0), (600.0, 1), (300.0, 0)].into_iter();
+        let mut next = || {
+            let (p50_us, failed) = failures.next()?;
+            Some(LoadAtRate { p50_us, failed, ..load(1.0, true) })
+        };
+        warm_up(&mut || Ok(next())).unwrap();
+        assert_eq!(failures.next(), Some((300.0, 0)));
         let (mut median, mut loads) = (1.0, 0);
         warm_up(&mut || {
             (median, loads) = (median * 2.0, loads + 1);

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    env, fs,
+    fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     time::Duration,
@@ -13,8 +13,6 @@ use worthit_pair::{
     prelude::*,
     proof,
 };
-
-worthit_pair::counting_binary!();
 
 /// A whole card over sides that are equal; each fault below replaces a part of it.
 const SOUND: Pair = Pair {
@@ -73,19 +71,6 @@ fn other_inputs(case: &Case) -> Trial {
     trial(case, |n| n + 1).peer(by_ref(&more, |n| n + 1))
 }
 
-/// A trial whose count grows each time that it is prepared.
-fn counting_up(case: &Case) -> Trial {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static PREPARED: AtomicU64 = AtomicU64::new(0);
-    let count = PREPARED.fetch_add(1, Relaxed);
-    let inputs = Inputs::one(case.point);
-    let naive = by_ref(&inputs, |n| n + 1).counting(UNKNOWN, move |_| count);
-    let optimized = by_ref(&inputs, |n| n + 1).counting(UNKNOWN, move |_| count);
-    Trial::new(inputs.measured(|n| *n), naive, optimized)
-}
-
-const UNKNOWN: Cause = Cause::new("unknown", "of nothing");
-
 /// A trial whose sides differ at 17 and at 250 only.
 fn wrong_at_17_and_250(case: &Case) -> Trial {
     trial(case, |n| n + 1 + u64::from([17, 250].contains(n)))
@@ -130,26 +115,6 @@ static PAIRS: &[Pair] = &[
         ],
         ..SOUND
     },
-    // Claims.
-    Pair { causes: &[claim(Count::Exactly(|_| 0), Count::AtLeast(|_| 1))], ..SOUND },
-    Pair { causes: &[claim(Count::Exactly(|_| 2), Count::AtMost(|_| 1))], ..SOUND },
-    Pair {
-        causes: &[Claim {
-            cause: UNKNOWN,
-            naive: Count::AtLeast(|_| 0),
-            optimized: Count::AtLeast(|_| 0),
-        }],
-        prepare: |case| Ok(counting_up(case)),
-        ..SOUND
-    },
-    Pair {
-        causes: &[Claim {
-            cause: UNKNOWN,
-            naive: Count::AtMost(|_| 1),
-            optimized: Count::AtMost(|_| 1),
-        }],
-        ..SOUND
-    },
     Pair { under_load: Some(LOAD), ..SOUND },
     Pair { under_load: Some(LOAD), prepare: |case| Ok(failing_under_load(case)), ..SOUND },
 ];
@@ -170,12 +135,8 @@ static ENTRIES: &[Entry] = &[
     Entry::new("made/two_sides_of_one_name", "", &PAIRS[12]),
     Entry::new("made/a_second_naive_side", "", &PAIRS[13]),
     Entry::new("made/exempt_twice", "", &PAIRS[14]),
-    Entry::new("made/false_claim", "", &PAIRS[15]),
-    Entry::new("made/false_claim_of_the_naive_side", "", &PAIRS[16]),
-    Entry::new("made/does_not_repeat", "", &PAIRS[17]),
-    Entry::new("made/not_counted", "", &PAIRS[18]),
-    Entry::new("made/without_load", "", &PAIRS[19]),
-    Entry::new("made/fails_under_load", "", &PAIRS[20]),
+    Entry::new("made/without_load", "", &PAIRS[15]),
+    Entry::new("made/fails_under_load", "", &PAIRS[16]),
 ];
 
 static FAMILY: Family =
@@ -310,70 +271,24 @@ fn an_exception_that_is_made_twice_is_found() {
     assert!(!problem.contains("`rotation`"), "{problem}");
 }
 
-/// Checks the claims of a pair; the process in which they are counted runs the calling test again.
-fn problem_of_claims(id: &str, test: &str) -> Option<String> {
-    let check = || proof::claims_hold(&FAMILY, id, test);
-    if env::var_os("WORTHIT_COUNTS_ALONE").is_some() {
-        check();
-        return None;
-    }
-    Some(panic_of(check))
-}
-
-#[test]
-fn claims_that_hold_are_accepted() {
-    let test = concat!(module_path!(), "::claims_that_hold_are_accepted");
-    proof::claims_hold(&FAMILY, "made/sound", test);
-}
-
-#[test]
-fn a_false_claim_is_found() {
-    let test = concat!(module_path!(), "::a_false_claim_is_found");
-    if let Some(problem) = problem_of_claims("made/false_claim", test) {
-        let message =
-            "the optimized side: 0 allocations in 3 iterations, where at least 3 are claimed";
-        assert!(problem.contains(message), "{problem}");
-    }
-}
-
-#[test]
-fn a_false_claim_of_the_naive_side_is_found() {
-    let test = concat!(module_path!(), "::a_false_claim_of_the_naive_side_is_found");
-    if let Some(problem) = problem_of_claims("made/false_claim_of_the_naive_side", test) {
-        let message = "the naive side: 0 allocations in 3 iterations, where exactly 6 are claimed";
-        assert!(problem.contains(message), "{problem}");
-    }
-}
-
-#[test]
-fn a_count_that_does_not_repeat_is_found() {
-    let test = concat!(module_path!(), "::a_count_that_does_not_repeat_is_found");
-    if let Some(problem) = problem_of_claims("made/does_not_repeat", test) {
-        assert!(problem.contains("of nothing do not repeat"), "{problem}");
-    }
-}
-
-#[test]
-fn a_claim_about_what_nobody_counts_is_found() {
-    let test = concat!(module_path!(), "::a_claim_about_what_nobody_counts_is_found");
-    if let Some(problem) = problem_of_claims("made/not_counted", test) {
-        assert!(problem.contains("of nothing are claimed but not counted"), "{problem}");
-    }
+/// The problem that a few requests of a load find at the headline of a pair.
+fn problem_of_loads(id: &str) -> Option<String> {
+    let entry = ENTRIES.iter().find(|entry| entry.id == id).unwrap();
+    let case = Case::realistic(10, 0, 42);
+    let mut trial = (entry.prepare)(&case).unwrap();
+    proof::loads_are_answered(entry, &case, &mut trial).err()
 }
 
 #[test]
 fn a_pair_that_is_put_under_load_but_sends_none_is_found() {
-    let test = concat!(module_path!(), "::a_pair_that_is_put_under_load_but_sends_none_is_found");
-    if let Some(problem) = problem_of_claims("made/without_load", test) {
-        assert!(problem.contains("the naive side has no open-loop load"), "{problem}");
-    }
+    let problem = problem_of_loads("made/without_load").unwrap();
+    assert!(problem.contains("the naive side has no open-loop load"), "{problem}");
+    assert_eq!(problem_of_loads("made/sound"), None);
 }
 
 #[test]
 fn requests_that_fail_under_load_are_found() {
-    let test = concat!(module_path!(), "::requests_that_fail_under_load_are_found");
-    if let Some(problem) = problem_of_claims("made/fails_under_load", test) {
-        let message = "the optimized side: 2 of 20 requests of a load fail";
-        assert!(problem.contains(message), "{problem}");
-    }
+    let problem = problem_of_loads("made/fails_under_load").unwrap();
+    let message = "the optimized side: 2 of 20 requests of a load fail";
+    assert!(problem.contains(message), "{problem}");
 }

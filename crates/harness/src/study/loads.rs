@@ -12,7 +12,9 @@ use worthit_pair::{
 };
 
 /// Users who think are watched for this long, s; in a quick run for the second time.
-const WATCHED_S: [f64; 2] = [3.0, 1.0];
+const WATCHED_S: [f64; 2] = [2.0, 1.0];
+/// Before that they ask for this long, s, again and again until the application is warm.
+const WARM_UP_S: f64 = 0.5;
 /// A load of users who think has at least this many requests, whose 99th percentile is then not only the slowest one.
 const LEAST_REQUESTS: f64 = 100.0;
 /// How a capacity is searched for: less precisely than that of a pair, as steps differ by more. In a quick run as the second
@@ -41,8 +43,15 @@ pub fn of_step(
     let sent: Result<Vec<LoadAtRate>, Unavailable> = match loads.rate(users) {
         Some(rate) => {
             let requests = (rate * WATCHED_S[usize::from(is_quick)]).max(LEAST_REQUESTS).ceil();
-            let load = trial.send(role, rate, requests as u64, seed);
-            load.map(|load| load.into_iter().collect())
+            let mut warm_ups = 0;
+            let mut warm_up = || {
+                warm_ups += 1;
+                let requests = (rate * WARM_UP_S).ceil() as u64;
+                trial.send(role, rate, requests, seed.wrapping_add(warm_ups))
+            };
+            capacity::warm_up(&mut warm_up)
+                .and_then(|()| trial.send(role, rate, requests as u64, seed))
+                .map(|load| load.into_iter().collect())
         }
         None => {
             let under_load = UnderLoad { p99: loads.p99, rates: Rates::Capacity };

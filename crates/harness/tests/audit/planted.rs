@@ -2,6 +2,8 @@
 
 mod source;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use jiff::Timestamp;
 
 use worthit_harness::{
@@ -40,6 +42,10 @@ use source::{naive, optimized};
 const SOURCE: &str = include_str!("planted/source.rs");
 
 const VISITS: Cause = Cause::new("visits", "visits").counted("with a closure that counts");
+
+/// How often the case was prepared, which differs each time.
+const PREPARED: Cause = Cause::new("prepared", "prepared");
+static TIMES_PREPARED: AtomicU64 = AtomicU64::new(0);
 
 /// Ten thousand numbers; the naive side visits each ten times.
 #[derive(Debug)]
@@ -142,6 +148,12 @@ const ELSEWHERE: Trap<u64> = Trap {
     sprung: || vec![0],
 };
 
+const VISITED: Claim = Claim {
+    cause: VISITS,
+    naive: Count::Exactly(|case| case.point * 10),
+    optimized: Count::Exactly(|case| case.point),
+};
+
 const PAIR: Pair = Pair {
     title: "Visit once",
     review: REVIEWED,
@@ -156,11 +168,7 @@ const PAIR: Pair = Pair {
     },
     unit: "number",
     headline: Headline::At { level: "", point: 1_000 },
-    causes: &[Claim {
-        cause: VISITS,
-        naive: Count::Exactly(|case| case.point * 10),
-        optimized: Count::Exactly(|case| case.point),
-    }],
+    causes: &[VISITED],
     explanation: EXPLAINED,
     traps: &[&TRAP],
     limit: Limit::Work(&[Work::Waiting(|_| 500)]),
@@ -363,6 +371,62 @@ pub static FAULTS: &[Fault] = &[
                 naive: Count::Exactly(|case| case.point * 11),
                 optimized: Count::Exactly(|case| case.point),
             }],
+            ..PAIR
+        }),
+        ..SOUND_FAULT
+    },
+    Fault {
+        what: "a claim that holds at the headline only",
+        check: Check::Claims,
+        says: "at 10: the naive side: 200 visits in 2 iterations, where exactly 20,000 are claimed",
+        entry: entry(&Pair {
+            causes: &[Claim {
+                cause: VISITS,
+                naive: Count::Exactly(|_| 10_000),
+                optimized: Count::Exactly(|case| case.point),
+            }],
+            ..PAIR
+        }),
+        ..SOUND_FAULT
+    },
+    Fault {
+        what: "a claim about what nobody counts",
+        check: Check::Claims,
+        says: "of nothing are claimed but not counted",
+        entry: entry(&Pair {
+            causes: &[
+                VISITED,
+                Claim {
+                    cause: Cause::new("unknown", "of nothing"),
+                    naive: Count::AtMost(|_| 1),
+                    optimized: Count::AtMost(|_| 0),
+                },
+            ],
+            ..PAIR
+        }),
+        ..SOUND_FAULT
+    },
+    Fault {
+        what: "a count that does not repeat",
+        check: Check::Claims,
+        says: "prepared do not repeat",
+        entry: entry(&Pair {
+            causes: &[
+                VISITED,
+                Claim {
+                    cause: PREPARED,
+                    naive: Count::AtLeast(|_| 1),
+                    optimized: Count::AtMost(|_| 0),
+                },
+            ],
+            prepare: |case| {
+                let inputs = rotating(case);
+                let (naive, optimized) = runners(&inputs);
+                let prepared = TIMES_PREPARED.fetch_add(1, Relaxed) + 1;
+                let naive = Erased(naive).counting(PREPARED, move |_| prepared);
+                let optimized = Erased(optimized).counting(PREPARED, |_| 0);
+                Ok(Trial::new(inputs.measured(size), naive, optimized).units(4_096))
+            },
             ..PAIR
         }),
         ..SOUND_FAULT
