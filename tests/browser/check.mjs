@@ -1,6 +1,6 @@
 // Opens the static report site in Chromium, straight from disk, and checks it as a reader would see it:
 //
-//     node check.mjs SITE_FOLDER [--visit WORD] [--screenshots FOLDER]
+//     node check.mjs SITE_FOLDER [--visit PATTERN] [--screenshots FOLDER]
 //
 // Exit status: 0 all checks passed, 1 at least one failed, 2 the check could not be run.
 
@@ -10,7 +10,7 @@ import { CannotRun, openBrowser } from './browser.mjs';
 import { checkSite } from './checks.mjs';
 import { readSite } from './site.mjs';
 
-const USAGE = 'usage: node check.mjs SITE_FOLDER [--visit WORD] [--screenshots FOLDER]';
+const USAGE = 'usage: node check.mjs SITE_FOLDER [--visit PATTERN] [--screenshots FOLDER]';
 
 function readArguments() {
   try {
@@ -28,7 +28,7 @@ function readArguments() {
 async function main() {
   const { folder, screenshots, visit = '' } = readArguments();
   const started = Date.now();
-  const site = readSite(folder, (page) => page.includes(visit));
+  const site = readSite(folder, (page) => new RegExp(visit).test(page));
   const { browser, axeSource } = await openBrowser();
   try {
     const report = await checkSite({ browser, axeSource, site });

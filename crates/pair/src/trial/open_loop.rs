@@ -135,9 +135,14 @@ fn record(histogram: &mut Histogram<u64>, duration: Duration) {
 impl<A> Sent<A> {
     /// Returns whether the generator lagged so much that the latencies are its own.
     fn is_void(&self) -> bool {
-        let lag = p99(&self.lags);
-        lag > LATE_AFTER && lag * LAG_IN_LATENCY > p99(&self.latencies)
+        is_void(&self.latencies, &self.lags)
     }
+}
+
+/// Returns whether generators that sent requests as late as `lags` say have lagged so much that the latencies are their own.
+fn is_void(latencies: &Histogram<u64>, lags: &Histogram<u64>) -> bool {
+    let lag = p99(lags);
+    lag > LATE_AFTER && lag * LAG_IN_LATENCY > p99(latencies)
 }
 
 /// Sends a request at each of `starts` and waits for the answers. `request(i)` returns whether the latency of request `i`

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{Answered, LAG_IN_LATENCY, LATE_AFTER, Sent, histogram, p99};
+use super::{Answered, LATE_AFTER, Sent, histogram, is_void};
 
 /// The kind of failure of a request that had no answer in time, or whose task panicked.
 const NO_ANSWER: &str = "no answer";
@@ -89,7 +89,6 @@ impl Whole {
 
     /// Returns whether the generators lagged so much that the latencies are their own.
     pub fn is_void(&self) -> bool {
-        let lag = p99(&self.lags);
-        lag > LATE_AFTER && lag * LAG_IN_LATENCY > p99(&self.latencies)
+        is_void(&self.latencies, &self.lags)
     }
 }
