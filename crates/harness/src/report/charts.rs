@@ -274,7 +274,14 @@ mod tests {
     use super::*;
 
     fn axis(division: Division) -> Axis<'static> {
-        Axis { name: "n", division, ticks: &[], includes: None, format: &|value| value.to_string() }
+        Axis {
+            name: "n",
+            division,
+            ticks: &[],
+            includes: None,
+            alike: &[],
+            format: &|value| value.to_string(),
+        }
     }
 
     fn series(points: &[(f64, f64)]) -> Series {

@@ -66,6 +66,7 @@ pub fn gain_figure(pair: &PairResult) -> Option<Figure> {
         division: Division::Logarithmic,
         ticks: &[],
         includes: Some(1.0),
+        alike: &[],
         format: &|gain| format!("{}×", format::tick(gain)),
     };
     let inks = || Ink::LEVELS.into_iter().cycle();
@@ -128,7 +129,7 @@ fn break_evens(sweep: &Sweep) -> Vec<Rule> {
 /// The horizontal axis of a sweep.
 fn over_the_sweep<'a>(name: &'a str, ticks: &'a [f64]) -> Axis<'a> {
     let division = Division::Fitting;
-    Axis { name, division, ticks, includes: None, format: &format::tick }
+    Axis { name, division, ticks, includes: None, alike: &[], format: &format::tick }
 }
 
 /// Metric of a side: time per unit of work, or bytes held.
@@ -186,6 +187,7 @@ pub fn metric_figure(pair: &PairResult, sweep: &Sweep) -> Option<Figure> {
         division: Division::Logarithmic,
         ticks: &[],
         includes: None,
+        alike: &[],
         format: &|value| written(metric, value),
     };
     let mut keys = Vec::new();
@@ -268,6 +270,7 @@ pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> 
         division: Division::Linear,
         ticks: &[],
         includes: None,
+        alike: &[],
         format: &format::tick,
     };
     let y = Axis {
@@ -275,6 +278,7 @@ pub fn samples_figure(pair: &PairResult, sweep: &Sweep, samples: &[&Sample]) -> 
         division: Division::Fitting,
         ticks: &[],
         includes: None,
+        alike: &[],
         format: &format::duration,
     };
     let svg = charts::plot(&x, &y, &series, &[])?;

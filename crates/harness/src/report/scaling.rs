@@ -221,6 +221,7 @@ fn chart(
         division: Division::Logarithmic,
         ticks: &ticks,
         includes: None,
+        alike: &[],
         format: &format::tick,
     };
     let y = Axis {
@@ -228,6 +229,7 @@ fn chart(
         division: Division::Logarithmic,
         ticks: &[],
         includes: Some(1.0),
+        alike: &[],
         format: &|speedup| format!("{}×", format::tick(speedup)),
     };
     charts::plot(&x, &y, &series, &[])

@@ -270,6 +270,7 @@ fn chart(series: &[Series], rules: &[Rule], origins: &[&Origin]) -> Option<Strin
         division: Division::Linear,
         ticks: &ticks,
         includes: None,
+        alike: &[],
         format: &month_and_day,
     };
     let y = Axis {
@@ -277,6 +278,7 @@ fn chart(series: &[Series], rules: &[Rule], origins: &[&Origin]) -> Option<Strin
         division: Division::Fitting,
         ticks: &[],
         includes: None,
+        alike: &[],
         format: &|gain| format!("{}×", format::tick(gain)),
     };
     charts::plot(&x, &y, series, rules)

@@ -149,6 +149,7 @@ fn figure(sides: &[&SideResult], (name, of): Percentile, objective: Objective) -
         division: Division::Logarithmic,
         ticks: &[],
         includes: None,
+        alike: &[],
         format: &format::tick,
     };
     let line = (name == "p99").then_some(objective.p99_us as f64 * 1e3);
@@ -157,6 +158,7 @@ fn figure(sides: &[&SideResult], (name, of): Percentile, objective: Objective) -
         division: Division::Logarithmic,
         ticks: &[],
         includes: line,
+        alike: &[],
         format: &format::duration,
     };
     let point = |load: &LoadAtRate| {

@@ -40,8 +40,11 @@ pub(super) struct Scale {
 impl Scale {
     /// Returns the scale that covers all finite `values`; `None` if there are none.
     pub fn of(values: impl Iterator<Item = f64>, axis: &Axis<'_>) -> Option<Scale> {
-        let values: Vec<f64> =
-            values.chain(axis.includes).filter(|value| value.is_finite()).collect();
+        let values: Vec<f64> = values
+            .chain(axis.includes)
+            .chain(axis.alike.iter().copied())
+            .filter(|value| value.is_finite())
+            .collect();
         let positive = || values.iter().copied().filter(|value| *value > 0.0);
         let (least, greatest) =
             (positive().fold(f64::MAX, f64::min), positive().fold(0.0, f64::max));
@@ -163,7 +166,14 @@ mod tests {
     use super::*;
 
     fn axis(division: Division) -> Axis<'static> {
-        Axis { name: "n", division, ticks: &[], includes: None, format: &|value| value.to_string() }
+        Axis {
+            name: "n",
+            division,
+            ticks: &[],
+            includes: None,
+            alike: &[],
+            format: &|value| value.to_string(),
+        }
     }
 
     #[test]

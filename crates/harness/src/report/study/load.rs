@@ -36,7 +36,7 @@ pub fn part(study: &StudyResult) -> Option<LoadPart> {
              latency counts from when a request was due. {}",
             study.objective_in_words().unwrap_or_default()
         ),
-        figures: steps.iter().filter_map(|step| figure(step, objective)).collect(),
+        figures: figures(&steps, objective),
         rows: steps.iter().flat_map(|step| rows(step, objective)).collect(),
         has_memory: loads().any(|at_users| at_users.memory_bytes.is_some()),
     })
@@ -64,15 +64,15 @@ fn by_rate(at_users: &AtUsers) -> Vec<&LoadAtRate> {
     loads
 }
 
-/// Draws the p99 of a step: against the rate, a line for each number of users; or, where users think, against their number.
-fn figure(step: &StepResult, objective: Objective) -> Option<Figure> {
+/// The lines of a step: its p99 against the rate, one for each number of users; or, where users think, against their number.
+fn lines(step: &StepResult, objective: Objective) -> Vec<(String, Vec<Point>)> {
     let point = |x: f64, load: &LoadAtRate| {
         let ns = load.p99_us * 1e3;
         let is_sound = !load.is_void && load.failed == 0;
         let standing = if is_sound { Standing::Measured } else { Standing::Marked };
         Point { x, y: ns, low: ns, high: ns, standing }
     };
-    let lines: Vec<(String, Vec<Point>)> = if objective.is_searched {
+    if objective.is_searched {
         let line = |at_users: &AtUsers| {
             let points = by_rate(at_users).into_iter().map(|load| point(load.rate, load));
             (format!("{} users", format::count(at_users.users)), points.collect())
@@ -83,7 +83,29 @@ fn figure(step: &StepResult, objective: Objective) -> Option<Figure> {
         let points = loads
             .filter_map(|at_users| Some(point(at_users.users as f64, at_users.loads.first()?)));
         vec![("p99".to_owned(), points.collect())]
+    }
+}
+
+/// Draws the p99 of the steps, a chart each, all with the same axes.
+fn figures(steps: &[&StepResult], objective: Objective) -> Vec<Figure> {
+    let all: Vec<Vec<(String, Vec<Point>)>> =
+        steps.iter().map(|step| lines(step, objective)).collect();
+    let points = || all.iter().flatten().flat_map(|(_, points)| points);
+    let x: Vec<f64> = points().map(|point| point.x).collect();
+    let y: Vec<f64> = points().map(|point| point.y).collect();
+    let figure = |(step, lines): (&&StepResult, &Vec<(String, Vec<Point>)>)| {
+        figure(&name(step), lines, objective, (&x, &y))
     };
+    steps.iter().zip(&all).filter_map(figure).collect()
+}
+
+/// Draws the lines of a step; the places of all steps are `alike`.
+fn figure(
+    name: &str,
+    lines: &[(String, Vec<Point>)],
+    objective: Objective,
+    alike: (&[f64], &[f64]),
+) -> Option<Figure> {
     let series: Vec<Series> = lines
         .iter()
         .zip(Ink::LEVELS)
@@ -99,6 +121,7 @@ fn figure(step: &StepResult, objective: Objective) -> Option<Figure> {
         division: Division::Logarithmic,
         ticks: &[],
         includes: None,
+        alike: alike.0,
         format: &format::tick,
     };
     let y = Axis {
@@ -106,6 +129,7 @@ fn figure(step: &StepResult, objective: Objective) -> Option<Figure> {
         division: Division::Logarithmic,
         ticks: &[],
         includes: Some(objective.p99_us as f64 * 1e3),
+        alike: alike.1,
         format: &format::duration,
     };
     let svg = charts::plot(&x, &y, &series, &[])?;
@@ -121,10 +145,9 @@ fn figure(step: &StepResult, objective: Objective) -> Option<Figure> {
     });
     Some(Figure {
         svg,
-        label: format!("{}. {}", name(step), values.collect::<Vec<_>>().join(". ")),
+        label: format!("{name}. {}", values.collect::<Vec<_>>().join(". ")),
         caption: format!(
-            "{}. The line is the objective; a cross had failed requests, or a generator that lagged.",
-            name(step)
+            "{name}. The line is the objective; a cross had failed requests, or a generator that lagged."
         ),
         keys: lines
             .iter()
