@@ -229,15 +229,18 @@ impl Builds<'_> {
         } else if let Some(problem) = base.problems.get(base_id) {
             Outcome::NotComparable { reason: format!("not proven in the base: {problem}") }
         } else if !is_run(head, head_id) || !is_run(base, base_id) {
-            Outcome::Unavailable {
-                reason: "cannot run here; `cargo bench` shows the reason".to_owned(),
-            }
+            let is_study = pair.head.as_ref().is_some_and(|case| case.is_study);
+            let reason = match is_study {
+                true => "counted with its servers only; `cargo bench` says which is missing here",
+                false => "cannot run here; `cargo bench` shows the reason",
+            };
+            Outcome::Unavailable { reason: reason.to_owned() }
         } else if !head.agrees_on(head_id, base, base_id) {
             let reason = "its sides agree within each build but not across builds: the input or the function differs";
             Outcome::NotComparable { reason: reason.to_owned() }
         } else {
             let reason = match pair.is_judged_by_counts() {
-                true => "it uses a server, so its counts judge it",
+                true => "it is a study or uses a server, so its counts judge it",
                 false => "its bench is the same program",
             };
             let skipped = Time::Skipped { reason: reason.to_owned() };

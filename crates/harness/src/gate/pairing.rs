@@ -37,10 +37,11 @@ impl Matched {
         self.base.is_some() && self.head.is_some() && self.difference().is_none()
     }
 
-    /// Returns whether its counts alone judge it, in either build: it uses a server, whose scheduling moves the time of a
-    /// request by more than the gate looks for, and whose own work the client's counts and the server's show.
+    /// Returns whether its counts alone judge it, in either build: it is a study, or uses a server, whose scheduling moves the
+    /// time of a request by more than the gate looks for, and whose own work the client's counts and the server's show.
     pub fn is_judged_by_counts(&self) -> bool {
-        self.base.iter().chain(&self.head).any(|case| !case.servers.is_empty())
+        let is_counted = |case: &GateCase| case.is_study || !case.servers.is_empty();
+        self.base.iter().chain(&self.head).any(is_counted)
     }
 
     /// Returns the id in the base; empty if the base lacks the pair.
@@ -157,12 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn counts_alone_judge_a_pair_that_uses_a_server_in_either_build() {
+    fn counts_alone_judge_a_study_and_a_pair_that_uses_a_server_in_either_build() {
         let alone = case("a/b", &[]);
+        let study = GateCase { is_study: true, ..alone.clone() };
         let with_server = GateCase { servers: vec!["redis".to_owned()], ..alone.clone() };
-        for (base, head, expected) in
-            [(&alone, &alone, false), (&with_server, &alone, true), (&alone, &with_server, true)]
-        {
+        for (base, head, expected) in [
+            (&alone, &alone, false),
+            (&with_server, &alone, true),
+            (&alone, &with_server, true),
+            (&study, &study, true),
+        ] {
             let matched = Matched { base: Some(base.clone()), head: Some(head.clone()) };
             assert_eq!(matched.is_judged_by_counts(), expected);
         }

@@ -89,6 +89,9 @@ pub struct GateCase {
     pub metric: Metric,
     /// Ids of the causes that the pair names; their counts repeat exactly.
     pub causes: Vec<String>,
+    /// Whether it is a study, whose requests are not timed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_study: bool,
     /// Names of the servers that the pair uses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<String>,

@@ -151,7 +151,7 @@ pub fn gate_cases(family: &Family, seed: u64) -> Vec<GateCase> {
     pairs.chain(family.studies.iter().map(|entry| gate_case_of_study(entry, seed))).collect()
 }
 
-/// Returns the case that represents a study in the gate: its last step. Its servers make the gate count it and not time it.
+/// Returns the case that represents a study in the gate: its last step. It is counted and not timed.
 fn gate_case_of_study(entry: &StudyEntry, seed: u64) -> GateCase {
     let (pair, level) = (entry.id.to_owned(), String::new());
     GateCase {
@@ -163,6 +163,7 @@ fn gate_case_of_study(entry: &StudyEntry, seed: u64) -> GateCase {
         unit: entry.unit.to_owned(),
         metric: Metric::Time,
         causes: entry.causes.iter().map(|cause| cause.id.to_owned()).collect(),
+        is_study: true,
         servers: entry.servers.iter().map(|program| program.name().to_owned()).collect(),
     }
 }
@@ -178,6 +179,7 @@ fn gate_case(entry: &Entry, seed: u64) -> GateCase {
         unit: entry.unit.to_owned(),
         metric: entry.metric,
         causes: entry.named_causes().iter().map(|cause| cause.id.to_owned()).collect(),
+        is_study: false,
         servers: entry.servers.iter().map(|program| program.name().to_owned()).collect(),
     }
 }

@@ -25,6 +25,7 @@ fn case(id: &str) -> GateCase {
         unit: "row".to_owned(),
         metric: Metric::Time,
         causes: vec!["statements".to_owned()],
+        is_study: false,
         servers: Vec::new(),
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn case(id: &str, causes: &[&str]) -> GateCase {
         unit: "item".to_owned(),
         metric: Metric::Time,
         causes: causes.iter().map(|cause| (*cause).to_owned()).collect(),
+        is_study: false,
         servers: Vec::new(),
     }
 }
