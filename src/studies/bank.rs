@@ -2,6 +2,7 @@
 
 mod branch;
 mod connection;
+mod file;
 mod function;
 mod indexes;
 mod join;
@@ -9,6 +10,7 @@ mod outbox;
 mod outside;
 mod pool;
 mod report;
+mod store;
 mod teller;
 
 use std::{
@@ -19,12 +21,13 @@ use std::{
 
 use rand::RngExt;
 
-use crate::fixtures::postgres::{Database, SERVER_PAGES};
+use crate::fixtures::postgres::SERVER_PAGES;
 use branch::{Branch, Size, email, iban};
+use store::Engine;
 use teller::{Booked, Receipt, Teller, Transfer};
 use worthit_pair::{
     prelude::*,
-    study::{self, Application, Applied, Study},
+    study::{self, Application, Applied, StandIn, Study},
 };
 
 /// The study.
@@ -51,6 +54,7 @@ pub const STUDY: Study = Study {
     ],
     waits: &outside::WAITS,
     servers: &[Program::Postgres],
+    instead: Some(StandIn { name: "SQLite", version: rusqlite::version }),
     causes: &[SENT, CONNECTS, AWAITED],
     // Rows that were changed and taken back lie on pages until they are vacuumed.
     observations: &[SERVER_PAGES],
@@ -112,7 +116,7 @@ impl Counter {
         };
         let entries = "SELECT account, cents, memo, counterparty FROM entries
                        WHERE transfer IS NOT NULL ORDER BY id";
-        let entries = branch.database.rows(entries);
+        let entries = branch.store.rows(entries);
         Outcome {
             receipt,
             balances: branch.changed_balances(),
@@ -159,10 +163,18 @@ fn transfer(case: &Case, size: Size) -> Transfer {
 }
 
 fn prepare(case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
+    let engine = match STUDY.stand_in() {
+        Some(_) => Engine::Sqlite,
+        None => Engine::Postgres,
+    };
+    prepare_on(engine, case, steps)
+}
+
+fn prepare_on(engine: Engine, case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
     let size = Size::of(case);
     let transfers = case.rotate(TRANSFERS, |case| transfer(case, size));
     let delays = if case.proof_size.is_some() { DELAYS_IN_PROOFS } else { 1.0 };
-    let open = |indexes| Ok(Rc::new(RefCell::new(Branch::open(size, indexes, delays)?)));
+    let open = |indexes| Ok(Rc::new(RefCell::new(Branch::open(engine, size, indexes, delays)?)));
     let branches = [open(indexes::before())?, open(indexes::after())?];
     let branch_of = |applied: &Applied| &branches[usize::from(applied.has(&indexes::FIX))];
     let teller =
@@ -189,180 +201,20 @@ fn prepare(case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
     let steps = steps.iter().zip(&tellers).map(step).collect();
     let trial = study::trial(transfers.measured(|transfer| transfer.lines as u64), steps);
     let count = move || {
-        let of_branches = |read: fn(&Database) -> u64| {
-            branches.iter().map(|branch| read(&branch.borrow().database)).sum()
-        };
         let of_tellers = |counter: fn(&Teller) -> &AtomicU64| {
             tellers.iter().map(|teller| counter(teller).load(Relaxed)).sum()
         };
-        vec![
+        let mut counts = vec![
             of_tellers(|teller| &teller.tally.statements),
             of_tellers(|teller| &teller.connects),
             of_tellers(|teller| &teller.awaited),
-            of_branches(Database::pages),
-        ]
+        ];
+        let pages = branches.iter().map(|branch| branch.borrow().store.pages());
+        counts.extend(pages.sum::<Option<u64>>());
+        counts
     };
     Ok(Application { trial, count: Box::new(count), memory: None })
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::future::join_all;
-
-    use super::*;
-    use worthit_pair::proof::has_servers;
-
-    /// A small bank with its indexes.
-    fn small() -> (Size, Branch) {
-        let size = Size { accounts: 8, active: 4, entries: 40 };
-        (size, Branch::open(size, indexes::after(), DELAYS_IN_PROOFS).unwrap())
-    }
-
-    fn of(from: u64, to: u64, cents: i64) -> Transfer {
-        Transfer {
-            email: email(from),
-            from: iban(from),
-            to: iban(to),
-            cents,
-            memo: "rent".to_owned(),
-            lines: 2,
-        }
-    }
-
-    #[test]
-    fn known_answers() {
-        if !has_servers(STUDY.servers, "studies/bank") {
-            return;
-        }
-        let (_, branch) = small();
-        let branch = Rc::new(RefCell::new(branch));
-        for applied in [Applied::default(), Applied::steps(STUDY.fixes).pop().unwrap()] {
-            branch.borrow().undo().unwrap();
-            let teller = Rc::new(branch.borrow().teller(applied).unwrap());
-            let mut counter = Counter { branch: Rc::clone(&branch), teller, receipt: None };
-            for (transfer, why) in [
-                (Transfer { email: email(3), ..of(1, 3, 5) }, Booked::NotYours),
-                (Transfer { email: "nobody".to_owned(), ..of(1, 3, 5) }, Booked::NotYours),
-                (of(1, 99, 5), Booked::NoSuchAccount),
-                (of(99, 1, 5), Booked::NoSuchAccount),
-                (of(1, 1, 5), Booked::NoSuchAccount),
-                (of(1, 3, branch::OPENING + 1), Booked::NoFunds),
-            ] {
-                counter.serve(&transfer);
-                let outcome = counter.outcome();
-                assert_eq!(outcome.receipt.booked, why);
-                assert_eq!((outcome.balances, outcome.entries.len()), (vec![], 0));
-            }
-            counter.serve(&of(1, 3, 250));
-            let outcome = counter.outcome();
-            assert_eq!(outcome.receipt.history.len(), 2);
-            assert_eq!(
-                outcome.receipt.booked,
-                Booked::Yes { id: 0, balance: branch::OPENING - 250 }
-            );
-            assert_eq!(outcome.balances, [(iban(1), -250), (iban(3), 250)]);
-            let entry = |account, cents, other| (account, cents, "rent".to_owned(), iban(other));
-            assert_eq!(outcome.entries, [entry(1, -250, 3), entry(3, 250, 1)]);
-            assert_eq!(
-                outcome.notices,
-                [format!("{} 250", iban(1)), format!("{} {}", email(1), iban(3))]
-            );
-            assert!(outcome.found() > 0);
-        }
-    }
-
-    #[test]
-    fn each_fix_takes_away_its_cause() {
-        if !has_servers(STUDY.servers, "studies/bank") {
-            return;
-        }
-        let (lines, requests) = (8, 3);
-        let case = Case { proof_size: Some(50), ..Case::realistic(lines, 0, 42) };
-        let steps = Applied::steps(STUDY.fixes);
-        let mut application = prepare(&case, &steps).unwrap();
-        let mut counts = Vec::new();
-        for step in 0..steps.len() {
-            let before = (application.count)();
-            for _ in 0..requests {
-                application.trial.measure(study::role(step, steps.len()), 1);
-            }
-            let after = (application.count)();
-            let of_request = before.iter().zip(&after).map(|(before, after)| {
-                assert_eq!((after - before) % requests, 0, "each request counts the same");
-                (after - before) / requests
-            });
-            counts.push(of_request.take(STUDY.causes.len()).collect::<Vec<u64>>());
-        }
-        // Statements, connections, notices waited for.
-        let expected = [
-            [14 + lines, 1, 2],
-            [14 + lines, 0, 2],
-            [14 + lines, 0, 2],
-            [13, 0, 2],
-            [12, 0, 2],
-            [15, 0, 0],
-            [2, 0, 0],
-        ];
-        assert_eq!(counts, expected);
-    }
-
-    #[test]
-    fn a_notice_whose_worker_dies_before_it_is_answered_arrives_again_and_counts_once() {
-        if !has_servers(STUDY.servers, "studies/bank") {
-            return;
-        }
-        let size = Size { accounts: 8, active: 4, entries: 40 };
-        // Receivers answer after 30 s or more: long after the worker has died.
-        let mut branch = Branch::open(size, indexes::after(), 75.0).unwrap();
-        let teller = branch.teller(Applied::steps(STUDY.fixes).pop().unwrap()).unwrap();
-        let receipt = branch.runtime().block_on(teller.serve(&of(1, 3, 250)));
-        let Booked::Yes { id, .. } = receipt.booked else { panic!("{receipt:?}") };
-        branch.receivers.taken(&[id]);
-        branch.start_worker().unwrap();
-        assert_eq!(branch.receivers.arrived(4), (2, 4));
-    }
-
-    #[test]
-    fn no_money_and_no_notice_is_lost_or_made_by_many_clients_and_dying_workers() {
-        if !has_servers(STUDY.servers, "studies/bank") {
-            return;
-        }
-        let (size, mut branch) = small();
-        for applied in Applied::steps(STUDY.fixes) {
-            let teller = branch.teller(applied).unwrap();
-            let mut rng = Case::realistic(0, 0, 7).rng("clients");
-            let mut between = || rng.random_range(1..=size.accounts);
-            let mut booked = Vec::new();
-            for _ in 0..3 {
-                let transfers: Vec<Transfer> =
-                    (0..32).map(|_| of(between(), between(), branch::OPENING / 3)).collect();
-                let serve = transfers.iter().map(|transfer| teller.serve(transfer));
-                booked.extend(branch.runtime().block_on(join_all(serve)));
-                branch.start_worker().unwrap();
-            }
-            let ids = booked.iter().filter_map(|receipt| match receipt.booked {
-                Booked::Yes { id, .. } => Some(id),
-                _ => None,
-            });
-            let ids: Vec<i64> = ids.collect();
-            assert!(ids.len() > 10 && ids.len() < booked.len(), "some are refused");
-            let balances = branch.changed_balances();
-            assert_eq!(balances.iter().map(|(_, change)| change).sum::<i64>(), 0);
-            let entries = branch.database.number(
-                "SELECT count(*) FROM entries WHERE transfer IS NOT NULL AND counterparty <> ''",
-            );
-            assert_eq!(entries, 2 * ids.len() as u64);
-            let wrong = branch.database.number(
-                "SELECT count(*) FROM accounts WHERE cents - opening <>
-                 (SELECT coalesce(sum(cents), 0) FROM entries WHERE account = accounts.id AND transfer IS NOT NULL)",
-            );
-            assert_eq!(wrong, 0, "balances are not what the entries say");
-            branch.receivers.taken(&ids);
-            branch.undo().unwrap();
-        }
-        let transfers = branch.database.number("SELECT count(*) FROM transfers");
-        let (taken, arrived) = branch.receivers.arrived(0);
-        assert_eq!(taken as u64, 2 * transfers, "each notice of each transfer, and no other");
-        assert!(u64::from(arrived) >= 2 * transfers);
-    }
-}
+mod tests;

@@ -77,6 +77,7 @@ pub const STUDY: Study = Study {
         until: &queue::FIX,
     }],
     servers: &[Program::PostgresReplica, Program::Nginx],
+    instead: None,
     causes: &[SENT, FILES, AWAITED],
     // Pages are also read for what is made in the background.
     observations: &[SERVER_PAGES],

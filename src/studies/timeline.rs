@@ -45,6 +45,7 @@ pub const STUDY: Study = Study {
     other_order: &[&shards::FIX, &balancer::FIX, &cache::FIX, &index::FIX],
     waits: &[],
     servers: &[Program::Postgres, Program::PostgresShards, Program::Redis, Program::Nginx],
+    instead: None,
     causes: &[SENT, TRIPS],
     // A row that was deleted lies on its page until that is vacuumed.
     observations: &[SERVER_PAGES],

@@ -381,10 +381,15 @@ fn card_of_study(study: &StudyEntry) -> String {
         .counters()
         .map(|cause| format!("{}, {}", cause.label, cause.counting.while_serving()))
         .collect();
+    let servers: Vec<String> = study.servers.iter().map(|program| program.to_string()).collect();
+    let instead = study.instead.map_or(String::new(), |instead| {
+        format!("; {} {} where that is not installed", instead.name, (instead.version)())
+    });
     let lines = [
         ("story", study.story.to_owned()),
         ("workload", study.workload.to_owned()),
         ("every step keeps", study.contract.to_owned()),
+        ("runs on", servers.join(", ") + &instead),
         ("simulated", waits.join("; ")),
         ("causes", causes.join("; ")),
     ];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use worthit_pair::{family::Entry, paths};
+use worthit_pair::{family::Entry, paths, study::Study};
 use worthit_servers::{Origin, Program};
 
 /// Starts the servers that pairs use. Where one is missing, preparing the pair says why.
@@ -38,11 +38,17 @@ pub struct UsedServer {
     /// Whether it was one of the user's own, named by its address, and not started by the suite.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_own: bool,
+    /// The server that is not installed, for which this stands in, in the process: "PostgreSQL".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
 }
 
 impl UsedServer {
     /// Returns a sentence: "Server: Redis 7.0.15, started for the run on loopback."
     pub fn in_words(&self) -> String {
+        if let Some(sentence) = self.as_stand_in() {
+            return sentence;
+        }
         let whose = match self.is_own {
             true => "one of your own",
             false => "started for the run on loopback",
@@ -50,6 +56,13 @@ impl UsedServer {
         // A server that is the user's own may tell its version only to clients.
         let name = format!("{} {}", self.program, self.version);
         format!("Server: {}, {whose}.", name.trim_end())
+    }
+
+    /// Returns a sentence if it stands in for a server: "It ran on SQLite 3.50.2, as PostgreSQL is not installed."
+    pub fn as_stand_in(&self) -> Option<String> {
+        let UsedServer { program, version, instead_of, .. } = self;
+        let missing = instead_of.as_ref()?;
+        Some(format!("It ran on {program} {version}, as {missing} is not installed."))
     }
 }
 
@@ -60,8 +73,20 @@ pub fn used(programs: &[Program]) -> Vec<UsedServer> {
         program: server.program.to_string(),
         version: server.version.clone(),
         is_own: server.origin == Origin::Given,
+        instead_of: None,
     });
     used.collect()
+}
+
+/// Returns the servers that a study uses here, or what stands in for them.
+pub fn used_by_study(study: &Study) -> Vec<UsedServer> {
+    let Some((stand_in, missing)) = study.stand_in() else { return used(study.servers) };
+    vec![UsedServer {
+        program: stand_in.name.to_owned(),
+        version: (stand_in.version)().to_owned(),
+        is_own: false,
+        instead_of: Some(missing.to_string()),
+    }]
 }
 
 #[cfg(test)]
@@ -72,12 +97,20 @@ mod tests {
     fn a_server_reads_well() {
         let words = |program: &str, version: &str, is_own| {
             let (program, version) = (program.to_owned(), version.to_owned());
-            UsedServer { program, version, is_own }.in_words()
+            UsedServer { program, version, is_own, instead_of: None }.in_words()
         };
         assert_eq!(
             words("sharded PostgreSQL", "15.18", false),
             "Server: sharded PostgreSQL 15.18, started for the run on loopback."
         );
         assert_eq!(words("PostgreSQL", "", true), "Server: PostgreSQL, one of your own.");
+        let stand_in = UsedServer {
+            program: "SQLite".to_owned(),
+            version: "3.50.2".to_owned(),
+            is_own: false,
+            instead_of: Some("PostgreSQL".to_owned()),
+        };
+        let sentence = "It ran on SQLite 3.50.2, as PostgreSQL is not installed.";
+        assert_eq!(stand_in.in_words(), sentence);
     }
 }

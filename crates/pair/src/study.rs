@@ -6,7 +6,7 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use worthit_servers::Program;
+use worthit_servers::{Missing, Program};
 
 use crate::{
     causes::Cause,
@@ -39,6 +39,8 @@ pub struct Study {
     pub waits: &'static [SimulatedWait],
     /// The servers that the application uses.
     pub servers: &'static [Program],
+    /// What it runs on where one of them is not installed; `None` if it then does not run.
+    pub instead: Option<StandIn>,
     /// What a request costs the application, exactly: the first counters of [`Application::count`].
     pub causes: &'static [Cause],
     /// What it costs, as far as it also depends on what went before: the other counters.
@@ -48,8 +50,31 @@ pub struct Study {
     /// What a process does that the study has started with [`helper::start`](crate::helper::start); `None` if it starts none.
     pub helper: Option<fn(Control)>,
     /// Builds the application with each of these sets of fixes, and its requests. Its number of users, where it has loads, is
-    /// [`Case::level`]. Not timed.
+    /// [`Case::level`]. Reads once what the application holds, so that no step finds it cold. Not timed.
     pub prepare: fn(&Case, &[Applied]) -> Result<Application, Unavailable>,
+}
+
+impl Study {
+    /// Returns what it runs on here instead of its servers, and which of these is not installed; `None` if it uses them, or
+    /// cannot do without them.
+    ///
+    /// A server that is installed or named, but does not answer, is no reason to run on something else.
+    pub fn stand_in(&self) -> Option<(StandIn, Program)> {
+        let stand_in = self.instead?;
+        self.servers.iter().find_map(|program| match worthit_servers::server(*program) {
+            Err(Missing::NotInstalled(missing)) => Some((stand_in, missing)),
+            _ => None,
+        })
+    }
+}
+
+/// What a study runs on, in the process, where a server is not installed.
+#[derive(Clone, Copy, Debug)]
+pub struct StandIn {
+    /// Its name: "SQLite".
+    pub name: &'static str,
+    /// Returns its version.
+    pub version: fn() -> &'static str,
 }
 
 /// A study in its family, with its id.
@@ -122,7 +147,7 @@ pub struct Application {
     /// ([`Trial::loads_of`]).
     pub trial: Trial,
     /// Reads the counters of [`Study::causes`] and then of [`Study::observations`], in their order: all requests so far, of
-    /// all steps together. Reading them makes no request slower.
+    /// all steps together. What stands in for a server may lack the last of them. Reading them makes no request slower.
     pub count: Box<dyn Fn() -> Vec<u64>>,
     /// Returns how much memory the processes of a step hold, which is named by its place, in bytes; `None` if that is not the
     /// question.

@@ -1,17 +1,17 @@
 //! What the bank has: its tables, the receivers of its notices, and the worker that delivers them.
 
-use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::runtime::Runtime;
 
-use super::{connection::Tally, function, outbox, outside::Receivers, teller::Teller};
-use crate::fixtures::{
-    background_task::BackgroundTask,
-    postgres::{Database, pool},
+use super::{
+    connection::Tally,
+    outside::Receivers,
+    pool,
+    store::{Engine, Store},
+    teller::Teller,
 };
+use crate::fixtures::background_task::BackgroundTask;
 use worthit_pair::{
     pair::{Case, Unavailable},
     study::Applied,
@@ -24,8 +24,6 @@ const ENTRIES: u64 = 400_000;
 const ACTIVE_ONE_IN: u64 = 250;
 /// What each account holds at first, cents.
 pub const OPENING: i64 = 100_000_000;
-/// Connections of a pool.
-const POOL: usize = 4;
 
 const TABLES: &str = "
     CREATE TABLE customers (
@@ -43,7 +41,7 @@ const TABLES: &str = "
     );
     CREATE TABLE transfers (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        booked_at   timestamptz NOT NULL DEFAULT now()
+        booked_at   timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
     );
     CREATE TABLE entries (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -53,7 +51,7 @@ const TABLES: &str = "
         memo        text NOT NULL,
         counterparty text NOT NULL
     );
-    CREATE INDEX ON entries (transfer) WHERE transfer IS NOT NULL;
+    CREATE INDEX entries_transfer ON entries (transfer) WHERE transfer IS NOT NULL;
     CREATE TABLE outbox (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         receiver    text NOT NULL,
@@ -92,39 +90,67 @@ pub fn email(account: u64) -> String {
     format!("customer{}@example.org", account.div_ceil(2))
 }
 
+/// Returns the statements that fill the tables. Both kinds of database understand them.
+fn fill(size: Size) -> String {
+    let Size { accounts, active, entries } = size;
+    let numbers = |last: u64| {
+        format!(
+            "WITH RECURSIVE numbers (n) AS
+                (SELECT CAST(1 AS bigint) WHERE {last} > 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})"
+        )
+    };
+    // Digits after the first, which keeps them from being fewer.
+    let iban = |n: &str| format!("'WB' || substr(CAST(1000000000000000000 + {n} AS text), 2)");
+    // As long and as different as what people write.
+    let text = "CAST(1000000000000000 + n * 2654435761 % 999999999999989 AS text) ||
+                CAST(1000000000000000 + n * 1779033703 % 999999999999989 AS text)";
+    format!(
+        "INSERT INTO customers {customer}
+            SELECT n, 'customer' || n || '@example.org', 'Customer ' || {text}, 'City ' || (n % 100) FROM numbers;
+         INSERT INTO accounts {account}
+            SELECT n, {own}, (n + 1) / 2, {OPENING}, {OPENING} FROM numbers;
+         -- One counterparty of sixteen is at another bank.
+         INSERT INTO entries (account, cents, memo, counterparty) {entry}
+            SELECT 1 + n % {active} * ({accounts} / {active}), n * 31 % 20000 - 10000, 'Invoice ' || {text}, {other}
+            FROM numbers",
+        customer = numbers(accounts.div_ceil(2)),
+        account = numbers(accounts),
+        own = iban("n"),
+        entry = numbers(entries),
+        other = iban(&format!("1 + n * 7919 % ({accounts} * 16 / 15)")),
+    )
+}
+
 /// The bank: its tables, and everybody who acts on them.
 pub struct Branch {
     /// Ends first: it has a transaction open, for which the end of the database would wait.
     worker: Option<BackgroundTask>,
-    pub database: Database,
+    pub store: Store,
     pub receivers: Receivers,
 }
 
 impl Branch {
     /// Makes a bank, with `indexes` (SQL) on its tables. Receivers answer after `delays` times their delays.
-    pub fn open(size: Size, indexes: &str, delays: f64) -> Result<Branch, Unavailable> {
-        let database = Database::new(Duration::ZERO)?;
-        let Size { accounts, active, entries } = size;
-        database.execute(&format!(
-            "{TABLES};
-             INSERT INTO customers
-                SELECT n, 'customer' || n || '@example.org', 'Customer ' || md5(n::text), 'City ' || n % 100
-                FROM generate_series(1, ({accounts} + 1) / 2) n;
-             INSERT INTO accounts
-                SELECT n, 'WB' || lpad(n::text, 18, '0'), (n + 1) / 2, {OPENING}, {OPENING}
-                FROM generate_series(1, {accounts}) n;
-             -- One counterparty of sixteen is at another bank.
-             INSERT INTO entries (account, cents, memo, counterparty)
-                SELECT 1 + n % {active} * ({accounts} / {active}), n * 31 % 20000 - 10000, 'Invoice ' || md5(n::text),
-                       'WB' || lpad((1 + n::bigint * 7919 % ({accounts} * 16 / 15))::text, 18, '0')
-                FROM generate_series(1, {entries}) n;
-             {indexes}"
-        ))?;
-        database.execute(function::CREATE)?;
-        database.execute("VACUUM (ANALYZE) customers, accounts, entries")?;
+    pub fn open(
+        engine: Engine,
+        size: Size,
+        indexes: &str,
+        delays: f64,
+    ) -> Result<Branch, Unavailable> {
+        let store = Store::new(engine)?;
+        store.execute(&format!("{TABLES}; {}; {indexes}", fill(size)))?;
+        store.settle()?;
+        // So that the first request finds in memory what the others do.
+        for (table, texts) in [
+            ("customers", "email || name || city"),
+            ("accounts", "iban"),
+            ("entries", "memo || counterparty"),
+        ] {
+            store.rows(&format!("SELECT sum(length({texts})) FROM {table}"));
+        }
         let receivers = Receivers::start(delays)
             .map_err(|error| Unavailable(format!("the receivers of notices: {error}")))?;
-        let mut branch = Branch { worker: None, database, receivers };
+        let mut branch = Branch { worker: None, store, receivers };
         branch.start_worker()?;
         Ok(branch)
     }
@@ -132,7 +158,7 @@ impl Branch {
     /// Starts a worker, in the place of the one before, which dies wherever it is.
     pub fn start_worker(&mut self) -> Result<(), Unavailable> {
         drop(self.worker.take());
-        let worker = outbox::start_worker(self.database.config.clone(), self.receivers.outside());
+        let worker = self.store.start_worker(self.receivers.outside());
         let worker = worker.map_err(|error| Unavailable(format!("the worker: {error}")))?;
         self.worker = Some(worker);
         Ok(())
@@ -140,31 +166,28 @@ impl Branch {
 
     /// Returns what serves requests with these fixes.
     pub fn teller(&self, applied: Applied) -> Result<Teller, Unavailable> {
-        let config = self.database.config.clone();
-        let pool = pool(&config, POOL)?;
+        let access = self.store.access()?;
         // A pool connects when it is asked, and the first request is not to wait for that.
-        let opened = self.runtime().block_on(pool.get());
-        if let Err(error) = opened {
+        if let Err(error) = self.runtime().block_on(pool::after(&access)) {
             return Err(Unavailable(format!("the pool cannot connect: {error}")));
         }
         Ok(Teller {
             applied,
-            config,
-            pool,
+            access,
             outside: self.receivers.outside(),
-            tally: Tally { mark: self.database.marked(""), statements: Arc::default() },
+            tally: Tally { mark: self.store.marked(""), statements: Arc::default() },
             connects: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
         })
     }
 
     pub fn runtime(&self) -> Arc<Runtime> {
-        Arc::clone(&self.database.runtime)
+        self.store.runtime()
     }
 
     /// Takes all transfers back, so that each request finds the same bank.
     pub fn undo(&self) -> Result<(), Unavailable> {
-        self.database.execute(
+        self.store.execute(
             "BEGIN;
              UPDATE accounts SET cents = opening
                 WHERE id IN (SELECT account FROM entries WHERE transfer IS NOT NULL);
@@ -177,6 +200,6 @@ impl Branch {
     pub fn changed_balances(&self) -> Vec<(String, i64)> {
         let changed =
             "SELECT iban, cents - opening FROM accounts WHERE cents <> opening ORDER BY iban";
-        self.database.rows(changed).iter().map(|row| (row.get(0), row.get(1))).collect()
+        self.store.rows(changed).iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 }

@@ -18,7 +18,7 @@ pub fn before() -> &'static str {
 
 /// The same, and an index on each column that a request looks up.
 pub fn after() -> &'static str {
-    "CREATE UNIQUE INDEX ON accounts (iban);
-     CREATE UNIQUE INDEX ON customers (email);
-     CREATE INDEX ON entries (account, id)"
+    "CREATE UNIQUE INDEX accounts_iban ON accounts (iban);
+     CREATE UNIQUE INDEX customers_email ON customers (email);
+     CREATE INDEX entries_account ON entries (account, id)"
 }

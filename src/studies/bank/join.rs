@@ -1,8 +1,9 @@
 //! Fix: read the history and its names in one query.
 
-use tokio_postgres::Error;
-
-use super::{connection::Connection, teller::Line};
+use super::{
+    connection::{Connection, Error, Row},
+    teller::Line,
+};
 use worthit_pair::study::Fix;
 
 pub const FIX: Fix = Fix {
@@ -17,7 +18,7 @@ pub const FIX: Fix = Fix {
 /// Asks for the newest lines of an account, and then for the name of the other side of each.
 pub async fn before(bank: &Connection, iban: &str, lines: i64) -> Result<Vec<Line>, Error> {
     let account = bank.query_opt("SELECT id FROM accounts WHERE iban = $1", &[&iban]).await?;
-    let Some(account) = account.map(|row| row.get::<_, i64>(0)) else { return Ok(Vec::new()) };
+    let Some(account) = account.map(|row| row.get::<i64>(0)) else { return Ok(Vec::new()) };
     let newest = "SELECT cents, memo, counterparty FROM entries WHERE account = $1
                   ORDER BY id DESC LIMIT $2";
     let mut history = Vec::new();
@@ -43,7 +44,6 @@ pub async fn after(bank: &Connection, iban: &str, lines: i64) -> Result<Vec<Line
                   WHERE account = (SELECT id FROM accounts WHERE iban = $1)
                   ORDER BY entries.id DESC LIMIT $2";
     let rows = bank.query(joined, &[&iban, &lines]).await?;
-    let line =
-        |row: &tokio_postgres::Row| Line { cents: row.get(0), memo: row.get(1), name: row.get(2) };
+    let line = |row: &Row| Line { cents: row.get(0), memo: row.get(1), name: row.get(2) };
     Ok(rows.iter().map(line).collect())
 }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
 
 use super::{
-    connection::Connection,
+    connection::{self, Connection},
     outside::{Notice, Outside},
 };
 use crate::fixtures::background_task::BackgroundTask;
@@ -31,13 +31,12 @@ pub async fn before(outside: &Outside, notices: &[Notice]) {
 }
 
 /// Writes the notices into a table in the same transaction, and wakes the worker when it is committed.
-pub async fn after(bank: &Connection, notices: &[Notice]) -> Result<(), Error> {
+pub async fn after(bank: &Connection, notices: &[Notice]) -> Result<(), connection::Error> {
     for Notice { to, key, text } in notices {
         let insert = "INSERT INTO outbox (receiver, key, text) VALUES ($1, $2, $3)";
         bank.execute(insert, &[&to.name(), key, text]).await?;
     }
-    bank.execute("SELECT pg_notify(current_schema, '')", &[]).await?;
-    Ok(())
+    bank.wake_worker().await
 }
 
 /// Notices that a worker delivers at once.

@@ -1,8 +1,6 @@
 //! Fix: do nothing that the request does not need.
 
-use tokio_postgres::Error;
-
-use super::connection::Connection;
+use super::connection::{Connection, Error};
 use worthit_pair::study::Fix;
 
 pub const FIX: Fix = Fix {
@@ -16,7 +14,7 @@ pub const FIX: Fix = Fix {
 
 /// The totals of the whole bank, for the dashboard, with every transfer.
 pub async fn before(bank: &Connection) -> Result<u64, Error> {
-    let totals = "SELECT customers.city, count(*), sum(entries.cents)::bigint FROM entries
+    let totals = "SELECT customers.city, count(*), CAST(sum(entries.cents) AS bigint) FROM entries
                   JOIN accounts ON accounts.id = entries.account
                   JOIN customers ON customers.id = accounts.customer
                   GROUP BY customers.city";

@@ -2,16 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use deadpool_postgres::Pool;
-use tokio_postgres::{Config, Error};
-
 use super::{
-    connection::{Connection, Tally},
+    connection::{Connection, Error, Tally},
     function, join, outbox,
     outside::{Notice, Outside, Receiver},
     pool, report,
+    store::Access,
 };
-use crate::fixtures::postgres::answered;
 use worthit_pair::study::Applied;
 
 /// What a customer asks for.
@@ -61,8 +58,7 @@ pub struct Receipt {
 /// Who serves requests, in the way of one step.
 pub struct Teller {
     pub applied: Applied,
-    pub config: Config,
-    pub pool: Pool,
+    pub access: Access,
     pub outside: Outside,
     pub tally: Tally,
     /// Connections that requests opened.
@@ -75,19 +71,22 @@ impl Teller {
     /// Serves a request.
     ///
     /// # Panics
-    /// If the server or a receiver is gone.
+    /// If the database or a receiver is gone.
     pub async fn serve(&self, transfer: &Transfer) -> Receipt {
-        let bank = match self.applied.has(&pool::FIX) {
-            true => Connection::pooled(answered(pool::after(&self.pool).await), &self.tally),
-            false => {
-                self.connects.fetch_add(1, Relaxed);
-                Connection::own(answered(pool::before(&self.config).await), &self.tally)
-            }
-        };
-        answered(self.serve_on(&bank, transfer).await)
+        self.try_to_serve(transfer).await.unwrap_or_else(|error| {
+            panic!("the database did not answer: {error}. If it was killed, or out of memory, run this again")
+        })
     }
 
-    async fn serve_on(&self, bank: &Connection, transfer: &Transfer) -> Result<Receipt, Error> {
+    async fn try_to_serve(&self, transfer: &Transfer) -> Result<Receipt, Error> {
+        let held = match self.applied.has(&pool::FIX) {
+            true => pool::after(&self.access).await?,
+            false => {
+                self.connects.fetch_add(1, Relaxed);
+                pool::before(&self.access).await?
+            }
+        };
+        let bank = &Connection::new(held, &self.tally);
         let history = match self.applied.has(&join::FIX) {
             true => join::after(bank, &transfer.from, transfer.lines).await?,
             false => join::before(bank, &transfer.from, transfer.lines).await?,
@@ -101,8 +100,8 @@ impl Teller {
     }
 
     async fn book(&self, bank: &Connection, transfer: &Transfer) -> Result<Booked, Error> {
-        let [has_outbox, has_function] =
-            [&outbox::FIX, &function::FIX].map(|fix| self.applied.has(fix));
+        let has_outbox = self.applied.has(&outbox::FIX);
+        let has_function = self.applied.has(&function::FIX) && bank.has_functions();
         if has_outbox && has_function {
             // A statement is a transaction.
             return function::after(bank, transfer, true).await;

@@ -1,7 +1,7 @@
 //! A study in words: its headline, its sentences and its steps as text.
 
 use super::{AtUsers, Bought, Standard, StepResult, StudyResult, Whole};
-use crate::terminal;
+use crate::{servers::UsedServer, terminal};
 use worthit_pair::format;
 
 /// Width of a column of latencies…
@@ -18,7 +18,7 @@ impl StudyResult {
                 .map_or("not measured".to_owned(), |reason| format!("cannot run here: {reason}"));
         };
         let unit = &self.unit;
-        let text = match whole {
+        let mut text = match whole {
             Whole::Latency { first_ns, last_ns, gain, .. } => format!(
                 "{} → {} per {unit}: {}",
                 format::duration(first_ns),
@@ -37,6 +37,10 @@ impl StudyResult {
                 format!("{} → {last} users{}", some(first), after_colon(gain))
             }
         };
+        let stand_in = self.servers.iter().find(|server| server.instead_of.is_some());
+        if let Some(stand_in) = stand_in {
+            text += &format!(", on {}", stand_in.program);
+        }
         text + if self.lacks_steps() { " (interrupted before the last step)" } else { "" }
     }
 
@@ -83,6 +87,10 @@ impl StudyResult {
         if let Some(objective) = self.objective_in_words() {
             text += " ";
             text += &objective;
+        }
+        if let Some(stand_in) = self.servers.iter().find_map(UsedServer::as_stand_in) {
+            text += " ";
+            text += &stand_in;
         }
         if self.lacks_steps() {
             text += " The run was interrupted before the last step.";
@@ -268,6 +276,23 @@ mod tests {
             of_users().in_words().unwrap(),
             "It holds ≥ 1,000 users instead of 10: 100×. The objective is a p99 of at most 10.0 ms and no failed request; \
              each user thinks for 1.00 s between requests."
+        );
+    }
+
+    #[test]
+    fn what_stands_in_for_a_server_is_said_with_the_figures() {
+        let stand_in = UsedServer {
+            program: "SQLite".to_owned(),
+            version: "3.50.2".to_owned(),
+            is_own: false,
+            instead_of: Some("PostgreSQL".to_owned()),
+        };
+        let study = StudyResult { servers: vec![stand_in], ..study() };
+        assert!(study.headline().ends_with(": 100×, on SQLite"), "{}", study.headline());
+        let text = study.in_text("studies/bank", 200);
+        assert!(
+            text.contains("It ran on SQLite 3.50.2, as PostgreSQL is not installed."),
+            "{text}"
         );
     }
 
