@@ -5,6 +5,7 @@ use std::path::Path;
 use worthit::CATALOGUE;
 use worthit_harness::{
     report::{Material, pages},
+    servers::UsedServer,
     study::StudyResult,
 };
 
@@ -17,12 +18,27 @@ fn page_of(study: StudyResult) -> String {
 }
 
 #[test]
+fn the_page_says_what_stands_in_for_a_server() {
+    let stand_in = UsedServer {
+        program: "SQLite".to_owned(),
+        version: "3.50.2".to_owned(),
+        is_own: false,
+        instead_of: Some("PostgreSQL".to_owned()),
+    };
+    let page = page_of(StudyResult { servers: vec![stand_in], ..study("Order at once") });
+    // In the finding, and in what one cites.
+    assert_eq!(page.matches("It ran on SQLite 3.50.2, as PostgreSQL is not installed.").count(), 2);
+    assert!(page.contains("Instead of a server: SQLite 3.50.2, in the process."), "{page}");
+}
+
+#[test]
 fn the_page_has_what_each_fix_bought_and_what_did_not_pay() {
     let page = page_of(study("Order at once"));
     for part in [
         "Order at once",
         "One order takes 2.00 ms instead of 1.00 s: 500×. Simulated waits are 50.0 ms of that; without them it is 475×.",
         "+ cache Keep it 7 orders",
+        "5.00× (4.50…5.50)",
         "0.980×",
         "the mail: a server on loopback that answers after 50 ms",
         "batch : 0.980× at its place",

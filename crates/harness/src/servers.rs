@@ -46,16 +46,16 @@ pub struct UsedServer {
 impl UsedServer {
     /// Returns a sentence: "Server: Redis 7.0.15, started for the run on loopback."
     pub fn in_words(&self) -> String {
-        if let Some(sentence) = self.as_stand_in() {
-            return sentence;
-        }
         let whose = match self.is_own {
             true => "one of your own",
             false => "started for the run on loopback",
         };
         // A server that is the user's own may tell its version only to clients.
         let name = format!("{} {}", self.program, self.version);
-        format!("Server: {}, {whose}.", name.trim_end())
+        match self.instead_of {
+            Some(_) => format!("Instead of a server: {name}, in the process."),
+            None => format!("Server: {}, {whose}.", name.trim_end()),
+        }
     }
 
     /// Returns a sentence if it stands in for a server: "It ran on SQLite 3.50.2, as PostgreSQL is not installed."
@@ -111,6 +111,7 @@ mod tests {
             instead_of: Some("PostgreSQL".to_owned()),
         };
         let sentence = "It ran on SQLite 3.50.2, as PostgreSQL is not installed.";
-        assert_eq!(stand_in.in_words(), sentence);
+        assert_eq!(stand_in.as_stand_in().as_deref(), Some(sentence));
+        assert_eq!(stand_in.in_words(), "Instead of a server: SQLite 3.50.2, in the process.");
     }
 }

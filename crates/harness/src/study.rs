@@ -1,5 +1,6 @@
 //! Measures studies: a request of an application as it grew, and with one fix more at each step.
 
+mod gain;
 mod loads;
 #[cfg(test)]
 pub mod made;
@@ -245,8 +246,12 @@ impl Measuring<'_> {
 
     /// Returns the steps of which a request was measured, up to the first of which none was.
     fn results(&self, all: &[Requests]) -> Vec<StepResult> {
-        let steps = all.iter().enumerate();
-        steps.map_while(|(step, found)| self.result(step, found)).collect()
+        let result = |(step, found): (usize, &Requests)| {
+            let before = step.checked_sub(1).map(|before| &all[before]);
+            let gain = before.and_then(|before| found.gain_over(before));
+            Some(StepResult { gain, ..self.result(step, found)? })
+        };
+        all.iter().enumerate().map_while(result).collect()
     }
 
     /// Returns what requests of a step took; `None` if there was none.
@@ -259,6 +264,7 @@ impl Measuring<'_> {
         Some(StepResult {
             fix: fix.map(|fix| NamedFix { name: fix.name.to_owned(), title: fix.title.to_owned() }),
             latency: found.latency()?,
+            gain: None,
             simulated_ns: waits.map(|wait| wait.ms as f64 * 1e6).sum(),
             counts: causes.zip(found.counts()).filter_map(|(id, n)| Some((id, n?))).collect(),
             mark: found.mark(),

@@ -150,7 +150,7 @@ fn rows(study: &StudyResult, steps: &[StepResult]) -> Vec<StepRow> {
             chart: charts::waterfall_bar(&bar, greatest),
             chart_label: format!("{}{was}", in_words(*figure)),
             cells: study.cells(step),
-            gain: bought.map_or(format::NONE.to_owned(), Bought::gain_in_words),
+            gain: bought.map_or(format::NONE.to_owned(), Bought::gain_with_interval),
             share: bought.map_or(format::NONE.to_owned(), Bought::share_in_words),
             remarks: study.remarks(step).join("; "),
             counts: counts(study, step),
@@ -165,8 +165,8 @@ fn shown(study: Option<&StudyResult>) -> Shown {
     let latency = Shown {
         columns: columns.clone(),
         bar: "what is left, and what the fix took off",
-        caption: "Requests one after another (closed loop). Gain: the median of the step before ÷ this one. Share: of all that \
-                  the fixes took off together."
+        caption: "Requests one after another (closed loop). Gain: the median of the step before ÷ this one, with a \
+                  95 % interval where both steps had requests enough. Share: of all that the fixes took off together."
             .to_owned(),
         keys: vec![
             ("optimized", "own time of a request"),
@@ -230,7 +230,7 @@ fn fix_part<'a>(fix: &'a Fix, found: Option<&StudyResult>) -> FixPart<'a> {
     let bought = |steps: fn(&StudyResult) -> &[StepResult]| {
         let study = found?;
         let (_, bought) = study.fixes_bought(steps(study)).find(|(name, _)| *name == fix.name)?;
-        Some(format!("{}, {}", bought.gain_in_words(), bought.share_in_words()))
+        Some(format!("{}, {}", bought.gain_with_interval(), bought.share_in_words()))
     };
     let (here, there) = (bought(|study| &study.steps), bought(|study| &study.other_order));
     let here = here.map(|here| format!("{here} of what all fixes bought"));

@@ -115,6 +115,7 @@ fn the_document_follows_its_schema_and_says_what_the_line_says() {
     let step = |ns: f64, simulated_ns: f64| StepResult {
         fix: None,
         latency: Latency::of(vec![ns]).unwrap(),
+        gain: None,
         simulated_ns,
         counts: BTreeMap::new(),
         mark: None,

@@ -11,6 +11,7 @@ pub fn step(fix: Option<&str>, p50_ms: f64, simulated_ms: f64) -> StepResult {
     StepResult {
         fix: fix.map(|name| NamedFix { name: name.to_owned(), title: "Do it".to_owned() }),
         latency: Latency::of(vec![p50_ms * 1e6; 3]).unwrap(),
+        gain: None,
         simulated_ns: simulated_ms * 1e6,
         counts: BTreeMap::from([("statements".to_owned(), p50_ms)]),
         mark: None,

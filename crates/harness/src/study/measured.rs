@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use super::Latency;
-use crate::load::{Load, LoadProbe};
+use super::{Latency, gain::ratio_of_medians};
+use crate::{
+    load::{Load, LoadProbe},
+    statistics::Interval,
+};
 use worthit_pair::study::{self, Application};
 
 /// Requests of a step are measured until they have taken this long together, in a quick run the second time…
@@ -46,6 +49,11 @@ impl Requests {
     /// Returns what they took; `None` before the first.
     pub fn latency(&self) -> Option<Latency> {
         Latency::of(self.latencies_ns.clone())
+    }
+
+    /// Returns how many times shorter they are than those of another step; `None` if there are too few to tell.
+    pub fn gain_over(&self, before: &Requests) -> Option<Interval> {
+        ratio_of_medians(&before.latencies_ns, &self.latencies_ns)
     }
 
     /// Returns the counts of a request: the mean.

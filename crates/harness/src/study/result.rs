@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::gain;
 use crate::{
     results::{NamedCause, Objective},
     servers::UsedServer,
-    statistics::quantile,
+    statistics::{Interval, quantile},
 };
 use worthit_pair::{
     causes::Cause,
@@ -72,6 +73,10 @@ pub struct StepResult {
     pub fix: Option<NamedFix>,
     /// What a request took.
     pub latency: Latency,
+    /// How many times shorter that is than at the step before: the ratio of the medians. `None` at the first step, if there were
+    /// too few requests to tell, or if loads judge the steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<Interval>,
     /// How long a request waits for somebody who is simulated, ns.
     pub simulated_ns: f64,
     /// Counts of a request (the mean over those measured) by the ids of causes.
@@ -176,6 +181,10 @@ impl StudyResult {
                 let problem = "latencies must be positive, finite and in order".to_owned();
                 return Err((format!("step {}.latency", nth + 1), problem));
             }
+            if step.gain.is_some_and(|gain| !(0.0 < gain.low && gain.low <= gain.high)) {
+                let problem = "a gain must be positive, and its interval in order".to_owned();
+                return Err((format!("step {}.gain", nth + 1), problem));
+            }
             if !(0.0..=p50_ns).contains(&step.simulated_ns) {
                 let problem = "a request cannot wait longer than it takes".to_owned();
                 return Err((format!("step {}.simulated_ns", nth + 1), problem));
@@ -206,7 +215,11 @@ impl StudyResult {
     /// What a reader must know of the figures of a step: that there were few requests, and that the machine was busy.
     pub fn remarks(&self, step: &StepResult) -> Vec<String> {
         let few = match step.latency.requests {
-            few @ ..100 => Some(format::counted(few, &format!("{}s", self.unit))),
+            few @ ..100 => {
+                let requests = format::counted(few, &format!("{}s", self.unit));
+                let is_too_few = few < gain::LEAST_REQUESTS as u64;
+                Some(requests + if is_too_few { ", too few for an interval" } else { "" })
+            }
             _ => None,
         };
         let mut marks = step.at_users.iter().filter_map(|at_users| at_users.mark.as_ref());

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{StepResult, StudyResult};
-use crate::capacity::Capacity;
+use crate::{capacity::Capacity, statistics::Interval};
 use worthit_pair::format;
 
 /// By what the steps of a study are judged.
@@ -25,6 +25,8 @@ pub enum Standard {
 pub struct Bought {
     /// How many times better; infinite where the step before held nothing.
     pub gain: f64,
+    /// Its interval, if requests tell it.
+    pub interval: Option<Interval>,
     /// The part of all that the fixes bought together; negative if it made things worse.
     pub share: f64,
 }
@@ -121,11 +123,12 @@ impl StudyResult {
         let figures: Vec<f64> = steps.iter().map(|step| self.figure(step)).collect();
         let Some((first, last)) = figures.first().zip(figures.last()) else { return Vec::new() };
         let is_less_better = self.standard() == Standard::Latency;
-        let step = |pair: &[f64]| Bought {
+        let step = |(pair, step): (&[f64], &StepResult)| Bought {
             gain: if is_less_better { pair[0] / pair[1] } else { pair[1] / pair[0] },
+            interval: step.gain.filter(|_| is_less_better),
             share: (pair[1] - pair[0]) / (last - first),
         };
-        figures.windows(2).map(step).collect()
+        figures.windows(2).zip(&steps[1..]).map(step).collect()
     }
 
     /// Returns each fix of these steps with its name and what it bought.
@@ -175,6 +178,11 @@ impl Bought {
         }
     }
 
+    /// "4.47× (4.31…4.60)"; without an interval where requests do not tell it.
+    pub fn gain_with_interval(self) -> String {
+        self.interval.map_or_else(|| self.gain_in_words(), |interval| interval.as_gain())
+    }
+
     /// "69.4 %"
     pub fn share_in_words(self) -> String {
         match self.share.is_finite() {
@@ -200,6 +208,15 @@ mod tests {
             let shares: f64 = study.bought(&study.steps).iter().map(|bought| bought.share).sum();
             assert!((shares - 1.0).abs() < 1e-12, "{shares}");
         }
+    }
+
+    #[test]
+    fn a_gain_is_said_with_its_interval_where_requests_tell_it() {
+        let mut study = study();
+        study.steps[1].gain = Some(Interval { low: 1.9, estimate: 2.0, high: 2.2 });
+        let bought = study.bought(&study.steps);
+        let words: Vec<String> = bought.into_iter().map(Bought::gain_with_interval).collect();
+        assert_eq!(words, ["2.00× (1.90…2.20)", "0.980×", "51.0×"]);
     }
 
     #[test]

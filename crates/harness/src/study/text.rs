@@ -6,6 +6,8 @@ use worthit_pair::format;
 
 /// Width of a column of latencies…
 const LATENCY: usize = 10;
+/// …of a gain, in which "5.38× (5.10…5.60)" has room…
+const GAIN: usize = 20;
 /// …and of what a step holds, in which "20.0 ms late" has room.
 const HELD: usize = 14;
 
@@ -206,16 +208,18 @@ impl StudyResult {
         let narrow = if self.standard() == Standard::Latency { LATENCY } else { HELD };
         let widths: Vec<usize> =
             columns.iter().map(|name| narrow.max(terminal::columns(name) + 2)).collect();
+        let has_intervals = steps.iter().any(|step| step.gain.is_some());
+        let gain_width = if has_intervals { GAIN } else { LATENCY };
         let line = |cells: &[String], gain: &str, share: &str| {
             let cells = cells.iter().zip(&widths);
             let cells: String = cells.map(|(cell, width)| format!("{cell:>width$}")).collect();
-            format!("{cells}{gain:>10}{share:>8}")
+            format!("{cells}{gain:>gain_width$}{share:>8}")
         };
         let mut text = line(&columns, "gain", "share") + "\n";
         let none = || format::NONE.to_owned();
         let bought = self.bought(steps).into_iter().map(Some);
         for (step, bought) in steps.iter().zip([None].into_iter().chain(bought)) {
-            let gain = bought.map_or_else(none, Bought::gain_in_words);
+            let gain = bought.map_or_else(none, Bought::gain_with_interval);
             let share = bought.map_or_else(none, Bought::share_in_words);
             let what = match &step.fix {
                 Some(fix) => format!("+ {}: {}", fix.name, fix.title),
@@ -300,7 +304,7 @@ mod tests {
     fn the_text_has_each_step_and_the_whole() {
         let text = study().in_text("studies/bank", 80);
         for words in
-            ["as it grew [3 transfers]", "+ two: Do it", "0.980×", "-1.0 %", "100×", "80.0×"]
+            ["as it grew [3 transfers", "+ two: Do it", "0.980×", "-1.0 %", "100×", "80.0×"]
         {
             assert!(text.contains(words), "{words}: {text}");
         }
