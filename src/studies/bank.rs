@@ -15,8 +15,10 @@ mod teller;
 
 use std::{
     cell::RefCell,
+    panic::resume_unwind,
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
 };
 
 use rand::RngExt;
@@ -174,8 +176,14 @@ fn prepare_on(engine: Engine, case: &Case, steps: &[Applied]) -> Result<Applicat
     let size = Size::of(case);
     let transfers = case.rotate(TRANSFERS, |case| transfer(case, size));
     let delays = if case.proof_size.is_some() { DELAYS_IN_PROOFS } else { 1.0 };
-    let open = |indexes| Ok(Rc::new(RefCell::new(Branch::open(engine, size, indexes, delays)?)));
-    let branches = [open(indexes::before())?, open(indexes::after())?];
+    let open = |indexes| Branch::open(engine, size, indexes, delays);
+    // To fill one takes a while, in which a second core can fill the other.
+    let (bare, indexed) = thread::scope(|scope| {
+        let indexed = scope.spawn(|| open(indexes::after()));
+        (open(indexes::before()), indexed.join())
+    });
+    let indexed = indexed.unwrap_or_else(|panic| resume_unwind(panic));
+    let branches = [bare?, indexed?].map(|branch| Rc::new(RefCell::new(branch)));
     let branch_of = |applied: &Applied| &branches[usize::from(applied.has(&indexes::FIX))];
     let teller =
         |applied: &Applied| Ok(Rc::new(branch_of(applied).borrow().teller(applied.clone())?));
