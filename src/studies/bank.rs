@@ -126,7 +126,10 @@ impl Counter {
                 .iter()
                 .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
                 .collect(),
-            notices: branch.receivers.taken(&ids),
+            notices: branch
+                .receivers
+                .taken(&ids)
+                .unwrap_or_else(|Unavailable(reason)| panic!("{reason}")),
         }
     }
 }

@@ -6,12 +6,11 @@ use tokio::runtime::Runtime;
 
 use super::{
     connection::Tally,
-    outside::Receivers,
-    pool,
+    outside, pool,
     store::{Engine, Store},
     teller::Teller,
 };
-use crate::fixtures::background_task::BackgroundTask;
+use crate::fixtures::{background_task::BackgroundTask, outside::Companies};
 use worthit_pair::{
     pair::{Case, Unavailable},
     study::Applied,
@@ -126,7 +125,7 @@ pub struct Branch {
     /// Ends first: it has a transaction open, for which the end of the database would wait.
     worker: Option<BackgroundTask>,
     pub store: Store,
-    pub receivers: Receivers,
+    pub receivers: Companies,
 }
 
 impl Branch {
@@ -148,8 +147,7 @@ impl Branch {
         ] {
             store.rows(&format!("SELECT sum(length({texts})) FROM {table}"));
         }
-        let receivers = Receivers::start(delays)
-            .map_err(|error| Unavailable(format!("the receivers of notices: {error}")))?;
+        let receivers = outside::start(delays)?;
         let mut branch = Branch { worker: None, store, receivers };
         branch.start_worker()?;
         Ok(branch)
@@ -158,7 +156,7 @@ impl Branch {
     /// Starts a worker, in the place of the one before, which dies wherever it is.
     pub fn start_worker(&mut self) -> Result<(), Unavailable> {
         drop(self.worker.take());
-        let worker = self.store.start_worker(self.receivers.outside());
+        let worker = self.store.start_worker(self.receivers.address());
         let worker = worker.map_err(|error| Unavailable(format!("the worker: {error}")))?;
         self.worker = Some(worker);
         Ok(())
@@ -174,7 +172,7 @@ impl Branch {
         Ok(Teller {
             applied,
             access,
-            outside: self.receivers.outside(),
+            outside: self.receivers.address(),
             tally: Tally { mark: self.store.marked(""), statements: Arc::default() },
             connects: AtomicU64::new(0),
             awaited: AtomicU64::new(0),

@@ -5,6 +5,7 @@
 use std::{
     cell::RefCell,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -20,11 +21,12 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    connection::{Error, Row, Values},
-    outside::{Notice, Outside},
+use super::connection::{Error, Row, Values};
+use crate::fixtures::{
+    background_task::BackgroundTask,
+    outside::{self, Notice},
+    sqlite,
 };
-use crate::fixtures::{background_task::BackgroundTask, sqlite};
 use worthit_pair::{pair::Unavailable, paths};
 
 /// What SQLite calls otherwise than PostgreSQL, of what the bank uses. A transaction that writes begins as one, and so
@@ -35,7 +37,7 @@ const IN_SQLITE: [(&str, &str); 4] = [
     (" FOR UPDATE", ""),
     ("bigint GENERATED ALWAYS AS IDENTITY", "integer"),
 ];
-/// A transaction that another one keeps from beginning tries again after this time.
+/// A transaction that another one keeps from beginning tries again after this time, and a worker whose notice was not taken.
 const PAUSE: Duration = Duration::from_millis(1);
 
 fn in_sqlite(sql: &str) -> String {
@@ -81,9 +83,9 @@ impl File {
 
     /// Starts a worker. It delivers the notices of the table and then deletes them. Dropping the task ends the worker as a kill
     /// would.
-    pub fn start_worker(&self, outside: Outside) -> io::Result<BackgroundTask> {
+    pub fn start_worker(&self, companies: SocketAddr) -> io::Result<BackgroundTask> {
         let access = self.access();
-        BackgroundTask::start("worker", move || async move { deliver(&access, &outside).await })
+        BackgroundTask::start("worker", move || async move { deliver(&access, companies).await })
     }
 }
 
@@ -178,7 +180,7 @@ fn rows(
 ///
 /// No transaction is open while receivers take notices: it would keep every request from writing. So nothing but the end of
 /// the worker before this one keeps the two from delivering the same.
-async fn deliver(access: &Access, outside: &Outside) -> Result<(), Error> {
+async fn deliver(access: &Access, companies: SocketAddr) -> Result<(), Error> {
     let session = access.open()?;
     loop {
         let all = "SELECT id, receiver, key, text FROM outbox ORDER BY id";
@@ -187,10 +189,14 @@ async fn deliver(access: &Access, outside: &Outside) -> Result<(), Error> {
             session.woken.notified().await;
             continue;
         };
-        let notice = |row: &Row| Notice::new(&row.get::<String>(1), row.get(2), row.get(3));
+        let notice = |row: &Row| Notice { to: row.get(1), key: row.get(2), text: row.get(3) };
         let notices: Vec<Notice> = rows.iter().map(notice).collect();
-        join_all(notices.iter().map(|notice| outside.send(notice))).await;
-        // Ids ascend as transactions are committed.
-        session.rows("DELETE FROM outbox WHERE id <= $1", &[&last]).await?;
+        let sent = join_all(notices.iter().map(|notice| outside::send(companies, notice))).await;
+        if sent.iter().all(Result::is_ok) {
+            // Ids ascend as transactions are committed.
+            session.rows("DELETE FROM outbox WHERE id <= $1", &[&last]).await?;
+        } else {
+            sleep(PAUSE).await;
+        }
     }
 }

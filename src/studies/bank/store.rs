@@ -1,6 +1,6 @@
 //! Where the bank keeps its tables: on a PostgreSQL server or in an SQLite file.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use tokio::runtime::Runtime;
@@ -9,11 +9,11 @@ use tokio_postgres::Config;
 use super::{
     connection::Row,
     file::{self, File, Kept},
-    function, outbox,
-    outside::Outside,
+    function,
 };
 use crate::fixtures::{
     background_task::BackgroundTask,
+    outbox,
     postgres::{Database, pool},
 };
 use worthit_pair::pair::Unavailable;
@@ -113,10 +113,10 @@ impl Store {
     }
 
     /// Starts a worker that delivers notices.
-    pub fn start_worker(&self, outside: Outside) -> io::Result<BackgroundTask> {
+    pub fn start_worker(&self, companies: SocketAddr) -> io::Result<BackgroundTask> {
         match self {
-            Store::Server(database) => outbox::start_worker(database.config.clone(), outside),
-            Store::File(file) => file.start_worker(outside),
+            Store::Server(database) => outbox::start_worker(database.config.clone(), companies),
+            Store::File(file) => file.start_worker(companies),
         }
     }
 }

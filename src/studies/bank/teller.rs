@@ -1,14 +1,18 @@
 //! One request: a transfer, from the connection to the receipt, with whichever fixes the step has.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::{
     connection::{Connection, Error, Tally},
     function, join, outbox,
-    outside::{Notice, Outside, Receiver},
+    outside::{CARD, MAIL},
     pool, report,
     store::Access,
 };
+use crate::fixtures::outside::Notice;
 use worthit_pair::study::Applied;
 
 /// What a customer asks for.
@@ -59,7 +63,8 @@ pub struct Receipt {
 pub struct Teller {
     pub applied: Applied,
     pub access: Access,
-    pub outside: Outside,
+    /// Where the receivers of notices are.
+    pub outside: SocketAddr,
     pub tally: Tally,
     /// Connections that requests opened.
     pub connects: AtomicU64,
@@ -117,12 +122,12 @@ impl Teller {
         };
         let notices = [
             Notice {
-                to: Receiver::Card,
+                to: CARD.to_owned(),
                 key: id,
                 text: format!("{} {}", transfer.from, transfer.cents),
             },
             Notice {
-                to: Receiver::Mail,
+                to: MAIL.to_owned(),
                 key: id,
                 text: format!("{} {}", transfer.email, transfer.to),
             },
@@ -130,7 +135,7 @@ impl Teller {
         match has_outbox {
             true => outbox::after(bank, &notices).await?,
             false => {
-                outbox::before(&self.outside, &notices).await;
+                outbox::before(self.outside, &notices).await;
                 self.awaited.fetch_add(notices.len() as u64, Relaxed);
             }
         }

@@ -139,9 +139,9 @@ fn a_notice_whose_worker_dies_before_it_is_answered_arrives_again_and_counts_onc
         let teller = branch.teller(Applied::steps(STUDY.fixes).pop().unwrap()).unwrap();
         let receipt = branch.runtime().block_on(teller.serve(&of(1, 3, 250)));
         let Booked::Yes { id, .. } = receipt.booked else { panic!("{receipt:?}") };
-        branch.receivers.taken(&[id]);
+        branch.receivers.taken(&[id]).unwrap();
         branch.start_worker().unwrap();
-        assert_eq!(branch.receivers.arrived(4), (2, 4));
+        assert_eq!(branch.receivers.arrived(4).unwrap(), (2, 4));
     }
 }
 
@@ -179,11 +179,11 @@ fn no_money_and_no_notice_is_lost_or_made_by_many_clients_and_dying_workers() {
              (SELECT coalesce(sum(cents), 0) FROM entries WHERE account = accounts.id AND transfer IS NOT NULL)",
         );
             assert_eq!(wrong, 0, "balances are not what the entries say");
-            branch.receivers.taken(&ids);
+            branch.receivers.taken(&ids).unwrap();
             branch.undo().unwrap();
         }
         let transfers = number(&branch, "SELECT count(*) FROM transfers");
-        let (taken, arrived) = branch.receivers.arrived(0);
+        let (taken, arrived) = branch.receivers.arrived(0).unwrap();
         assert_eq!(taken as u64, 2 * transfers, "each notice of each transfer, and no other");
         assert!(u64::from(arrived) >= 2 * transfers);
     }
