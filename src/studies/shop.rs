@@ -45,13 +45,15 @@ pub const STUDY: Study = Study {
     workload: "2,000 products in 50 categories, 40,000 reviews, pictures of 2 to 20 KiB. Each customer keeps a \
                connection and asks every 30 s on average, at random: 60 % pages of a category (by Zipf's law), 30 % \
                pictures, 7 % something with the basket, 3 % checkouts, each followed by the list of orders. A customer who \
-               has no connection or no answer after 2 s gives up. One request after another, a request is a page and one of its \
-               pictures. The mail provider is simulated, by a server on loopback that answers after 100 to 150 ms; only \
-               checkouts wait for it. Customers and servers are processes on the same cores.",
+               has no connection or no answer after 2 s gives up. Customers of one process share connections to the edge \
+               that sends pictures: it is near and has room, but a process may hold 20,000 descriptors. One request after \
+               another, a request is a page and one of its pictures. The mail provider is simulated, by a server on \
+               loopback that answers after 100 to 150 ms; only checkouts wait for it. Customers and servers are processes \
+               on the same cores.",
     contract: "No stock below zero and nothing sold twice. Every order that a customer was told of is in the \
                database, with exactly one mail (a mail may arrive twice if a worker died; the provider knows it again). \
-               The same pages, whichever fixes are in place: stock and stars may be up to ten seconds old, but never older \
-               than what the customer himself has bought.",
+               The same pages, whichever fixes are in place: stock and stars may be up to ten seconds old, and as much \
+               more as a replica is behind, but never older than what the customer himself has bought.",
     unit: "page and picture",
     size: 2,
     fixes: &[
@@ -144,8 +146,7 @@ impl Customer {
     fn visit(&mut self, visit: &Visit) {
         let premises = &mut *self.premises.borrow_mut();
         let runtime = std::sync::Arc::clone(&premises.warehouse.database.runtime);
-        let running =
-            premises.at(self.step).unwrap_or_else(|Unavailable(reason)| panic!("{reason}"));
+        let running = found(premises.at(self.step));
         let edition = running.places.edition;
         for ask in visit {
             let ask = match *ask {
@@ -160,7 +161,7 @@ impl Customer {
 
     fn outcome(&mut self) -> Outcome {
         let warehouse = &self.premises.borrow().warehouse;
-        let mut orders = warehouse.orders();
+        let mut orders = found(warehouse.orders());
         for order in &mut orders {
             order.mail = without_ids(&order.mail);
         }
@@ -173,6 +174,14 @@ impl Customer {
             baskets: baskets.iter().map(|row| (row.get(0), row.get(1))).collect(),
         }
     }
+}
+
+/// Returns what is there. Requests that are measured one after another cannot return why it is not.
+///
+/// # Panics
+/// With the reason.
+fn found<T>(result: Result<T, Unavailable>) -> T {
+    result.unwrap_or_else(|Unavailable(reason)| panic!("{reason}"))
 }
 
 fn prepare(case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
@@ -200,7 +209,7 @@ fn application(
             &visits,
             Customer::new(&premises, step, case.proof_size.is_some()),
             |customer: &mut Customer| {
-                customer.reset().unwrap_or_else(|Unavailable(reason)| panic!("{reason}"));
+                found(customer.reset());
             },
             Customer::visit,
             Customer::outcome,
@@ -214,7 +223,7 @@ fn application(
     let (counted, held) = (Rc::clone(&premises), premises);
     let count = move || {
         let premises = &mut *counted.borrow_mut();
-        let mut counts = premises.counts().to_vec();
+        let mut counts = found(premises.counts()).to_vec();
         counts.push(premises.warehouse.database.pages() + premises.warehouse.replica.pages());
         counts
     };

@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use tokio_postgres::{Row, types::PgLsn};
 
 use super::{
-    cache::{self, MOST_PAGES, Page, Pages},
+    cache::{self, Page, Pages},
     checkout::{self, Bought},
     plan::Plan,
     queue,
@@ -31,7 +31,7 @@ pub struct Shop {
     pub plan: Plan,
     pub primary: Pool,
     follower: Option<Follower>,
-    pages: Option<Arc<Pages>>,
+    pub pages: Option<Arc<Pages>>,
     pub statements: Arc<Statements>,
     /// What makes pages in the background: the same, but neither marked nor counted.
     background: Statements,
@@ -52,7 +52,10 @@ impl Shop {
             }
             false => None,
         };
-        let pages = fixes.cache.then(|| Arc::new(Pages::new(MOST_PAGES)));
+        let pages = fixes.cache.then(|| Arc::new(Pages::new()));
+        if let Some(pages) = &pages {
+            tokio::spawn(cache::watch_age(Arc::clone(pages)));
+        }
         let shop = Arc::new(Shop {
             primary,
             follower,

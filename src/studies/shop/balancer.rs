@@ -20,19 +20,19 @@ pub const FIX: Fix = Fix {
 /// Servers behind the balancer.
 const SERVERS: usize = 2;
 
-/// One server, to which customers connect.
+/// One server, to which customers connect. `start` starts some.
 pub fn before(
-    start: impl Fn() -> Result<Server, Unavailable>,
+    start: impl Fn(usize) -> Result<Vec<Server>, Unavailable>,
 ) -> Result<(Vec<Server>, Option<Nginx>), Unavailable> {
-    Ok((vec![start()?], None))
+    Ok((start(1)?, None))
 }
 
 /// Several, and nginx, to which customers connect.
 pub fn after(
-    start: impl Fn() -> Result<Server, Unavailable>,
+    start: impl Fn(usize) -> Result<Vec<Server>, Unavailable>,
     users: u64,
 ) -> Result<(Vec<Server>, Option<Nginx>), Unavailable> {
-    let servers: Vec<Server> = (0..SERVERS).map(|_| start()).collect::<Result<_, _>>()?;
+    let servers = start(SERVERS)?;
     let upstream = nginx::upstream("", servers.iter().map(Server::address));
     let balancer = Nginx::start_with(workers(users), |port| {
         // Each worker has a queue of its own, which the system fills evenly.

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use deadpool_postgres::{Object, PoolError};
 
-use super::{application::Shop, provider::Mail, queue};
+use super::{application::Shop, provider::MAIL, queue};
+use crate::fixtures::outside::Notice;
 
 /// What became of a checkout.
 pub enum Bought {
@@ -14,7 +15,7 @@ pub enum Bought {
     SoldOut(i64),
     Order {
         order: i64,
-        mail: Mail,
+        mail: Notice,
     },
 }
 
@@ -44,7 +45,7 @@ pub async fn sell(shop: &Shop, client: &mut Object, customer: u64) -> Result<Bou
     statements.execute(&order, &statements.empty, &[&customer]).await?;
     let things: i64 = lines.iter().map(|(_, quantity)| quantity).sum();
     let text = format!("Dear customer {customer}, we have your order #{id} of {things} items.");
-    let mail = Mail { key: id, text };
+    let mail = Notice { to: MAIL.to_owned(), key: id, text };
     if shop.plan.fixes.queue {
         queue::after(&order, statements, &mail).await?;
     }

@@ -49,9 +49,31 @@ pub struct Crowd {
     categories: u64,
 }
 
+/// Sends loads. What customers ask for depends on the seed of each.
+struct Seeded<L> {
+    loads: L,
+    rng: Rc<RefCell<ChaCha8Rng>>,
+}
+
+impl<L: Loads> Loads for Seeded<L> {
+    fn parts(&mut self, rate: f64, requests: u64, seed: u64) -> Result<Vec<Part>, Unavailable> {
+        self.rng.replace(asks(seed));
+        self.loads.parts(rate, requests, seed)
+    }
+}
+
+/// Returns what draws the requests of a load. The first stream of its seed draws when they are due.
+fn asks(seed: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(1);
+    rng
+}
+
 /// Returns what sends requests of these customers. All open their connections before the first load.
 fn loads(crowd: Crowd) -> impl Loads {
-    at_leisure(async move || {
+    let rng = Rc::new(RefCell::new(asks(0)));
+    let drawn = Rc::clone(&rng);
+    let loads = at_leisure(async move || {
         let idle = Idle::default();
         let browser = |user| {
             let session = Session { customer: crowd.first + user, seen: crowd.since };
@@ -62,9 +84,8 @@ fn loads(crowd: Crowd) -> impl Loads {
         let size =
             Size { products: crowd.products, categories: crowd.categories, stock: 0, customers: 0 };
         let zipf = Zipf::new(crowd.categories as usize, 4);
-        let rng = RefCell::new(ChaCha8Rng::seed_from_u64(crowd.first));
         Ok(move |_| {
-            let mut rng = rng.borrow_mut();
+            let mut rng = drawn.borrow_mut();
             let user = rng.random_range(0..crowd.users) as usize;
             let ask = draw(&mut rng, &zipf, size, crowd.places.edition);
             let browsers = Arc::clone(&browsers);
@@ -76,7 +97,8 @@ fn loads(crowd: Crowd) -> impl Loads {
                 }
             }
         })
-    })
+    });
+    Seeded { loads, rng }
 }
 
 /// Opens the connections of all. When many have not got one, the others do not try before they ask for something.

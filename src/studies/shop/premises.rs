@@ -1,13 +1,12 @@
 //! The shop as one step runs it: its servers, the balancer and the edge. Only one step runs at a time.
 
-use std::{
-    net::Ipv4Addr,
-    sync::{Arc, Mutex},
-};
+use std::{net::Ipv4Addr, thread};
+
+use futures_util::{TryStreamExt, stream};
 
 use super::{
     balancer,
-    browser::{Browser, Places},
+    browser::{Browser, Idle, Places},
     cdn,
     plan::{Access, Fixes, Plan, Scale},
     server::Server,
@@ -40,6 +39,9 @@ pub struct Running {
     servers: Vec<Server>,
 }
 
+/// Pictures that the edge gets at once before a step begins.
+const AT_ONCE: usize = 16;
+
 /// The customer whose requests are measured.
 pub const MEASURED: u64 = 1_000_000;
 
@@ -67,20 +69,21 @@ impl Premises {
     /// Returns the step, which runs from now on. What another one did is taken back when it begins.
     pub fn at(&mut self, step: usize) -> Result<&mut Running, Unavailable> {
         if self.running.as_ref().is_none_or(|running| running.step != step) {
-            self.end();
+            self.end()?;
             self.running = Some(self.begin(step)?);
         }
         Ok(self.running.as_mut().expect("it has just begun"))
     }
 
     /// Ends the step that runs, when it has nothing left to do.
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), Unavailable> {
         if let Some(mut running) = self.running.take() {
-            self.warehouse.settle();
-            for (ended, count) in self.ended.iter_mut().zip(running.counts()) {
+            self.warehouse.settle()?;
+            for (ended, count) in self.ended.iter_mut().zip(running.counts()?) {
                 *ended += count;
             }
         }
+        Ok(())
     }
 
     fn begin(&mut self, step: usize) -> Result<Running, Unavailable> {
@@ -91,18 +94,8 @@ impl Premises {
         if manner.has_processes {
             warehouse.tidy()?;
         }
-        let plan = Plan {
-            fixes,
-            scale: manner.scale,
-            categories: warehouse.size.categories,
-            images: warehouse.images().to_owned(),
-            provider: warehouse.provider.address(),
-            primary: Access::of(&warehouse.config),
-            follower: Access::of(&warehouse.replica.config),
-            since,
-            mark: warehouse.database.marked(""),
-        };
-        let start = || Server::start(&plan, manner.has_processes);
+        let plan = self.plan(fixes, since);
+        let start = |count| Server::start_some(&plan, manner.has_processes, count);
         let (servers, balancer) = match fixes.balancer {
             true => balancer::after(start, warehouse.size.customers)?,
             false => balancer::before(start)?,
@@ -113,31 +106,45 @@ impl Premises {
         // What an edge has is never asked for again by a later step.
         let places = Places { shop, images, edition: self.turns, from: Ipv4Addr::LOCALHOST };
         let session = Session { customer: MEASURED, seen: since };
-        let browser = Browser::new(places, session, &Arc::new(Mutex::default()));
-        let mut running =
-            Running { step, turn: self.turns, browser, places, since, edge, balancer, servers };
         if manner.scale.is_warm && fixes.cdn {
-            self.warm(&mut running)?;
+            self.warm(places, session)?;
         }
-        Ok(running)
+        let browser = Browser::new(places, session, &Idle::default());
+        Ok(Running { step, turn: self.turns, browser, places, since, edge, balancer, servers })
+    }
+
+    /// Returns how a server serves with these fixes, when the log ended at `since`.
+    pub fn plan(&self, fixes: Fixes, since: u64) -> Plan {
+        let Premises { warehouse, manner, .. } = self;
+        Plan {
+            fixes,
+            scale: manner.scale,
+            categories: warehouse.size.categories,
+            images: warehouse.images().to_owned(),
+            provider: warehouse.provider.address(),
+            primary: Access::of(&warehouse.config),
+            follower: Access::of(&warehouse.replica.config),
+            since,
+            mark: warehouse.database.marked(""),
+        }
     }
 
     /// Fills the edge with all pictures, as those who came before have done.
-    fn warm(&self, running: &mut Running) -> Result<(), Unavailable> {
-        let edition = running.places.edition;
-        self.warehouse.database.runtime.block_on(async {
-            for product in 1..=self.warehouse.size.products {
-                let asked = running.browser.ask(Ask::Image { edition, product }).await;
-                asked.map_err(|no| Unavailable(format!("the edge does not answer: {}", no.0)))?;
-            }
-            Ok(())
-        })
+    fn warm(&self, places: Places, session: Session) -> Result<(), Unavailable> {
+        let idle = &Idle::default();
+        let pictures = stream::iter((1..=self.warehouse.size.products).map(Ok));
+        let all = pictures.try_for_each_concurrent(AT_ONCE, |product| async move {
+            let picture = Ask::Image { edition: places.edition, product };
+            Browser::new(places, session, idle).ask(picture).await.map(drop)
+        });
+        let warmed = self.warehouse.database.runtime.block_on(all);
+        warmed.map_err(|no| Unavailable(format!("the edge does not answer: {}", no.0)))
     }
 
     /// Returns what the requests of all steps have cost so far: statements, files, mails that were waited for.
-    pub fn counts(&mut self) -> [u64; 3] {
-        let running = self.running.as_mut().map_or([0; 3], Running::counts);
-        std::array::from_fn(|count| self.ended[count] + running[count])
+    pub fn counts(&mut self) -> Result<[u64; 3], Unavailable> {
+        let running = self.running.as_mut().map_or(Ok([0; 3]), Running::counts)?;
+        Ok(std::array::from_fn(|count| self.ended[count] + running[count]))
     }
 
     /// Returns the memory that the servers, the balancer and the edge of a step hold, bytes; zero if it does not run.
@@ -148,11 +155,11 @@ impl Premises {
 }
 
 impl Running {
-    fn counts(&mut self) -> [u64; 3] {
-        self.servers
-            .iter_mut()
-            .map(Server::counts)
-            .fold([0; 3], |sum, counts| std::array::from_fn(|count| sum[count] + counts[count]))
+    fn counts(&mut self) -> Result<[u64; 3], Unavailable> {
+        self.servers.iter_mut().try_fold([0; 3], |sum, server| {
+            let counts = server.counts()?;
+            Ok(std::array::from_fn(|count| sum[count] + counts[count]))
+        })
     }
 
     fn memory(&self) -> u64 {
@@ -166,5 +173,20 @@ impl Running {
 impl Drop for Premises {
     fn drop(&mut self) {
         drop(self.running.take());
+    }
+}
+
+/// Each takes some hundredths of a second to end, so all do at the same time.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.browser.leave();
+        thread::scope(|scope| {
+            for nginx in [self.edge.take(), self.balancer.take()] {
+                scope.spawn(|| drop(nginx));
+            }
+            for server in self.servers.drain(..) {
+                scope.spawn(|| drop(server));
+            }
+        });
     }
 }

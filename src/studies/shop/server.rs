@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    thread,
 };
 
 use super::{
@@ -35,7 +36,7 @@ pub enum Listening {
 
 impl Server {
     /// Starts one; as a process if `is_process`.
-    pub fn start(plan: &Plan, is_process: bool) -> Result<Server, Unavailable> {
+    fn start(plan: &Plan, is_process: bool) -> Result<Server, Unavailable> {
         if !is_process {
             let (listening, tally) = listen(plan)?;
             return Ok(Server::Here { listening, tally });
@@ -49,6 +50,21 @@ impl Server {
         Ok(Server::There { helper: Box::new(helper), address })
     }
 
+    /// Starts some at the same time.
+    pub fn start_some(
+        plan: &Plan,
+        is_process: bool,
+        count: usize,
+    ) -> Result<Vec<Server>, Unavailable> {
+        thread::scope(|scope| {
+            let start = || scope.spawn(|| Server::start(plan, is_process));
+            let starting: Vec<_> = (0..count).map(|_| start()).collect();
+            let panicked = |_| Unavailable("a server's start panicked (see above)".to_owned());
+            let started = starting.into_iter().map(|server| server.join().map_err(panicked)?);
+            started.collect()
+        })
+    }
+
     /// Address on which it listens.
     pub fn address(&self) -> SocketAddr {
         match self {
@@ -58,14 +74,17 @@ impl Server {
     }
 
     /// Returns what its requests have cost so far: statements, files, mails that were waited for.
-    pub fn counts(&mut self) -> [u64; 3] {
+    ///
+    /// # Errors
+    /// If its process has ended.
+    pub fn counts(&mut self) -> Result<[u64; 3], Unavailable> {
         match self {
-            Server::Here { tally, .. } => tally.counts(),
+            Server::Here { tally, .. } => Ok(tally.counts()),
             Server::There { helper, .. } => {
                 let said = helper.tell("count").and_then(|()| helper.hear());
-                let said =
-                    said.and_then(|said| serde_json::from_str(&said).map_err(io::Error::other));
-                said.unwrap_or_else(|error| panic!("a server of the shop has ended: {error}"))
+                said.and_then(|said| serde_json::from_str(&said).map_err(io::Error::other)).map_err(
+                    |error| Unavailable(format!("a server of the shop has ended: {error}")),
+                )
             }
         }
     }

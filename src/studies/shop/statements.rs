@@ -95,7 +95,7 @@ impl Statements {
                  WHERE customer = $1 ORDER BY orders.id, products.id",
             ),
             written: marked("SELECT pg_logical_emit_message(false, 'shop', '')"),
-            mail: marked("INSERT INTO outbox VALUES ($1, $2)"),
+            mail: marked("INSERT INTO outbox (receiver, key, text) VALUES ($1, $2, $3)"),
             wake: marked("SELECT pg_notify(current_schema, '')"),
         }
     }

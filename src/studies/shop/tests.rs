@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{browser::Browser, *};
+use super::{application::Shop, browser::Browser, plan::Fixes, *};
 use worthit_pair::proof::has_servers;
 
 /// A small shop whose provider answers after `delays` times its delays.
@@ -111,9 +111,9 @@ fn each_fix_takes_away_its_cause() {
         let mut customer = Customer::new(&premises, step, false);
         let mut of = |visit: &[Ask]| {
             customer.reset().unwrap();
-            let before = premises.borrow_mut().counts();
+            let before = premises.borrow_mut().counts().unwrap();
             customer.visit(&visit.to_vec());
-            let after = premises.borrow_mut().counts();
+            let after = premises.borrow_mut().counts().unwrap();
             std::array::from_fn::<u64, 3, _>(|count| after[count] - before[count])
         };
         let look = [Ask::Page(2), Ask::Image { edition: 0, product: 3 }];
@@ -178,17 +178,45 @@ fn many_checkouts_at_once_sell_what_there_is_and_no_more() {
         let mut ids = ids;
         ids.sort_unstable();
         assert_eq!(ids.len(), 10, "step {step}");
-        assert_eq!(premises.warehouse.order_ids(), ids, "every order that somebody was told of");
+        assert_eq!(
+            premises.warehouse.order_ids().unwrap(),
+            ids,
+            "every order that somebody was told of"
+        );
         assert_eq!(premises.warehouse.sold(), [(5, 10)]);
-        assert_eq!(premises.warehouse.orders().len(), 10, "each with its mail");
+        assert_eq!(premises.warehouse.orders().unwrap().len(), 10, "each with its mail");
     }
-    let (taken, arrived) = premises.warehouse.provider.arrived(0);
+    let (taken, arrived) = premises.warehouse.provider.arrived(0).unwrap();
     assert_eq!((taken, arrived), (10 * steps.len(), 10 * steps.len() as u32), "one mail an order");
+}
+
+#[test]
+fn a_page_that_is_too_old_is_made_anew() {
+    let Some(warehouse) = small(DELAYS_IN_PROOFS) else { return };
+    let premises = Premises::new(warehouse, &ends(), PROOF);
+    let warehouse = &premises.warehouse;
+    let plan = premises.plan(Fixes { cache: true, ..Fixes::default() }, 0);
+    let runtime = Arc::clone(&warehouse.database.runtime);
+    let shop = runtime.block_on(Shop::open(plan)).unwrap();
+    let page = || {
+        let answer = runtime.block_on(shop.answer(Some(Ask::Page(2)), Session::default()));
+        line(&String::from_utf8_lossy(&answer.body)).to_owned()
+    };
+    assert!(page().contains(" 10 in stock"));
+    warehouse.database.execute("UPDATE products SET stock = 7").unwrap();
+    let pages = shop.pages.as_ref().unwrap();
+    for _ in 0..9 {
+        assert!(page().contains(" 10 in stock"), "it is kept");
+        pages.grow_older();
+    }
+    pages.grow_older();
+    assert!(page().contains(" 7 in stock"));
 }
 
 /// The line of product 5.
 fn line(page: &str) -> &str {
-    page.lines().find(|line| line.starts_with("<li id=5>")).unwrap_or_default()
+    let line = page.lines().find(|line| line.starts_with("<li id=5>"));
+    line.unwrap_or_else(|| panic!("product 5 is missing: {page}"))
 }
 
 #[test]
@@ -203,10 +231,10 @@ fn a_mail_whose_worker_dies_before_it_is_answered_arrives_again_and_counts_once(
         running.browser.ask(Ask::Checkout).await.unwrap()
     });
     assert_eq!(answer.status, 200);
-    assert_eq!(premises.warehouse.provider.arrived(1), (1, 1));
+    assert_eq!(premises.warehouse.provider.arrived(1).unwrap(), (1, 1));
     premises.warehouse.start_worker().unwrap();
-    assert_eq!(premises.warehouse.provider.arrived(2), (1, 2));
-    assert_eq!(premises.warehouse.orders().len(), 1);
+    assert_eq!(premises.warehouse.provider.arrived(2).unwrap(), (1, 2));
+    assert_eq!(premises.warehouse.orders().unwrap().len(), 1);
 }
 
 #[test]

@@ -6,9 +6,11 @@ use rand::RngExt;
 use tempfile::TempDir;
 use tokio_postgres::{Config, types::PgLsn};
 
-use super::{provider::Provider, queue};
+use super::provider;
 use crate::fixtures::{
     background_task::BackgroundTask,
+    outbox,
+    outside::Companies,
     postgres::Database,
     replica::{self, Replica},
 };
@@ -47,10 +49,12 @@ const TABLES: &str = "
     );
     CREATE TABLE baskets (
         customer    bigint NOT NULL,
-        product     bigint NOT NULL REFERENCES products,
+        product     bigint NOT NULL,
         quantity    bigint NOT NULL CHECK (quantity > 0),
         PRIMARY KEY (customer, product)
     );
+    -- What is in the baskets at first.
+    CREATE TABLE opening_baskets (LIKE baskets);
     CREATE TABLE orders (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         customer    bigint NOT NULL
@@ -64,7 +68,9 @@ const TABLES: &str = "
         PRIMARY KEY (order_id, product)
     );
     CREATE TABLE outbox (
-        order_id    bigint PRIMARY KEY,
+        id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        receiver    text NOT NULL,
+        key         bigint NOT NULL,
         text        text NOT NULL
     )";
 
@@ -119,7 +125,7 @@ pub struct Warehouse {
     pub config: Config,
     pub replica: Replica,
     pub database: Database,
-    pub provider: Provider,
+    pub provider: Companies,
     images: TempDir,
 }
 
@@ -127,7 +133,7 @@ impl Warehouse {
     /// Makes it. The provider answers after `delays` times its delays.
     pub fn open(case: &Case, size: Size, delays: f64) -> Result<Warehouse, Unavailable> {
         let database = replica::primary()?;
-        let Size { products, categories, stock, .. } = size;
+        let Size { products, categories, stock, customers } = size;
         database.execute(&format!(
             "{TABLES};
              INSERT INTO products
@@ -137,17 +143,23 @@ impl Warehouse {
              INSERT INTO reviews (product, stars, helped, text)
                 SELECT 1 + n % {products}, 1 + n::bigint * n / 7 % 5, n * 7919 % 1000, 'It is as described: ' || md5(n::text)
                 FROM generate_series(1, {products} * {REVIEWS_OF_ONE}) n;
-             CREATE INDEX ON reviews (product)"
+             CREATE INDEX ON reviews (product);
+             -- Two products each; some are in many baskets.
+             INSERT INTO opening_baskets
+                SELECT DISTINCT n, 1 + (n * 7919 + m * 31) % (1 + n * 104729 % {products}), 1 + n % 2
+                FROM generate_series(1::bigint, {customers}::bigint) n, generate_series(0, 1) m;
+             INSERT INTO baskets TABLE opening_baskets;
+             -- Quicker than a look at each row.
+             ALTER TABLE baskets ADD FOREIGN KEY (product) REFERENCES products"
         ))?;
-        database.execute("VACUUM (ANALYZE) products, reviews")?;
+        database.execute("VACUUM (ANALYZE) products, reviews, baskets, opening_baskets")?;
         if case.proof_size.is_some() {
             database.execute(SOON)?;
         }
         let images = paths::scratch()?;
         write_images(case, products, images.path())
             .map_err(|error| Unavailable(format!("the pictures of the shop: {error}")))?;
-        let provider = Provider::start(delays)
-            .map_err(|error| Unavailable(format!("the mail provider: {error}")))?;
+        let provider = provider::start(delays)?;
         let replica = Replica::of(&database)?;
         let mut config = database.config.clone();
         if case.proof_size.is_some() {
@@ -163,7 +175,7 @@ impl Warehouse {
     /// Starts a worker, in the place of the one before, which dies wherever it is.
     pub fn start_worker(&mut self) -> Result<(), Unavailable> {
         drop(self.worker.take());
-        let worker = queue::start_worker(self.config.clone(), self.provider.address());
+        let worker = outbox::start_worker(self.config.clone(), self.provider.address());
         let worker = worker.map_err(|error| Unavailable(format!("the worker: {error}")))?;
         self.worker = Some(worker);
         Ok(())
@@ -176,15 +188,15 @@ impl Warehouse {
 
     /// Waits until no order comes any more, and all mails have been taken. Customers who gave up have left requests behind.
     ///
-    /// # Panics
-    /// If a mail does not arrive within a minute.
-    pub fn settle(&self) {
+    /// # Errors
+    /// If a mail is lost.
+    pub fn settle(&self) -> Result<(), Unavailable> {
         let mut orders = Vec::new();
         loop {
-            let found = self.order_ids();
-            self.provider.taken(&found);
+            let found = self.order_ids()?;
+            self.provider.taken(&found)?;
             if found == orders {
-                return;
+                return Ok(());
             }
             orders = found;
         }
@@ -193,51 +205,49 @@ impl Warehouse {
     /// Takes all orders back, and gives each customer the basket that he had. Returns the end of the log: what is older
     /// shows something else.
     pub fn restore(&self) -> Result<u64, Unavailable> {
-        let Size { products, customers, .. } = self.size;
-        self.database.execute(&format!(
+        self.database.execute(
             "BEGIN;
              UPDATE products SET stock = opening WHERE stock <> opening;
              DELETE FROM orders;
-             DELETE FROM baskets;
-             -- Two products each; some are in many baskets.
-             INSERT INTO baskets
-                SELECT n, 1 + (n * 7919 + m * 31) % (1 + n * 104729 % {products}), 1 + n % 2
-                FROM generate_series(1::bigint, {customers}::bigint) n, generate_series(0, 1) m
-                ON CONFLICT DO NOTHING;
-             COMMIT"
-        ))?;
+             DELETE FROM baskets WHERE NOT EXISTS (
+                SELECT FROM opening_baskets o
+                WHERE o.customer = baskets.customer AND o.product = baskets.product AND o.quantity = baskets.quantity
+             );
+             INSERT INTO baskets (TABLE opening_baskets EXCEPT TABLE baskets);
+             COMMIT",
+        )?;
         let written = "SELECT pg_logical_emit_message(false, 'shop', '')";
-        Ok(self.database.rows(written)[0].get::<_, PgLsn>(0).into())
+        Ok(self.database.query(written)?[0].get::<_, PgLsn>(0).into())
     }
 
     /// Removes the rows that earlier steps have changed and deleted, so that each step finds tables of the same size.
     pub fn tidy(&self) -> Result<(), Unavailable> {
-        self.database.execute("VACUUM (ANALYZE) products, baskets, orders, order_lines")
+        self.database.execute("VACUUM products, baskets, orders, order_lines, outbox")
     }
 
     /// Returns the ids of all orders, in their order.
-    pub fn order_ids(&self) -> Vec<i64> {
-        self.database
-            .rows("SELECT id FROM orders ORDER BY id")
-            .iter()
-            .map(|row| row.get(0))
-            .collect()
+    pub fn order_ids(&self) -> Result<Vec<i64>, Unavailable> {
+        let rows = self.database.query("SELECT id FROM orders ORDER BY id")?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Returns all orders with their mails, for which it waits.
-    pub fn orders(&self) -> Vec<Ordered> {
-        let ids = self.order_ids();
-        let mails = self.provider.taken(&ids);
+    ///
+    /// # Errors
+    /// If a mail is lost.
+    pub fn orders(&self) -> Result<Vec<Ordered>, Unavailable> {
+        let ids = self.order_ids()?;
+        let mails = self.provider.taken(&ids)?;
         let of = |(id, mail): (&i64, String)| {
-            let lines = self.database.rows(&format!(
+            let lines = self.database.query(&format!(
                 "SELECT customer, product, quantity FROM orders
                  JOIN order_lines ON order_lines.order_id = orders.id WHERE id = {id} ORDER BY product"
-            ));
-            Ordered {
+            ))?;
+            Ok(Ordered {
                 customer: lines.first().map_or(0, |row| row.get(0)),
                 lines: lines.iter().map(|row| (row.get(1), row.get(2))).collect(),
                 mail,
-            }
+            })
         };
         ids.iter().zip(mails).map(of).collect()
     }
