@@ -84,7 +84,7 @@ fn order(study: &Study, asked: Option<&str>) -> Result<Vec<&'static Fix>, String
 /// If it cannot run on this machine.
 pub fn prove(study: &StudyEntry, order: &[&'static Fix], seed: u64) -> Result<(), Unavailable> {
     let mut application = (study.prepare)(&small(seed), &Applied::steps(order))?;
-    if let Err(problem) = application.trial.prove(PROOF.0) {
+    if let Err(problem) = application.prove(PROOF.0) {
         fail(
             1,
             &format!("{}: {problem}\nThe study was not measured; the run ends here.", study.id),
@@ -104,7 +104,7 @@ pub fn counts_of_last_step(study: &StudyEntry, seed: u64) -> HeadlineCounts {
     let ends = [Applied::default(), steps.pop().unwrap_or_default()];
     // One that cannot run here has no counts.
     let Ok(mut application) = (study.prepare)(&small(seed), &ends) else { return found };
-    if let Err(problem) = application.trial.prove(PROOF.0) {
+    if let Err(problem) = application.prove(PROOF.0) {
         found.problem = Some(problem.to_string());
         return found;
     }

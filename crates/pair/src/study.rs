@@ -9,11 +9,12 @@ use std::{fmt, ops::Deref, time::Duration};
 use worthit_servers::{Missing, Program};
 
 use crate::{
+    answer::Disagreement,
     causes::Cause,
     helper::Control,
     inputs::MeasuredInputs,
     pair::{Case, Unavailable},
-    trial::{Role, Runner, Trial},
+    trial::{Role, Runner, Trial, Unproven},
 };
 
 /// An application, and what was done about it.
@@ -152,6 +153,29 @@ pub struct Application {
     /// Returns how much memory the processes of a step hold, which is named by its place, in bytes; `None` if that is not the
     /// question.
     pub memory: Option<Box<dyn Fn(usize) -> u64>>,
+}
+
+impl Application {
+    /// Checks every size and compares the answers of every step to every input, as [`Trial::prove`] does. A step answers all
+    /// inputs before the next one begins, as its beginning may take long.
+    ///
+    /// # Errors
+    /// If an input has another size than `claimed`, or a step disagrees with the first one.
+    pub fn prove(&mut self, claimed: u64) -> Result<(), Unproven> {
+        let trial = &mut self.trial;
+        trial.check_size(claimed)?;
+        let inputs = 0..trial.inputs();
+        let first: Vec<_> = inputs.clone().map(|input| trial.answer(Role::Naive, input)).collect();
+        for role in trial.roles().into_iter().skip(1) {
+            for (input, first) in inputs.clone().zip(&first) {
+                let other = trial.answer(role, input);
+                if !first.equals(&*other) {
+                    return Err(Disagreement::between(&**first, role.in_words(), &*other).into());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Application {

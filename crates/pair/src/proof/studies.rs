@@ -32,7 +32,7 @@ pub fn any_fixes_serve_alike(family: &Family, id: &str) {
         let case = Case { shape, proof_size: Some(HOLDS), ..Case::realistic(SIZE, 0, seed) };
         let application = (study.prepare)(&case, &sets);
         let mut application = application.unwrap_or_else(|reason| panic!("{id}: {reason}"));
-        if let Err(problem) = application.trial.prove(SIZE) {
+        if let Err(problem) = application.prove(SIZE) {
             panic!("{id}: {problem}");
         }
     }
