@@ -71,10 +71,13 @@ impl Shop {
         Ok(shop)
     }
 
-    /// Opens the connections, so that no request waits for one, and makes the pages.
+    /// Opens the connections and prepares the statements, so that no request waits for that, and makes the pages.
     async fn warm(self: &Arc<Shop>, pages: Option<Arc<Pages>>) -> Result<(), PoolError> {
-        let all = (0..self.plan.scale.pool).map(|_| self.primary.get());
-        drop(try_join_all(all).await?);
+        let size = self.plan.scale.pool;
+        prepare(&self.primary, size, &self.statements.of_requests()).await?;
+        if let Some(follower) = &self.follower {
+            prepare(&follower.pool, size, &self.statements.of_pages()).await?;
+        }
         if let Some(pages) = pages {
             cache::fill(self, &pages, self.plan.since).await?;
             tokio::spawn(cache::renew(Arc::clone(self), pages));
@@ -259,6 +262,19 @@ impl Shop {
 
 fn refused(error: &PoolError) -> Unavailable {
     Unavailable(format!("the shop cannot ask its database: {error}"))
+}
+
+/// Prepares statements on each of `size` connections of a pool.
+async fn prepare(pool: &Pool, size: usize, statements: &[&str]) -> Result<(), PoolError> {
+    let connections = (0..size).map(async |_| {
+        let client = pool.get().await?;
+        for sql in statements {
+            client.prepare_cached(sql).await?;
+        }
+        // Held until all have one, so that each is another one.
+        Ok::<_, PoolError>(client)
+    });
+    try_join_all(connections).await.map(drop)
 }
 
 /// The page of a category.

@@ -42,8 +42,8 @@ pub async fn before(shop: &Shop, category: u64, seen: u64) -> Result<Page, PoolE
     shop.make_page(category, seen).await
 }
 
-/// Looks whether the page is kept, and makes it if it is not, or is too old, or older than what its reader has seen. Of several
-/// who miss the same page one makes it, and the others wait.
+/// Looks whether the page is kept, and makes it if it is not, or is too old, or older than what its reader has seen. Of
+/// several who miss the same page one makes it, and the others wait.
 pub async fn after(
     shop: &Shop,
     pages: &Pages,

@@ -1,6 +1,6 @@
 //! Fix: let an edge send the pictures.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use crate::fixtures::nginx;
 use worthit_pair::{pair::Unavailable, study::Fix};
@@ -22,7 +22,7 @@ pub fn before(shop: SocketAddr) -> SocketAddr {
     shop
 }
 
-/// Starts an edge, which the name of the pictures leads to.
-pub fn after(shop: SocketAddr) -> Result<Nginx, Unavailable> {
-    nginx::cache(shop, "proxy_cache_lock on;")
+/// Starts an edge, which the name of the pictures leads to. It keeps them in `folder`.
+pub fn after(shop: SocketAddr, folder: &Path) -> Result<Nginx, Unavailable> {
+    nginx::cache(shop, folder, "proxy_cache_lock on;")
 }

@@ -9,13 +9,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     browser::{Browser, Idle, NoAnswer, Places},
@@ -33,6 +34,8 @@ use worthit_pair::{
 
 /// Customers of one process, which may hold some 20,000 descriptors at most on many systems.
 const OF_A_PROCESS: u64 = 12_000;
+/// A customer who has no connection after this long before the first load opens one when he asks for something.
+const SOON: Duration = Duration::from_millis(500);
 /// Connections that a process opens at once.
 const AT_ONCE: usize = 128;
 
@@ -106,8 +109,11 @@ async fn open(browsers: &[Mutex<Browser>]) {
     let without = &AtomicUsize::new(0);
     let all = stream::iter(browsers).for_each_concurrent(AT_ONCE, |browser| async move {
         let mut browser = browser.lock().await;
-        if without.load(Relaxed) < AT_ONCE && browser.connect().await.is_err() {
-            without.fetch_add(1, Relaxed);
+        if without.load(Relaxed) < AT_ONCE {
+            let connected = timeout(SOON, browser.connect()).await;
+            if !matches!(connected, Ok(Ok(()))) {
+                without.fetch_add(1, Relaxed);
+            }
         }
     });
     all.await;

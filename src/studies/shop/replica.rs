@@ -28,7 +28,7 @@ pub const FIX: Fix = Fix {
 
 /// A replica, as a server of the shop knows it.
 pub struct Follower {
-    pool: Pool,
+    pub pool: Pool,
     /// Up to where it has the primary's log, or further.
     replayed: Arc<AtomicU64>,
 }

@@ -100,6 +100,30 @@ impl Statements {
         }
     }
 
+    /// The statements that requests send to a follower.
+    pub fn of_pages(&self) -> [&str; 2] {
+        [&self.page, &self.replayed]
+    }
+
+    /// The statements that requests send to the primary.
+    pub fn of_requests(&self) -> [&str; 13] {
+        [
+            &self.page,
+            &self.position,
+            &self.add,
+            &self.basket,
+            &self.lines,
+            &self.take,
+            &self.order,
+            &self.line,
+            &self.empty,
+            &self.orders,
+            &self.mail,
+            &self.written,
+            &self.wake,
+        ]
+    }
+
     pub async fn query(
         &self,
         client: &impl GenericClient,

@@ -127,6 +127,7 @@ pub struct Warehouse {
     pub database: Database,
     pub provider: Companies,
     images: TempDir,
+    edge: TempDir,
 }
 
 impl Warehouse {
@@ -156,7 +157,7 @@ impl Warehouse {
         if case.proof_size.is_some() {
             database.execute(SOON)?;
         }
-        let images = paths::scratch()?;
+        let (images, edge) = (paths::scratch()?, paths::scratch()?);
         write_images(case, products, images.path())
             .map_err(|error| Unavailable(format!("the pictures of the shop: {error}")))?;
         let provider = provider::start(delays)?;
@@ -167,7 +168,7 @@ impl Warehouse {
             config.options(format!("{options} -c synchronous_commit=off"));
         }
         let mut warehouse =
-            Warehouse { worker: None, size, config, replica, database, provider, images };
+            Warehouse { worker: None, size, config, replica, database, provider, images, edge };
         warehouse.start_worker()?;
         Ok(warehouse)
     }
@@ -184,6 +185,11 @@ impl Warehouse {
     /// The folder of the pictures: one for each product, named after it.
     pub fn images(&self) -> &Path {
         self.images.path()
+    }
+
+    /// The folder in which edges keep pictures.
+    pub fn edge(&self) -> &Path {
+        self.edge.path()
     }
 
     /// Waits until no order comes any more, and all mails have been taken. Customers who gave up have left requests behind.
