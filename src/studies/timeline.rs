@@ -1,12 +1,16 @@
 //! The timeline: the newest posts of those whom a user follows.
 
+#[cfg(test)]
+mod at_once;
 mod balancer;
 mod cache;
 mod index;
 mod list;
 mod lists;
 mod load;
+mod place;
 mod post;
+mod rows;
 mod server;
 mod session;
 mod shards;
@@ -87,8 +91,9 @@ fn prepare(case: &Case, steps: &[Applied]) -> Result<Application, Unavailable> {
     };
     let runners = sites.iter().map(runner).collect::<Result<Vec<_>, Unavailable>>()?;
     let mut trial = study::trial(sessions.measured(|session| session.page), runners);
+    let requests = load::requests(case, &size);
     for (step, site) in sites.iter().enumerate() {
-        trial = trial.loads_of(study::role(step, sites.len()), load::loads(case, size, site));
+        trial = trial.loads_of(study::role(step, sites.len()), load::loads(&requests, site));
     }
     let count = move || {
         let sum = |counter: fn(&Site) -> u64| sites.iter().map(|site| counter(site)).sum();

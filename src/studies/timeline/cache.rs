@@ -7,7 +7,7 @@ use super::{
     lists::Lists,
     post::{Post, newest_first},
     server::Server,
-    store::{Failure, Made, Store},
+    store::{Failure, Followed, Store},
 };
 use worthit_pair::study::Fix;
 
@@ -126,27 +126,31 @@ async fn posts_of(store: &Store, lists: &Lists, entries: &[Entry]) -> Result<Vec
     Ok(entries.iter().zip(texts).filter_map(post).collect())
 }
 
-/// Puts a new post where its readers find it: into their lists, or into that of its author, a celebrity.
-pub async fn add(server: &Server, lists: &Lists, made: &Made, post: &Post) -> Result<(), Failure> {
-    let mut names = vec![Name::Author(post.author)];
-    if made.followers < server.size.celebrity {
-        let followers = server.store.followers(post.author).await?;
-        names.extend(followers.into_iter().map(Name::Timeline));
-    }
+/// Puts a new post where its readers find it: into that of its author, and into their own unless the author is a celebrity.
+///
+/// The database is asked for them when it has the post already. Whoever fills a list later finds the post there, and whoever
+/// has filled one before is among them, or was told that the author is a celebrity.
+pub async fn add(server: &Server, lists: &Lists, post: &Post) -> Result<(), Failure> {
+    let listeners = server.store.listeners(post.author).await?.into_iter();
+    let names: Vec<Name> =
+        listeners.map(Name::Timeline).chain([Name::Author(post.author)]).collect();
     lists.add(post, &names).await
 }
 
-/// Drops the list of a user who follows another one, and those of all followers of somebody who has become a celebrity.
+/// Drops the list of a user who follows another one, and those of all followers of somebody who becomes a celebrity. Only when
+/// that is done are posts no longer put into them.
 pub async fn follow(
     server: &Server,
     lists: &Lists,
     (follower, followee): (i64, i64),
-    followers: i64,
+    followed: &Followed,
 ) -> Result<(), Failure> {
-    let mut names = vec![Name::Timeline(follower)];
-    if followers == server.size.celebrity {
+    lists.join(follower, followee).await?;
+    let least = server.size.celebrity;
+    if followed.followers >= least && !followed.is_celebrity {
         let followers = server.store.followers(followee).await?;
-        names.extend(followers.into_iter().map(Name::Timeline));
+        lists.drop(&followers.into_iter().map(Name::Timeline).collect::<Vec<_>>()).await?;
+        server.store.make_celebrity(followee, least).await?;
     }
-    lists.drop(&names).await
+    Ok(())
 }

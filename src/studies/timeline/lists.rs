@@ -7,17 +7,13 @@
 //! is a head, new posts are added to the entries, also to those of a list that is still being filled: so none is
 //! missed between the query and the filling. A list that is dropped meanwhile is not filled.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::Ordering::Relaxed;
 
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, aio::MultiplexedConnection, cmd};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, aio::MultiplexedConnection, cmd};
 
-#[cfg(test)]
-use super::site::{forget, place};
 use super::{
     list::{DELETED, EVERYTHING, Entry, List, Name, Text},
+    place::Place,
     post::Post,
     store::Failure,
 };
@@ -61,26 +57,15 @@ const ADD: &str = "
         end
     end";
 
-/// Where the lists of a step are.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub client: Client,
-    /// How the names of keys begin, in any epoch.
-    pub name: String,
-    /// Lists of an earlier epoch are forgotten.
-    pub epoch: Arc<AtomicU64>,
-    /// Round trips.
-    pub trips: Arc<AtomicU64>,
-    /// Posts that a list keeps.
-    pub kept: usize,
-}
-
-impl Place {
-    /// Returns how the names of keys begin in this epoch.
-    pub fn prefix(&self) -> String {
-        format!("{}:{}", self.name, self.epoch.load(Relaxed))
-    }
-}
+/// Drops lists. Their heads still have which authors their users have left.
+const DROP: &str = "
+    for i = 1, #KEYS, 2 do
+        local head, entries = KEYS[i], KEYS[i + 1]
+        redis.call('UNLINK', entries)
+        for _, field in ipairs(redis.call('HKEYS', head)) do
+            if string.sub(field, 1, 5) ~= 'left:' then redis.call('HDEL', head, field) end
+        end
+    end";
 
 /// The lists, as a server of the application uses them.
 pub struct Lists {
@@ -90,6 +75,7 @@ pub struct Lists {
     read: String,
     fill: String,
     add: String,
+    drop: String,
 }
 
 impl Lists {
@@ -104,8 +90,9 @@ impl Lists {
             load.arg("LOAD").arg(script);
             Ok(load.query_async(&mut connection.clone()).await?)
         };
-        let (read, fill, add) = (load(READ).await?, load(FILL).await?, load(ADD).await?);
-        Ok(Lists { connection, place, read, fill, add })
+        let (read, fill) = (load(READ).await?, load(FILL).await?);
+        let (add, drop) = (load(ADD).await?, load(DROP).await?);
+        Ok(Lists { connection, place, read, fill, add, drop })
     }
 
     fn connection(&self) -> MultiplexedConnection {
@@ -185,18 +172,30 @@ impl Lists {
 
     /// Drops lists: they are filled again when somebody reads them.
     pub async fn drop(&self, names: &[Name]) -> Result<(), Failure> {
-        let keys: Vec<String> = names.iter().flat_map(|name| self.keys(*name)).collect();
-        Ok(cmd("UNLINK").arg(keys).query_async(&mut self.connection()).await?)
+        Ok(self.script(&self.drop, names).query_async(&mut self.connection()).await?)
+    }
+
+    /// Drops the timeline of a user who follows an author from now on.
+    pub async fn join(&self, user: i64, author: i64) -> Result<(), Failure> {
+        let mut mark = cmd("HDEL");
+        mark.arg(&self.keys(Name::Timeline(user))[0]).arg(left(author));
+        self.drop_and_mark(user, mark).await
     }
 
     /// Drops the timeline of a user who has left an author. A post of that author's that is on its way is not
     /// added any more.
     pub async fn leave(&self, user: i64, author: i64) -> Result<(), Failure> {
-        let keys = self.keys(Name::Timeline(user));
+        let mut mark = cmd("HSET");
+        mark.arg(&self.keys(Name::Timeline(user))[0]).arg(left(author)).arg("");
+        self.drop_and_mark(user, mark).await
+    }
+
+    async fn drop_and_mark(&self, user: i64, mark: Cmd) -> Result<(), Failure> {
+        let timeline = Name::Timeline(user);
         let mut pipeline = Pipeline::new();
-        pipeline.atomic().cmd("UNLINK").arg(&keys).ignore();
-        pipeline.cmd("HSET").arg(&keys[0]).arg(left(author)).arg("").ignore();
-        pipeline.cmd("EXPIRE").arg(&keys[0]).arg(LIFETIME_S).ignore();
+        pipeline.atomic().add_command(self.script(&self.drop, &[timeline])).ignore();
+        pipeline.add_command(mark).ignore();
+        pipeline.cmd("EXPIRE").arg(&self.keys(timeline)[0]).arg(LIFETIME_S).ignore();
         Ok(pipeline.query_async(&mut self.connection()).await?)
     }
 
@@ -257,12 +256,12 @@ mod tests {
         if !has_servers(&[Program::Redis], "studies/timeline") {
             return;
         }
-        let place = place(KEPT).unwrap();
+        let place = Place::new(KEPT).unwrap();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             test(&Lists::connect(place.clone()).await.unwrap()).await;
         });
-        forget(&place).unwrap();
+        place.forget().unwrap();
     }
 
     const MINE: Name = Name::Timeline(1);
@@ -309,6 +308,17 @@ mod tests {
             assert_eq!(ids(lists, MINE).await, None);
             lists.fill(MINE, "another", &[], vec![]).await.unwrap();
             assert_eq!(ids(lists, MINE).await, Some(vec![5]));
+            // That the author was left is known until the user comes back.
+            lists.drop(&[MINE]).await.unwrap();
+            assert_eq!(ids(lists, MINE).await, None);
+            lists.add(&post(6, 5), &[MINE]).await.unwrap();
+            lists.fill(MINE, "another", &[], vec![]).await.unwrap();
+            assert_eq!(ids(lists, MINE).await, Some(vec![]));
+            lists.join(1, 5).await.unwrap();
+            assert_eq!(ids(lists, MINE).await, None);
+            lists.add(&post(7, 5), &[MINE]).await.unwrap();
+            lists.fill(MINE, "another", &[], vec![]).await.unwrap();
+            assert_eq!(ids(lists, MINE).await, Some(vec![7]));
         });
     }
 

@@ -1,12 +1,12 @@
 //! Open-loop loads of readers, and of some who post.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{io, net::SocketAddr, ops::RangeInclusive, rc::Rc, sync::Arc};
 
 use hyper::{Method, Response, StatusCode, body::Bytes};
 use rand::RngExt;
 use tokio::sync::Semaphore;
 
-use super::{post::Post, site::Site, tables::Size};
+use super::{post::Post, rows, site::Site, tables::Size};
 use crate::fixtures::http::Client;
 use worthit_pair::{
     pair::{Case, Unavailable},
@@ -39,20 +39,25 @@ pub fn timeline_path(user: i64) -> String {
 }
 
 /// A request.
-enum Asked {
-    Timeline(String),
+pub enum Asked {
+    /// A timeline, and how many posts it shows at least.
+    Timeline(String, usize),
     Post(String, String),
 }
 
 /// Returns the requests that a load goes through: users who are online, each as often as any other.
-fn requests(case: &Case, size: Size) -> Vec<Asked> {
+pub fn requests(case: &Case, size: &Size) -> Arc<[Asked]> {
     let mut rng = case.rng("load");
+    let written = rows::count(size, rows::posts(size).map(|post| rows::author(size, post)));
     let request = |nth: usize| {
-        let user = nth_online(size, rng.random_range(0..u64::MAX));
-        match nth % POST_ONE_IN {
-            0 => Asked::Post(format!("/posts/{user}"), format!("Loaded {nth}: all quiet here")),
-            _ => Asked::Timeline(timeline_path(user)),
+        let user = nth_online(*size, rng.random_range(0..u64::MAX));
+        if nth.is_multiple_of(POST_ONE_IN) {
+            return Asked::Post(format!("/posts/{user}"), format!("Loaded {nth}: all quiet here"));
         }
+        let followees = rows::followees(size, user).into_iter();
+        let posts: u32 = followees.map(|followee| written[followee as usize]).sum();
+        // Loads add posts and take none away.
+        Asked::Timeline(timeline_path(user), size.page.min(posts as usize))
     };
     (0..REQUESTS).map(request).collect()
 }
@@ -71,8 +76,8 @@ impl<L: Loads> Loads for OfStep<L> {
 }
 
 /// Returns what sends loads to a step.
-pub fn loads(case: &Case, size: Size, site: &Rc<Site>) -> OfStep<impl Loads + use<>> {
-    let requests: Arc<[Asked]> = requests(case, size).into();
+pub fn loads(requests: &Arc<[Asked]>, site: &Rc<Site>) -> OfStep<impl Loads + use<>> {
+    let (requests, most) = (Arc::clone(requests), site.size.page);
     let address: SocketAddr = site.front.address;
     let loads = at_rates(async move || {
         let client = Client::connect(address, CONNECTIONS).await?;
@@ -84,7 +89,9 @@ pub fn loads(case: &Case, size: Size, site: &Rc<Site>) -> OfStep<impl Loads + us
                 let _connection = connections.acquire().await;
                 let asked = &requests[nth as usize % requests.len()];
                 match asked {
-                    Asked::Timeline(path) => timeline(client.send(path, &[]).await, size),
+                    Asked::Timeline(path, least) => {
+                        timeline(client.send(path, &[]).await, *least..=most)
+                    }
                     Asked::Post(path, text) => {
                         posted(client.request(Method::POST, path, &[], text.clone()).await)
                     }
@@ -95,11 +102,11 @@ pub fn loads(case: &Case, size: Size, site: &Rc<Site>) -> OfStep<impl Loads + us
     OfStep { site: Rc::clone(site), loads }
 }
 
-/// Judges the answer to a read: a page of posts at most, the newest first.
-fn timeline(answer: io::Result<Response<Bytes>>, size: Size) -> Answered {
+/// Judges the answer to a read: the number of posts is right, and the newest comes first.
+fn timeline(answer: io::Result<Response<Bytes>>, number: RangeInclusive<usize>) -> Answered {
     judged(answer, |body| {
         serde_json::from_slice(body).is_ok_and(|posts: Vec<Post>| {
-            posts.len() <= size.page && posts.is_sorted_by(|newer, older| newer.id > older.id)
+            number.contains(&posts.len()) && posts.is_sorted_by(|newer, older| newer.id > older.id)
         })
     })
 }
@@ -149,12 +156,12 @@ mod tests {
         let post = |id| Post { id, author: 1, text: "text".to_owned() };
         let page = |ids: &[i64]| {
             let posts: Vec<Post> = ids.iter().copied().map(post).collect();
-            timeline(answer(200, &serde_json::to_string(&posts).unwrap()), size)
+            timeline(answer(200, &serde_json::to_string(&posts).unwrap()), 1..=2)
         };
-        assert_eq!([page(&[]), page(&[7]), page(&[7, 3])], [Answered::Rightly; 3]);
+        assert_eq!([page(&[7]), page(&[7, 3])], [Answered::Rightly; 2]);
         let wrong = Answered::Failed("wrong answer");
-        assert_eq!([page(&[3, 7]), page(&[7, 7]), page(&[7, 3, 1])], [wrong; 3]);
-        assert_eq!(timeline(answer(200, "[{"), size), wrong);
+        assert_eq!([page(&[]), page(&[3, 7]), page(&[7, 7]), page(&[7, 3, 1])], [wrong; 4]);
+        assert_eq!(timeline(answer(200, "[{"), 0..=2), wrong);
         assert_eq!(
             [posted(answer(200, "17")), posted(answer(200, ""))],
             [Answered::Rightly, wrong]

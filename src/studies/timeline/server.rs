@@ -20,7 +20,8 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 
 use super::{
     cache,
-    lists::{Lists, Place},
+    lists::Lists,
+    place::Place,
     post::Post,
     shards,
     store::{Failure, Store},
@@ -115,12 +116,11 @@ impl Server {
     }
 
     async fn post(&self, author: i64, text: String) -> Result<Option<i64>, Failure> {
-        let Some(made) = self.store.add_post(author, &text).await? else { return Ok(None) };
+        let Some(id) = self.store.add_post(author, &text).await? else { return Ok(None) };
         if let Some(lists) = &self.lists {
-            let post = Post { id: made.id, author, text };
-            cache::add(self, lists, &made, &post).await?;
+            cache::add(self, lists, &Post { id, author, text }).await?;
         }
-        Ok(Some(made.id))
+        Ok(Some(id))
     }
 
     async fn delete(&self, author: i64, id: i64) -> Result<bool, Failure> {
@@ -132,19 +132,26 @@ impl Server {
     }
 
     async fn follow(&self, follower: i64, followee: i64) -> Result<bool, Failure> {
-        let followers = self.store.follow(follower, followee).await?;
-        if let (Some(followers), Some(lists)) = (followers, &self.lists) {
-            cache::follow(self, lists, (follower, followee), followers).await?;
-        }
-        Ok(followers.is_some())
+        let follow = async {
+            let followed = self.store.follow(follower, followee).await?;
+            if let (Some(followed), Some(lists)) = (&followed, &self.lists) {
+                cache::follow(self, lists, (follower, followee), followed).await?;
+            }
+            Ok(followed.is_some())
+        };
+        self.store.in_turn(follower, follow).await
     }
 
     async fn unfollow(&self, follower: i64, followee: i64) -> Result<bool, Failure> {
-        let did_follow = self.store.unfollow(follower, followee).await?;
-        if did_follow && let Some(lists) = &self.lists {
-            lists.leave(follower, followee).await?;
-        }
-        Ok(did_follow)
+        let unfollow = async {
+            let least = self.size.celebrity;
+            let did_follow = self.store.unfollow(follower, followee, least).await?;
+            if did_follow && let Some(lists) = &self.lists {
+                lists.leave(follower, followee).await?;
+            }
+            Ok(did_follow)
+        };
+        self.store.in_turn(follower, unfollow).await
     }
 }
 

@@ -128,6 +128,9 @@ impl Visitor {
     }
 
     /// Makes the requests of a session, each when the one before is answered.
+    ///
+    /// # Panics
+    /// If an answer is an error of the server, whose time would say nothing.
     pub fn serve(&mut self, session: &Session) {
         let runtime = self.site.runtime.clone();
         self.answers.clear();
@@ -136,7 +139,10 @@ impl Visitor {
                 let answer = match self.request(operation) {
                     Some((method, path, text)) => {
                         let answer = self.client.request(method, &path, &[], text).await;
-                        Some(answer.unwrap_or_else(|error| panic!("{path}: {error}")))
+                        let answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+                        let body = answer.body();
+                        assert!(!answer.status().is_server_error(), "{path}: {body:?}");
+                        Some(answer)
                     }
                     None => None,
                 };

@@ -3,6 +3,7 @@
 use super::{
     post::{Post, newest_first},
     store::{Failure, Store},
+    tables::Ids,
 };
 use crate::fixtures::postgres::Database;
 use worthit_pair::{pair::Unavailable, study::Fix};
@@ -29,17 +30,22 @@ pub fn databases() -> Result<Vec<Database>, Unavailable> {
     (0..SHARDS).map(|nth| Database::on(Program::PostgresShards, nth)).collect()
 }
 
-/// The function that gives a post its id on a shard: microseconds since 2020, a sequence of ten bits for posts of the same
-/// microsecond, and the shard. Ids of all shards are in the order of time, as far as their clocks agree.
-pub const ID_FUNCTION: &str = "CREATE SEQUENCE post_turns;
-    CREATE FUNCTION post_id(shard bigint) RETURNS bigint LANGUAGE sql AS $$
-        SELECT ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1577836800000000) * 4096
-               + nextval('post_turns') % 1024 * 4 + shard
-    $$";
+/// Returns the place of the database that has a user.
+pub fn place(user: i64, databases: usize) -> usize {
+    user.rem_euclid(databases as i64) as usize
+}
 
-/// What gives a post its id on this shard, in the definition of the column.
-pub fn ids(shard: usize) -> String {
-    format!("DEFAULT post_id({shard})")
+/// Returns what gives a post its id on a shard: microseconds since 2020, a sequence of ten bits for posts of the same microsecond,
+/// and the shard. Ids of all shards are in the order of time, as far as their clocks agree.
+pub fn ids(shard: usize) -> Ids {
+    let made = format!(
+        "CREATE SEQUENCE post_turns;
+         CREATE FUNCTION post_id() RETURNS bigint LANGUAGE sql AS $$
+             SELECT ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1577836800000000) * 4096
+                    + nextval('post_turns') % 1024 * 4 + {shard}
+         $$"
+    );
+    Ids { made, definition: "DEFAULT post_id()".to_owned() }
 }
 
 /// Reads a timeline from the one database, in one query.

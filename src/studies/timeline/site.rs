@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -10,25 +11,21 @@ use std::{
     },
 };
 
-use hyper::{Request, body::Incoming};
-use redis::{Client as RedisClient, Connection, RedisError};
+use hyper::{Request, StatusCode, body::Incoming};
 use tokio::runtime::Runtime;
 
 use super::{
-    balancer, cache,
-    lists::Place,
-    load,
+    balancer, cache, load,
+    place::Place,
     server::{Plan, Server},
     tables::{SharedTables, Size, Tables},
 };
 use crate::fixtures::http::{Client, Service, closed_loop};
 use worthit_pair::{pair::Unavailable, study::Applied};
-use worthit_servers::{Program, nginx::Nginx};
+use worthit_servers::nginx::Nginx;
 
 /// Timelines that are filled at the same time when a step begins.
 const FILLED_AT_ONCE: usize = 16;
-/// Keys that are removed in one command.
-const AT_ONCE: usize = 1_000;
 
 /// What clients connect to. The balancer ends before its servers.
 pub struct Front {
@@ -55,7 +52,7 @@ pub struct Surroundings {
 /// A step.
 pub struct Site {
     step: usize,
-    size: Size,
+    pub size: Size,
     turn: Turn,
     pub front: Front,
     pub runtime: Arc<Runtime>,
@@ -77,7 +74,7 @@ impl Site {
     ) -> Result<Site, Unavailable> {
         let Surroundings { size, tables, turn, runtime } = surroundings;
         let tables = tables.of(*size, applied)?;
-        let place = place(size.kept())?;
+        let place = Place::new(size.kept())?;
         let plan = Plan {
             applied: applied.clone(),
             size: *size,
@@ -122,7 +119,7 @@ impl Site {
         }
         self.tables.restore()?;
         let Some(place) = &self.place else { return Ok(()) };
-        forget(place)?;
+        place.forget()?;
         place.epoch.fetch_add(1, Relaxed);
         if self.size.is_restored {
             return Ok(());
@@ -132,14 +129,20 @@ impl Site {
     }
 
     /// Reads the timeline of everybody who is online.
-    fn fill_lists(&self) -> std::io::Result<()> {
+    fn fill_lists(&self) -> io::Result<()> {
         self.runtime.block_on(async {
             let client = Client::connect(self.front.address, FILLED_AT_ONCE).await;
-            let client = client.map_err(std::io::Error::other)?;
-            let paths = load::online(self.size).map(load::timeline_path);
-            let reads = paths.map(|path| {
-                let client = &client;
-                async move { client.get(&path).await }
+            let client = client.map_err(io::Error::other)?;
+            let reads = load::online(self.size).map(|user| {
+                let (client, path) = (&client, load::timeline_path(user));
+                async move {
+                    let answer = client.send(&path, &[]).await?;
+                    match answer.status() {
+                        StatusCode::OK => Ok(()),
+                        // A server says in the body what it lacks.
+                        _ => Err(io::Error::other(String::from_utf8_lossy(answer.body()))),
+                    }
+                }
             });
             closed_loop(FILLED_AT_ONCE, reads).await.map(drop)
         })
@@ -149,47 +152,6 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         // If the server is gone, so are the keys; else it forgets them within an hour.
-        let _ = self.place.as_ref().map(forget);
+        let _ = self.place.as_ref().map(Place::forget);
     }
-}
-
-/// Returns a place for lists whose keys nobody else has.
-pub fn place(kept: usize) -> Result<Place, Unavailable> {
-    let server = worthit_servers::server(Program::Redis);
-    let server = server.map_err(|missing| Unavailable(missing.to_string()))?;
-    let client = RedisClient::open(server.url());
-    let client =
-        client.map_err(|error| Unavailable(format!("Redis at {}: {error}", server.place())))?;
-    Ok(Place {
-        client,
-        name: format!("worthit:{:016x}", rand::random::<u64>()),
-        epoch: Arc::default(),
-        trips: Arc::default(),
-        kept,
-    })
-}
-
-/// Removes the keys of all epochs.
-pub fn forget(place: &Place) -> Result<(), Unavailable> {
-    let removed = || -> Result<(), RedisError> {
-        let mut connection: Connection = place.client.get_connection()?;
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(format!("{}:*", place.name))
-                .arg("COUNT")
-                .arg(AT_ONCE);
-            let (next, keys): (u64, Vec<String>) = scan.query(&mut connection)?;
-            if !keys.is_empty() {
-                let () = redis::cmd("UNLINK").arg(keys).query(&mut connection)?;
-            }
-            if next == 0 {
-                return Ok(());
-            }
-            cursor = next;
-        }
-    };
-    removed().map_err(|error| Unavailable(format!("Redis does not remove keys: {error}")))
 }

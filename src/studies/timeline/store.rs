@@ -14,17 +14,19 @@ use futures_util::future::try_join_all;
 use redis::RedisError;
 use tokio_postgres::{Error, Row, types::ToSql};
 
-use super::{index::Queries, post::Post, tables::Access};
-use crate::fixtures::postgres::pool;
+use super::{index::Queries, post::Post, shards, tables::Access};
+use crate::fixtures::postgres::{in_words, pool};
 use worthit_pair::pair::Unavailable;
 
 /// Connections of a pool. Each server of the application has a pool for each database.
 const POOL: usize = 4;
+/// Connections of a pool for turns. Whoever has a turn needs another connection, which those who wait for one do not take.
+const TURNS: usize = 1;
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("PostgreSQL: {0}")]
+    #[error("PostgreSQL: {}", in_words(.0))]
     Postgres(#[from] Error),
     #[error("the pool of connections: {0}")]
     Pool(#[from] PoolError),
@@ -42,6 +44,7 @@ type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Connections to one database.
 pub struct Shard {
     pool: Pool,
+    turns: Pool,
     /// Marks statements, as a comment, so that the server tells them from those of other cases.
     mark: String,
     statements: Arc<AtomicU64>,
@@ -65,11 +68,11 @@ impl Shard {
     }
 }
 
-/// A post that was made.
-pub struct Made {
-    pub id: i64,
-    /// Followers of its author.
+/// A user whom another one has begun to follow.
+pub struct Followed {
     pub followers: i64,
+    /// Whether the posts are put into a list of the author's own only.
+    pub is_celebrity: bool,
 }
 
 /// All databases. A user's row and posts lie on one of them, a follow on those of both users.
@@ -84,7 +87,8 @@ impl Store {
     pub fn new(access: &Access, statements: &Arc<AtomicU64>) -> Result<Store, Unavailable> {
         let shard = |(config, mark): &(_, String)| {
             let statements = Arc::clone(statements);
-            Ok(Shard { pool: pool(config, POOL)?, mark: mark.clone(), statements })
+            let (pool, turns) = (pool(config, POOL)?, pool(config, TURNS)?);
+            Ok(Shard { pool, turns, mark: mark.clone(), statements })
         };
         let shards = access.servers.iter().map(shard).collect::<Result<_, Unavailable>>()?;
         Ok(Store { shards, queries: access.queries, changed: Arc::clone(&access.changed) })
@@ -101,22 +105,33 @@ impl Store {
 
     /// Returns the place of the database that has a user.
     fn place(&self, user: i64) -> usize {
-        user.rem_euclid(self.shards.len() as i64) as usize
+        shards::place(user, self.shards.len())
     }
 
-    /// Returns these users by the place of their database.
-    pub fn by_shard(&self, users: &[i64]) -> impl Iterator<Item = (usize, Vec<i64>)> + use<> {
-        let mut by_shard: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-        for user in users {
-            by_shard.entry(self.place(*user)).or_default().push(*user);
+    /// Returns what belongs to users, with its user, by the place of their database.
+    fn by_shard<T>(
+        &self,
+        of_users: impl Iterator<Item = (i64, T)>,
+    ) -> impl Iterator<Item = (&Shard, Vec<T>)> {
+        let mut by_shard: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+        for (user, item) in of_users {
+            by_shard.entry(self.place(user)).or_default().push(item);
         }
-        by_shard.into_iter()
+        by_shard.into_iter().map(|(place, items)| (self.on(place), items))
     }
 
     /// Returns whom a user follows.
     pub async fn followees(&self, user: i64) -> Result<Vec<i64>, Failure> {
         let followees = "SELECT followee FROM follows WHERE follower = $1";
         let rows = self.of(user).query(followees, &[&user]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Returns who follows an author; nobody if that is a celebrity.
+    pub async fn listeners(&self, author: i64) -> Result<Vec<i64>, Failure> {
+        let followers = "SELECT follower FROM follows JOIN users ON id = followee
+                         WHERE followee = $1 AND NOT is_celebrity";
+        let rows = self.of(author).query(followers, &[&author]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
@@ -129,9 +144,10 @@ impl Store {
 
     /// Returns those of these users who have at least this number of followers.
     pub async fn celebrities(&self, users: &[i64], least: i64) -> Result<Vec<i64>, Failure> {
+        let users = users.iter().map(|user| (*user, *user));
         let parts = self.by_shard(users).map(|(shard, users)| async move {
             let celebrities = "SELECT id FROM users WHERE id = ANY ($1) AND followers >= $2";
-            self.on(shard).query(celebrities, &[&users, &least]).await
+            shard.query(celebrities, &[&users, &least]).await
         });
         let rows = try_join_all(parts).await?;
         Ok(rows.iter().flatten().map(|row| row.get(0)).collect())
@@ -139,8 +155,9 @@ impl Store {
 
     /// Returns the newest posts of some authors, not more than `most` of each database.
     pub async fn newest(&self, authors: &[i64], most: usize) -> Result<Vec<Post>, Failure> {
+        let authors = authors.iter().map(|author| (*author, *author));
         let parts = self.by_shard(authors).map(|(shard, authors)| async move {
-            self.on(shard).query(self.queries.newest, &[&authors, &(most as i64)]).await
+            shard.query(self.queries.newest, &[&authors, &(most as i64)]).await
         });
         let rows = try_join_all(parts).await?;
         Ok(rows.iter().flatten().map(Post::of).collect())
@@ -148,27 +165,22 @@ impl Store {
 
     /// Returns those of these posts that are there. A post is named by its id and its author.
     pub async fn posts(&self, posts: &[(i64, i64)]) -> Result<Vec<Post>, Failure> {
-        let mut by_shard: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-        for (id, author) in posts {
-            by_shard.entry(self.place(*author)).or_default().push(*id);
-        }
-        let parts = by_shard.into_iter().map(|(shard, ids)| async move {
+        let ids = posts.iter().map(|(id, author)| (*author, *id));
+        let parts = self.by_shard(ids).map(|(shard, ids)| async move {
             let posts = "SELECT id, author, text FROM posts WHERE id = ANY ($1)";
-            self.on(shard).query(posts, &[&ids]).await
+            shard.query(posts, &[&ids]).await
         });
         let rows = try_join_all(parts).await?;
         Ok(rows.iter().flatten().map(Post::of).collect())
     }
 
-    /// Adds a post; `None` if there is no such author.
-    pub async fn add_post(&self, author: i64, text: &str) -> Result<Option<Made>, Failure> {
+    /// Adds a post and returns its id; `None` if there is no such author.
+    pub async fn add_post(&self, author: i64, text: &str) -> Result<Option<i64>, Failure> {
         self.changed.store(true, Relaxed);
-        let add = "WITH made AS (
-                       INSERT INTO posts (author, text) SELECT id, $2 FROM users WHERE id = $1
-                       RETURNING id, author)
-                   SELECT made.id, followers FROM made JOIN users ON users.id = author";
+        let add = "INSERT INTO posts (author, text) SELECT id, $2 FROM users WHERE id = $1
+                   RETURNING id";
         let rows = self.of(author).query(add, &[&author, &text]).await?;
-        Ok(rows.first().map(|row| Made { id: row.get(0), followers: row.get(1) }))
+        Ok(rows.first().map(|row| row.get(0)))
     }
 
     /// Deletes a post of an author; returns whether it was there.
@@ -178,41 +190,84 @@ impl Store {
         Ok(self.of(author).execute(delete, &[&id, &author]).await? > 0)
     }
 
-    /// Makes a user follow another one. Returns how many followers that one has now; `None` if nothing has changed. What a
-    /// server that died has left half done is completed when it is repeated.
-    pub async fn follow(&self, follower: i64, followee: i64) -> Result<Option<i64>, Failure> {
+    /// Does what changes whom a user follows, while no other server does so: several places keep it, and the last change must
+    /// be the last one in all of them.
+    pub async fn in_turn<T>(
+        &self,
+        user: i64,
+        change: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let shard = self.of(user);
+        let mut connection = shard.turns.get().await?;
+        // Its end ends the turn, also if the server dies.
+        let transaction = connection.transaction().await?;
+        let lock = "SELECT pg_advisory_xact_lock(hashtext(current_schema()), hashint8($1))";
+        let lock = transaction.prepare_cached(&format!("{lock}{}", shard.mark)).await?;
+        // The other two begin and end it.
+        shard.statements.fetch_add(3, Relaxed);
+        transaction.query(&lock, &[&user]).await?;
+        let changed = change.await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+
+    /// Makes a user follow another one; `None` if nothing has changed. What a server that died has left half done is completed
+    /// when it is repeated.
+    pub async fn follow(&self, follower: i64, followee: i64) -> Result<Option<Followed>, Failure> {
         let [has_follower, has_followee] = [self.has(follower).await?, self.has(followee).await?];
         if follower == followee || !has_follower || !has_followee {
             return Ok(None);
         }
         self.changed.store(true, Relaxed);
+        let users: Values<'_> = &[&follower, &followee];
+        let mut has_changed = false;
         if self.place(follower) != self.place(followee) {
             let add = "INSERT INTO follows (follower, followee) VALUES ($1, $2)
                        ON CONFLICT DO NOTHING";
-            self.of(follower).execute(add, &[&follower, &followee]).await?;
+            has_changed = self.of(follower).execute(add, users).await? > 0;
         }
         let add = "WITH added AS (
                        INSERT INTO follows (follower, followee) VALUES ($1, $2)
                        ON CONFLICT DO NOTHING RETURNING followee)
                    UPDATE users SET followers = followers + 1 FROM added WHERE id = added.followee
-                   RETURNING followers";
-        let rows = self.of(followee).query(add, &[&follower, &followee]).await?;
-        Ok(rows.first().map(|row| row.get(0)))
+                   RETURNING followers, is_celebrity";
+        let mut rows = self.of(followee).query(add, users).await?;
+        if rows.is_empty() && has_changed {
+            let followed = "SELECT followers, is_celebrity FROM users WHERE id = $1";
+            rows = self.of(followee).query(followed, &[&followee]).await?;
+        }
+        let followed = |row: &Row| Followed { followers: row.get(0), is_celebrity: row.get(1) };
+        Ok(rows.first().map(followed))
     }
 
-    /// Makes a user no longer follow another one; returns whether that is a change.
-    pub async fn unfollow(&self, follower: i64, followee: i64) -> Result<bool, Failure> {
+    /// Makes a user no longer follow another one; returns whether that is a change. An author with fewer than `least` followers is
+    /// no celebrity any more.
+    pub async fn unfollow(
+        &self,
+        follower: i64,
+        followee: i64,
+        least: i64,
+    ) -> Result<bool, Failure> {
         self.changed.store(true, Relaxed);
+        let mut has_changed = false;
         if self.place(follower) != self.place(followee) {
             let remove = "DELETE FROM follows WHERE follower = $1 AND followee = $2";
-            self.of(follower).execute(remove, &[&follower, &followee]).await?;
+            has_changed = self.of(follower).execute(remove, &[&follower, &followee]).await? > 0;
         }
         let remove = "WITH removed AS (
                           DELETE FROM follows WHERE follower = $1 AND followee = $2
                           RETURNING followee)
-                      UPDATE users SET followers = followers - 1 FROM removed WHERE id = removed.followee
-                      RETURNING followers";
-        Ok(!self.of(followee).query(remove, &[&follower, &followee]).await?.is_empty())
+                      UPDATE users SET followers = followers - 1,
+                                       is_celebrity = is_celebrity AND followers > $3
+                      FROM removed WHERE id = removed.followee RETURNING id";
+        let rows = self.of(followee).query(remove, &[&follower, &followee, &least]).await?;
+        Ok(has_changed || !rows.is_empty())
+    }
+
+    /// Notes that an author is a celebrity, unless followers have left meanwhile.
+    pub async fn make_celebrity(&self, author: i64, least: i64) -> Result<(), Failure> {
+        let note = "UPDATE users SET is_celebrity = true WHERE id = $1 AND followers >= $2";
+        self.of(author).execute(note, &[&author, &least]).await.map(drop)
     }
 
     async fn has(&self, user: i64) -> Result<bool, Failure> {

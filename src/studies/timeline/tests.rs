@@ -1,20 +1,19 @@
 //! Tests of the timeline.
 
-use hyper::Method;
-use rand::RngExt;
-use worthit_pair::proof::has_servers;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use worthit_pair::{proof::has_servers, trial::Loads};
 
 use super::*;
-use crate::fixtures::http::{Client, closed_loop};
-use post::Post;
+use crate::fixtures::postgres::connect;
 use session::{Operation, Shown};
 
-fn has_all() -> bool {
+pub fn has_all() -> bool {
     has_servers(STUDY.servers, "studies/timeline")
 }
 
 /// An application in which nobody follows anybody.
-const EMPTY: Size = Size {
+pub const EMPTY: Size = Size {
     users: 8,
     most_followed: 0,
     posts: 0,
@@ -24,13 +23,13 @@ const EMPTY: Size = Size {
     is_restored: true,
 };
 
-fn surroundings(size: Size) -> Surroundings {
+pub fn surroundings(size: Size) -> Surroundings {
     let (tables, turn) = (Default::default(), Rc::default());
     Surroundings { size, tables, turn, runtime: runtime().unwrap() }
 }
 
 /// The application as it grew, and with all fixes.
-fn ends() -> [Applied; 2] {
+pub fn ends() -> [Applied; 2] {
     [Applied::default(), Applied::steps(STUDY.fixes).pop().unwrap()]
 }
 
@@ -198,62 +197,27 @@ fn a_step_under_load_begins_with_what_is_there_at_first() {
 }
 
 #[test]
-fn no_timeline_misses_a_post_or_has_it_twice_when_many_have_acted_at_once() {
+fn a_server_whose_tables_are_gone_is_a_reason_and_no_quick_answer() {
     if !has_all() {
         return;
     }
-    let size = Size { users: 16, most_followed: 4, posts: 64, page: 8, celebrity: 4, ..EMPTY };
+    let size = Size { users: 40, most_followed: 4, posts: 40, is_restored: false, ..EMPTY };
     let surroundings = surroundings(size);
     let [_, all] = ends();
-    let site = Site::open(&surroundings, 0, &all).unwrap();
-    // The same tables without the cache.
-    let orders = Applied::steps(&[&index::FIX, &shards::FIX]);
-    let database = Site::open(&surroundings, 1, &orders[2]).unwrap();
-    site.begin().unwrap();
-    let mut rng = Case::realistic(0, 0, 7).rng("at once");
+    let site = Rc::new(Site::open(&surroundings, 0, &all).unwrap());
+    let access = surroundings.tables.of(size, &all).unwrap().access();
+    let (config, _) = &access.servers[2];
     surroundings.runtime.block_on(async {
-        let client = Client::connect(site.front.address, 16).await.unwrap();
-        let uncached = Client::connect(database.front.address, 1).await.unwrap();
-        let mut deletable: Vec<String> = Vec::new();
-        for round in 0..6 {
-            let requests: Vec<(Method, String, String)> = (0..200)
-                .map(|nth| {
-                    let mut user = || rng.random_range(1..=size.users);
-                    let (one, other) = (user(), user());
-                    let none = String::new();
-                    match rng.random_range(0..10) {
-                        0..=3 => (Method::GET, format!("/timeline/{one}"), none),
-                        4..=6 => (Method::POST, format!("/posts/{one}"), format!("{round} {nth}")),
-                        7 => (Method::POST, format!("/follows/{one}/{other}"), none),
-                        8 => (Method::DELETE, format!("/follows/{one}/{other}"), none),
-                        _ => {
-                            let path = deletable.pop();
-                            (Method::DELETE, path.unwrap_or_else(|| "/posts/1/0".to_owned()), none)
-                        }
-                    }
-                })
-                .collect();
-            let sent = requests.iter().map(|(method, path, text)| {
-                client.request(method.clone(), path, &[], text.clone())
-            });
-            let answers = closed_loop(16, sent).await.unwrap();
-            for ((_, path, text), answer) in requests.iter().zip(&answers) {
-                assert!(answer.status().as_u16() < 500, "{path}: {answer:?}");
-                if !text.is_empty() {
-                    let id = str::from_utf8(answer.body()).unwrap();
-                    deletable.push(format!("{path}/{id}"));
-                }
-            }
-            let mut seen = 0;
-            for user in 1..=size.users {
-                let path = format!("/timeline/{user}");
-                let of_site = client.get(&path).await.unwrap();
-                let posts: Vec<Post> = serde_json::from_slice(&of_site).unwrap();
-                assert!(posts.is_sorted_by(|newer, older| newer.id > older.id));
-                assert_eq!(of_site, uncached.get(&path).await.unwrap(), "{path}, round {round}");
-                seen += posts.len();
-            }
-            assert!(seen > 0);
-        }
+        let lost = connect(config).await.unwrap();
+        lost.batch_execute("DROP TABLE posts, follows, users").await.unwrap();
     });
+    let Unavailable(reason) = site.begin().unwrap_err();
+    assert!(reason.contains("PostgreSQL: ") && reason.contains("does not exist"), "{reason}");
+    let requests = load::requests(&Case::realistic(3, 0, 1), &size);
+    let load = load::loads(&requests, &site).send(200.0, 20, 1);
+    assert_eq!(load.unwrap().failures["an error of the server"], 20);
+    let session = Session { operations: vec![Operation::Read(2)], page: 3 };
+    let mut visitor = Visitor::new(&site).unwrap();
+    let answered = catch_unwind(AssertUnwindSafe(|| visitor.serve(&session)));
+    assert!(answered.is_err());
 }
