@@ -19,8 +19,10 @@ pub const FIX: Fix = Fix {
           list as it is. A post of a celebrity would have to be put into very many lists. It goes into a list of the \
           author's own, which is merged when a follower reads.",
     costs: "Each post costs a write for each follower who reads. Redis holds a copy, which each change must keep right: a \
-            follow or an unfollow drops the reader's list, and a deleted post is left out when a list is read. A list \
-            that a crash has left wrong stays so until it expires. The lists of all who read take memory.",
+            follow or an unfollow drops the reader's list, and a deleted post is left out when a list is read. Changes \
+            at the same time must leave it right too: those of a reader's follows take turns, and an author's posts go to \
+            all followers until these know that the author is a celebrity. A list that a crash has left wrong stays so \
+            until it expires. The lists of all who read take memory.",
     source: include_str!("cache.rs"),
 };
 
@@ -126,10 +128,10 @@ async fn posts_of(store: &Store, lists: &Lists, entries: &[Entry]) -> Result<Vec
     Ok(entries.iter().zip(texts).filter_map(post).collect())
 }
 
-/// Puts a new post where its readers find it: into that of its author, and into their own unless the author is a celebrity.
+/// Puts a new post where its readers find it: into the list of its author and, unless that is a celebrity, into their own.
 ///
-/// The database is asked for them when it has the post already. Whoever fills a list later finds the post there, and whoever
-/// has filled one before is among them, or was told that the author is a celebrity.
+/// The database has the post before it is asked who they are. So whoever fills a list later finds it there, and whoever has
+/// filled one before is among them, or has been told that the author is a celebrity.
 pub async fn add(server: &Server, lists: &Lists, post: &Post) -> Result<(), Failure> {
     let listeners = server.store.listeners(post.author).await?.into_iter();
     let names: Vec<Name> =
@@ -137,8 +139,8 @@ pub async fn add(server: &Server, lists: &Lists, post: &Post) -> Result<(), Fail
     lists.add(post, &names).await
 }
 
-/// Drops the list of a user who follows another one, and those of all followers of somebody who becomes a celebrity. Only when
-/// that is done are posts no longer put into them.
+/// Drops the list of a user who follows another one, and the lists of all followers of somebody who becomes a celebrity.
+/// Posts are no longer put into them only then.
 pub async fn follow(
     server: &Server,
     lists: &Lists,

@@ -5,8 +5,8 @@ use super::tables::Size;
 /// Numbers are mixed to this many bits.
 const BITS: u32 = 31;
 
-/// Returns whom a user follows at first. The density of followees falls with the square root of their number: the first authors
-/// have very many followers.
+/// Returns whom a user follows at first. The density of followees falls with the square root of their number: the first
+/// authors have very many followers.
 pub fn followees(size: &Size, user: i64) -> Vec<i64> {
     let follows = mixed(user as u64, size.salt, 1) % (size.most_followed + 1);
     let followee = |nth| {
@@ -54,8 +54,8 @@ pub fn count(size: &Size, among: impl Iterator<Item = i64>) -> Vec<u32> {
     counts
 }
 
-/// Returns a number of 31 bits that depends on `value` as if at random: twice a multiplication, and what it has put into the upper
-/// half is brought down.
+/// Returns a number of 31 bits that depends on `value` as if at random. It is multiplied twice, and the upper half is
+/// mixed into the lower one after each time.
 fn mixed(value: u64, salt: u64, purpose: u64) -> u64 {
     let salted = value ^ salt ^ (purpose << 28);
     let multiplied = |value: u64| value * 73_244_475 % (1 << BITS);

@@ -16,9 +16,9 @@ pub const FIX: Fix = Fix {
           the writes. That pays where the database is short of cores, memory or disk. It does not where all servers share \
           one machine and a cache in front leaves them little to do.",
     costs: "A timeline from the database asks every shard and merges. A follow is a row on the shards of both users, \
-            without a transaction over the two: if a server dies in between, it must be repeated. Ids are made of the \
-            time and the shard, as no sequence is common to all. Another number of shards moves rows. Redis is far from \
-            its limit, and is not sharded.",
+            without a transaction over the two: a user's follows take turns under a lock, and if a server dies in \
+            between, it must be repeated. Ids are made of the time and the shard, as no sequence is common to all. Another \
+            number of shards moves rows. Redis is far from its limit, and is not sharded.",
     source: include_str!("shards.rs"),
 };
 
@@ -35,8 +35,8 @@ pub fn place(user: i64, databases: usize) -> usize {
     user.rem_euclid(databases as i64) as usize
 }
 
-/// Returns what gives a post its id on a shard: microseconds since 2020, a sequence of ten bits for posts of the same microsecond,
-/// and the shard. Ids of all shards are in the order of time, as far as their clocks agree.
+/// Returns what gives a post its id on a shard: microseconds since 2020, a sequence of ten bits for posts of the same
+/// microsecond, and the shard. Ids of all shards are in the order of time, as far as their clocks agree.
 pub fn ids(shard: usize) -> Ids {
     let made = format!(
         "CREATE SEQUENCE post_turns;

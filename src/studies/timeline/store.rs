@@ -190,8 +190,8 @@ impl Store {
         Ok(self.of(author).execute(delete, &[&id, &author]).await? > 0)
     }
 
-    /// Does what changes whom a user follows, while no other server does so: several places keep it, and the last change must
-    /// be the last one in all of them.
+    /// Changes whom a user follows while nobody else does so, on any server. Two shards and a list keep it, and the
+    /// last change must be the last one in all of them.
     pub async fn in_turn<T>(
         &self,
         user: i64,
@@ -211,8 +211,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Makes a user follow another one; `None` if nothing has changed. What a server that died has left half done is completed
-    /// when it is repeated.
+    /// Makes a user follow another one; `None` if nothing has changed. If a server died before it had told both shards, this
+    /// completes it.
     pub async fn follow(&self, follower: i64, followee: i64) -> Result<Option<Followed>, Failure> {
         let [has_follower, has_followee] = [self.has(follower).await?, self.has(followee).await?];
         if follower == followee || !has_follower || !has_followee {
@@ -240,8 +240,8 @@ impl Store {
         Ok(rows.first().map(followed))
     }
 
-    /// Makes a user no longer follow another one; returns whether that is a change. An author with fewer than `least` followers is
-    /// no celebrity any more.
+    /// Makes a user no longer follow another one; returns whether that is a change. An author with fewer than `least`
+    /// followers is no celebrity any more.
     pub async fn unfollow(
         &self,
         follower: i64,

@@ -103,7 +103,7 @@ impl Tables {
             false => vec![Database::new(Duration::ZERO)?],
         };
         let queries = if applied.has(&index::FIX) { index::after() } else { index::before() };
-        let make = |shard: usize, database: &Database| {
+        on_all(&databases, |shard, database| {
             let ids = match applied.has(&shards::FIX) {
                 true => shards::ids(shard),
                 false => Ids::sequence(size.posts + 1),
@@ -115,14 +115,6 @@ impl Tables {
                 database.execute(COPY)?;
             }
             database.execute("VACUUM (ANALYZE) users, follows, posts")
-        };
-        // Each server makes its own at the same time.
-        thread::scope(|scope| {
-            let making = |(shard, database)| scope.spawn(move || make(shard, database));
-            let makers: Vec<_> = databases.iter().enumerate().map(making).collect();
-            makers
-                .into_iter()
-                .try_for_each(|maker| maker.join().unwrap_or_else(|panic| resume_unwind(panic)))
         })?;
         Ok(Tables { databases, size, queries, changed: Arc::default() })
     }
@@ -148,16 +140,30 @@ impl Tables {
         if !self.changed.swap(false, Relaxed) {
             return Ok(());
         }
-        for database in &self.databases {
+        on_all(&self.databases, |_, database| {
             if self.size.is_restored {
-                database.execute(RESTORE)?;
-            } else {
-                database.execute(&format!("DELETE FROM posts WHERE id > {}", self.size.posts))?;
-                database.execute("VACUUM (ANALYZE) posts")?;
+                return database.execute(RESTORE);
             }
+            database.execute(&format!("DELETE FROM posts WHERE id > {}", self.size.posts))?;
+            database.execute("VACUUM (ANALYZE) posts")
+        })
+    }
+}
+
+/// Does the same on all servers, which work at the same time. `act` gets the place of each.
+fn on_all(
+    databases: &[Database],
+    act: impl Fn(usize, &Database) -> Result<(), Unavailable> + Sync,
+) -> Result<(), Unavailable> {
+    let act = &act;
+    thread::scope(|scope| {
+        let begin = |(place, database)| scope.spawn(move || act(place, database));
+        let begun: Vec<_> = databases.iter().enumerate().map(begin).collect();
+        for one in begun {
+            one.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         }
         Ok(())
-    }
+    })
 }
 
 /// Tables that steps share: those with the index and the shards, or without.
