@@ -214,8 +214,9 @@ fn a_server_whose_tables_are_gone_is_a_reason_and_no_quick_answer() {
     let Unavailable(reason) = site.begin().unwrap_err();
     assert!(reason.contains("PostgreSQL: ") && reason.contains("does not exist"), "{reason}");
     let requests = load::requests(&Case::realistic(3, 0, 1), &size);
-    let load = load::loads(&requests, &site).send(200.0, 20, 1);
-    assert_eq!(load.unwrap().failures["an error of the server"], 20);
+    // Others have followees on the servers that are left.
+    let load = load::loads(&requests, &site).send(200.0, 20, 1).unwrap();
+    assert_eq!(load.failures.keys().collect::<Vec<_>>(), ["an error of the server"]);
     let session = Session { operations: vec![Operation::Read(2)], page: 3 };
     let mut visitor = Visitor::new(&site).unwrap();
     let answered = catch_unwind(AssertUnwindSafe(|| visitor.serve(&session)));
