@@ -36,7 +36,7 @@ pub enum Store {
 
 /// How requests connect.
 pub enum Access {
-    Server { config: Config, pool: Pool },
+    Server { config: Box<Config>, pool: Pool },
     File { file: file::Access, kept: Kept },
 }
 
@@ -106,7 +106,7 @@ impl Store {
         Ok(match self {
             Store::Server(database) => {
                 let config = database.config.clone();
-                Access::Server { pool: pool(&config, POOL)?, config }
+                Access::Server { pool: pool(&config, POOL)?, config: Box::new(config) }
             }
             Store::File(file) => Access::File { file: file.access(), kept: Kept::default() },
         })

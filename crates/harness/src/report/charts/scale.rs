@@ -25,6 +25,8 @@ pub struct Axis<'a> {
     pub ticks: &'a [f64],
     /// A value that the axis must include.
     pub includes: Option<f64>,
+    /// Values in other charts that are to have the same axis.
+    pub alike: &'a [f64],
     /// Formats the label of a tick.
     pub format: &'a dyn Fn(f64) -> String,
 }
