@@ -42,10 +42,10 @@ pub const STUDY: Study = Study {
     story: "An online shop was written for a thousand customers: a thread for each connection, everything asked of \
             the database, and all of it in the request. It ran well for years. Then a sale brings far more, and \
             the site is gone.",
-    workload: "2,000 products in 50 categories, 40,000 reviews, pictures of 2 to 20 KiB. Each customer keeps a \
-               connection and asks every 30 s on average, at random: 60 % pages of a category (by Zipf's law), 30 % \
+    workload: "2,000 products in 50 categories, 40,000 reviews, pictures of 2 to 20 KiB. Each customer opens a \
+               connection before the load and keeps it, and asks every 30 s on average, at random: 60 % pages of a category (by Zipf's law), 30 % \
                pictures, 7 % something with the basket, 3 % checkouts, each followed by the list of orders. A customer who \
-               has no connection or no answer after 2 s gives up. Customers of one process share connections to the edge \
+               gets no connection, or no answer, within 2 s fails. Customers of one process share connections to the edge \
                that sends pictures: it is near and has room, but a process may hold 20,000 descriptors. One request after \
                another, a request is a page and one of its pictures. The mail provider is simulated, by a server on \
                loopback that answers after 100 to 150 ms; only checkouts wait for it. Customers and servers are processes \

@@ -19,7 +19,8 @@ const BEGIN: [f64; 3] = [0.5, 0.8, 1.25];
 /// If the first rates all meet the objective, or all miss it, the next one is this many times higher or lower.
 const STEP: f64 = 1.6;
 /// The search ends if no load met the objective and one of them was this share of the rate that the side served in a closed
-/// loop: it meets it at no rate to speak of.
+/// loop: it meets it at no rate to speak of. If requests that waited for nobody took longer than the objective, the search
+/// begins there.
 const HOPELESS: f64 = 0.1;
 /// The search ends after this many loads in any case.
 const MOST_LOADS: usize = 16;
@@ -116,7 +117,9 @@ pub fn loads(
         Rates::Stated(rates) => rates.first().map_or(served, |rate| *rate as f64),
         Rates::Capacity => served * BEGIN[0],
     };
-    warm_up(&mut || send(first, effort.warm_up))?;
+    if under_load.rates != Rates::Capacity || !is_hopeless(served, under_load.p99) {
+        warm_up(&mut || send(first, effort.warm_up), AGREE)?;
+    }
     let least_s = DURATION_S.max(effort.objectives * under_load.p99.as_secs_f64());
     let mut at = |rate: f64| {
         // Whole rates are easier to read, and to compare between processes.
@@ -136,17 +139,23 @@ pub fn loads(
 /// What was sent; `None` if the trial has nothing that sends loads.
 pub type Sent = Result<Option<LoadAtRate>, Unavailable>;
 
-/// Sends loads until the medians of two of them agree, or requests fail, which more of them would not change.
-pub fn warm_up(send: &mut dyn FnMut() -> Sent) -> Result<(), Unavailable> {
+/// Sends loads until the medians of two of them differ by less than the share `agree`, or requests fail, which more of them would
+/// not change.
+pub fn warm_up(send: &mut dyn FnMut() -> Sent, agree: f64) -> Result<(), Unavailable> {
     let mut before = f64::INFINITY;
     for _ in 0..MOST_WARM_UPS {
         let Some(load) = send()? else { break };
-        if load.failed > 0 || (load.p50_us / before - 1.0).abs() < AGREE {
+        if load.failed > 0 || (load.p50_us / before - 1.0).abs() < agree {
             break;
         }
         before = load.p50_us;
     }
     Ok(())
+}
+
+/// Returns whether requests that waited for nobody took longer than the objective: `served` of them a second.
+fn is_hopeless(served: f64, p99: Duration) -> bool {
+    1.0 / served > p99.as_secs_f64()
 }
 
 /// Sends loads until the capacity is known well enough.
@@ -156,6 +165,9 @@ fn search(
     resolution: f64,
     at: &mut dyn FnMut(f64) -> Sent,
 ) -> Result<Vec<LoadAtRate>, Unavailable> {
+    if is_hopeless(served, p99) {
+        return Ok(at(HOPELESS * served)?.into_iter().collect());
+    }
     let mut found = Vec::new();
     for share in BEGIN {
         found.extend(at(served * share)?);
@@ -259,6 +271,9 @@ mod tests {
         let none = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, false))));
         // 500 requests a second, then 312, 195, 122 and 76.
         assert_eq!(none.unwrap().len(), BEGIN.len() + 4);
+        // A request alone takes 20 ms, and 10 ms are the objective.
+        let slow = search(50.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, false))));
+        assert_eq!(slow.unwrap().iter().map(|load| load.rate).collect::<Vec<_>>(), [5.0]);
         let void =
             |rate| Ok(Some(LoadAtRate { is_void: true, lag_p99_us: 1e6, ..load(rate, true) }));
         assert_eq!(search(1_000.0, OBJECTIVE, FINE, &mut { void }).unwrap().len(), BEGIN.len());
@@ -276,20 +291,23 @@ mod tests {
     fn warming_up_ends_when_two_medians_agree_or_requests_fail_or_after_some_loads() {
         let mut medians = [900.0, 600.0, 590.0, 100.0].into_iter();
         let mut next = || medians.next().map(|p50_us| LoadAtRate { p50_us, ..load(1.0, true) });
-        warm_up(&mut || Ok(next())).unwrap();
+        warm_up(&mut || Ok(next()), AGREE).unwrap();
         assert_eq!(medians.next(), Some(100.0));
         let mut failures = [(900.0, 0), (600.0, 1), (300.0, 0)].into_iter();
         let mut next = || {
             let (p50_us, failed) = failures.next()?;
             Some(LoadAtRate { p50_us, failed, ..load(1.0, true) })
         };
-        warm_up(&mut || Ok(next())).unwrap();
+        warm_up(&mut || Ok(next()), AGREE).unwrap();
         assert_eq!(failures.next(), Some((300.0, 0)));
         let (mut median, mut loads) = (1.0, 0);
-        warm_up(&mut || {
-            (median, loads) = (median * 2.0, loads + 1);
-            Ok(Some(LoadAtRate { p50_us: median, ..load(1.0, true) }))
-        })
+        warm_up(
+            &mut || {
+                (median, loads) = (median * 2.0, loads + 1);
+                Ok(Some(LoadAtRate { p50_us: median, ..load(1.0, true) }))
+            },
+            AGREE,
+        )
         .unwrap();
         assert_eq!(loads, MOST_WARM_UPS);
     }

@@ -20,6 +20,9 @@ use super::wire::{self, Answer, Ask, Head, Session};
 /// A customer gives up after this long without a connection, and after this long without an answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The kind of failure of a customer who has no connection in time.
+pub const NO_CONNECTION: &str = "no connection in 2 s";
+
 /// Where the shop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
@@ -114,7 +117,7 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> Result<TcpStream, NoAnswer> 
     let socket = TcpSocket::new_v4()?;
     socket.bind((IpAddr::V4(from), 0).into())?;
     let connected = timeout(PATIENCE, socket.connect(to)).await;
-    let stream = connected.map_err(|_| NoAnswer("no connection in 2 s"))??;
+    let stream = connected.map_err(|_| NoAnswer(NO_CONNECTION))??;
     stream.set_nodelay(true)?;
     // Closed at once: an address that waits for late packets could not be used for a minute.
     stream.set_zero_linger()?;

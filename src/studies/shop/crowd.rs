@@ -9,17 +9,16 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::sync::Mutex;
 
 use super::{
-    browser::{Browser, Idle, NoAnswer, Places},
+    browser::{Browser, Idle, NO_CONNECTION, NoAnswer, Places},
     premises::Premises,
     server::STUDY,
     warehouse::Size,
@@ -34,8 +33,6 @@ use worthit_pair::{
 
 /// Customers of one process, which may hold some 20,000 descriptors at most on many systems.
 const OF_A_PROCESS: u64 = 12_000;
-/// A customer who has no connection after this long before the first load opens one when he asks for something.
-const SOON: Duration = Duration::from_millis(500);
 /// Connections that a process opens at once.
 const AT_ONCE: usize = 128;
 
@@ -72,7 +69,8 @@ fn asks(seed: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Returns what sends requests of these customers. All open their connections before the first load.
+/// Returns what sends requests of these customers. All open their connections before the first load, and keep them: whoever
+/// gets none fails whenever it is his turn to ask.
 fn loads(crowd: Crowd) -> impl Loads {
     let rng = Rc::new(RefCell::new(asks(0)));
     let drawn = Rc::clone(&rng);
@@ -80,10 +78,9 @@ fn loads(crowd: Crowd) -> impl Loads {
         let idle = Idle::default();
         let browser = |user| {
             let session = Session { customer: crowd.first + user, seen: crowd.since };
-            Mutex::new(Browser::new(crowd.places, session, &idle))
+            Browser::new(crowd.places, session, &idle)
         };
-        let browsers: Arc<Vec<Mutex<Browser>>> = Arc::new((0..crowd.users).map(browser).collect());
-        open(&browsers).await;
+        let browsers = Arc::new(open((0..crowd.users).map(browser)).await);
         let size =
             Size { products: crowd.products, categories: crowd.categories, stock: 0, customers: 0 };
         let zipf = Zipf::new(crowd.categories as usize, 4);
@@ -93,30 +90,29 @@ fn loads(crowd: Crowd) -> impl Loads {
             let ask = draw(&mut rng, &zipf, size, crowd.places.edition);
             let browsers = Arc::clone(&browsers);
             async move {
-                let mut browser = browsers[user].lock().await;
-                match request(&mut browser, ask).await {
-                    Ok(answered) => answered,
-                    Err(NoAnswer(kind)) => Answered::Failed(kind),
-                }
+                let Some(browser) = &browsers[user] else {
+                    return Answered::Failed(NO_CONNECTION);
+                };
+                let mut browser = browser.lock().await;
+                request(&mut browser, ask)
+                    .await
+                    .unwrap_or_else(|NoAnswer(kind)| Answered::Failed(kind))
             }
         })
     });
     Seeded { loads, rng }
 }
 
-/// Opens the connections of all. When many have not got one, the others do not try before they ask for something.
-async fn open(browsers: &[Mutex<Browser>]) {
+/// Opens the connections of all. Who gets none is gone: then there is no browser in his place. When many have not got one, the
+/// others are not waited for.
+async fn open(browsers: impl Iterator<Item = Browser>) -> Vec<Option<Mutex<Browser>>> {
     let without = &AtomicUsize::new(0);
-    let all = stream::iter(browsers).for_each_concurrent(AT_ONCE, |browser| async move {
-        let mut browser = browser.lock().await;
-        if without.load(Relaxed) < AT_ONCE {
-            let connected = timeout(SOON, browser.connect()).await;
-            if !matches!(connected, Ok(Ok(()))) {
-                without.fetch_add(1, Relaxed);
-            }
-        }
+    let all = stream::iter(browsers).map(|mut browser| async move {
+        let is_in = without.load(Relaxed) < AT_ONCE && browser.connect().await.is_ok();
+        without.fetch_add(usize::from(!is_in), Relaxed);
+        is_in.then(|| Mutex::new(browser))
     });
-    all.await;
+    all.buffered(AT_ONCE).collect().await
 }
 
 /// Draws what somebody asks for: mostly pages and pictures.
@@ -299,5 +295,29 @@ impl Loads for Customers {
     fn parts(&mut self, rate: f64, requests: u64, seed: u64) -> Result<Vec<Part>, Unavailable> {
         self.connect()?;
         self.send_all(rate, requests, seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::fixtures::http::runtime;
+
+    #[test]
+    fn who_gets_no_connection_is_gone() {
+        let open_at = |address| {
+            let places =
+                Places { shop: address, images: address, edition: 0, from: Ipv4Addr::LOCALHOST };
+            let session = Session { customer: 1, seen: 0 };
+            let browsers = (0..3).map(|_| Browser::new(places, session, &Idle::default()));
+            runtime().unwrap().block_on(open(browsers.collect::<Vec<_>>().into_iter()))
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(open_at(address).iter().all(Option::is_some));
+        drop(listener);
+        assert!(open_at(address).iter().all(Option::is_none));
     }
 }

@@ -13,8 +13,10 @@ use worthit_pair::{
 
 /// Users who think are watched for this long, s; in a quick run for the second time.
 const WATCHED_S: [f64; 2] = [2.0, 1.0];
-/// Before that they ask for this long, s, again and again until the application is warm.
+/// Before that they ask for this long, s, again and again until the application is warm…
 const WARM_UP_S: f64 = 0.5;
+/// …which it is when the medians of two such loads, of a few requests each, differ by less than this share.
+const AGREE: f64 = 0.25;
 /// A load of users who think has at least this many requests, whose 99th percentile is then not only the slowest one.
 const LEAST_REQUESTS: f64 = 100.0;
 /// How a capacity is searched for: less precisely than that of a pair, as steps differ by more. In a quick run as the second
@@ -49,7 +51,7 @@ pub fn of_step(
                 let requests = (rate * WARM_UP_S).ceil() as u64;
                 trial.send(role, rate, requests, seed.wrapping_add(warm_ups))
             };
-            capacity::warm_up(&mut warm_up)
+            capacity::warm_up(&mut warm_up, AGREE)
                 .and_then(|()| trial.send(role, rate, requests as u64, seed))
                 .map(|load| load.into_iter().collect())
         }
