@@ -42,7 +42,7 @@ pub const STUDY: Study = Study {
                entries. The card network and the mail provider are told of each transfer; they are simulated, by servers on \
                loopback that answer after 800 and 400 ms.",
     contract: "The same receipt, the same balances and entries, and each notice taken exactly once, whichever fixes are in \
-               place. A notice may arrive a second time if a worker died; its receiver knows it again.",
+               place. A notice may arrive a second time if a worker died; its receiver takes it once.",
     unit: "transfer",
     size: 400,
     fixes: &[&pool::FIX, &indexes::FIX, &join::FIX, &report::FIX, &outbox::FIX, &function::FIX],

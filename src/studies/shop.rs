@@ -51,9 +51,9 @@ pub const STUDY: Study = Study {
                loopback that answers after 100 to 150 ms; only checkouts wait for it. Customers and servers are processes \
                on the same cores.",
     contract: "No stock below zero and nothing sold twice. Every order that a customer was told of is in the \
-               database, with exactly one mail (a mail may arrive twice if a worker died; the provider knows it again). \
+               database, with exactly one mail (a mail may arrive twice if a worker died; the provider takes it once). \
                The same pages, whichever fixes are in place: stock and stars may be up to ten seconds old, and as much \
-               more as a replica is behind, but never older than what the customer himself has bought.",
+               more as a replica is behind, but never older than the last purchase of who looks.",
     unit: "page and picture",
     size: 2,
     fixes: &[

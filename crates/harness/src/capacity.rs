@@ -122,8 +122,7 @@ pub fn loads(
     }
     let least_s = DURATION_S.max(effort.objectives * under_load.p99.as_secs_f64());
     let mut at = |rate: f64| {
-        // Whole rates are easier to read, and to compare between processes.
-        let rate = rate.round().max(1.0);
+        let rate = whole(rate);
         let least = effort.least_requests.min(rate * effort.most_s.max(least_s));
         let requests = (rate * least_s).clamp(least.max(1.0), MOST_REQUESTS);
         send(rate, requests.ceil() as u64)
@@ -151,6 +150,11 @@ pub fn warm_up(send: &mut dyn FnMut() -> Sent, agree: f64) -> Result<(), Unavail
         before = load.p50_us;
     }
     Ok(())
+}
+
+/// Whole rates are easier to read, and to compare between processes.
+fn whole(rate: f64) -> f64 {
+    rate.round().max(1.0)
 }
 
 /// Returns whether requests that waited for nobody took longer than the objective: `served` of them a second.
@@ -185,6 +189,9 @@ fn search(
             // It is known or nothing, or all loads were void, or none was sent.
             _ => break,
         };
+        if found.iter().any(|load| load.rate == whole(next) && !is_void(&load)) {
+            break;
+        }
         found.extend(at(next)?);
     }
     Ok(found)
@@ -266,6 +273,13 @@ mod tests {
 
     #[test]
     fn the_search_ends_by_itself() {
+        // No whole rate is between the one that meets the objective and the one that misses it.
+        let few = search(100.0, OBJECTIVE, FINE, &mut |rate| {
+            let rate = whole(rate);
+            Ok(Some(load(rate, rate <= 20.0)))
+        });
+        let few: Vec<f64> = few.unwrap().iter().map(|load| load.rate).collect();
+        assert_eq!(few, [50.0, 80.0, 125.0, 31.0, 19.0, 24.0, 21.0, 20.0]);
         let all = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, true))));
         assert_eq!(all.unwrap().len(), MOST_LOADS);
         let none = search(1_000.0, OBJECTIVE, FINE, &mut |rate| Ok(Some(load(rate, false))));

@@ -12,7 +12,7 @@ pub const FIX: Fix = Fix {
     why: "The transfer, and whoever waits for its rows, waits for two companies elsewhere. A row in a table of the same \
           transaction is as safe: the notice is there if and only if the transfer is.",
     costs: "A notice arrives a moment after the answer, and may be sent a second time when a worker dies, so its receiver \
-            must know it again. Somebody must watch that the table does not grow.",
+            must recognise it. Somebody must watch that the table does not grow.",
     source: include_str!("outbox.rs"),
 };
 

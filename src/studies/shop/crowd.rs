@@ -15,10 +15,10 @@ use futures_util::{StreamExt, stream};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::sleep};
 
 use super::{
-    browser::{Browser, Idle, NO_CONNECTION, NoAnswer, Places},
+    browser::{Browser, Idle, NO_CONNECTION, NoAnswer, PATIENCE, Places},
     premises::Premises,
     server::STUDY,
     warehouse::Size,
@@ -91,6 +91,8 @@ fn loads(crowd: Crowd) -> impl Loads {
             let browsers = Arc::clone(&browsers);
             async move {
                 let Some(browser) = &browsers[user] else {
+                    // He waits in vain.
+                    sleep(PATIENCE).await;
                     return Answered::Failed(NO_CONNECTION);
                 };
                 let mut browser = browser.lock().await;
