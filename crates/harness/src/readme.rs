@@ -1,7 +1,7 @@
 //! Generates the tables of the Markdown files, between markers; none of them is written by hand.
 //!
-//! README.md has the catalogue with the gains of a committed reference, and the exceptions from the audit; reports/README.md has the
-//! summary of all references.
+//! README.md has the catalogue with the gains of the committed reference that has the most pairs, and the exceptions from the audit;
+//! reports/README.md has the summary of all references.
 
 use std::{
     fs, io,
@@ -137,7 +137,9 @@ fn files(
 ) -> Result<[(PathBuf, String, String); 2], ReadmeError> {
     let reports = readme.with_file_name("reports");
     let references = reference::all(&reports)?;
-    let latest = references.iter().max_by_key(|run| (!run.machine.has_older_key(), run.started));
+    let shown = references
+        .iter()
+        .max_by_key(|run| (!run.machine.has_older_key(), pairs_in(run, catalogue), run.started));
     let spliced = |path: PathBuf, part: String| -> Result<_, ReadmeError> {
         let read = |error| ReadmeError::Read { path: path.clone(), error };
         let text = fs::read_to_string(&path).map_err(read)?;
@@ -147,10 +149,16 @@ fn files(
     Ok([
         spliced(
             readme.to_owned(),
-            catalogue_table(catalogue, latest) + &exceptions_table(catalogue),
+            catalogue_table(catalogue, shown) + &exceptions_table(catalogue),
         )?,
         spliced(reports.join("README.md"), reference::summary(&references))?,
     ])
+}
+
+/// Returns how many pairs of a catalogue a reference has.
+fn pairs_in(run: &Run, catalogue: &[&'static Family]) -> usize {
+    let entries = catalogue.iter().flat_map(|family| family.pairs);
+    entries.filter(|entry| run.pairs.contains_key(entry.id)).count()
 }
 
 fn splice(text: &str, part: &str) -> Option<String> {
