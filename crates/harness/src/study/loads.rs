@@ -8,7 +8,6 @@ use crate::{
 use worthit_pair::{
     pair::{Rates, Unavailable, UnderLoad},
     study::{self, Application, UserLoads},
-    trial::LoadAtRate,
 };
 
 /// Users who think are watched for this long, s; in a quick run for the second time.
@@ -40,29 +39,32 @@ pub fn of_step(
     (seed, is_quick): (u64, bool),
 ) -> Result<AtUsers, Unavailable> {
     let role = study::role(step, steps);
+    let (trial, rate) = (&mut application.trial, loads.rate(users));
+    let mut warm_ups = 0;
+    let warm = rate.map_or(Ok(()), |rate| {
+        let mut warm_up = || {
+            warm_ups += 1;
+            let requests = (rate * WARM_UP_S).ceil() as u64;
+            trial.send(role, rate, requests, seed.wrapping_add(warm_ups))
+        };
+        capacity::warm_up(&mut warm_up, AGREE)
+    });
+    // The processes of the step before have ended by now; their CPU time would be nobody's.
     let probe = LoadProbe::start();
-    let trial = &mut application.trial;
-    let sent: Result<Vec<LoadAtRate>, Unavailable> = match loads.rate(users) {
+    let sent = warm.and_then(|()| match rate {
         Some(rate) => {
             let requests = (rate * WATCHED_S[usize::from(is_quick)]).max(LEAST_REQUESTS).ceil();
-            let mut warm_ups = 0;
-            let mut warm_up = || {
-                warm_ups += 1;
-                let requests = (rate * WARM_UP_S).ceil() as u64;
-                trial.send(role, rate, requests, seed.wrapping_add(warm_ups))
-            };
-            capacity::warm_up(&mut warm_up, AGREE)
-                .and_then(|()| trial.send(role, rate, requests as u64, seed))
-                .map(|load| load.into_iter().collect())
+            let load = trial.send(role, rate, requests as u64, seed)?;
+            Ok(load.into_iter().collect())
         }
         None => {
             let under_load = UnderLoad { p99: loads.p99, rates: Rates::Capacity };
             let effort = SEARCH[usize::from(is_quick)];
             capacity::loads(trial, role, &under_load, served, effort, seed)
         }
-    };
+    });
     let memory_bytes = application.memory.as_ref().map(|memory| memory(step));
-    // Before processes that send loads end, whose CPU time is otherwise nobody's.
+    // Before processes that send loads end, as well.
     let mark = probe.load().mark(2);
     // The connections of one step are as many as the system has for a process.
     application.trial.end_loads(role);
