@@ -53,7 +53,7 @@ pub const STUDY: Study = Study {
     contract: "No stock below zero and nothing sold twice. Every order that a customer was told of is in the \
                database, with exactly one mail (a mail may arrive twice if a worker died; the provider takes it once). \
                The same pages, whichever fixes are in place: stock and stars may be up to ten seconds old, and as much \
-               more as a replica is behind, but never older than the last purchase of who looks.",
+               more as a replica is behind, but never older than the customer's own last purchase.",
     unit: "page and picture",
     size: 2,
     fixes: &[
@@ -176,10 +176,10 @@ impl Customer {
     }
 }
 
-/// Returns what is there. Requests that are measured one after another cannot return why it is not.
+/// Unwraps a result where requests are measured one after another, which cannot pass an error on.
 ///
 /// # Panics
-/// With the reason.
+/// With the reason of the error.
 fn found<T>(result: Result<T, Unavailable>) -> T {
     result.unwrap_or_else(|Unavailable(reason)| panic!("{reason}"))
 }

@@ -69,8 +69,8 @@ fn asks(seed: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Returns what sends requests of these customers. All open their connections before the first load, and keep them: whoever
-/// gets none fails whenever it is his turn to ask.
+/// Returns what sends requests of these customers. All open their connections before the first load, and keep them. Every
+/// request of a customer without a connection fails.
 fn loads(crowd: Crowd) -> impl Loads {
     let rng = Rc::new(RefCell::new(asks(0)));
     let drawn = Rc::clone(&rng);
@@ -91,7 +91,7 @@ fn loads(crowd: Crowd) -> impl Loads {
             let browsers = Arc::clone(&browsers);
             async move {
                 let Some(browser) = &browsers[user] else {
-                    // He waits in vain.
+                    // This customer waits in vain.
                     sleep(PATIENCE).await;
                     return Answered::Failed(NO_CONNECTION);
                 };
@@ -105,8 +105,8 @@ fn loads(crowd: Crowd) -> impl Loads {
     Seeded { loads, rng }
 }
 
-/// Opens the connections of all. Who gets none is gone: then there is no browser in his place. When many have not got one, the
-/// others are not waited for.
+/// Opens the connections of all. A customer who gets none has no browser. Once many have failed to connect, the rest do not
+/// try.
 async fn open(browsers: impl Iterator<Item = Browser>) -> Vec<Option<Mutex<Browser>>> {
     let without = &AtomicUsize::new(0);
     let all = stream::iter(browsers).map(|mut browser| async move {
@@ -308,7 +308,7 @@ mod tests {
     use crate::fixtures::http::runtime;
 
     #[test]
-    fn who_gets_no_connection_is_gone() {
+    fn a_customer_without_a_connection_has_no_browser() {
         let open_at = |address| {
             let places =
                 Places { shop: address, images: address, edition: 0, from: Ipv4Addr::LOCALHOST };

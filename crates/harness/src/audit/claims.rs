@@ -33,11 +33,11 @@ pub fn find(entry: &Entry, seed: u64) -> Findings {
     if is_counted { Ok(problems) } else { Err(missing) }
 }
 
-/// What is counted of both sides.
+/// The counts of both sides.
 struct Counted {
     naive: Counts,
     optimized: Counts,
-    /// Number of inputs that it is summed over.
+    /// Number of inputs that they are summed over.
     inputs: u64,
 }
 

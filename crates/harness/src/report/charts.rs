@@ -271,18 +271,7 @@ fn dashed(area: &Area<'_>, from: Place, to: Place, style: ShapeStyle) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn axis(division: Division) -> Axis<'static> {
-        Axis {
-            name: "n",
-            division,
-            ticks: &[],
-            includes: None,
-            alike: &[],
-            format: &|value| value.to_string(),
-        }
-    }
+    use super::{scale::axis, *};
 
     fn series(points: &[(f64, f64)]) -> Series {
         let point = |(x, y): &(f64, f64)| Point {

@@ -163,20 +163,16 @@ impl Ranged for Ticked {
     }
 }
 
+/// An axis for tests.
+#[cfg(test)]
+pub(super) fn axis(division: Division) -> Axis<'static> {
+    let format = &|value: f64| value.to_string();
+    Axis { name: "n", division, ticks: &[], includes: None, alike: &[], format }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn axis(division: Division) -> Axis<'static> {
-        Axis {
-            name: "n",
-            division,
-            ticks: &[],
-            includes: None,
-            alike: &[],
-            format: &|value| value.to_string(),
-        }
-    }
 
     #[test]
     fn an_axis_is_logarithmic_where_its_values_are_positive_and_span_a_decade() {
