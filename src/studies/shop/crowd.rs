@@ -304,17 +304,19 @@ impl Loads for Customers {
 mod tests {
     use std::net::TcpListener;
 
+    use tokio::runtime::Builder;
+
     use super::*;
-    use crate::fixtures::http::runtime;
 
     #[test]
     fn a_customer_without_a_connection_has_no_browser() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let open_at = |address| {
             let places =
                 Places { shop: address, images: address, edition: 0, from: Ipv4Addr::LOCALHOST };
             let session = Session { customer: 1, seen: 0 };
             let browsers = (0..3).map(|_| Browser::new(places, session, &Idle::default()));
-            runtime().unwrap().block_on(open(browsers.collect::<Vec<_>>().into_iter()))
+            runtime.block_on(open(browsers.collect::<Vec<_>>().into_iter()))
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
