@@ -231,18 +231,20 @@ impl Findings<'_> {
                 loads: Vec::new(),
             })
         };
-        let sides: Vec<SideResult> =
+        let mut sides: Vec<SideResult> =
             cases::roles(self.entry).into_iter().filter_map(side).collect();
-        let timed = gain_in_one_process(self.gain.pairs()).map(beyond_one_process);
-        let gain = match self.entry.metric {
-            Metric::Time | Metric::P99Latency => timed,
-            Metric::BytesHeld => bytes_gain(&sides),
+        let is_counted = self.entry.metric == Metric::BytesHeld;
+        let gain = if is_counted {
+            compare_bytes(&mut sides)
+        } else {
+            gain_in_one_process(self.gain.pairs()).map(beyond_one_process)
         };
         let Some(gain) = gain else {
             let reason = "not measured: too few paired batches (only one side was selected, or the measurement time was too short)";
             return Outcome::Unavailable { reason: reason.to_owned() };
         };
-        let mark = self.load.mark(self.threads);
+        // Other work disturbs times, and no count.
+        let mark = self.load.mark(self.threads).filter(|_| !is_counted);
         Outcome::Measured(Box::new(Measured {
             units_per_iteration: self.units,
             inputs: self.inputs,
@@ -279,13 +281,16 @@ pub fn at_distance(naive: (f64, f64), optimized: (f64, f64), rtt_us: u64) -> Com
     }
 }
 
-/// Returns the gain in bytes held: the ratio of two counts, which is exact.
-fn bytes_gain(sides: &[SideResult]) -> Option<Interval> {
-    let held = |role| {
-        let side = sides.iter().find(|side| side.role == role)?;
-        side.causes.get(causes::PEAK_BYTES).map(|bytes| bytes.max(1) as f64)
-    };
-    Some(Interval::exact(held(Role::Naive)? / held(Role::Optimized)?))
+/// Returns the gain in bytes held: a ratio of two counts, which is exact. Compares peers and alternatives by their bytes,
+/// too.
+fn compare_bytes(sides: &mut [SideResult]) -> Option<Interval> {
+    let held = |side: &SideResult| Some(side.causes.get(causes::PEAK_BYTES)?.max(1) as f64);
+    let of = |role| sides.iter().find(|side| side.role == role).and_then(held);
+    let (naive, optimized) = (of(Role::Naive)?, of(Role::Optimized)?);
+    for side in sides.iter_mut().filter(|side| !side.role.is_judged()) {
+        side.against_optimized = held(side).map(|bytes| Interval::exact(bytes / optimized));
+    }
+    Some(Interval::exact(naive / optimized))
 }
 
 /// Number of voluntary context switches of all threads of this process so far.
@@ -406,9 +411,12 @@ mod tests {
             let (against_optimized, loads) = (None, Vec::new());
             SideResult { role, name, time_ns, causes, against_optimized, observations, loads }
         };
-        let sides = [side(Role::Naive, 4_000), side(Role::Optimized, 1_000)];
-        assert_eq!(bytes_gain(&sides), Some(Interval::exact(4.0)));
-        assert_eq!(bytes_gain(&sides[..1]), None, "there is no gain without both counts");
+        let mut sides =
+            [side(Role::Naive, 4_000), side(Role::Optimized, 1_000), side(Role::Peer(0), 1_500)];
+        assert_eq!(compare_bytes(&mut sides), Some(Interval::exact(4.0)));
+        let against = sides.each_ref().map(|side| side.against_optimized);
+        assert_eq!(against, [None, None, Some(Interval::exact(1.5))]);
+        assert_eq!(compare_bytes(&mut sides[..1]), None, "there is no gain without both counts");
     }
 
     #[test]

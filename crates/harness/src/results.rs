@@ -258,7 +258,8 @@ pub struct SideResult {
     /// Exact counts of one iteration on each input, summed; empty if nothing was counted.
     #[serde(default)]
     pub causes: Counts,
-    /// For a peer or an alternative: its time ÷ that of the optimized side, interleaved as for the gain.
+    /// For a peer or an alternative: its time ÷ that of the optimized side, interleaved as for the gain; the ratio of
+    /// bytes where the pair compares bytes held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against_optimized: Option<Interval>,
     /// Quantities that depend on the scheduler; never asserted or gated.
@@ -374,7 +375,7 @@ impl Measured {
         Some(format::mean(total, self.inputs))
     }
 
-    /// Returns the peers, or the alternatives, with their time ÷ that of the optimized side.
+    /// Returns the peers, or the alternatives, with [`SideResult::against_optimized`].
     pub fn beside(
         &self,
         is_wanted: fn(Role) -> bool,

@@ -1,9 +1,10 @@
 //! Whether the optimized side is as good as the crates that do the same job.
 
 use super::{Findings, Headlines};
+use crate::{results::SideResult, statistics::Interval};
 use worthit_pair::{family::Entry, format, trial::Role};
 
-/// Least time of the best peer ÷ time of the optimized side.
+/// Least time of the best peer ÷ time of the optimized side; of bytes, where the pair compares those.
 const LEAST: f64 = 0.95;
 
 /// References in which a peer is better than the optimized side, and the card does not name it.
@@ -19,14 +20,14 @@ pub fn find(entry: &Entry, headlines: &Headlines<'_>) -> Findings {
         let better = peers.filter(|(peer, against)| {
             against.estimate < LEAST && !card.contains(peer.name.as_str())
         });
-        let problem =
-            |(peer, against): (&crate::results::SideResult, crate::statistics::Interval)| {
-                format!(
-                    "`{}` takes {} of its time, and the card does not name it",
-                    peer.name,
-                    format::significant(against.estimate)
-                )
-            };
+        let problem = |(peer, against): (&SideResult, Interval)| {
+            format!(
+                "`{}` has {} of its {}, and the card does not name it",
+                peer.name,
+                format::significant(against.estimate),
+                entry.metric.heading(),
+            )
+        };
         better.map(problem).collect()
     })
 }

@@ -7,9 +7,9 @@ use super::{
     finding,
 };
 use crate::{
-    results::{CaseResult, Outcome, PairResult, SideResult, Sweep},
+    results::{CaseResult, Outcome, PairResult, Sweep},
     samples::Sample,
-    statistics::{Crossing, Summary},
+    statistics::Crossing,
 };
 use worthit_pair::{causes, format, pair::Metric, trial::Role};
 
@@ -132,17 +132,6 @@ fn over_the_sweep<'a>(name: &'a str, ticks: &'a [f64]) -> Axis<'a> {
     Axis { name, division, ticks, includes: None, alike: &[], format: &format::tick }
 }
 
-/// Metric of a side: time per unit of work, or bytes held.
-fn value(metric: Metric, side: &SideResult) -> Option<Summary> {
-    match metric {
-        Metric::Time | Metric::P99Latency => Some(side.time_ns),
-        Metric::BytesHeld => {
-            let bytes = side.causes.get(causes::PEAK_BYTES)? as f64;
-            Summary::of(&[bytes])
-        }
-    }
-}
-
 /// Formats a value of the metric with its unit.
 pub fn written(metric: Metric, value: f64) -> String {
     match metric {
@@ -161,12 +150,16 @@ pub fn ink_of(role: Role) -> Ink {
     }
 }
 
-/// Median and quartiles of a side of a case; a computed case has its time per iteration in all three.
+/// Median and quartiles of a side of a case; where there is one value, a counted or a computed one, it is all three.
 pub fn metric_of(pair: &PairResult, case: &CaseResult, role: Role) -> Option<(f64, f64, f64)> {
     match &case.outcome {
+        Outcome::Measured(found) if pair.metric == Metric::BytesHeld => {
+            let bytes = found.count(role, causes::PEAK_BYTES.id)?;
+            Some((bytes, bytes, bytes))
+        }
         Outcome::Measured(found) => {
-            let summary = value(pair.metric, found.side(role)?)?;
-            Some((summary.median, summary.lower_quartile, summary.upper_quartile))
+            let time = found.side(role)?.time_ns;
+            Some((time.median, time.lower_quartile, time.upper_quartile))
         }
         Outcome::Computed(found) => match role {
             Role::Naive => Some((found.naive_ns, found.naive_ns, found.naive_ns)),

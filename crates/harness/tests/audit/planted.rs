@@ -573,7 +573,7 @@ pub static FAULTS: &[Fault] = &[
     Fault {
         what: "a peer that is better, and that the card does not name",
         check: Check::Peers,
-        says: "`folder` takes 0.500 of its time",
+        says: "`folder` has 0.500 of its time",
         entry: entry(&Pair {
             peers: &[SideBeside { name: "folder", summary: "a crate" }],
             prepare: |case| {
