@@ -208,12 +208,12 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
         counted.map(|input| Layout { tree: Arc::clone(&counted_layout), keys: input.keys.clone() });
     Ok(Trial::new(
         inputs.measured(|input| input.sorted.len() as u64),
-        by_ref(&inputs, naive).counting(causes::COMPARISONS, comparing(&counted, naive)),
-        by_ref(&inputs, optimized).counting(causes::COMPARISONS, comparing(&counted, optimized)),
+        by_ref(&inputs, naive).counting(causes::COMPARISONS, noting(&counted, naive)),
+        by_ref(&inputs, optimized).counting(causes::COMPARISONS, noting(&counted, optimized)),
     )
     .alternative(
         by_ref(&layouts, eytzinger)
-            .counting(causes::COMPARISONS, comparing(&counted_layouts, eytzinger)),
+            .counting(causes::COMPARISONS, noting(&counted_layouts, eytzinger)),
     )
     .units(inputs[0].keys.len() as u64))
 }

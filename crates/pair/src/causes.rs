@@ -10,7 +10,7 @@
 //!   clients and computations that call [`count`], add to process-wide counters ([`Event`]). Server threads (of a loopback server) exclude themselves
 //!   with [`exclude_thread`].
 //! - *By the pair*: only the pair can see comparisons or locks. It counts them by running a side with
-//!   counting types; see [`crate::trial::Runner::counting`] and [`Counted`]. What no run of a side can see, it models.
+//!   counting types or closures; see [`crate::trial::Runner::counting`], [`Counted`] and [`note`]. What no run of a side can see, it models.
 //!
 //! Each [`Cause`] says in which of these ways it is counted: [`Counting`].
 
@@ -30,7 +30,7 @@ use std::{
 };
 
 pub use allocator::CountingAllocator;
-pub use counted::{Counted, comparing, comparisons_during};
+pub use counted::{Counted, CountedHashes, FixedSipHash, note, noted_during, noting};
 pub use counting::Counting;
 
 /// Something to count. A pair uses a constant of this module if one fits, and defines its own if none does.
@@ -69,6 +69,9 @@ impl Cause {
 /// Comparisons of two elements, counted with [`Counted`].
 pub const COMPARISONS: Cause =
     Cause::new("comparisons", "comparisons").counted("on elements that count their comparisons");
+
+/// Hashes of a key, counted with [`CountedHashes`].
+pub const HASHES: Cause = Cause::new("hashes", "hashes of a key").counted("with a hasher that counts");
 
 macro_rules! events {
     ($($variant:ident $constant:ident $id:literal $label:literal $counting:ident;)*) => {

@@ -33,7 +33,7 @@ pub mod under_load;
 pub mod prelude {
     pub use crate::{
         answer::Found,
-        causes::{self, Cause, Counted, comparing, comparisons_during},
+        causes::{self, Cause, Counted, CountedHashes, FixedSipHash, note, noted_during, noting},
         contract::{Approximate, Unordered},
         inputs::Inputs,
         pair::{
