@@ -20,6 +20,7 @@ pub mod price_stream;
 pub mod queue;
 pub mod redis;
 pub mod replica;
+pub mod share;
 pub mod shop;
 pub mod sql_server;
 pub mod sqlite;

@@ -8,6 +8,8 @@ pub mod fixtures;
 
 worthit_pair::catalogue! {
     algorithms,
+    computation,
+    allocations,
     caching,
     queries,
     batching,

@@ -91,6 +91,9 @@ fn families_and_fixtures_name_only_the_pair_crate_and_no_clock() {
     let folders = CATALOGUE.map(|family| format!("src/{}", family.name));
     let files = folders.iter().flat_map(|folder| rust_files(folder));
     for path in files.chain(rust_files("src/fixtures")) {
+        if path.ends_with("src/computation/clock_per_item.rs") {
+            continue; // to read the clock is its technique
+        }
         let text = read(&path);
         for word in ["criterion", "worthit_harness", "Instant", "SystemTime", ".elapsed("] {
             assert!(!text.contains(word), "{} has `{word}`", path.display());
@@ -122,6 +125,7 @@ fn clocks_are_read_only_where_the_architecture_says() {
         "crates/harness/src/gate/timing.rs",
         "crates/harness/src/gate/worker.rs",
         "crates/harness/src/cli/gate.rs",
+        "src/computation/clock_per_item.rs", // its technique
     ];
     for path in FOLDERS.into_iter().flat_map(rust_files) {
         let reads = read(&path).contains("Instant::now()");

@@ -1,0 +1,18 @@
+//! The family of allocations and copies.
+
+worthit_pair::family! {
+    "allocations": "Allocate and copy less";
+    arena,
+    big_variant,
+    borrowed_tokens,
+    buffer_reuse,
+    clone_in_loop,
+    cow_normalize,
+    needless_collect,
+    preallocate,
+    quadratic_concat,
+    shared_payload,
+    small_vec,
+    streaming,
+    typed_json,
+}
