@@ -59,6 +59,33 @@ impl Load {
     }
 }
 
+/// Load over several spans of time together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Together {
+    span: Duration,
+    load: Load,
+}
+
+impl Together {
+    /// Adds a span. In a short one the system's count of CPU time, which it takes at each tick of its clock, says little.
+    pub fn add(&mut self, span: Duration, load: Load) {
+        self.span += span;
+        let part = span.as_secs_f64() / self.span.as_secs_f64().max(f64::MIN_POSITIVE);
+        let mean = |before: f64, now: f64| before + (now - before) * part;
+        self.load = Load {
+            steal: mean(self.load.steal, load.steal),
+            others: mean(self.load.others, load.others),
+            disturbed: mean(self.load.disturbed, load.disturbed),
+            load_average: self.load.load_average.max(load.load_average),
+        };
+    }
+
+    /// Returns the load of all spans: shares of their time, and the highest load average.
+    pub fn load(&self) -> Load {
+        self.load
+    }
+}
+
 /// CPU time so far, in seconds: busy on the whole machine, stolen by the hypervisor, and used by this
 /// process, the children that it has waited for, and the servers that it uses.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +123,11 @@ impl LoadProbe {
     /// Starts watching.
     pub fn start() -> LoadProbe {
         LoadProbe { start: Instant::now(), spent: Spent::so_far() }
+    }
+
+    /// Time since the start.
+    pub fn span(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Load since the start; `disturbed` stays 0, as do values that the system does not report.
@@ -162,6 +194,18 @@ mod tests {
         assert_eq!(others.mark(1), None, "one thread has a core to itself");
         assert!(others.mark(2).unwrap().contains("50 % of the machine"));
         assert_eq!(steal.worse(others).mark(2), steal.mark(2));
+    }
+
+    #[test]
+    fn a_short_span_adds_little() {
+        let mut together = Together::default();
+        let busy = Load { others: 0.5, load_average: 3.0, ..Load::default() };
+        together.add(Duration::from_millis(100), busy);
+        assert_eq!(together.load(), busy);
+        let idle = Load { load_average: 1.0, ..Load::default() };
+        together.add(Duration::from_millis(900), idle);
+        let load = together.load();
+        assert!((load.others - 0.05).abs() < 1e-9 && load.load_average == 3.0, "{load:?}");
     }
 
     #[test]

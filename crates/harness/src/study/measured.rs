@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Latency, gain::ratio_of_medians};
 use crate::{
-    load::{Load, LoadProbe},
+    load::{LoadProbe, Together},
     statistics::Interval,
 };
 use worthit_pair::study::{self, Application};
@@ -34,7 +34,7 @@ pub struct Requests {
     latencies_ns: Vec<f64>,
     /// Sums over them, in the order of the study's counters; `None` if a server has forgotten what it counted.
     counts: Vec<Option<u64>>,
-    load: Load,
+    load: Together,
     is_warm: bool,
 }
 
@@ -64,7 +64,7 @@ impl Requests {
 
     /// Returns why the step is marked, if it is. A server computes beside the program.
     pub fn mark(&self) -> Option<String> {
-        self.load.mark(2)
+        self.load.load().mark(2)
     }
 }
 
@@ -123,7 +123,7 @@ fn turn(application: &mut Application, step: usize, steps: usize, found: &mut Re
     while !(taken.len() >= TURN_REQUESTS || taken.iter().sum::<Duration>() >= TURN) {
         taken.push(application.trial.measure(role, 1));
     }
-    found.load = found.load.worse(probe.load());
+    found.load.add(probe.span(), probe.load());
     found.latencies_ns.extend(taken.iter().map(|latency| latency.as_nanos() as f64));
     let counted = before.iter().zip((application.count)());
     let counted: Vec<Option<u64>> =
