@@ -208,7 +208,7 @@ fn run(
     injections: &[Injection],
 ) -> Result<ExitCode, CliError> {
     let done: Result<(), CliError> = match command {
-        Command::List => print(&readme::catalogue_table(catalogue, None)),
+        Command::List => print(&readme::catalogue_table(catalogue, &[])),
         Command::Show { id } => match find_study(catalogue, id) {
             Some(study) => print(&card_of_study(study)),
             None => print(&card(find(catalogue, id)?)),

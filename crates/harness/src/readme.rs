@@ -1,6 +1,6 @@
 //! Generates the tables of the Markdown files, between markers; none of them is written by hand.
 //!
-//! README.md has the catalogue with the gains of the committed reference that has the most pairs, and the exceptions from the audit;
+//! README.md has the catalogue with the gains of committed references, and the exceptions from the audit;
 //! reports/README.md has the summary of all references.
 
 use std::{
@@ -44,17 +44,19 @@ pub enum ReadmeError {
 
 /// Formats the pairs and studies of a catalogue as Markdown tables, one per family, with the gains of a reference
 /// if there is one.
-pub fn catalogue_table(catalogue: &[&'static Family], reference: Option<&Run>) -> String {
+pub fn catalogue_table(catalogue: &[&'static Family], references: &[Run]) -> String {
     let mut text = String::new();
-    if let Some(run) = reference {
-        text += &format!(
-            "\nGains as committed for `{}`{}; [reports/](reports/README.md) has every sweep.\n",
-            run.machine.key,
-            if run.machine.has_older_key() { format!(" ({OLDER_KEY})") } else { String::new() }
-        );
+    if !references.is_empty() {
+        text += "\nGains as committed for the machine in brackets; [reports/](reports/README.md) has every sweep.\n";
     }
     for family in catalogue {
-        text += &format!("\n**{}**: {}\n\n", family.name, family.title);
+        let reference = reference_of(family, references);
+        let machine = reference.map_or(String::new(), |run| {
+            let is_older = run.machine.has_older_key();
+            let older = if is_older { format!("; {OLDER_KEY}") } else { String::new() };
+            format!(" (`{}`{older})", run.machine.key)
+        });
+        text += &format!("\n**{}**: {}{machine}\n\n", family.name, family.title);
         text += &studies_table(family.studies, reference);
         if family.pairs.is_empty() {
             continue;
@@ -137,9 +139,6 @@ fn files(
 ) -> Result<[(PathBuf, String, String); 2], ReadmeError> {
     let reports = readme.with_file_name("reports");
     let references = reference::all(&reports)?;
-    let shown = references
-        .iter()
-        .max_by_key(|run| (!run.machine.has_older_key(), pairs_in(run, catalogue), run.started));
     let spliced = |path: PathBuf, part: String| -> Result<_, ReadmeError> {
         let read = |error| ReadmeError::Read { path: path.clone(), error };
         let text = fs::read_to_string(&path).map_err(read)?;
@@ -149,16 +148,21 @@ fn files(
     Ok([
         spliced(
             readme.to_owned(),
-            catalogue_table(catalogue, shown) + &exceptions_table(catalogue),
+            catalogue_table(catalogue, &references) + &exceptions_table(catalogue),
         )?,
         spliced(reports.join("README.md"), reference::summary(&references))?,
     ])
 }
 
-/// Returns how many pairs of a catalogue a reference has.
-fn pairs_in(run: &Run, catalogue: &[&'static Family]) -> usize {
-    let entries = catalogue.iter().flat_map(|family| family.pairs);
-    entries.filter(|entry| run.pairs.contains_key(entry.id)).count()
+/// Returns the reference that has the most pairs and studies of a family, the newest of several.
+fn reference_of<'a>(family: &Family, references: &'a [Run]) -> Option<&'a Run> {
+    let has = |run: &Run| {
+        let pairs = family.pairs.iter().filter(|entry| run.pairs.contains_key(entry.id));
+        let studies = family.studies.iter().filter(|study| run.studies.contains_key(study.id));
+        pairs.count() + studies.count()
+    };
+    let having = references.iter().filter(|run| has(run) > 0);
+    having.max_by_key(|run| (!run.machine.has_older_key(), has(run), run.started))
 }
 
 fn splice(text: &str, part: &str) -> Option<String> {
