@@ -33,7 +33,7 @@ pub const PAIR: Pair = Pair {
     },
     optimized: Side {
         summary: "store each value, advance by the outcome",
-        growth: Growth::Constant,
+        growth: Growth::Until(&Growth::Constant, "nearly all values are kept"),
     },
     input: "100,000 random 32-bit integers, of which exactly the stated percentage is below the limit and kept. They \
             are shuffled, and arrays alternate, so that a predictor can only learn how many are kept, not which.",

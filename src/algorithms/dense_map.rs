@@ -55,10 +55,11 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|_| 0),
     }],
     explanation: Explanation {
-        why: "A map hashes the key of each reading and probes a table. An array takes a load, an increment and a \
-              store. But an array is cleared, however few of its places are used. A large one comes as fresh pages, \
-              which the kernel clears one by one when they are first touched. So the gain falls once there are far \
-              more possible keys than readings.",
+        why: "A map hashes the key of each reading and probes a table. An array takes a load, an increment and a store. \
+              But an array is cleared, however few of its places are used. A large one comes as fresh pages, which the \
+              kernel clears one by one when they are first touched. So the gain falls once there are far more possible \
+              keys than readings. The optimized side stays below its limit, because the places come in no order, and each \
+              is read and written.",
         share_of_cause: ShareOfCause::NoRatio("the optimized side hashes nothing"),
         far_end: FarEnd::Falls("clearing the places of keys that do not occur"),
         keep_naive: KeepNaive::From(6_000_000),

@@ -50,12 +50,13 @@ pub const PAIR: Pair = Pair {
         optimized: Count::AtMost(|case| case.point * (case.point * MOST_KG + 1)),
     }],
     explanation: Explanation {
-        why: "Each parcel doubles the calls, but adds only one row to the table. An entry of the table is a maximum of \
-              two numbers, and costs less than a call. But the table has an entry for each kilogram, and where there \
-              are few parcels, few of these entries are needed.",
+        why: "Each parcel doubles the calls, but adds only one row to the table. An entry of the table is a maximum of two \
+              numbers, and costs less than a call. But the table has an entry for each kilogram, and where there are few \
+              parcels, few of these entries are needed. The table stays below its limit, because each entry is an addition \
+              and a comparison, not only a read and a write.",
         share_of_cause: ShareOfCause::Within(0.8, 10.0),
         far_end: FarEnd::Rises,
-        keep_naive: KeepNaive::UpTo(5),
+        keep_naive: KeepNaive::UpTo(8),
     },
     traps: &[
         &Trap {

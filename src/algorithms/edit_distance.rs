@@ -29,7 +29,10 @@ pub const PAIR: Pair = Pair {
                 skips cells far from the diagonal. Its last release was in 2023.",
         lint: Lint::None,
     },
-    naive: Side { summary: "fill the whole matrix", growth: Growth::Quadratic },
+    naive: Side {
+        summary: "fill the whole matrix",
+        growth: Growth::Until(&Growth::Quadratic, "the matrix outgrows a cache"),
+    },
     optimized: Side {
         summary: "64 cells at once, by Myers and Hyyrö",
         growth: Growth::Other("n² / 64, n where one word holds the pattern"),

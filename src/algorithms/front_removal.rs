@@ -49,9 +49,10 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|_| 0),
     }],
     explanation: Explanation {
-        why: "When the first item is taken out of a `Vec`, all others move by one place. In a ring only the index of \
-              the first one changes. Moving a block is cheap, because it goes through wide registers, so a short \
-              window loses little. But the block grows with the window.",
+        why: "When the first item is taken out of a `Vec`, all others move by one place. In a ring only the index of the \
+              first one changes. Moving a block is cheap, because it goes through wide registers, so a short window loses \
+              little. But the block grows with the window. The ring is far from its limit, because each sum waits for the \
+              one before.",
         share_of_cause: ShareOfCause::NoRatio("a ring moves no items"),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(0),

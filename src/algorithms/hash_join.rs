@@ -63,7 +63,7 @@ pub const PAIR: Pair = Pair {
               far below the ratio of visits. But a scan grows with the customers and a probe does not.",
         share_of_cause: ShareOfCause::Within(0.01, 0.4),
         far_end: FarEnd::Rises,
-        keep_naive: KeepNaive::UpTo(15),
+        keep_naive: KeepNaive::UpTo(100),
     },
     traps: &[
         &Trap {

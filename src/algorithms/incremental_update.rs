@@ -53,7 +53,8 @@ pub const PAIR: Pair = Pair {
         why: "Between two readings the naive side values every position, and the optimized side one for each tick. A \
               position costs less in a pass over all of them, because the processor streams through them. So the gain \
               stays below the ratio of counts, and recomputing wins once there are many more ticks per reading than \
-              positions.",
+              positions. The optimized side stays below its limit, because ticks come for positions in no order, and each \
+              total waits for the one before.",
         share_of_cause: ShareOfCause::Within(0.1, 1.1),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::From(2_500),

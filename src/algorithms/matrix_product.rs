@@ -159,7 +159,7 @@ fn optimized(input: &Input) -> Vec<f64> {
         // SAFETY: the processor has both.
         return unsafe { with_avx2(input) };
     }
-    any_processor(input)
+    in_tiles(input, |number| *number, |x, y, sum| x * y + sum)
 }
 
 /// The product.

@@ -19,11 +19,12 @@ pub const PAIR: Pair = Pair {
         remedy: "Count how often each value of each digit occurs, in one pass; a digit has eleven bits. Then distribute \
                  the keys by one digit after the other, the lowest first, between `keys` and a `Vec` of the same \
                  length, and skip digits that are the same in all keys.",
-        keep_naive_when: "Nearly always, where keys fill all 64 bits: std's sort no longer mispredicts branches, and a \
-                          comparison of integers costs it so little that six passes are no quicker. Measure a radix sort \
-                          where there are very many keys of a few digits. For few keys, clearing the counts costs \
-                          more than sorting. Where keys come sorted, or few of them are distinct, `sort_unstable` \
-                          notices that and has less work. Where they come nearly sorted, the stable `sort` does.",
+        keep_naive_when: "There are some thousand keys or fewer: clearing the counts then costs more than sorting. And \
+                          mostly beyond that, where keys fill all 64 bits: std's sort no longer mispredicts branches, \
+                          and a comparison of integers costs it so little that six passes gain little. Keys of fewer \
+                          digits take fewer passes. Where keys come sorted, or few of them are distinct, \
+                          `sort_unstable` notices that and has less work. Where they come nearly sorted, the stable \
+                          `sort` does.",
         costs: "It takes a second array of the same size, and code for each type of key: signed integers need their \
                 sign bit flipped, and negative floats all their bits. `rdst`, the peer, has all this, and more than one \
                 thread, but has seen little work since 2024.",
@@ -55,11 +56,12 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|_| 0),
     }],
     explanation: Explanation {
-        why: "A sort by comparisons needs about log₂ n of them for each key. A radix sort needs none: it reads every \
-              key once to count and six times to distribute. That was worth it while a comparison ended in a branch \
-              that no predictor knew. Std's sort (ipnsort, since Rust 1.81) has no such branch for integers, and most \
-              of its passes stay in the nearest cache, while a radix sort stores to places all over the array. For \
-              few keys, clearing and adding up the counts is most of its work.",
+        why: "A sort by comparisons needs about log₂ n of them for each key. A radix sort needs none: it reads every key \
+              once to count and six times to distribute. That was worth much while a comparison ended in a branch that no \
+              predictor knew. Std's sort (ipnsort, since Rust 1.81) has no such branch for integers, and most of its \
+              passes stay in the nearest cache, while a radix sort stores to places all over the array. For few keys, \
+              clearing and adding up the counts is most of its work. The radix sort stays below its limit, because it \
+              stores the keys one by one, in no order.",
         share_of_cause: ShareOfCause::NoRatio("the optimized side compares no keys"),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(1_000),

@@ -47,9 +47,10 @@ pub const PAIR: Pair = Pair {
     }],
     explanation: Explanation {
         why: "Each `remove` moves all items behind the gap, so an item is moved once for every gap in front of it. \
-              `retain` moves each item once, over all gaps at a time. The moves of a `remove` are blocks that go \
-              through wide registers, while `retain` tests and moves item by item, so the gain is below the ratio of \
-              moves. It grows with the items, because the moves of the naive side grow with their square.",
+              `retain` moves each item once, over all gaps at a time. The moves of a `remove` are blocks that go through \
+              wide registers, while `retain` tests and moves item by item, so the gain is below the ratio of moves. It \
+              grows with the items, because the moves of the naive side grow with their square. It stays below its limit, \
+              because nobody can predict which sessions have expired.",
         share_of_cause: ShareOfCause::Within(0.02, 0.6),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(0),

@@ -47,10 +47,11 @@ pub const PAIR: Pair = Pair {
     }],
     explanation: Explanation {
         why: "A sort splits the items again and again until all are in their places, which takes about n·log₂ n \
-              comparisons. A selection goes on only with the part that the k-th item is in, so the number of \
-              its comparisons grows with n alone, and the gain is near the ratio of comparisons. The logarithm grows \
-              slowly, and so does the gain. Both partition without a branch on the outcome of a comparison, so random \
-              order costs both of them few mispredictions.",
+              comparisons. A selection goes on only with the part that the k-th item is in, so the number of its \
+              comparisons grows with n alone, and the gain is near the ratio of comparisons. The logarithm grows slowly, \
+              and so does the gain. Both partition without a branch on the outcome of a comparison, so random order costs \
+              both of them few mispredictions. The selection is far from its limit, the pace of one pass, because it \
+              compares and moves most items more than once.",
         share_of_cause: ShareOfCause::Within(0.4, 2.0),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(15),

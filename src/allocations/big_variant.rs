@@ -69,11 +69,11 @@ pub const PAIR: Pair = Pair {
     ],
     explanation: Explanation {
         why: "Each place of the list has room for the largest variant, whatever is in it. The list and the room that the \
-              sort needs beside it are the bytes allocated. The sort moves whole places, through a nearest cache that \
-              is too small for them. With a Box, a place holds no more than a trade, and only a large message pays \
-              for its room: with an allocation, a copy and a free. So the gain shrinks with each further large \
-              message. Decoding and comparing take the same time on both sides, so the gain is below the ratio of \
-              bytes.",
+              sort needs beside it are the bytes allocated. The sort moves whole places, through a nearest cache that is \
+              too small for them. With a Box, a place holds no more than a trade, and only a large message pays for its \
+              room: with an allocation, a copy and a free. So the gain shrinks with each further large message. Decoding \
+              and comparing take the same time on both sides, so the gain is below the ratio of bytes. The optimized side \
+              is far from its limit, because messages are decoded, compared and moved more than once.",
         share_of_cause: ShareOfCause::Within(0.05, 0.9),
         far_end: FarEnd::Falls("an allocation for each large message"),
         keep_naive: KeepNaive::From(100),

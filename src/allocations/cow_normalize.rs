@@ -53,10 +53,11 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| 1 + PATHS * case.point / 100),
     }],
     explanation: Explanation {
-        why: "`replace` makes a new String even if there is nothing to replace: an allocation, a copy and a free. The \
-              Cow pays for a search instead, which reads the path once. What both sides do besides, appending to the \
-              listing, keeps the gain far below the ratio of allocations. A path that changes costs the search on top, \
-              and where both kinds are frequent the processor cannot predict which one comes.",
+        why: "`replace` makes a new String even if there is nothing to replace: an allocation, a copy and a free. The Cow \
+              pays for a search instead, which reads the path once. What both sides do besides, appending to the listing, \
+              keeps the gain far below the ratio of allocations. A path that changes costs the search on top, and where \
+              both kinds are frequent the processor cannot predict which one comes. The optimized side is far from its \
+              limit, because each short path is a search and a copy of its own.",
         share_of_cause: ShareOfCause::Within(0.008, 0.04),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::From(30),

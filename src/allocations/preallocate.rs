@@ -7,9 +7,8 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`let mut totals = Vec::new();`, then a loop that pushes a number for nearly every item of another list.",
         remedy: "`Vec::with_capacity(lines.len())`, and the same loop.",
-        keep_naive_when: "The list is long: the work for its items takes far longer than its few moves, and only memory \
-                          is gained. Or its length is not known, or the estimate is far too high: room that is never \
-                          filled is lost until the list is dropped.",
+        keep_naive_when: "Nobody knows the length, or the estimate is far too high: room that is never filled is lost \
+                          until the list is dropped. Or the list is short and made once.",
         costs: "Room that is not filled: a wrong length is no error, only a waste. If every item of an iterator that \
                 knows its length gives one number, use `collect` instead, which reserves by itself. After a `filter`, \
                 as here, it cannot know the length, and grows as the naive side does; that is the alternative. Std's \
@@ -47,14 +46,15 @@ pub const PAIR: Pair = Pair {
         },
     ],
     explanation: Explanation {
-        why: "Each time the Vec is full, it asks for a larger block, and what it holds is copied there. The number of \
-              such moves grows with the logarithm of the length, the work with the length itself. So the gain is \
-              largest where a list is short, and an allocation costs as much as many items. The largest blocks are \
-              not even copied: one at the end of the heap grows where it lies, and the kernel moves others by \
-              changing the page table. Both sides check for room at each item.",
+        why: "Each time the Vec is full, it asks for a larger block, and what it holds is copied there. The number of such \
+              moves grows with the logarithm of the length, the work with the length itself. So the gain is largest where \
+              a list is short, and an allocation costs as much as many items. The largest blocks are not even copied: one \
+              at the end of the heap grows where it lies, and the kernel moves others by changing the page table. Both \
+              sides check for room at each item. The optimized side stays below its limit, because it tests the quantity \
+              and the room for each item.",
         share_of_cause: ShareOfCause::Within(0.2, 1.1),
         far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::From(100_000),
+        keep_naive: KeepNaive::Nowhere,
     },
     traps: &[&Trap {
         name: "the list fits into the first allocation",

@@ -23,7 +23,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side {
         summary: "format! of the text so far and the next row",
-        growth: Growth::Quadratic,
+        growth: Growth::Other("O(n) to format, and O(n²) to copy"),
     },
     optimized: Side { summary: "writeln! into one String", growth: Growth::Linear },
     input: "Order lines that become a text of semicolons and line ends, as an export does: the name of an article of 20 \

@@ -47,12 +47,12 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|_| 1),
     }],
     explanation: Explanation {
-        why: "A read of the clock is cheap on a usual machine: the C library reads the processor's counter and scales \
-              it with what the kernel has left in a page that both share (the vDSO), without a system call. But it \
-              waits until the instructions before it are done, and costs far more than a comparison with a time that \
-              is known. What is left is the list of live sessions, so the gain is far below the ratio of reads. A \
-              virtual machine without a usable counter makes a system call for each read, and the gain is higher \
-              there.",
+        why: "A read of the clock is cheap on a usual machine: the C library reads the processor's counter and scales it \
+              with what the kernel has left in a page that both share (the vDSO), without a system call. But it waits \
+              until the instructions before it are done, and costs far more than a comparison with a time that is known. \
+              What is left is the list of live sessions, so the gain is far below the ratio of reads. A virtual machine \
+              without a usable counter makes a system call for each read, and the gain is higher there. The batch stays \
+              below its limit, because each session is tested by itself, and a branch depends on the outcome.",
         share_of_cause: ShareOfCause::Within(0.002, 0.5),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(0),

@@ -60,10 +60,11 @@ pub const PAIR: Pair = Pair {
         },
     ],
     explanation: Explanation {
-        why: "The naive side formats and allocates a text for each order, and most of the texts are dropped unread. \
-              The macro compares two integers and goes on. What is left is the addition and that test, so the gain is \
-              below the ratio of formats where few records are enabled. Where all are enabled, the macro still saves \
-              the `String` between the arguments and the buffer.",
+        why: "The naive side formats and allocates a text for each order, and most of the texts are dropped unread. The \
+              macro compares two integers and goes on. What is left is the addition and that test, so the gain is below \
+              the ratio of formats where few records are enabled. Where all are enabled, the macro still saves the \
+              `String` between the arguments and the buffer. The optimized side is far from its limit, because it formats \
+              the records that are enabled.",
         share_of_cause: ShareOfCause::Within(0.2, 1.2),
         far_end: FarEnd::Falls("the formatting of what is enabled, which both sides do"),
         keep_naive: KeepNaive::Nowhere,

@@ -31,8 +31,14 @@ pub const PAIR: Pair = Pair {
                 ends at the first hit.",
         lint: Lint::None,
     },
-    naive: Side { summary: "count the matches, compare with 0", growth: Growth::Constant },
-    optimized: Side { summary: "any", growth: Growth::Linear },
+    naive: Side {
+        summary: "count the matches, compare with 0",
+        growth: Growth::Other("the same wherever the hit is"),
+    },
+    optimized: Side {
+        summary: "any",
+        growth: Growth::Other("as many items as come before the hit"),
+    },
     input: "Lists of 1,000 sensor readings, 32-bit integers. The stated number of readings comes before the first one \
             above the limit, on average over the lists of an iteration. Its place varies as far as the list allows, \
             so that no predictor knows where a search ends. One in fifty readings after it is above the limit, too. \
@@ -56,11 +62,12 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| (LISTS - 2) * (case.point + 1) + 2 * READINGS),
     }],
     explanation: Explanation {
-        why: "A count visits each item, a search those up to the first hit. The gain is below the ratio of items \
-              visited, because a counted item is cheaper: the compiler vectorises a count, as it tests every item in \
-              any case. A search may end at any item, so it tests one after another, and its end is a branch that is \
-              mispredicted. Where the hit comes last, both visit all items and the count is ahead. Blocks have both \
-              advantages: each is counted with vectors, and the search ends after the first that has a hit.",
+        why: "A count visits each item, a search those up to the first hit. The gain is below the ratio of items visited, \
+              because a counted item is cheaper: the compiler vectorises a count, as it tests every item in any case. A \
+              search may end at any item, so it tests one after another, and its end is a branch that is mispredicted. \
+              Where the hit comes last, both visit all items and the count is ahead. Blocks have both advantages: each is \
+              counted with vectors, and the search ends after the first that has a hit. `any` is far from its limit, \
+              because it tests one item after another.",
         share_of_cause: ShareOfCause::Within(0.1, 1.1),
         far_end: FarEnd::Falls(
             "the count, which is vectorised and visits no more items than the search",

@@ -58,12 +58,13 @@ pub const PAIR: Pair = Pair {
         optimized: Count::Exactly(|case| case.point / 16 + case.point % 16),
     }],
     explanation: Explanation {
-        why: "Each shift waits for the one before. A step of the optimized side takes in sixteen bytes, but it is \
-              also sixteen lookups and as many exclusive ors, of which a processor starts only a few in a cycle. \
-              Twelve of the lookups do not depend on the checksum so far, so they overlap with the step before. A \
-              compiler (seen with Rust 1.95, LLVM 22) recognises the naive loop as a checksum and makes one table by \
-              itself; then eight shifts cost as much as one lookup, and the alternative, a table of one's own, gains \
-              nothing. More tables are still left to the programmer.",
+        why: "Each shift waits for the one before. A step of the optimized side takes in sixteen bytes, but it is also \
+              sixteen lookups and as many exclusive ors, of which a processor starts only a few in a cycle. Twelve of the \
+              lookups do not depend on the checksum so far, so they overlap with the step before. A compiler (seen with \
+              Rust 1.95, LLVM 22) recognises the naive loop as a checksum and makes one table by itself; then eight shifts \
+              cost as much as one lookup, and the alternative, a table of one's own, gains nothing. More tables are still \
+              left to the programmer. The optimized side is far from its limit, because each block waits for the checksum \
+              of the one before.",
         share_of_cause: ShareOfCause::Within(0.03, 0.5),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(5),
