@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::HashSet};
 
 use rand::{RngExt, seq::SliceRandom};
 
+use crate::fixtures::share;
 use worthit_pair::prelude::*;
 
 /// Values filtered in one iteration; a multiple of 100, so that each percentage is exact.
@@ -264,8 +265,7 @@ fn mispredictions(input: &Input) -> u64 {
 }
 
 fn input(case: &Case) -> Input {
-    let count = case.items(VALUES).max(1).next_multiple_of(100);
-    let kept = count * case.point as usize / 100;
+    let (count, kept) = share::exact(case, VALUES);
     let limit = 1_000;
     let mut rng = case.rng("values");
     let mut value = |kept: bool| match (case.shape, kept) {
@@ -285,8 +285,7 @@ fn input(case: &Case) -> Input {
 
 /// The percentage of values that are kept.
 fn selectivity(input: &Input) -> u64 {
-    let kept = input.values.iter().filter(|value| **value < input.limit).count();
-    (kept * 100 / input.values.len()) as u64
+    share::percent(&input.values, |value| *value < input.limit)
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {

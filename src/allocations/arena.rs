@@ -249,7 +249,7 @@ fn value<'t, R>(at: &'t R, node: &impl Fn(&'t R) -> &'t Node<R>, row: &[i64; 16]
     }
 }
 
-/// Appends a random formula of so many nodes.
+/// Appends a random formula with this number of nodes.
 fn append(case: &Case, nodes: u64, tokens: &mut Vec<Token>, rng: &mut impl Rng) {
     match nodes {
         0 => {}

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 
+use crate::fixtures::share;
 use worthit_pair::prelude::*;
 
 /// Messages in one iteration; a multiple of 100, so that each share is exact.
@@ -346,8 +347,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 
 fn input(case: &Case) -> Burst {
     let mut rng = case.rng("burst");
-    let messages = case.items(MESSAGES).max(1).next_multiple_of(100);
-    let large = messages * case.point as usize / 100;
+    let (messages, large) = share::exact(case, MESSAGES);
     let mut is_large: Vec<bool> = (0..messages).map(|i| i < large).collect();
     if case.shape != Shape::Sorted {
         is_large.shuffle(&mut rng);

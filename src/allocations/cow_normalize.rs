@@ -1,9 +1,10 @@
 //! Normalize texts that mostly need it not: return those as they are, and make a new one only for the others.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 
+use crate::fixtures::share;
 use worthit_pair::prelude::*;
 
 /// Paths in one iteration; a multiple of 100, so that each share is exact.
@@ -54,10 +55,10 @@ pub const PAIR: Pair = Pair {
     }],
     explanation: Explanation {
         why: "`replace` makes a new String even if there is nothing to replace: an allocation, a copy and a free. The Cow \
-              pays for a search instead, which reads the path once. What both sides do besides, appending to the listing, \
-              keeps the gain far below the ratio of allocations. A path that changes costs the search on top, and where \
-              both kinds are frequent the processor cannot predict which one comes. The optimized side is far from its \
-              limit, because each short path is a search and a copy of its own.",
+              pays for a search instead, which reads the path once. Both sides also append to the listing, which keeps the \
+              gain far below the ratio of allocations. A path that changes costs the search on top, and where both kinds \
+              are frequent the processor cannot predict which one comes. The optimized side is far from its limit, because \
+              each short path is a search and a copy of its own.",
         share_of_cause: ShareOfCause::Within(0.008, 0.04),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::From(30),
@@ -77,19 +78,16 @@ pub const PAIR: Pair = Pair {
             name: "a predictor knows which paths change",
             reason: "they would come sorted, or the same paths again and again",
             check: |inputs: &[Vec<String>]| {
-                let distinct: HashSet<&String> = inputs.iter().flatten().collect();
-                let sorted = inputs.iter().find(|paths| {
-                    let switches = paths.windows(2).filter(|p| is_clean(&p[0]) != is_clean(&p[1]));
-                    switches.count() < 5 && !matches!(share_changed(paths), 0 | 100)
-                });
-                ensure(sorted.is_none() && distinct.len() >= 4_096, || {
-                    format!("{} distinct paths, sorted: {}", distinct.len(), sorted.is_some())
-                })
+                let kinds = |paths: &Vec<String>| paths.iter().map(|path| is_clean(path)).collect();
+                share::unpredictable(inputs.iter().map(kinds))
             },
             sprung: || {
-                let mut paths = input(&Case::realistic(30, 0, 1));
-                paths.sort_by_key(|path| is_clean(path));
-                vec![paths]
+                let sorted = |turn| {
+                    let mut paths = input(&Case { turn, ..Case::realistic(30, 0, 1) });
+                    paths.sort_by_key(|path| is_clean(path));
+                    paths
+                };
+                (0..8).map(sorted).collect()
             },
         },
     ],
@@ -184,8 +182,7 @@ fn path(case: &Case, separator: char, rng: &mut impl Rng) -> String {
 
 fn input(case: &Case) -> Vec<String> {
     let mut rng = case.rng("paths");
-    let count = case.items(PATHS).max(1).next_multiple_of(100);
-    let changed = count * case.point as usize / 100;
+    let (count, changed) = share::exact(case, PATHS);
     let separator = |i| if i < changed { '\\' } else { '/' };
     let mut paths: Vec<String> = (0..count).map(|i| path(case, separator(i), &mut rng)).collect();
     if case.shape != Shape::Sorted {
@@ -194,18 +191,12 @@ fn input(case: &Case) -> Vec<String> {
     paths
 }
 
-/// The percentage of paths that change.
-fn share_changed(paths: &[String]) -> u64 {
-    let changed = paths.iter().filter(|path| !is_clean(path)).count();
-    (changed * 100 / paths.len()) as u64
-}
-
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let inputs = case.rotate(TURNS, input);
     let units = inputs[0].len() as u64;
     let over =
         |side: fn(&[String]) -> String| by_ref(&inputs, move |paths: &Vec<String>| side(paths));
-    let measured = inputs.measured(|paths| share_changed(paths));
+    let measured = inputs.measured(|paths| share::percent(paths, |path| !is_clean(path)));
     Ok(Trial::new(measured, over(naive), over(optimized)).alternative(over(memchr)).units(units))
 }
 

@@ -56,10 +56,10 @@ pub const PAIR: Pair = Pair {
     }],
     explanation: Explanation {
         why: "Each clone of a Vec allocates and copies the whole message, and each drop frees it. A clone of a Bytes adds \
-              one to a count and a drop takes one off, atomically, whatever the length. So the gain rises with the \
-              length of the message and with the receivers, until the one count that is allocated for each message is \
-              shared by so many that it no longer matters. What is left is the outbox and the two atomic additions, so \
-              the gain stays far below the ratio of bytes.",
+              one to a count and a drop takes one off, atomically, whatever the length. So the gain rises with the length \
+              of the message and with the receivers. With many of them, the one count that is allocated for each message \
+              no longer matters. What is left is the outbox and the two atomic additions, so the gain stays far below the \
+              ratio of bytes.",
         share_of_cause: ShareOfCause::Within(0.008, 0.1),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::Nowhere,

@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// Sessions that expire so many seconds after `now`, numbered from 1.
+    /// Sessions, numbered from 1, that expire the given number of seconds after `now`.
     fn sessions(now: Instant, seconds: &[u64]) -> Vec<Session> {
         let expires = seconds.iter().map(|seconds| now + Duration::from_secs(*seconds));
         expires.zip(1..).map(|(expires_at, id)| Session { id, expires_at }).collect()

@@ -27,8 +27,8 @@ pub const PAIR: Pair = Pair {
         keep_naive_when: "Items are plain numbers, the test is a comparison, and a hit is rare or comes late. The \
                           compiler vectorises a count, but not a search that may end at any item. Then search block \
                           by block, as the alternative does, or keep the count.",
-        costs: "The test no longer runs on each item: whatever it does besides answering, such as collecting errors, \
-                ends at the first hit.",
+        costs: "The test no longer runs on each item. If it also does something else, such as collecting errors, that ends \
+                at the first hit.",
         lint: Lint::None,
     },
     naive: Side {

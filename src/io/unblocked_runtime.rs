@@ -14,6 +14,7 @@ use std::{
 
 use rand::seq::SliceRandom;
 
+use crate::fixtures::share;
 use worthit_pair::prelude::*;
 
 pub const PAIR: Pair = Pair {
@@ -171,8 +172,7 @@ fn answer(value: u64) -> u64 {
 
 /// The requests of a load. `case.point` percent of them block, at random places.
 fn requests(case: &Case) -> Vec<Request> {
-    let count = case.items(REQUESTS).max(1).next_multiple_of(100);
-    let blocking = count * case.point as usize / 100;
+    let (count, blocking) = share::exact(case, REQUESTS);
     let mut kinds: Vec<bool> = (0..count).map(|i| i < blocking).collect();
     kinds.shuffle(&mut case.rng("kinds"));
     let requests = case.values(count).into_iter().zip(kinds);

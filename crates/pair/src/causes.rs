@@ -71,7 +71,8 @@ pub const COMPARISONS: Cause =
     Cause::new("comparisons", "comparisons").counted("on elements that count their comparisons");
 
 /// Hashes of a key, counted with [`CountedHashes`].
-pub const HASHES: Cause = Cause::new("hashes", "hashes of a key").counted("with a hasher that counts");
+pub const HASHES: Cause =
+    Cause::new("hashes", "hashes of a key").counted("with a hasher that counts");
 
 macro_rules! events {
     ($($variant:ident $constant:ident $id:literal $label:literal $counting:ident;)*) => {
