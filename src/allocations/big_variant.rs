@@ -111,8 +111,8 @@ pub const PAIR: Pair = Pair {
             },
             sprung: || {
                 let mut burst = input(&Case::realistic(0, 0, 1));
-                burst.bytes.chunks_mut(26).zip(0_u8..).for_each(|(m, time)| m[8] = time);
                 burst.bytes.truncate(26 * 250);
+                burst.bytes.chunks_mut(26).zip(0_u8..).for_each(|(m, time)| m[8] = time);
                 vec![burst]
             },
         },
