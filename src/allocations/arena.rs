@@ -75,17 +75,19 @@ pub const PAIR: Pair = Pair {
             name: "the tree is a list",
             reason: "an array would do, and each step of a walk would wait for the one before",
             check: |inputs: &[Formula]| {
-                let long = |formula: &Formula| {
-                    let leaf = |t: &&Token| matches!(t, Token::Number(_) | Token::Column(_));
-                    let leaves = formula.tokens.iter().filter(leaf).count();
-                    leaves * 3 < nodes(formula) as usize
+                // A tree of a few nodes always is one.
+                let is_list = |formula: &&Formula| {
+                    let nodes = nodes(formula);
+                    nodes > 20 && depth(formula).is_some_and(|depth| depth * 3 >= nodes)
                 };
-                let lists = inputs.iter().filter(|formula| long(formula)).count();
+                let lists = inputs.iter().filter(is_list).count();
                 ensure(lists * 2 < inputs.len(), || format!("{lists} of {}", inputs.len()))
             },
             sprung: || {
-                let minus = Token::Operator(Operator::Minus);
-                let tokens = [vec![minus; 100], vec![Token::Column(1)]].concat();
+                // A sum of a hundred columns: each addition has the one before on its left.
+                let plus = Token::Operator(Operator::Plus);
+                let mut tokens = [Token::Column(1), plus].repeat(100);
+                tokens.pop();
                 vec![Formula { tokens, row: [1; 16] }]
             },
         },
@@ -189,7 +191,7 @@ fn parse<R>(tokens: &[Token], make: &mut impl FnMut(Node<R>) -> R) -> Option<R> 
     left.as_slice().is_empty().then_some(root)
 }
 
-/// Parses operands between operators that bind at least so strongly.
+/// Parses operands and the operators between them, which bind at least as strongly as `least`.
 fn operation<R>(
     tokens: &mut Iter<Token>,
     least: u8,
@@ -313,6 +315,16 @@ fn input(case: &Case) -> Formula {
 fn nodes(formula: &Formula) -> u64 {
     let makes_one = |token: &&Token| !matches!(token, Token::Open | Token::Close);
     formula.tokens.iter().filter(makes_one).count() as u64
+}
+
+/// The number of nodes from the root to the farthest leaf; `None` if it is no formula.
+fn depth(formula: &Formula) -> Option<u64> {
+    let mut make = |node: Node<u64>| match node {
+        Node::Number(_) | Node::Column(_) => 1,
+        Node::Negated(operand) => operand + 1,
+        Node::Operation(_, left, right) => left.max(right) + 1,
+    };
+    parse(&formula.tokens, &mut make)
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {

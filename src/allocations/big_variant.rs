@@ -151,7 +151,7 @@ fn feed_bytes(case: &Case) -> u64 {
     (MESSAGES - large(case)) * 26 + large(case) * 330
 }
 
-/// What arrived together.
+/// Messages that arrived together.
 struct Burst {
     messages: usize,
     bytes: Vec<u8>,
@@ -268,7 +268,7 @@ fn indexed(burst: &Burst) -> Books {
     books
 }
 
-/// Of each instrument what was turned over, and what the last quote or depth said: the spread, or the value on offer.
+/// The turnover of each instrument, and what its last quote or depth said: the spread, or the value on offer.
 /// All numbers wrap around.
 type Books = [[u64; 2]; 32];
 
@@ -396,8 +396,7 @@ fn kinds(burst: &Burst) -> Vec<u8> {
 
 /// The percentage of messages of the large kind.
 fn share_large(burst: &Burst) -> u64 {
-    let kinds = kinds(burst);
-    (kinds.iter().filter(|kind| **kind == DEPTH).count() * 100 / kinds.len()) as u64
+    share::percent(&kinds(burst), |kind| *kind == DEPTH)
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {

@@ -35,9 +35,9 @@ pub const PAIR: Pair = Pair {
         summary: "a Cow that borrows what has nothing to replace",
         growth: Growth::Other("rises with the share of paths that change"),
     },
-    input: "1,000 paths of 15 to 80 bytes from the list of an archive, in which exactly the stated share was packed with \
-            backslashes. They are shuffled, and lists alternate. Each path is made to have slashes and is then appended \
-            to a listing.",
+    input: "1,000 paths of about 20 to 80 bytes from the list of an archive, in which exactly the stated share was packed \
+            with backslashes. They are shuffled, and lists alternate. Each path is made to have slashes and is then \
+            appended to a listing.",
     axis: Axis {
         name: "share changed",
         unit: "%",

@@ -14,7 +14,8 @@ pub const PAIR: Pair = Pair {
         remedy: "One chain: `raw.iter().copied().filter(is_valid).map(…).max()`. It can keep a name for each step, as an \
                  iterator. Functions between steps take and return `impl Iterator`.",
         keep_naive_when: "The list is used again, or its length is needed before its items. Or a step must have run to \
-                          its end before the next begins: it locks, borrows or reports the first error of all.",
+                          its end before the next begins: it holds a lock, borrows what the next one changes, or must \
+                          find every error before the next one acts.",
         costs: "Steps run interleaved, item by item, which changes the order of their side effects. A debugger has no \
                 list between the steps to show.",
         lint: Lint::Switched("clippy::needless_collect", "clippy::nursery"),
@@ -106,7 +107,7 @@ struct Input {
     raw: Vec<u16>,
 }
 
-/// Whether the sensor was connected: the converter is then at none of its ends.
+/// Whether the sensor was connected: if not, the converter is at one of its ends.
 fn is_valid(raw: &u16) -> bool {
     (1..4_095).contains(raw)
 }

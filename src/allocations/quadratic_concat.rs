@@ -26,8 +26,8 @@ pub const PAIR: Pair = Pair {
         growth: Growth::Other("O(n) to format, and O(n²) to copy"),
     },
     optimized: Side { summary: "writeln! into one String", growth: Growth::Linear },
-    input: "Order lines that become a text of semicolons and line ends, as an export does: the name of an article of 20 \
-            to 60 bytes, a quantity and a price. Lists alternate.",
+    input: "Order lines that become a text, as in an export: a line for each, with semicolons between its fields. These are \
+            the name of an article of 20 to 60 bytes, a quantity and a price. Lists alternate.",
     axis: Axis {
         name: "rows",
         unit: "rows",
@@ -56,10 +56,10 @@ pub const PAIR: Pair = Pair {
     ],
     explanation: Explanation {
         why: "A `format!` that has the text as an argument makes a new text: it allocates, copies everything that was \
-              there, and frees the old one. So the bytes that are copied grow with the square of the rows. A buffer that \
-              doubles when it is full copies each byte a small number of times, however many rows there are. Copying is \
-              quick beside the formatting of a number, so the gain stays far below the ratio of bytes, and a few \
-              rows differ little.",
+              there, grows for the next row, and frees the old one. So the bytes that are copied grow with the square of \
+              the rows. A buffer that doubles when it is full copies each byte a small number of times, however many rows \
+              there are. Copying is quick beside the formatting of a number, so the gain stays far below the ratio of \
+              bytes, and a few rows differ little.",
         share_of_cause: ShareOfCause::Within(0.01, 0.2),
         far_end: FarEnd::Rises,
         keep_naive: KeepNaive::UpTo(0),

@@ -28,9 +28,10 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "clone a Vec for each receiver", growth: Growth::Linear },
     optimized: Side { summary: "clone a Bytes", growth: Growth::Linear },
-    input: "Eight messages a turn, of random bytes and lengths around the stated one, each for all receivers. They are \
-            put into an outbox and then taken out, receiver by receiver. A receiver looks at the head and the tail of a \
-            message and drops it; what else it does with the bytes is the same on both sides. Turns alternate.",
+    input: "Eight messages a turn, of random bytes and lengths around the stated one, each for all receivers. Each is put \
+            into an outbox for every receiver and then taken out, receiver by receiver. A receiver looks at the head and \
+            the tail of a message and drops it; what else it does with the bytes is the same on both sides. Turns \
+            alternate.",
     axis: Axis {
         name: "receivers",
         unit: "receivers",
@@ -58,7 +59,7 @@ pub const PAIR: Pair = Pair {
         why: "Each clone of a Vec allocates and copies the whole message, and each drop frees it. A clone of a Bytes adds \
               one to a count and a drop takes one off, atomically, whatever the length. So the gain rises with the length \
               of the message and with the receivers. With many of them, the one count that is allocated for each message \
-              no longer matters. What is left is the outbox and the two atomic additions, so the gain stays far below the \
+              no longer matters. What is left is the outbox and the two atomic operations, so the gain stays far below the \
               ratio of bytes.",
         share_of_cause: ShareOfCause::Within(0.008, 0.1),
         far_end: FarEnd::Settled,

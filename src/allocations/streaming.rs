@@ -20,8 +20,8 @@ pub const PAIR: Pair = Pair {
                           over again, to look back. Or it holds no line ends: then a streaming side holds all of it, \
                           too, unless it limits the length of a line.",
         costs: "State that has to live from one line to the next, and an error that may come in the middle, after \
-                part of the work is done. Each line is copied out of the buffer. Large pieces that the caller cuts \
-                into lines itself save that copy.",
+                part of the work is done. Each line is copied out of the buffer. A caller that reads large pieces \
+                and finds the lines in them itself saves that copy.",
         lint: Lint::None,
     },
     naive: Side { summary: "read_to_end, then pass over the lines", growth: Growth::Linear },

@@ -83,7 +83,7 @@ pub const PAIR: Pair = Pair {
                 let sessions = || inputs.iter().flatten();
                 let dead = sessions().filter(|session| !is_live(session)).count();
                 let all = sessions().count();
-                ensure(dead * 20 > all && (patterns.len() > 1), || {
+                ensure(dead * 20 > all && patterns.len() > 1, || {
                     format!("{dead} of {all} have expired, {} patterns", patterns.len())
                 })
             },
