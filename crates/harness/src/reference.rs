@@ -1,5 +1,5 @@
-//! Reference results: one committed run per machine key, the source of the figures in the Markdown
-//! files.
+//! Reference results: committed runs, the source of the figures in the Markdown files. A machine key has one run, or
+//! several that measured other families.
 
 use std::{
     fs, io,
@@ -72,7 +72,8 @@ fn results_in(folder: &Path) -> Vec<PathBuf> {
     entries(folder).into_iter().filter(is_json).collect()
 }
 
-/// Saves `run` as the reference of its machine key, replaces an earlier one, and returns its file.
+/// Saves `run` as a reference of its machine key and returns its file. It replaces the earlier ones of that key of which it
+/// has all pairs and studies.
 ///
 /// # Errors
 /// If the run does not qualify as a reference, or files cannot be written.
@@ -94,9 +95,18 @@ pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
     let folder = reports.join(&run.machine.key);
     let revision: String = commit.chars().take(12).collect();
     let path = folder.join(format!("{}-{revision}.jsonl", run.started.strftime("%Y-%m-%d")));
-    let earlier = results_in(&folder);
+    let has_all_of = |earlier: &Run| {
+        earlier.pairs.keys().all(|id| run.pairs.contains_key(id))
+            && earlier.studies.keys().all(|id| run.studies.contains_key(id))
+    };
+    let mut replaced = Vec::new();
+    for file in results_in(&folder).into_iter().filter(|file| *file != path) {
+        if has_all_of(&Run::load(&file)?) {
+            replaced.push(file);
+        }
+    }
     run.save(&path)?;
-    for file in earlier.into_iter().filter(|file| *file != path) {
+    for file in replaced {
         let failed = |error: io::Error| ResultError::Write { path: file.clone(), error };
         fs::remove_file(&file).map_err(failed)?;
     }
@@ -236,6 +246,26 @@ mod tests {
         later.revision.commit = Some("f".repeat(40));
         save(&later, reports.path()).unwrap();
         assert_eq!(all(reports.path()).unwrap(), [later]);
+    }
+
+    #[test]
+    fn a_reference_of_other_families_stays() {
+        let reports = tempfile::tempdir().unwrap();
+        let of = |id: &str, commit: char| {
+            let mut run = run(5, false);
+            let pair = run.pairs.remove("f/p").unwrap();
+            run.pairs.insert(id.to_owned(), pair);
+            run.revision.commit = Some(commit.to_string().repeat(40));
+            run
+        };
+        let [first, other, both] = [of("f/p", 'a'), of("g/q", 'b'), of("f/p", 'c')];
+        save(&first, reports.path()).unwrap();
+        save(&other, reports.path()).unwrap();
+        assert_eq!(all(reports.path()).unwrap(), [first, other.clone()]);
+        let pairs = [both.pairs, other.pairs].into_iter().flatten().collect();
+        let both = Run { pairs, ..both };
+        save(&both, reports.path()).unwrap();
+        assert_eq!(all(reports.path()).unwrap(), [both]);
     }
 
     #[test]
