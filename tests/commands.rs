@@ -143,6 +143,25 @@ fn causes_are_printed_as_json_and_as_text() {
 }
 
 #[test]
+fn the_plans_of_the_counted_statements_are_noted_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = printed(folder.path(), &["causes", "--json", "--quick", "queries/index"]);
+    let counted: Vec<CountedCase> = serde_json::from_str(&json).unwrap();
+    assert!(!counted.is_empty());
+    for case in counted {
+        let steps_of = |role| {
+            let mut of_side = case.plans.iter().filter(|(side, _)| *side == role);
+            let (_, plans) = of_side.next().unwrap();
+            assert_eq!(plans.len(), 1, "one statement: {plans:?}");
+            plans[0].steps.clone()
+        };
+        assert_eq!(steps_of(Role::Naive), ["SCAN orders"]);
+        let search = "SEARCH orders USING INDEX orders_by_customer (customer_id=?)";
+        assert_eq!(steps_of(Role::Optimized), [search]);
+    }
+}
+
+#[test]
 fn machine_prints_a_table_or_json_and_refuses_during_another_run() {
     let folder = tempfile::tempdir().unwrap();
     let json = printed(folder.path(), &["machine", "--quick", "--json"]);

@@ -13,7 +13,7 @@ use worthit::fixtures::sqlite;
 use worthit_pair::{
     causes::{self, Counts, Event},
     inputs::Inputs,
-    paths,
+    paths, plans,
     trial::{Role, Trial, Window, by_ref},
 };
 
@@ -114,4 +114,14 @@ fn injected_events_are_counted() {
 
     let found = counts(|| {});
     assert!(found.iter().all(|(_, count)| count == 0), "{found:?}");
+
+    let found = counts(|| {
+        plans::note("SELECT 1", || {
+            let mut text = String::new();
+            File::open("/proc/self/stat").unwrap().read_to_string(&mut text).unwrap();
+            vec![text]
+        });
+    });
+    assert_eq!(found.get(causes::READ_CALLS), Some(0), "what a plan costs is not counted");
+    assert_eq!(found.get(causes::ALLOCATIONS), Some(0), "what a plan costs is not counted");
 }

@@ -121,7 +121,7 @@ fn stored(shop: &Connection) -> rusqlite::Result<Vec<Order>> {
 
 impl State {
     fn new(case: &Case) -> Result<State, Unavailable> {
-        let size = Size { customers: CUSTOMERS, products: 1, orders: 0 };
+        let size = Size { customers: CUSTOMERS, products: 1, ..Size::default() };
         let file = ShopFile::new(paths::durable_scratch()?, case, size, "")?;
         let shop = file.open()?;
         // Only the reset makes checkpoints. Automatic ones would come now and then, and flush.

@@ -198,7 +198,7 @@ struct State {
 
 impl State {
     fn new(case: &Case, by_rank: &[i64]) -> Result<State, Unavailable> {
-        let size = Size { customers: 0, products: by_rank.len() as u64, orders: 0 };
+        let size = Size { products: by_rank.len() as u64, ..Size::default() };
         let file = ShopFile::new(paths::scratch()?, case, size, "")?;
         let shop = file.open()?;
         // Commits go to the write-ahead log without a flush, as in a busy shop between two checkpoints. Only the

@@ -222,7 +222,7 @@ mod tests {
         let Input { shop, .. } = small_input();
         shop.connection
             .execute_batch(
-                "DELETE FROM order_lines; DELETE FROM orders;
+                "DELETE FROM order_lines; DELETE FROM payments; DELETE FROM shipments; DELETE FROM orders;
                  INSERT INTO orders VALUES (1, 1, 30, '', ''), (2, 1, 10, '', ''), (3, 1, 20, '', ''),
                      (4, 1, 20, '', ''), (5, 1, 20, '', ''), (6, 1, 10, '', '')",
             )

@@ -317,7 +317,7 @@ mod tests {
     /// Without an index, the loop would scan, and the join would take the credit for avoiding scans.
     #[test]
     fn trap_both_sides_find_lines_by_key_and_neither_sorts() {
-        let case = Case { proof_size: Some(1), ..Case::realistic(1, 0, 1) };
+        let case = Case { proof_size: Some(1_000), ..Case::realistic(1_000, 0, 1) };
         let shop = &shop(&case).unwrap().connection;
         let plan = query_plan(shop, LINES);
         assert_eq!(plan, "SEARCH order_lines USING PRIMARY KEY (order_id=?)");

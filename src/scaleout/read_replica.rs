@@ -285,7 +285,12 @@ impl Shop {
     fn new(case: &Case) -> Result<Shop, Unavailable> {
         let database = replica::primary()?;
         let products = case.items(PRODUCTS as u64).max(1) as u64;
-        let rows = Size { customers: CUSTOMERS, products, orders: case.items(ORDERS) as u64 };
+        let rows = Size {
+            customers: CUSTOMERS,
+            products,
+            orders: case.items(ORDERS) as u64,
+            ..Size::default()
+        };
         pg_shop::fill(&database, case, rows, TABLES)?;
         let replica = Replica::of(&database)?;
         let page = database.marked(if case.level > 0 { AWAITED } else { COMPUTED });

@@ -116,7 +116,12 @@ impl Shop {
     fn new(case: &Case, size: usize) -> Result<Shop, Unavailable> {
         let database = Database::new(Duration::ZERO)?;
         let products = case.items(PRODUCTS as u64).max(1) as u64;
-        let rows = Size { customers: 1_000, products, orders: case.items(ORDERS) as u64 };
+        let rows = Size {
+            customers: 1_000,
+            products,
+            orders: case.items(ORDERS) as u64,
+            ..Size::default()
+        };
         pg_shop::fill(&database, case, rows, TABLES)?;
         let mut config = database.config.clone();
         let options = config.get_options().unwrap_or_default().to_owned();

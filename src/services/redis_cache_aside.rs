@@ -160,8 +160,12 @@ struct Shop {
 impl Shop {
     fn new(case: &Case) -> Result<Shop, Unavailable> {
         let database = Database::new(Duration::ZERO)?;
-        let size =
-            Size { customers: 100, products: PRODUCTS as u64, orders: case.items(ORDERS) as u64 };
+        let size = Size {
+            customers: 100,
+            products: PRODUCTS as u64,
+            orders: case.items(ORDERS) as u64,
+            ..Size::default()
+        };
         pg_shop::fill(&database, case, size, INDEX)?;
         database.execute("CREATE TABLE first_prices AS SELECT id, price_cents FROM products")?;
         let client = database.connect()?;

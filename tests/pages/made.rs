@@ -74,7 +74,9 @@ pub fn side(role: Role, name: &str, ns: f64, steps: u64) -> SideResult {
         name: name.to_owned(),
         time_ns: Summary::of(&times).unwrap(),
         causes,
+        plans: Vec::new(),
         against_optimized: None,
+        processes: Vec::new(),
         observations: BTreeMap::new(),
         loads: Vec::new(),
     }

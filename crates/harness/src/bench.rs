@@ -41,21 +41,25 @@ use worthit_machine::{Effort, overhead};
 use worthit_pair::{
     case::{CaseKey, group_id},
     cases::{self, NamedCase},
-    causes::{self, Counts},
-    cores,
+    causes, cores,
     family::{Entry, Family},
     helper, paths,
     trial::{Role, Trial},
 };
 
 /// Criterion's warm-up. It is short because [`warm`] has already run the side.
-const WARM_UP: Duration = Duration::from_millis(40);
+const WARM_UP: Duration = Duration::from_millis(20);
 /// Wall time to measure one side, including the interleaved batches of the other side.
 const MEASUREMENT: Duration = Duration::from_millis(300);
 /// Wall time once the gain is precise: only criterion's estimate of the side still needs it.
 const SHORT_MEASUREMENT: Duration = Duration::from_millis(120);
+/// Wall time to measure a peer or an alternative beside the optimized side.
+const BESIDE_MEASUREMENT: Duration = Duration::from_millis(200);
 /// Wall time while the interval of the gain contains 1.
 const LONG_MEASUREMENT: Duration = Duration::from_millis(600);
+/// Resamples of criterion's own estimates, none of which enters a result of ours. It draws the density of each estimate,
+/// which takes as long as a measurement with ten times as many. It warns at 1,000.
+const RESAMPLES: usize = 1_500;
 /// Warm-up and measurement time of a quick run.
 const QUICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(60));
 /// Maximum total time for repeating batches of a case during which other processes held the CPU.
@@ -112,7 +116,7 @@ fn criterion(flags: &Flags, output: &mut CriterionOutput) -> Criterion {
             .warm_up_time(WARM_UP)
             .measurement_time(MEASUREMENT)
             .sample_size(10)
-            .nresamples(10_000)
+            .nresamples(RESAMPLES)
             .configure_from_args();
         // Plotting takes several times as long as a quick measurement.
         if flags.quick { criterion.without_plots() } else { criterion }
@@ -179,7 +183,7 @@ struct Bench<'a> {
     flags: &'a Flags,
     selection: &'a Selection<'a>,
     run: &'a mut RunFile,
-    counted: BTreeMap<CaseKey, Vec<(Role, Counts)>>,
+    counted: BTreeMap<CaseKey, CountedCase>,
     delay: RunDelay,
     progress: Progress,
     output: CriterionOutput,
@@ -293,7 +297,7 @@ fn measure_pairs(
                 Vec::new()
             });
     refuse_broken_claims(selection, &counted);
-    let by_case = |case: CountedCase| (case.key, case.sides);
+    let by_case = |case: CountedCase| (case.key.clone(), case);
     // Only the first round measures studies.
     let total = if round() > 1 { selection.total_cases() } else { selection.total() };
     if selected.iter().any(|entry| entry.uses_threads()) {
@@ -469,7 +473,7 @@ impl Bench<'_> {
             let own = beside.iter_mut().find(|(other, _)| *other == role);
             let interleaver = own.map_or(&mut gain, |(_, paired)| paired);
             let pace = warm(&mut timer, role);
-            self.plan(group, interleaver, pace);
+            self.plan(group, interleaver, role, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
             let fills_up = !role.is_judged() || Some(role) == last_side;
             self.output.hold(|| {
@@ -489,7 +493,10 @@ impl Bench<'_> {
         let observations = std::mem::take(&mut timer.observations);
         let (threads, inputs) = (trial.most_threads(), trial.inputs() as u64);
         release(entry);
-        let counts = self.counted.get(&case.key).cloned().unwrap_or_default();
+        let (counts, plans) = match self.counted.get(&case.key) {
+            Some(counted) => (counted.sides.clone(), counted.plans.clone()),
+            None => Default::default(),
+        };
         let findings = Findings {
             entry,
             case,
@@ -501,6 +508,7 @@ impl Bench<'_> {
             beside,
             observations,
             counts,
+            plans,
         };
         let samples = findings.samples(round());
         let mut outcome = findings.outcome();
@@ -555,6 +563,7 @@ impl Bench<'_> {
         &self,
         group: &mut BenchmarkGroup<'_, WallTime>,
         interleaver: &mut Interleaver,
+        role: Role,
         pace: Duration,
     ) {
         let gain = gain_in_one_process(interleaver.pairs());
@@ -563,6 +572,7 @@ impl Bench<'_> {
         let time = match gain {
             _ if self.flags.quick => QUICK.1,
             _ if precise => SHORT_MEASUREMENT,
+            _ if !role.is_judged() => BESIDE_MEASUREMENT,
             Some(gain) if gain.contains(1.0) => LONG_MEASUREMENT,
             _ => MEASUREMENT,
         };

@@ -20,6 +20,7 @@ use worthit_pair::{
     family::{Entry, Family},
     pair::{BrokenClaim, Claim, Metric},
     paths,
+    plans::Plan,
     trial::{Role, Unproven, Window, counts_of},
 };
 
@@ -34,6 +35,9 @@ pub struct CountedCase {
     /// Counts of each side for the causes that the pair names, summed over one iteration on each input; empty if the
     /// case cannot run on this machine.
     pub sides: Vec<(Role, Counts)>,
+    /// The query plans of the statements that each side ran; empty where none asked a database that says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<(Role, Vec<Plan>)>,
     /// Why the case cannot run on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
@@ -77,7 +81,8 @@ pub fn count_causes(
     for entry in entries {
         for named in cases::measured(entry, extent, seed) {
             let key = named.key;
-            let mut case = CountedCase { key, inputs: 0, sides: Vec::new(), unavailable: None };
+            let (sides, plans) = (Vec::new(), Vec::new());
+            let mut case = CountedCase { key, inputs: 0, sides, plans, unavailable: None };
             match (entry.prepare)(&named.case) {
                 Err(unavailable) => case.unavailable = Some(unavailable.to_string()),
                 Ok(mut trial) => {
@@ -87,6 +92,8 @@ pub fn count_causes(
                     case.inputs = trial.inputs() as u64;
                     let named = entry.named_causes();
                     case.sides.iter_mut().for_each(|(_, counts)| counts.retain(&named));
+                    let planned = trial.roles().into_iter().map(|role| (role, trial.plans(role)));
+                    case.plans = planned.filter(|(_, plans)| !plans.is_empty()).collect();
                 }
             }
             counted.push(case);

@@ -79,7 +79,9 @@ pub fn between(low: f64, high: f64) -> Outcome {
             name: name.to_owned(),
             time_ns,
             causes,
+            plans: Vec::new(),
             against_optimized: None,
+            processes: Vec::new(),
             observations: [].into(),
             loads: Vec::new(),
         }

@@ -26,6 +26,7 @@ use worthit_pair::{
     causes::{self, Cause, Counts},
     family::Entry,
     pair::{Metric, Unavailable},
+    plans::Plan,
     trial::{Role, Trial},
 };
 
@@ -165,6 +166,8 @@ pub struct Findings<'a> {
     pub observations: Observations,
     /// Counts of each side, summed over one iteration on each input; empty if nothing was counted.
     pub counts: Vec<(Role, Counts)>,
+    /// Query plans of each side that asks a database which says how it runs a statement.
+    pub plans: Vec<(Role, Vec<Plan>)>,
 }
 
 impl Findings<'_> {
@@ -214,6 +217,7 @@ impl Findings<'_> {
         };
         let side = |role| {
             let counts = self.counts.iter().find(|(counted, _)| *counted == role);
+            let plans = self.plans.iter().find(|(planned, _)| *planned == role);
             let observed = self.observations.get(&role).into_iter().flatten();
             let summary = |(name, values): (&&str, &Vec<f64>)| {
                 Some(((*name).to_owned(), Summary::of(values)?))
@@ -223,10 +227,12 @@ impl Findings<'_> {
                 name: cases::side_name(self.entry, role).to_owned(),
                 time_ns: Summary::of(&times(role))?,
                 causes: counts.map(|(_, counts)| counts.clone()).unwrap_or_default(),
+                plans: plans.map(|(_, plans)| plans.clone()).unwrap_or_default(),
                 against_optimized: self
                     .paired_with(role)
                     .and_then(|paired| gain_in_one_process(paired.pairs()))
                     .map(beyond_one_process),
+                processes: Vec::new(),
                 observations: observed.filter_map(summary).collect(),
                 loads: Vec::new(),
             })
@@ -408,8 +414,19 @@ mod tests {
             causes.set(causes::PEAK_BYTES, peak);
             let (name, observations) = (String::new(), BTreeMap::new());
             let time_ns = Summary::of(&[1.0]).expect("a sample");
-            let (against_optimized, loads) = (None, Vec::new());
-            SideResult { role, name, time_ns, causes, against_optimized, observations, loads }
+            let (against_optimized, processes) = (None, Vec::new());
+            let (plans, loads) = (Vec::new(), Vec::new());
+            SideResult {
+                role,
+                name,
+                time_ns,
+                causes,
+                plans,
+                against_optimized,
+                processes,
+                observations,
+                loads,
+            }
         };
         let mut sides =
             [side(Role::Naive, 4_000), side(Role::Optimized, 1_000), side(Role::Peer(0), 1_500)];

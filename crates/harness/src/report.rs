@@ -14,6 +14,7 @@ mod front;
 mod gate;
 mod machine;
 mod pair;
+mod plans;
 mod prose;
 mod scaling;
 mod shell;

@@ -23,6 +23,7 @@ use worthit_pair::{
     format,
     limit::Needed,
     pair::{Metric, Rates, UnderLoad},
+    plans::Plan,
     trial::{LoadAtRate, Role},
 };
 
@@ -253,21 +254,37 @@ pub struct SideResult {
     pub role: Role,
     /// `naive`, `optimized`, or the name of the peer or alternative.
     pub name: String,
-    /// Metric per unit of work in the last process, ns.
+    /// Metric per unit of work, ns; of several processes, each figure is the median of theirs.
     pub time_ns: Summary,
     /// Exact counts of one iteration on each input, summed; empty if nothing was counted.
     #[serde(default)]
     pub causes: Counts,
+    /// Query plans of the statements that it ran; empty where no database was asked, or where it does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<Plan>,
     /// For a peer or an alternative: its time ÷ that of the optimized side, interleaved as for the gain; the ratio of
     /// bytes where the pair compares bytes held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against_optimized: Option<Interval>,
+    /// What each of several processes found, from which the two above are made. It is not saved: a run that is still
+    /// being measured is read from a file with a case for each process.
+    #[serde(skip)]
+    pub processes: Vec<SideOfProcess>,
     /// Quantities that depend on the scheduler; never asserted or gated.
     #[serde(default)]
     pub observations: BTreeMap<String, Summary>,
     /// Open-loop loads that the side was put under, in the order in which they were sent, those of all processes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<LoadAtRate>,
+}
+
+/// The times of one side in one process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SideOfProcess {
+    /// Metric per unit of work, ns.
+    pub time_ns: Summary,
+    /// For a peer or an alternative: its time ÷ that of the optimized side.
+    pub against_optimized: Option<Interval>,
 }
 
 /// A computed case: metric of a measured case + counted round trips × distance.
@@ -400,6 +417,7 @@ impl Measured {
         for side in &mut self.sides {
             if let Some(more) = other.sides.iter_mut().find(|more| more.role == side.role) {
                 more.loads.splice(0..0, side.loads.drain(..));
+                more.join_times(side);
             }
         }
         let estimates: Vec<f64> = other.processes.iter().map(|gain| gain.estimate).collect();
@@ -410,6 +428,30 @@ impl Measured {
         let is_marked = 2 * other.marked_processes >= other.processes.len() as u64;
         other.mark = other.mark.or(self.mark.take()).filter(|_| is_marked);
         *self = other;
+    }
+}
+
+impl SideResult {
+    /// Merges the times of this process with those of the `earlier` ones.
+    fn join_times(&mut self, earlier: &SideResult) {
+        let alone = |side: &SideResult| SideOfProcess {
+            time_ns: side.time_ns,
+            against_optimized: side.against_optimized,
+        };
+        let mut processes = earlier.processes.clone();
+        if processes.is_empty() {
+            processes.push(alone(earlier));
+        }
+        processes.push(alone(self));
+        let times: Vec<Summary> = processes.iter().map(|process| process.time_ns).collect();
+        let ratios: Vec<f64> = processes
+            .iter()
+            .filter_map(|process| process.against_optimized)
+            .map(|ratio| ratio.estimate)
+            .collect();
+        self.time_ns = Summary::median_of(&times).unwrap_or(self.time_ns);
+        self.against_optimized = geometric_mean_interval(&ratios).or(self.against_optimized);
+        self.processes = processes;
     }
 }
 
@@ -496,7 +538,7 @@ pub(crate) mod tests {
         CaseResult { point, outcome: Outcome::Measured(Box::new(measured(gain, mark))) }
     }
 
-    fn pair() -> PairResult {
+    pub(crate) fn pair() -> PairResult {
         PairResult {
             title: "t".to_owned(),
             naive: "n".to_owned(),
@@ -542,6 +584,28 @@ pub(crate) mod tests {
         assert_eq!(joined.processes.len(), 3);
         // Student's interval over ln 2, ln 2.2 and ln 2.1 is far wider than the ± 1 % of one process.
         assert!(joined.gain.low < 1.9 && joined.gain.high > 2.3, "{:?}", joined.gain);
+    }
+
+    #[test]
+    fn times_of_several_processes_are_merged_whatever_their_order() {
+        let process = |ns: f64, ratio: f64| {
+            let Outcome::Measured(mut found) = crate::made::between(1.9, 2.1) else {
+                unreachable!()
+            };
+            found.sides[1].time_ns = Summary::of(&[ns, ns * 2.0, ns * 3.0]).unwrap();
+            found.sides[1].against_optimized = Some(Interval::exact(ratio));
+            CaseResult { point: 1, outcome: Outcome::Measured(found) }
+        };
+        for [first, second, third] in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+            let of = |nth: usize| process([10.0, 30.0, 1_000.0][nth], [0.5, 1.0, 2.0][nth]);
+            let found = sweep(vec![of(first), of(second), of(third)]);
+            let side = &found.cases[0].measured().unwrap().sides[1];
+            let time = side.time_ns;
+            assert_eq!((time.min, time.median, time.max, time.count), (30.0, 60.0, 90.0, 9));
+            // The geometric mean of a half, one and two.
+            let ratio = side.against_optimized.unwrap();
+            assert!((ratio.estimate - 1.0).abs() < 1e-9 && ratio.low < 0.5, "{ratio:?}");
+        }
     }
 
     #[test]

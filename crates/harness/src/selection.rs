@@ -77,10 +77,16 @@ impl<'a> Selection<'a> {
         cases
     }
 
-    /// Returns the selected sides of a case.
+    /// Returns the selected sides of a case. A quick run measures peers and alternatives only at the headline's point.
     pub fn roles(&self, entry: &Entry, case: &NamedCase) -> Vec<Role> {
-        let id = |role: &Role| cases::benchmark_id(entry, case, *role);
-        cases::roles(entry).into_iter().filter(|role| self.selector.selects(&id(role))).collect()
+        let mut roles = cases::roles(entry);
+        if self.extent == Extent::Quick
+            && case.key.point != cases::headline(entry, self.flags.seed).key.point
+        {
+            roles.retain(|role| role.is_judged());
+        }
+        roles.retain(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)));
+        roles
     }
 
     /// Returns the pairs of this process with selected cases.

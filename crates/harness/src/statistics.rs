@@ -90,6 +90,22 @@ impl Summary {
             count: sorted.len() as u64,
         })
     }
+
+    /// The median of each figure over `summaries`, and the number of all their values; `None` if there are none.
+    pub fn median_of(summaries: &[Summary]) -> Option<Summary> {
+        let median = |figure: fn(&Summary) -> f64| {
+            let figures: Vec<f64> = summaries.iter().map(figure).collect();
+            Summary::of(&figures).map(|of_figures| of_figures.median)
+        };
+        Some(Summary {
+            min: median(|summary| summary.min)?,
+            lower_quartile: median(|summary| summary.lower_quartile)?,
+            median: median(|summary| summary.median)?,
+            upper_quartile: median(|summary| summary.upper_quartile)?,
+            max: median(|summary| summary.max)?,
+            count: summaries.iter().map(|summary| summary.count).sum(),
+        })
+    }
 }
 
 /// Quantile of ascending, nonempty values by linear interpolation (Hyndman and Fan's type 7).

@@ -275,9 +275,10 @@ fn raw_samples_of_every_process_are_kept_beside_the_result() {
         };
         let (first, second) = (samples_of_process(1), samples_of_process(2));
         assert!(first >= 8 && second >= 8, "{first} and {second} at {}", case.point);
-        // The summary describes the last process.
-        let summary = case.measured().unwrap().side(Role::Naive).unwrap().time_ns;
-        assert_eq!(summary.count, second as u64);
+        let side = case.measured().unwrap().side(Role::Naive).unwrap();
+        assert_eq!(side.time_ns.count, (first + second) as u64);
+        let medians: Vec<f64> = side.processes.iter().map(|own| own.time_ns.median).collect();
+        assert_eq!(side.time_ns.median, f64::midpoint(medians[0], medians[1]));
     }
     let offered = fs::read(checkout.path("reports/samples/faults/agrees.csv")).unwrap();
     assert_eq!(offered, samples::to_csv(&samples, true));

@@ -10,7 +10,7 @@ use worthit_harness::{
     results::{Outcome, Run},
     statistics::Summary,
 };
-use worthit_machine::{BANDWIDTH, FSYNC, INDEPENDENT_READ, Unit};
+use worthit_machine::{BANDWIDTH, FSYNC, FSYNC_P99, INDEPENDENT_READ, Unit};
 use worthit_pair::{
     limit::{Need, Needed},
     trial::Role,
@@ -138,6 +138,34 @@ fn a_limit_names_its_machine_number_and_says_if_it_is_beaten() {
     assert!(beyond.contains("The limit is beaten, so it does not bound this work"), "{beyond}");
     let front = &site(&run)["index.html"];
     assert!(front.contains("1,000 % (beaten)"), "{front}");
+}
+
+#[test]
+fn a_limit_set_by_flushes_also_names_their_99th_percentile() {
+    let number = |id: &str, what: &str, us: f64| Number {
+        id: id.to_owned(),
+        what: what.to_owned(),
+        unit: Unit::Nanoseconds,
+        detail: "made".to_owned(),
+        holds_bytes: None,
+        found: NumberOutcome::Readings(Summary::of(&[us * 1_000.0]).unwrap()),
+    };
+    let mut run = reference();
+    inject(&mut run, Needed { kind: Need::Fsyncs, amount: 1, within_bytes: None });
+    for (numbers, expected) in [
+        (vec![number(FSYNC, "durable flush", 1.0)], "at 1.00 µs (durable flush)"),
+        (
+            vec![
+                number(FSYNC, "durable flush", 1.0),
+                number(FSYNC_P99, "durable flush, 99th percentile", 7.0),
+            ],
+            "at 1.00 µs (durable flush; 99th percentile 7.00 µs)",
+        ),
+    ] {
+        run.numbers = Some(Numbers { load: Load::default(), times: 1, numbers });
+        let page = &site(&run)[&format!("pairs/{PAIR}.html")];
+        assert!(page.contains(expected), "{expected}\n{page}");
+    }
 }
 
 #[test]

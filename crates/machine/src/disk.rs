@@ -4,7 +4,7 @@
 //! fio's `randread` at depth 1 (Axboe). The device itself, or the host of a virtual machine, may cache so small a
 //! file; the number includes that. A *flush* is an append and `fdatasync`, which is what a new log does to commit. An
 //! *overwrite* leaves the length of the file as it is, as a write-ahead log that begins again: there is no new length
-//! to flush.
+//! to flush. Of both also the 99th percentile is a number: now and then a flush waits for others of the device.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,7 +16,11 @@ use std::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Effort, FSYNC, OVERWRITING_FSYNC, PAGE_CACHE_WRITE, Reading, Unit};
+use crate::{
+    Effort, FSYNC, FSYNC_P99, OVERWRITING_FSYNC, OVERWRITING_FSYNC_P99, PAGE_CACHE_WRITE, Reading,
+    Unit,
+    readings::{TIMED_ALONE, slowest_in_a_hundred},
+};
 use worthit_pair::{format, pair::Unavailable, paths};
 
 /// Bytes of one read or write of the page cache: a common buffer size.
@@ -30,7 +34,7 @@ const PAGE: usize = 4_096;
 #[repr(align(4096))]
 struct Page([u8; PAGE]);
 
-pub(crate) fn numbers(effort: &Effort) -> [Reading; 5] {
+pub(crate) fn numbers(effort: &Effort) -> [Reading; 7] {
     let size = format::bytes(CACHED_BYTES as f64);
     let direct = format!(
         "O_DIRECT, random reads of 4 KiB in {}, one at a time, {}",
@@ -46,8 +50,13 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 5] {
         // The reason is worded for the flush; this is the other number that needs a device.
         Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
     });
-    let flushes = in_scratch(paths::durable_scratch(), |folder| flushes(effort, folder));
-    let overwritten = in_scratch(paths::durable_scratch(), |folder| overwrites(effort, folder));
+    let durably = |readings: &dyn Fn(&Path) -> io::Result<Vec<f64>>| {
+        in_scratch(paths::durable_scratch(), readings)
+    };
+    let flushed = durably(&|folder| timed_together(effort, flushes(folder)?));
+    let flushed_p99 = durably(&|folder| slowest_in_a_hundred(flushes(folder)?));
+    let overwritten = durably(&|folder| timed_together(effort, overwrites(folder)?));
+    let overwritten_p99 = durably(&|folder| slowest_in_a_hundred(overwrites(folder)?));
     let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
     [
         Reading::of(
@@ -64,12 +73,22 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 5] {
         Reading::of(
             (FSYNC, "durable flush", ns),
             format!("append of 4 KiB and fdatasync, {}", device()),
-            flushes,
+            flushed,
+        ),
+        Reading::of(
+            (FSYNC_P99, "durable flush, 99th percentile", ns),
+            format!("the same, {TIMED_ALONE} of them timed one by one"),
+            flushed_p99,
         ),
         Reading::of(
             (OVERWRITING_FSYNC, "durable overwrite", ns),
             format!("overwrite of the next 4 KiB of a flushed file and fdatasync, {}", device()),
             overwritten,
+        ),
+        Reading::of(
+            (OVERWRITING_FSYNC_P99, "durable overwrite, 99th percentile", ns),
+            format!("the same, {TIMED_ALONE} of them timed one by one"),
+            overwritten_p99,
         ),
     ]
 }
@@ -138,23 +157,29 @@ fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     })
 }
 
-/// Returns times of an append of 4 KiB and its flush, ns.
-fn flushes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
-    let mut file = File::create(folder.join("flushed"))?;
-    effort.try_ns_per_operation(|count| (0..count).try_for_each(|_| append_and_flush(&mut file)))
+/// Returns the times of an operation in readings of many, ns.
+fn timed_together(
+    effort: &Effort,
+    mut operation: impl FnMut() -> io::Result<()>,
+) -> io::Result<Vec<f64>> {
+    effort.try_ns_per_operation(|count| (0..count).try_for_each(|_| operation()))
 }
 
-/// Returns times of an overwrite of 4 KiB and its flush, ns.
-fn overwrites(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+/// Returns an append of 4 KiB and its flush.
+fn flushes(folder: &Path) -> io::Result<impl FnMut() -> io::Result<()>> {
+    let mut file = File::create(folder.join("flushed"))?;
+    Ok(move || append_and_flush(&mut file))
+}
+
+/// Returns an overwrite of 4 KiB and its flush.
+fn overwrites(folder: &Path) -> io::Result<impl FnMut() -> io::Result<()>> {
     const PAGES: u64 = 256;
     let file = written(&folder.join("overwritten"), PAGES * PAGE as u64)?;
     let mut next = 0;
-    effort.try_ns_per_operation(|count| {
-        (0..count).try_for_each(|_| {
-            next = (next + 1) % PAGES;
-            file.write_all_at(&[7; PAGE], next * PAGE as u64)?;
-            file.sync_data()
-        })
+    Ok(move || {
+        next = (next + 1) % PAGES;
+        file.write_all_at(&[7; PAGE], next * PAGE as u64)?;
+        file.sync_data()
     })
 }
 

@@ -36,10 +36,14 @@ pub const FOLDHASH: &str = "foldhash";
 pub const PAGE_CACHE_WRITE: &str = "page_cache_write";
 /// Id of an append and its flush.
 pub const FSYNC: &str = "fsync";
+/// Id of the 99th percentile of an append and its flush.
+pub const FSYNC_P99: &str = "fsync_p99";
 /// Id of the round trip of a byte to another thread over TCP.
 pub const LOOPBACK: &str = "loopback_round_trip";
 /// Id of an overwrite of a page and its flush.
 pub const OVERWRITING_FSYNC: &str = "overwriting_fsync";
+/// Id of the 99th percentile of an overwrite of a page and its flush.
+pub const OVERWRITING_FSYNC_P99: &str = "overwriting_fsync_p99";
 /// Id of a prepared statement on a database in memory.
 pub const STATEMENT: &str = "sqlite_statement";
 /// Id of a prepared statement that looks up a row of a file.

@@ -2,6 +2,9 @@
 
 use std::{convert::Infallible, time::Duration, time::Instant};
 
+/// Operations that are timed one by one for a 99th percentile.
+pub(crate) const TIMED_ALONE: usize = 200;
+
 /// How much time to spend on the numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -85,6 +88,20 @@ impl Effort {
     }
 }
 
+/// Returns one reading: the time that one operation in a hundred exceeds, ns.
+pub(crate) fn slowest_in_a_hundred<E>(
+    mut operation: impl FnMut() -> Result<(), E>,
+) -> Result<Vec<f64>, E> {
+    let mut times = Vec::with_capacity(TIMED_ALONE);
+    for _ in 0..TIMED_ALONE {
+        let start = Instant::now();
+        operation()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(vec![times[TIMED_ALONE - TIMED_ALONE / 100 - 1].as_nanos() as f64])
+}
+
 #[cfg(test)]
 mod tests {
     use std::hint::black_box;
@@ -115,6 +132,18 @@ mod tests {
         let effort = Effort { passes: 1, readings: 3, reading, file_bytes: 0 };
         let readings = effort.ns_per_iteration(|count| Duration::from_nanos(count * 500));
         assert_eq!(readings, [500.0; 3]);
+    }
+
+    #[test]
+    fn one_operation_in_a_hundred_is_slower_than_its_percentile() {
+        let mut ran = 0;
+        let reading = slowest_in_a_hundred(|| {
+            ran += 1;
+            Ok::<(), Infallible>(())
+        });
+        assert!(reading.unwrap()[0] > 0.0);
+        assert_eq!(ran, TIMED_ALONE);
+        assert!(slowest_in_a_hundred(|| Err("the disk is full")).is_err());
     }
 
     #[test]

@@ -198,7 +198,15 @@ pub fn count(event: Event, amount: u64) {
     }
 }
 
-fn is_counted_here() -> bool {
+/// Runs `work` without counting what this thread does meanwhile.
+pub(crate) fn uncounted(work: impl FnOnce()) {
+    let before = EXCLUDED.replace(true);
+    work();
+    EXCLUDED.set(before);
+}
+
+/// Returns whether a window is open and this thread is not excluded.
+pub(crate) fn is_counted_here() -> bool {
     // `try_with`: the allocator may be called while the thread-local variables are being destroyed.
     WINDOW_OPEN.load(Relaxed) && !EXCLUDED.try_with(Cell::get).unwrap_or(true)
 }

@@ -22,6 +22,7 @@ pub mod limit;
 mod listing;
 pub mod pair;
 pub mod paths;
+pub mod plans;
 pub mod proof;
 pub mod study;
 pub mod trap;

@@ -32,6 +32,7 @@ use crate::{
     answer::{Disagreement, ErasedAnswer},
     causes::{self, Counts, NotCounting},
     inputs::MeasuredInputs,
+    plans::{self, Plan},
     unavailable::Unavailable,
 };
 
@@ -43,6 +44,7 @@ pub struct Trial {
     units: u64,
     sides: Vec<(Role, Box<dyn Runner>)>,
     loads: Vec<(Role, Box<dyn Loads>)>,
+    plans: Vec<(Role, Plan)>,
 }
 
 impl Debug for Trial {
@@ -105,7 +107,7 @@ impl Trial {
     ) -> Trial {
         let sides: Vec<(Role, Box<dyn Runner>)> =
             vec![(Role::Naive, Box::new(naive)), (Role::Optimized, Box::new(optimized))];
-        Trial { inputs, units: 1, sides, loads: Vec::new() }
+        Trial { inputs, units: 1, sides, loads: Vec::new(), plans: Vec::new() }
     }
 
     /// Sets how many units of work one iteration does, on all sides alike. The default is 1.
@@ -270,6 +272,12 @@ impl Trial {
         Ok(counted)
     }
 
+    /// Returns the query plans of the statements that a side ran while it was counted, in that order.
+    pub fn plans(&self, role: Role) -> Vec<Plan> {
+        let of_side = self.plans.iter().filter(|(other, _)| *other == role);
+        of_side.map(|(_, plan)| plan.clone()).collect()
+    }
+
     /// Checks every size and compares the answers of every side, which `answer` gets.
     fn compare(
         &mut self,
@@ -346,6 +354,12 @@ impl Trial {
         let answer = runner.answer(input, window);
         let mut counts = causes::take_window();
         runner.count(input, &mut counts);
+        for plan in plans::take() {
+            let planned = (role, plan);
+            if !self.plans.contains(&planned) {
+                self.plans.push(planned);
+            }
+        }
         Ok((answer, counts))
     }
 

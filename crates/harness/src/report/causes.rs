@@ -1,7 +1,7 @@
 //! The causes of a pair on its page: what each side did, and how that was counted.
 
 use super::{charts, figures::ink_of, finding};
-use crate::results::{CaseResult, PairResult, Sweep};
+use crate::results::{CaseResult, Measured, PairResult, Sweep};
 use worthit_pair::{
     causes::{Cause, Counting, Counts},
     family::Entry,
@@ -48,11 +48,15 @@ fn known(entry: &Entry, id: &str) -> Option<Cause> {
     entry.named_causes().into_iter().find(|cause| cause.id == id)
 }
 
-fn rows_of_sweep<'a>(pair: &PairResult, sweep: &'a Sweep, entry: Option<&Entry>) -> Vec<CauseRow> {
+/// Returns the case of a sweep whose counts and plans are shown: the one that speaks for it, or else the last.
+pub fn shown<'a>(pair: &PairResult, sweep: &'a Sweep) -> Option<(&'a CaseResult, &'a Measured)> {
     let measured = |case: &'a CaseResult| Some((case, case.measured()?));
     let at_headline = finding::headline(pair, sweep).and_then(measured);
-    let Some((case, found)) = at_headline.or_else(|| sweep.cases.iter().rev().find_map(measured))
-    else {
+    at_headline.or_else(|| sweep.cases.iter().rev().find_map(measured))
+}
+
+fn rows_of_sweep(pair: &PairResult, sweep: &Sweep, entry: Option<&Entry>) -> Vec<CauseRow> {
+    let Some((case, found)) = shown(pair, sweep) else {
         return Vec::new();
     };
     let level = if sweep.level.is_empty() { String::new() } else { format!("{}, ", sweep.level) };

@@ -8,7 +8,9 @@ use super::{
     causes::{self, CauseRow},
     code::{self, CodeLine, Listing},
     figures::{Figure, axis_name, gain_figure},
-    finding, prose,
+    finding,
+    plans::{self, PlansPart},
+    prose,
     shell::{Shell, page_of, samples_of},
     sweep::{QUARTILES, SweepPart},
     under_load::{self, LATENCIES, UnderLoadPart},
@@ -39,6 +41,7 @@ struct PairPage<'a> {
     under_load: Option<UnderLoadPart>,
     causes: Vec<CauseRow>,
     has_model: bool,
+    plans: Option<PlansPart>,
     has_observations: bool,
     entry: Option<&'a Entry>,
     tried: Option<Tried>,
@@ -93,6 +96,7 @@ pub fn page(material: &Material<'_>, id: &str, neighbours: [Option<&str>; 2]) ->
         sweeps: parts,
         under_load: found.and_then(under_load::part),
         has_model: causes.iter().any(|row| row.is_modelled),
+        plans: found.and_then(plans::part),
         causes,
         entry,
         tried: entry.map(|entry| Tried::by(entry)),
@@ -137,8 +141,9 @@ fn limits(pair: &PairResult, numbers: Option<&Numbers>) -> Vec<(String, String)>
         let case = finding::headline(pair, sweep)?;
         let measured: &Measured = case.measured()?;
         let pieces = measured.needed.iter().map(|needed| {
-            let number = numbers.and_then(|all| limit::number(*needed, all));
-            format!("{}{}", needed.in_words(), number.map_or(String::new(), at_rate))
+            let number = numbers.and_then(|all| Some((limit::number(*needed, all)?, all)));
+            let rate = number.map_or(String::new(), |(number, all)| at_rate(number, all));
+            format!("{}{rate}", needed.in_words())
         });
         let needed = pieces.collect::<Vec<_>>().join(", and ");
         let text = match measured.share_of_limit(numbers) {
@@ -159,10 +164,12 @@ fn limits(pair: &PairResult, numbers: Option<&Numbers>) -> Vec<(String, String)>
     pair.sweeps.iter().filter_map(limit_of_sweep).collect()
 }
 
-/// " at 43.0 GB/s (streamed on one core, L3)"
-fn at_rate(number: &Number) -> String {
+/// " at 43.0 GB/s (streamed on one core, L3)", " at 192 µs (durable flush; 99th percentile 640 µs)"
+fn at_rate(number: &Number, all: &Numbers) -> String {
     let median = number.median().map_or(format::NONE.to_owned(), |median| number.written(median));
-    format!(" at {median} ({})", number.what)
+    let tail = all.get(&format!("{}_p99", number.id)).and_then(Number::median);
+    let tail = tail.map_or(String::new(), |ns| format!("; 99th percentile {}", number.written(ns)));
+    format!(" at {median} ({}{tail})", number.what)
 }
 
 fn reproduce(material: &Material<'_>, id: &str) -> String {
