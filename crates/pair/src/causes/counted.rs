@@ -14,6 +14,7 @@ thread_local! {
 
 /// Notes one event of what a pair counts, on this thread. Give it to a side that takes a closure to call at each step,
 /// or call it in the operator of a counting type.
+#[inline]
 pub fn note() {
     NOTED.set(NOTED.get() + 1);
 }
