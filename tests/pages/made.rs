@@ -22,6 +22,7 @@ use worthit_pair::{
     family::{Entry, Family},
     limit::{Need, Needed},
     pair::Metric,
+    plans::Plan,
     trial::{LoadAtRate, Role},
 };
 
@@ -74,7 +75,11 @@ pub fn side(role: Role, name: &str, ns: f64, steps: u64) -> SideResult {
         name: name.to_owned(),
         time_ns: Summary::of(&times).unwrap(),
         causes,
-        plans: Vec::new(),
+        plans: vec![Plan {
+            statement: "SELECT id, note FROM orders\n     WHERE customer_id = ?1 AND note <> '<b>'"
+                .to_owned(),
+            steps: vec!["SEARCH orders USING INDEX orders_by_customer (customer_id=?)".to_owned()],
+        }],
         against_optimized: None,
         processes: Vec::new(),
         observations: BTreeMap::new(),

@@ -89,6 +89,21 @@ fn hostile_text_stays_text_and_inside_the_folder() {
 }
 
 #[test]
+fn the_plans_of_each_side_stand_below_its_counts() {
+    let mut run = made::empty_run();
+    add(&mut run, "made/planned", &pair("Planned"), "", vec![(1, measured(2.0, None))]);
+    let page = &site(&run)["pairs/made/planned.html"];
+    let (_, plans) = page.split_once("Query plans").unwrap();
+    for side in ["naive", "optimized", "peer"] {
+        let label = format!("aria-label=\"Statement and plan, {side}\"");
+        let (_, plan) = plans.split_once(label.as_str()).unwrap();
+        let step =
+            "&#60;b&#62;&#39;\n  SEARCH orders USING INDEX orders_by_customer (customer_id=?)";
+        assert!(plan.contains(step), "{plan}");
+    }
+}
+
+#[test]
 fn figures_that_are_not_finite_never_reach_a_page() {
     let mut run = hostile_run();
     let mut impossible = pair("Impossible");
