@@ -70,20 +70,14 @@ pub fn side(role: Role, name: &str, ns: f64, steps: u64) -> SideResult {
     let times: Vec<f64> = (0..5).map(|i| ns * (1.0 + 0.02 * f64::from(i))).collect();
     let mut causes = Counts::default();
     causes.set(Cause::new("steps", "steps"), steps);
+    let time_ns = Summary::of(&times).unwrap();
     SideResult {
-        role,
-        name: name.to_owned(),
-        time_ns: Summary::of(&times).unwrap(),
-        causes,
         plans: vec![Plan {
             statement: "SELECT id, note FROM orders\n     WHERE customer_id = ?1 AND note <> '<b>'"
                 .to_owned(),
             steps: vec!["SEARCH orders USING INDEX orders_by_customer (customer_id=?)".to_owned()],
         }],
-        against_optimized: None,
-        processes: Vec::new(),
-        observations: BTreeMap::new(),
-        loads: Vec::new(),
+        ..SideResult::new(role, name, time_ns, causes)
     }
 }
 

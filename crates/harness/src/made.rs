@@ -74,17 +74,7 @@ pub fn between(low: f64, high: f64) -> Outcome {
         let mut causes = Counts::default();
         causes.set(STATEMENTS, statements);
         let time_ns = Summary::of(&[1.0]).expect("it is finite");
-        SideResult {
-            role,
-            name: name.to_owned(),
-            time_ns,
-            causes,
-            plans: Vec::new(),
-            against_optimized: None,
-            processes: Vec::new(),
-            observations: [].into(),
-            loads: Vec::new(),
-        }
+        SideResult::new(role, name, time_ns, causes)
     };
     Outcome::Measured(Box::new(Measured {
         units_per_iteration: 1,

@@ -412,21 +412,8 @@ mod tests {
         let side = |role, peak| {
             let mut causes = Counts::default();
             causes.set(causes::PEAK_BYTES, peak);
-            let (name, observations) = (String::new(), BTreeMap::new());
             let time_ns = Summary::of(&[1.0]).expect("a sample");
-            let (against_optimized, processes) = (None, Vec::new());
-            let (plans, loads) = (Vec::new(), Vec::new());
-            SideResult {
-                role,
-                name,
-                time_ns,
-                causes,
-                plans,
-                against_optimized,
-                processes,
-                observations,
-                loads,
-            }
+            SideResult::new(role, "", time_ns, causes)
         };
         let mut sides =
             [side(Role::Naive, 4_000), side(Role::Optimized, 1_000), side(Role::Peer(0), 1_500)];

@@ -432,6 +432,21 @@ impl Measured {
 }
 
 impl SideResult {
+    /// Makes a side of which only this is known.
+    pub fn new(role: Role, name: &str, time_ns: Summary, causes: Counts) -> SideResult {
+        SideResult {
+            role,
+            name: name.to_owned(),
+            time_ns,
+            causes,
+            plans: Vec::new(),
+            against_optimized: None,
+            processes: Vec::new(),
+            observations: BTreeMap::new(),
+            loads: Vec::new(),
+        }
+    }
+
     /// Merges the times of this process with those of the `earlier` ones.
     fn join_times(&mut self, earlier: &SideResult) {
         let alone = |side: &SideResult| SideOfProcess {

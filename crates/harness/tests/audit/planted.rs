@@ -215,19 +215,7 @@ fn measured(point: u64, estimate: f64, limit_ns: u64, against_peer: f64) -> Meas
         let mut causes = Counts::default();
         causes.set(VISITS, visits);
         let time_ns = Summary::of(&[ns]).expect("it is finite");
-        let (name, observations) = (name.to_owned(), [].into());
-        let (plans, processes, loads) = (Vec::new(), Vec::new(), Vec::new());
-        SideResult {
-            role,
-            name,
-            time_ns,
-            causes,
-            plans,
-            against_optimized,
-            processes,
-            observations,
-            loads,
-        }
+        SideResult { against_optimized, ..SideResult::new(role, name, time_ns, causes) }
     };
     Measured {
         units_per_iteration: 1,
