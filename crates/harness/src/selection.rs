@@ -77,12 +77,10 @@ impl<'a> Selection<'a> {
         cases
     }
 
-    /// Returns the selected sides of a case. A quick run measures peers and alternatives only at the headline's point.
+    /// Returns the selected sides of a case. A quick run measures peers and alternatives only at the headline.
     pub fn roles(&self, entry: &Entry, case: &NamedCase) -> Vec<Role> {
         let mut roles = cases::roles(entry);
-        if self.extent == Extent::Quick
-            && case.key.point != cases::headline(entry, self.flags.seed).key.point
-        {
+        if self.extent == Extent::Quick && case.key != cases::headline(entry, self.flags.seed).key {
             roles.retain(|role| role.is_judged());
         }
         roles.retain(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)));

@@ -9,6 +9,8 @@ use std::{
 };
 
 use checkout::{Checkout, stderr, stdout};
+use worthit_harness::results::CaseResult;
+use worthit_pair::trial::Role;
 
 const ONE_CASE: &str = "--bench --quick --noplot faults/agrees/.*/1000$";
 
@@ -205,6 +207,23 @@ fn variables_are_read_as_people_write_them() {
         let run = checkout.result();
         assert_eq!(run.pairs["faults/sweeps"].sweeps[0].cases.len(), cases, "`{value}`");
         assert_eq!((run.quick, run.seed), (cases == 3, 42));
+    }
+}
+
+#[test]
+fn a_quick_run_measures_alternatives_only_at_the_headline() {
+    let alternative = Role::Alternative(0);
+    for (quick, expected) in [("--quick ", 1), ("", 6)] {
+        let checkout = Checkout::new();
+        let time = "--measurement-time 0.05 --warm-up-time 0.005";
+        let output = checkout.run(&format!("--bench {quick}--noplot {time} faults/levels"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let run = checkout.result();
+        let pair = &run.pairs["faults/levels"];
+        let cases: Vec<_> = pair.sweeps.iter().flat_map(|sweep| &sweep.cases).collect();
+        let has_it = |case: &&&CaseResult| case.measured().unwrap().side(alternative).is_some();
+        assert_eq!((cases.len(), cases.iter().filter(has_it).count()), (6, expected));
+        assert!(pair.case("second", 200).unwrap().measured().unwrap().side(alternative).is_some());
     }
 }
 

@@ -4,6 +4,7 @@ worthit_pair::family! {
     bounded,
     broken_claim,
     disagrees,
+    levels,
     panics,
     sweeps,
     threads,
