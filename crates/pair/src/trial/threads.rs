@@ -2,6 +2,7 @@
 
 use std::{
     hint::black_box,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
@@ -169,11 +170,14 @@ where
                         window.open();
                     }
                     barrier.wait();
-                    work(black_box(shared), black_box(input), thread);
+                    let work = || work(black_box(shared), black_box(input), thread);
+                    // The others wait at the barrier, so a thread that panics goes there too.
+                    let end = panic::catch_unwind(AssertUnwindSafe(work));
                     if barrier.wait().is_leader() {
                         window.close();
                     }
                     barrier.wait();
+                    end.unwrap_or_else(|reason| panic::resume_unwind(reason));
                 });
             }
         });
@@ -197,6 +201,14 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_thread_that_panics_does_not_leave_the_others_waiting() {
+        let work = |(): &(), (): &(), thread: usize| assert_ne!(thread, 1, "thread 1 cannot");
+        let mut runner = contended(3, &Inputs::rotating([()]), || (), work, |()| 0_u64);
+        let answer = || runner.answer(0, &Window::UNOBSERVED);
+        assert!(panic::catch_unwind(AssertUnwindSafe(answer)).is_err());
+    }
 
     #[test]
     fn every_thread_does_its_share_of_every_iteration() {
