@@ -3,9 +3,11 @@
 //! There is only one test, because the counters belong to the whole process: a parallel test would be counted too.
 
 use std::{
+    cell::Cell,
     fs::File,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    rc::Rc,
     thread,
 };
 
@@ -115,13 +117,19 @@ fn injected_events_are_counted() {
     let found = counts(|| {});
     assert!(found.iter().all(|(_, count)| count == 0), "{found:?}");
 
-    let found = counts(|| {
-        plans::note("SELECT 1", || {
-            let mut text = String::new();
-            File::open("/proc/self/stat").unwrap().read_to_string(&mut text).unwrap();
-            vec![text]
+    let explained = Rc::new(Cell::new(0));
+    for (database, times) in [("a", 1), ("a", 1), ("b", 2)] {
+        let asked = Rc::clone(&explained);
+        let found = counts(move || {
+            plans::note(database, "SELECT 1", || {
+                asked.set(asked.get() + 1);
+                let mut text = String::new();
+                File::open("/proc/self/stat").unwrap().read_to_string(&mut text).unwrap();
+                vec![text]
+            });
         });
-    });
-    assert_eq!(found.get(causes::READ_CALLS), Some(0), "what a plan costs is not counted");
-    assert_eq!(found.get(causes::ALLOCATIONS), Some(0), "what a plan costs is not counted");
+        assert_eq!(found.get(causes::READ_CALLS), Some(0), "what a plan costs is not counted");
+        assert_eq!(found.get(causes::ALLOCATIONS), Some(0), "what a plan costs is not counted");
+        assert_eq!(explained.get(), times, "once for each database");
+    }
 }

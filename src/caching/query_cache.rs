@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::fixtures::{
     price_stream::{Op, by_popularity, reads_what_it_wrote},
     shop::{ShopFile, Size},
+    sqlite,
     zipf::Zipf,
 };
 use worthit_pair::prelude::*;
@@ -118,8 +119,7 @@ const fn writes(ops: u64, percent: u64) -> u64 {
 }
 
 /// A product, which cache and readers share.
-#[derive(Clone, Debug, PartialEq)]
-struct Product(Rc<Row>);
+type Product = Rc<Row>;
 
 #[derive(Debug, PartialEq)]
 struct Row {
@@ -129,7 +129,7 @@ struct Row {
     stock: i64,
 }
 
-impl Found for Product {
+impl Found for Row {
     fn found(&self) -> u64 {
         1
     }
@@ -174,12 +174,12 @@ fn optimized(shop: &Connection, cache: &mut Cache, ops: &[Op]) -> rusqlite::Resu
 fn select(shop: &Connection, id: i64) -> rusqlite::Result<Product> {
     let sql = "SELECT name, description, price_cents, stock FROM products WHERE id = ?1";
     shop.prepare_cached(sql)?.query_row([id], |row| {
-        Ok(Product(Rc::new(Row {
+        Ok(Rc::new(Row {
             name: row.get(0)?,
             description: row.get(1)?,
             price_cents: row.get(2)?,
             stock: row.get(3)?,
-        })))
+        }))
     })
 }
 
@@ -201,14 +201,8 @@ impl State {
         let size = Size { products: by_rank.len() as u64, ..Size::default() };
         let file = ShopFile::new(paths::scratch()?, case, size, "")?;
         let shop = file.open()?;
-        // Commits go to the write-ahead log without a flush, as in a busy shop between two checkpoints. Only the
-        // reset makes checkpoints.
-        shop.execute_batch(
-            "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-             PRAGMA wal_autocheckpoint = 0;
-             CREATE TEMP TABLE first_prices AS SELECT id, price_cents FROM products",
-        )
-        .expect("SQLite knows these");
+        let first = "CREATE TEMP TABLE first_prices AS SELECT id, price_cents FROM products";
+        shop.execute_batch(first).expect("there is room for the prices");
         let quarter = NonZeroUsize::new(by_rank.len() / 4).unwrap_or(NonZeroUsize::MIN);
         // The crate's default hasher is the same, but seeded anew by each process.
         let mut warm = Cache::with_hasher(quarter, FixedState::default());
@@ -220,19 +214,14 @@ impl State {
         Ok(State { cache: warm.clone(), shop, warm, _file: file })
     }
 
-    /// Restores the state before the first stream. The log starts anew with the first write after a checkpoint, and
-    /// its start is flushed: that is this function's own write, which needs no flush.
+    /// Restores the state before the first stream. Commits then go to the write-ahead log without a flush, as in a busy
+    /// shop between two checkpoints.
     fn reset(&mut self) {
-        let reset = || -> rusqlite::Result<()> {
-            self.shop.execute_batch(
-                "PRAGMA synchronous = OFF; PRAGMA wal_checkpoint(RESTART);
-                 UPDATE products SET price_cents = first.price_cents FROM first_prices AS first
-                 WHERE first.id = products.id AND first.price_cents <> products.price_cents;
-                 UPDATE products SET stock = stock WHERE id = 1;
-                 PRAGMA synchronous = NORMAL",
-            )
-        };
-        reset().expect("the shop takes its old prices back");
+        let reset = self.shop.execute_batch(
+            "UPDATE products SET price_cents = first.price_cents FROM first_prices AS first
+             WHERE first.id = products.id AND first.price_cents <> products.price_cents",
+        );
+        reset.and_then(|()| sqlite::restart_log(&self.shop)).expect("old prices come back");
         self.cache = self.warm.clone();
     }
 }
@@ -288,7 +277,7 @@ mod tests {
     use super::*;
 
     fn prices(reads: &[Product]) -> Vec<i64> {
-        reads.iter().map(|product| product.0.price_cents).collect()
+        reads.iter().map(|product| product.price_cents).collect()
     }
 
     fn state() -> (State, Vec<i64>, Case) {
@@ -323,6 +312,13 @@ mod tests {
             state.shop.query_row(&sql, (), |row| row.get(0)).unwrap()
         };
         assert_eq!((pragma("journal_mode"), pragma("synchronous")), ("wal".into(), "1".into()));
+    }
+
+    #[test]
+    fn a_read_that_fails_leaves_nothing_behind() {
+        let (mut state, ..) = state();
+        optimized(&state.shop, &mut state.cache, &[Op::Read(-1)]).unwrap_err();
+        assert!(!state.cache.contains(&-1));
     }
 
     #[test]

@@ -289,6 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_cancelled_leaves_the_page_to_the_next() {
+        let runtime = runtime().unwrap();
+        let orders = orders(&Case::realistic(1, 0, 1));
+        let inputs = with_origin(&Inputs::one(vec![42; 2]), orders, &runtime).unwrap();
+        let client = &inputs[0].client;
+        let cache = Arc::new(CellCache::default());
+        let request = || optimized(Arc::clone(&cache), Arc::clone(client), 42);
+        let page = runtime.block_on(async {
+            let cancelled = tokio::spawn(request());
+            let next = tokio::spawn(request());
+            // Both have been polled: one fetches, the other waits for it.
+            tokio::task::yield_now().await;
+            cancelled.abort();
+            assert!(cancelled.await.unwrap_err().is_cancelled());
+            next.await.unwrap()
+        });
+        assert_eq!(page, runtime.block_on(fetch(client, 42)));
+        assert_eq!(cache.lock().unwrap().len(), 1);
+    }
+
+    #[test]
     fn trap_the_naive_side_has_a_cache_that_works() {
         // Only concurrency defeats it: requests one after another compute once.
         let runtime = runtime().unwrap();

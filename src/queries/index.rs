@@ -1,11 +1,11 @@
 //! Find rows by a column: through an index, not by reading the table.
 
-use std::rc::Rc;
+use std::{collections::HashSet, rc::Rc};
 
 use rand::RngExt;
 use rusqlite::Connection;
 
-use crate::fixtures::shop::{ShopFile, Size};
+use crate::fixtures::shop::{Shop, Size};
 use worthit_pair::prelude::*;
 
 const INDEX: &str = "CREATE INDEX orders_by_customer ON orders (customer_id)";
@@ -83,12 +83,10 @@ pub const PAIR: Pair = Pair {
             name: "the same customer again and again",
             reason: "its rows would stay in SQLite's page cache, as those of a random customer do not",
             check: |inputs: &[Input]| {
-                let mut customers: Vec<i64> = inputs.iter().map(|input| input.customer).collect();
-                customers.sort_unstable();
-                customers.dedup();
-                let distinct = customers.len() as u64;
+                let customers = inputs.iter().map(|input| input.customer);
+                let distinct = customers.collect::<HashSet<_>>().len() as u64;
                 // Ten orders have three customers.
-                let expected = (inputs.len() as u64 / 4).min(rows(&inputs[0].shop.connection) / 10);
+                let expected = (inputs.len() as u64 / 4).min(rows(&inputs[0].shop) / 10);
                 ensure(distinct >= expected, || format!("{distinct} customers"))
             },
             sprung: || {
@@ -107,11 +105,6 @@ pub const PAIR: Pair = Pair {
 /// Lookups in the rotation. Where the table outgrows SQLite's page cache, so do the rows that they find.
 fn turns(rows: u64) -> u64 {
     if rows <= 10_000 { 256 } else { 64 }
-}
-
-struct Shop {
-    connection: Connection,
-    _file: ShopFile,
 }
 
 struct Input {
@@ -155,15 +148,12 @@ fn orders_of(shop: &Connection, customer: i64) -> rusqlite::Result<Vec<Order>> {
 
 /// The same shop for any `indexes`.
 fn shop(case: &Case, indexes: &str) -> Result<Rc<Shop>, Unavailable> {
-    let file = ShopFile::new(paths::scratch()?, case, Size::of_orders(case.point), indexes)?;
-    Ok(Rc::new(Shop { connection: file.open()?, _file: file }))
+    Ok(Rc::new(Shop::new(case, Size::of_orders(case.point), indexes)?))
 }
 
 /// Number of rows in the table.
-fn rows(shop: &Connection) -> u64 {
-    shop.query_row("SELECT count(*) FROM orders", (), |row| row.get(0))
-        .map(|count: i64| count as u64)
-        .expect("a count")
+fn rows(shop: &Shop) -> u64 {
+    shop.number("SELECT count(*) FROM orders", ())
 }
 
 fn input(case: &Case, shop: &Rc<Shop>) -> Input {
@@ -190,16 +180,15 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let indexed = shop(case, INDEX)?;
     let inputs = case.rotate(turns(case.point), |case| input(case, &indexed));
     let customers = inputs.map(|input| input.customer);
-    let (case, size) = (case.clone(), rows(&indexed.connection));
+    let (case, size) = (case.clone(), rows(&indexed));
     let naive_side = on_first_use(1, move || {
         let plain = shop(&case, "")?;
-        assert_eq!(size, rows(&plain.connection), "both sides look up in the same table");
+        assert_eq!(size, rows(&plain), "both sides look up in the same table");
         let inputs = customers.map(|&customer| Input { shop: Rc::clone(&plain), customer });
         Ok(by_ref(&inputs, |input| naive(input).expect("the shop answers")))
     });
     let optimized_side = by_ref(&inputs, |input| optimized(input).expect("the shop answers"));
-    let size = |input: &Input| rows(&input.shop.connection);
-    Ok(Trial::new(inputs.measured(size), naive_side, optimized_side))
+    Ok(Trial::new(inputs.measured(|input| rows(&input.shop)), naive_side, optimized_side))
 }
 
 #[cfg(test)]

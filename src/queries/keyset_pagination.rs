@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rand::RngExt;
 use rusqlite::{Connection, Row};
 
-use crate::fixtures::shop::{ShopFile, Size};
+use crate::fixtures::shop::{Shop, Size};
 use worthit_pair::prelude::*;
 
 /// Orders in the shop.
@@ -99,11 +99,6 @@ pub const PAIR: Pair = Pair {
 /// Days to begin from.
 const TURNS: u64 = 64;
 
-struct Shop {
-    connection: Connection,
-    _file: ShopFile,
-}
-
 struct Input {
     /// The same one in each input of the rotation.
     shop: Rc<Shop>,
@@ -167,9 +162,7 @@ fn last_before(shop: &Connection, until: i64, skipped: u64) -> (i64, i64) {
 fn orders_before(input: &Input) -> u64 {
     let sql = "SELECT count(*) FROM orders WHERE placed_at <= ?1 AND (placed_at, id) >= (?2, ?3)";
     let (placed_at, id) = input.last;
-    let count =
-        input.shop.connection.query_row(sql, (input.until, placed_at, id), |row| row.get(0));
-    count.map(|count: i64| count as u64).expect("a count")
+    input.shop.number(sql, (input.until, placed_at, id))
 }
 
 /// A shop with pages of `page` orders.
@@ -179,14 +172,12 @@ fn shop(case: &Case, page: u64) -> Result<Rc<Shop>, Unavailable> {
         // The page itself may be full, cut short or empty.
         Some(_) => case.point * page + case.rng("last page").random_range(0..=page),
     };
-    let file = ShopFile::new(paths::scratch()?, case, Size::of_orders(orders), INDEX)?;
-    Ok(Rc::new(Shop { connection: file.open()?, _file: file }))
+    Ok(Rc::new(Shop::new(case, Size::of_orders(orders), INDEX)?))
 }
 
 fn input(case: &Case, shop: &Rc<Shop>, page: u64) -> Input {
     let connection = &shop.connection;
-    let orders = connection.query_row("SELECT count(*) FROM orders", (), |row| row.get(0));
-    let orders = orders.map(|count: i64| count as u64).expect("a count");
+    let orders = shop.number("SELECT count(*) FROM orders", ());
     // The list begins at any order that leaves enough of them for the page.
     let spare = orders.saturating_sub((case.point + 1) * page);
     let first = case.rng("first order").random_range(0..=spare);

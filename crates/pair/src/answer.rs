@@ -1,6 +1,6 @@
 //! Answers: what a side returns, how two answers are compared, and how much an answer says.
 
-use std::{any::Any, collections::BTreeMap, fmt::Debug};
+use std::{any::Any, collections::BTreeMap, fmt::Debug, rc::Rc, sync::Arc};
 
 use crate::contract::{self, Approximate, Unordered};
 
@@ -40,6 +40,18 @@ impl Found for String {
 impl<T: Found> Found for Option<T> {
     fn found(&self) -> u64 {
         self.as_ref().map_or(0, |value| value.found().max(1))
+    }
+}
+
+impl<T: Found> Found for Rc<T> {
+    fn found(&self) -> u64 {
+        (**self).found()
+    }
+}
+
+impl<T: Found> Found for Arc<T> {
+    fn found(&self) -> u64 {
+        (**self).found()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Query plans: how a database says that it runs the statements of a side. They are noted while causes are counted, so a
 //! page shows the plan of the very statement that was counted.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +19,29 @@ pub struct Plan {
     pub steps: Vec<String>,
 }
 
-static NOTED: Mutex<Vec<Plan>> = Mutex::new(Vec::new());
+static PLANS: Mutex<Plans> = Mutex::new(Plans { noted: Vec::new(), known: None });
+
+struct Plans {
+    /// The plans since they were last taken.
+    noted: Vec<Plan>,
+    /// The steps of every statement that was explained, by its database and its text. To ask takes longer than most
+    /// statements do.
+    known: Option<HashMap<(String, String), Vec<String>>>,
+}
 
 /// Notes the plan of a statement that a side has run, if causes are being counted here and the statement is a new one.
-/// `explain` asks the database for the steps, and nothing that it does is counted. A statement without steps, such as
-/// `BEGIN`, has no plan.
-pub fn note(statement: &str, explain: impl FnOnce() -> Vec<String>) {
+/// `explain` asks the database for the steps, once for each statement on each `database`; nothing that it does is counted.
+/// A statement without steps, such as `BEGIN`, has no plan.
+pub fn note(database: &str, statement: &str, explain: impl FnOnce() -> Vec<String>) {
     if !causes::is_counted_here() {
         return;
     }
     let steps_of = || {
-        let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let Plans { noted, known } = &mut *PLANS.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.iter().all(|plan| plan.statement != statement) {
-            noted.push(Plan { statement: statement.to_owned(), steps: explain() });
+            let key = (database.to_owned(), statement.to_owned());
+            let steps = known.get_or_insert_default().entry(key).or_insert_with(explain).clone();
+            noted.push(Plan { statement: statement.to_owned(), steps });
         }
     };
     causes::uncounted(steps_of);
@@ -36,6 +49,6 @@ pub fn note(statement: &str, explain: impl FnOnce() -> Vec<String>) {
 
 /// Returns the plans noted since the last call, in the order in which their statements first ran.
 pub(crate) fn take() -> Vec<Plan> {
-    let noted = std::mem::take(&mut *NOTED.lock().unwrap_or_else(PoisonError::into_inner));
+    let noted = std::mem::take(&mut PLANS.lock().unwrap_or_else(PoisonError::into_inner).noted);
     noted.into_iter().filter(|plan| !plan.steps.is_empty()).collect()
 }

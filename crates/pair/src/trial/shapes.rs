@@ -176,12 +176,19 @@ pub(super) fn in_chunks(
 
 /// A side that changes a state (a database, a file, a connection): `reset(&mut state)`, off the clock, then
 /// `side(&mut state, &input)`. Each iteration is timed separately, so it should last a microsecond or more.
-pub fn resetting<S: 'static, I: 'static, A: Answer>(
+pub fn resetting<S, I, A, R, F>(
     inputs: &Inputs<I>,
     state: S,
-    reset: impl FnMut(&mut S) + 'static,
-    side: impl Fn(&mut S, &I) -> A + 'static,
-) -> impl Runner + 'static {
+    reset: R,
+    side: F,
+) -> impl Runner + use<S, I, A, R, F>
+where
+    S: 'static,
+    I: 'static,
+    A: Answer,
+    R: FnMut(&mut S) + 'static,
+    F: Fn(&mut S, &I) -> A + 'static,
+{
     Resetting { inputs: Rotation::new(inputs), state, reset, side }
 }
 
