@@ -18,6 +18,7 @@ pub mod pg_shop;
 pub mod postgres;
 pub mod price_stream;
 pub mod queue;
+pub mod recency;
 pub mod redis;
 pub mod replica;
 pub mod share;
