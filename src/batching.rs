@@ -2,6 +2,12 @@
 
 worthit_pair::family! {
     "batching": "Pay the fixed cost once";
+    channel_batches,
+    group_commit,
+    in_list,
+    lock_batches,
+    multi_row_insert,
     pipelining,
     transaction,
+    vectored_write,
 }
