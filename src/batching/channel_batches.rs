@@ -59,11 +59,11 @@ pub const PAIR: Pair = Pair {
         why: "n readings go through the channel with one send. Each send and each receive are atomic operations on cache \
               lines that the other thread has just written, and a thread that sleeps because the channel is full or \
               empty must be woken by a system call. A chunk costs an allocation in the one thread and its release in \
-              the other, so chunks of one or two readings lose. In a long chunk, what remains is to copy the readings \
+              the other, so short chunks lose. In a long chunk, what remains is to copy the readings \
               and to add them up, which does not shrink.",
         share_of_cause: ShareOfCause::Within(0.05, 1.0),
         far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::UpTo(1),
+        keep_naive: KeepNaive::UpTo(2),
     },
     traps: &[&Trap {
         name: "few sensors",
