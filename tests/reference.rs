@@ -1,7 +1,7 @@
 //! Tests that the committed references agree with the cards about growth and streams; the audit checks the rest. Nothing
 //! is timed here.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use worthit::CATALOGUE;
 use worthit_harness::{
@@ -49,23 +49,25 @@ fn far_end(sweep: &Sweep) -> Option<(u64, &Measured)> {
     measured.find(|(_, found)| found.mark.is_none())
 }
 
+/// Times, unlike gains, show what else a machine did during one case, so a claim is wrong only if most references
+/// contradict it.
 #[test]
 fn sides_grow_as_claimed_or_the_claim_says_where_that_ends() {
-    let mut wrong = Vec::new();
+    let mut checks: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
     for run in references() {
         for (entry, sweep) in sweeps(&run) {
             let sides =
                 [(Role::Naive, entry.naive.growth), (Role::Optimized, entry.optimized.growth)];
             for (role, claim) in sides {
                 let Ok(check) = growth::check(claim, sweep, role) else { continue };
-                if !check.is_explained() {
-                    let (id, level) = (entry.id, &sweep.level);
-                    wrong.push(format!("{id} {level} {role:?}: {claim}: {}", check.in_words()));
-                }
+                let wrong = (!check.is_explained()).then(|| check.in_words());
+                let claim = format!("{} {} {role:?}: {claim}", entry.id, sweep.level);
+                checks.entry(claim).or_default().push(wrong);
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    checks.retain(|_, found| 2 * found.iter().flatten().count() > found.len());
+    assert!(checks.is_empty(), "{checks:#?}");
 }
 
 #[test]
@@ -94,11 +96,11 @@ fn pure_streams_come_near_their_limit_or_the_card_says_why_not() {
 
 #[test]
 fn pages_show_the_claimed_and_the_measured_growth() {
+    let mut checked = 0;
     for run in references() {
         let material =
             Material { families: &CATALOGUE, ..Material::of(&run, Path::new("reports")) };
         let files = pages(&material);
-        let mut checked = 0;
         for (entry, sweep) in sweeps(&run).filter(|(_, sweep)| far_end(sweep).is_some()) {
             let page = String::from_utf8_lossy(&files[&format!("pairs/{}.html", entry.id)]);
             for (role, side) in [(Role::Naive, &entry.naive), (Role::Optimized, &entry.optimized)] {
@@ -112,6 +114,6 @@ fn pages_show_the_claimed_and_the_measured_growth() {
                 assert!(page.contains(&claim), "{}: {claim}", entry.id);
             }
         }
-        assert!(checked > 20, "{checked} claims were checked");
     }
+    assert!(checked > 60, "{checked} claims were checked");
 }

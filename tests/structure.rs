@@ -329,20 +329,23 @@ fn the_readmes_generated_parts_are_fresh_and_the_rest_is_short() {
 
 /// Maximum bytes per pair of a committed reference: 150 pairs take 2 MB. (The first 23 take 9 KiB each.)
 const BYTES_PER_PAIR: u64 = 14 << 10;
+/// Maximum bytes of a reference beside its pairs: the machine, its numbers, the toolchain.
+const BYTES_PER_REFERENCE: u64 = 32 << 10;
 
 #[test]
 fn references_are_small_and_of_several_processes() {
+    let (mut most, mut folders) = (0, BTreeSet::new());
     for run in worthit_harness::reference::all(&root().join("reports")).unwrap() {
-        let folder = root().join("reports").join(&run.machine.key);
-        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
-            let most = run.pairs.len() as u64 * BYTES_PER_PAIR;
-            assert!(file.metadata().unwrap().len() <= most, "{:?}", file.path());
-        }
+        most += run.pairs.len() as u64 * BYTES_PER_PAIR + BYTES_PER_REFERENCE;
+        folders.insert(root().join("reports").join(&run.machine.key));
         let cases = run.pairs.values().flat_map(|pair| &pair.sweeps).flat_map(|sweep| &sweep.cases);
         for measured in cases.filter_map(|case| case.measured()) {
             assert!(measured.processes.len() >= 5, "{measured:?}");
         }
     }
+    let files = folders.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes <= most, "{bytes} bytes of references, {most} allowed");
 }
 
 #[test]

@@ -27,7 +27,10 @@ pub const PAIR: Pair = Pair {
                 placeholders. An error does not say which row it is about.",
         lint: Lint::None,
     },
-    naive: Side { summary: "a row with each statement", growth: Growth::Constant },
+    naive: Side {
+        summary: "a row with each statement",
+        growth: Growth::Other("a statement for each row"),
+    },
     optimized: Side {
         summary: "several rows with each statement",
         growth: Growth::Other("falls until the rows themselves take the time"),

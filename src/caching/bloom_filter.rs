@@ -44,7 +44,10 @@ pub const PAIR: Pair = Pair {
                 `AtomicBloomFilter`.",
         lint: Lint::None,
     },
-    naive: Side { summary: "a SELECT for every key", growth: Growth::Constant },
+    naive: Side {
+        summary: "a SELECT for every key",
+        growth: Growth::Other("a search for each key, whether it finds one or not"),
+    },
     optimized: Side {
         summary: "a Bloom filter first (fastbloom)",
         growth: Growth::Other("falls with the keys that exist"),

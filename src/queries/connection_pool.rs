@@ -51,7 +51,7 @@ pub const PAIR: Pair = Pair {
     naive: Side { summary: "open a connection for each request", growth: Growth::Linear },
     optimized: Side {
         summary: "take one from a pool, which opens it once",
-        growth: Growth::Linear,
+        growth: Growth::Other("O(n), after one open"),
     },
     input: "Requests one after another, each for a random order of a SQLite shop of a dozen tables and 4,000 orders, \
             with the name of its customer and the total of its lines, found by primary keys. Each iteration is a program \
