@@ -6,7 +6,7 @@ use rand::RngExt;
 use rusqlite::{Connection, types::ValueRef};
 
 use crate::fixtures::{
-    shop::{ShopFile, Size},
+    shop::{ShopFile, Size, number},
     sql_server::{Columns, Database, RemoteDatabase},
 };
 use worthit_pair::prelude::*;
@@ -231,7 +231,7 @@ fn shop(case: &Case) -> Result<Rc<Shop>, Unavailable> {
 
 fn page(case: &Case, shop: &Rc<Shop>) -> Page {
     let sql = "SELECT count(*) FROM orders";
-    let orders: i64 = shop.connection.query_row(sql, (), |row| row.get(0)).expect("a count");
+    let orders = number(&shop.connection, sql, ()) as i64;
     let latest = case.rng("page").random_range(case.point as i64..=orders);
     Page { shop: Rc::clone(shop), latest, orders: case.point }
 }
@@ -239,9 +239,7 @@ fn page(case: &Case, shop: &Rc<Shop>) -> Page {
 /// Number of orders that exist on a page.
 fn existing_orders(page: &Page) -> u64 {
     let sql = "SELECT count(*) FROM (SELECT id FROM orders WHERE id <= ?1 LIMIT ?2)";
-    let count =
-        page.shop.connection.query_row(sql, (page.latest, page.orders as i64), |row| row.get(0));
-    count.map(|count: i64| count as u64).expect("a count")
+    number(&page.shop.connection, sql, (page.latest, page.orders as i64))
 }
 
 fn prepare(case: &Case) -> Result<Trial, Unavailable> {
