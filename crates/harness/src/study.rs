@@ -83,6 +83,9 @@ fn order(study: &Study, asked: Option<&str>) -> Result<Vec<&'static Fix>, String
 /// # Errors
 /// If it cannot run on this machine.
 pub fn prove(study: &StudyEntry, order: &[&'static Fix], seed: u64) -> Result<(), Unavailable> {
+    if let Some(missing) = study.missing_server() {
+        return Err(Unavailable(missing.to_string()));
+    }
     let mut application = (study.prepare)(&small(seed), &Applied::steps(order))?;
     if let Err(problem) = application.prove(PROOF.0) {
         fail(
@@ -97,7 +100,7 @@ pub fn prove(study: &StudyEntry, order: &[&'static Fix], seed: u64) -> Result<()
 pub fn counts_of_last_step(study: &StudyEntry, seed: u64) -> HeadlineCounts {
     let mut found = HeadlineCounts::uncounted(study.id);
     // What stands in for a server costs other statements than budgets and the base were counted with.
-    if study.stand_in().is_some() {
+    if study.stand_in().is_some() || study.missing_server().is_some() {
         return found;
     }
     let mut steps = Applied::steps(study.fixes);
@@ -347,6 +350,33 @@ mod tests {
 
     fn flags(words: &[&str]) -> Flags {
         Flags::try_parse_from(["bench", "--quiet"].iter().chain(words)).unwrap()
+    }
+
+    /// Runs in a separate process, as the address of a server is in an environment variable.
+    #[test]
+    fn a_study_without_its_server_is_a_row_with_the_reason_and_is_not_prepared() {
+        const ADDRESS: (&str, &str) = ("WORTHIT_REDIS", "redis://127.0.0.1:1");
+        if std::env::var(ADDRESS.0).as_deref() != Ok(ADDRESS.1) {
+            let name = "study::tests::a_study_without_its_server_is_a_row_with_the_reason_and_is_not_prepared";
+            let this = std::env::current_exe().unwrap();
+            let mut child = std::process::Command::new(this);
+            let child = child.args(["--exact", name]).env(ADDRESS.0, ADDRESS.1).output().unwrap();
+            assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+            return;
+        }
+        static NEEDS_REDIS: Study = Study {
+            servers: &[worthit_servers::Program::Redis],
+            prepare: |_, _| panic!("prepared without its server"),
+            ..STUDY
+        };
+        static ENTRY: StudyEntry = StudyEntry::new("f/s", &NEEDS_REDIS);
+        let mut results = Vec::new();
+        measure(&ENTRY, &[vec![&ONE, &TWO]], &flags(&[]), &mut |result| {
+            results.push(result.clone());
+        });
+        let [result] = &results[..] else { panic!("{results:?}") };
+        assert!(result.unavailable.as_ref().unwrap().contains("127.0.0.1:1"), "{result:?}");
+        assert_eq!(counts_of_last_step(&ENTRY, 42).sides, []);
     }
 
     #[test]

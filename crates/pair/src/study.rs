@@ -67,6 +67,14 @@ impl Study {
             _ => None,
         })
     }
+
+    /// Returns why it cannot run here: a server is missing, and nothing stands in for it.
+    pub fn missing_server(&self) -> Option<Missing> {
+        if self.stand_in().is_some() {
+            return None;
+        }
+        self.servers.iter().find_map(|program| worthit_servers::server(*program).err())
+    }
 }
 
 /// What a study runs on, in the process, where a server is not installed.
