@@ -46,11 +46,23 @@ fn injected_events_are_counted() {
         file.read_exact(&mut bytes).unwrap();
         file.read_exact(&mut bytes).unwrap();
     });
+    assert_eq!(found.get(causes::OPENS), Some(1));
+    assert_eq!(found.get(causes::SEEK_CALLS), Some(1));
+    assert_eq!(found.get(causes::SYSTEM_CALLS), Some(12), "and the close");
     assert_eq!(found.get(causes::WRITE_CALLS), Some(5));
     assert_eq!(found.get(causes::BYTES_WRITTEN), Some(500));
     assert_eq!(found.get(causes::FSYNCS), Some(2));
     assert_eq!(found.get(causes::READ_CALLS), Some(2));
     assert_eq!(found.get(causes::BYTES_READ), Some(500));
+
+    let [from, to] = ["file", "copy"].map(|name| folder.path().join(name));
+    let found = counts(move || {
+        let (mut from, mut to) = (File::open(&from).unwrap(), File::create(&to).unwrap());
+        assert_eq!(std::io::copy(&mut from, &mut to).unwrap(), 500);
+    });
+    assert_eq!(found.get(causes::BYTES_READ), Some(0), "the kernel copies");
+    assert_eq!(found.get(causes::OPENS), Some(2));
+    assert_eq!(found.get(causes::SYSTEM_CALLS), Some(6), "and two copies: of all, and of the end");
 
     let path = folder.path().join("database");
     let connection = sqlite::open(&path).unwrap();
@@ -84,6 +96,15 @@ fn injected_events_are_counted() {
     assert_eq!(found.get(causes::ALLOCATIONS), Some(3));
     assert_eq!(found.get(causes::ALLOCATED_BYTES), Some(1_800));
     assert_eq!(found.get(causes::PEAK_BYTES), Some(1_500));
+
+    let found = counts(|| {
+        let stack = causes::hold(4_096);
+        drop(vec![0_u8; 100]);
+        drop(stack);
+        drop(vec![0_u8; 100]);
+    });
+    assert_eq!(found.get(causes::PEAK_BYTES), Some(4_196), "what is held beside the allocator");
+    assert_eq!(found.get(causes::ALLOCATED_BYTES), Some(200));
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -29,7 +29,7 @@ use std::{
     },
 };
 
-pub use allocator::CountingAllocator;
+pub use allocator::{CountingAllocator, Held, hold};
 pub use counted::{Counted, CountedHashes, FixedSipHash, note, noted_during, noting};
 pub use counting::Counting;
 
@@ -93,8 +93,11 @@ events! {
     BytesRead      BYTES_READ      "bytes_read"      "bytes read"        LibcCalls;
     Write          WRITE_CALLS     "write_calls"     "write calls"       LibcCalls;
     BytesWritten   BYTES_WRITTEN   "bytes_written"   "bytes written"     LibcCalls;
+    Seek           SEEK_CALLS      "seek_calls"      "seek calls"        LibcCalls;
+    Open           OPENS           "opens"           "files opened"      LibcCalls;
     Connect        CONNECTS        "connects"        "connections"       LibcCalls;
     Fsync          FSYNCS          "fsyncs"          "fsyncs"            LibcCalls;
+    SystemCall     SYSTEM_CALLS    "system_calls"    "I/O system calls"  LibcCalls;
     Statement      STATEMENTS      "statements"      "SQL statements"    SqliteTrace;
     VmStep         VM_STEPS        "vm_steps"        "SQLite VM steps"   SqliteCounters;
     FullScanStep   FULL_SCAN_STEPS "full_scan_steps" "full-scan steps"   SqliteCounters;

@@ -32,6 +32,35 @@ fn note(allocated: Option<usize>, change: i64) {
         count(Event::Allocation, 1);
         count(Event::AllocatedBytes, bytes as u64);
     }
+    change_held(change);
+}
+
+/// Counts `bytes` as held until the guard is dropped: memory that does not come from the allocator, such as the part of a
+/// thread's stack that is in use.
+pub fn hold(bytes: u64) -> Held {
+    let is_counted = is_counted_here();
+    if is_counted {
+        change_held(bytes as i64);
+    }
+    Held { bytes: if is_counted { bytes } else { 0 } }
+}
+
+/// Memory that counts as held; see [`hold`].
+#[must_use = "it is held until this is dropped"]
+#[derive(Debug)]
+pub struct Held {
+    bytes: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 && is_counted_here() {
+            change_held(-(self.bytes as i64));
+        }
+    }
+}
+
+fn change_held(change: i64) {
     let held = HELD.fetch_add(change, Relaxed) + change;
     PEAK.fetch_max(held, Relaxed);
 }
