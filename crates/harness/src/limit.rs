@@ -39,6 +39,12 @@ pub fn number(needed: Needed, numbers: &Numbers) -> Option<&Number> {
         Need::ContendedAtomics => numbers.get(worthit_machine::CONTENDED_ATOMIC),
         Need::RoundTrips => numbers.get(worthit_machine::LOOPBACK),
         Need::BytesWritten => numbers.get(worthit_machine::PAGE_CACHE_WRITE),
+        Need::BytesRead => numbers.get(worthit_machine::PAGE_CACHE_READ),
+        Need::StreamedByAllCores => numbers.get(worthit_machine::BANDWIDTH_OF_ALL_CORES),
+        Need::SystemCalls => numbers.get(worthit_machine::SYSTEM_CALL),
+        Need::DeviceReads => numbers.get(worthit_machine::DEVICE_READ),
+        Need::QueuedDeviceReads => numbers.get(worthit_machine::QUEUED_DEVICE_READ),
+        Need::ThreadStarts => numbers.get(worthit_machine::THREAD),
         Need::WaitingNs | Need::Cores => None,
     }
 }

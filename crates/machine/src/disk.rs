@@ -2,7 +2,8 @@
 //!
 //! *Device reads* bypass the page cache (`O_DIRECT`). They are random reads of a flushed file, one at a time, as
 //! fio's `randread` at depth 1 (Axboe). The device itself, or the host of a virtual machine, may cache so small a
-//! file; the number includes that. A *flush* is an append and `fdatasync`, which is what a new log does to commit. An
+//! file; the number includes that. *Queued device reads* are the same with 32 in flight, as fio's at depth 32: the time is
+//! that of all, divided by how many they are. A *flush* is an append and `fdatasync`, which is what a new log does to commit. An
 //! *overwrite* leaves the length of the file as it is, as a write-ahead log that begins again: there is no new length
 //! to flush. Of both also the 99th percentile is a number: now and then a flush waits for others of the device.
 
@@ -17,8 +18,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    Effort, FSYNC, FSYNC_P99, OVERWRITING_FSYNC, OVERWRITING_FSYNC_P99, PAGE_CACHE_WRITE, Reading,
-    Unit,
+    DEVICE_READ, Effort, FSYNC, FSYNC_P99, OVERWRITING_FSYNC, OVERWRITING_FSYNC_P99,
+    PAGE_CACHE_READ, PAGE_CACHE_WRITE, QUEUED_DEVICE_READ, Reading, Unit,
+    queue::{self, Queue},
     readings::{TIMED_ALONE, slowest_in_a_hundred},
 };
 use worthit_pair::{format, pair::Unavailable, paths};
@@ -28,28 +30,30 @@ const BUFFER: usize = 64 * 1024;
 /// Size of the file that is read and written through the page cache, bytes.
 const CACHED_BYTES: u64 = 4 << 20;
 /// Bytes of one direct read and one append.
-const PAGE: usize = 4_096;
+pub(crate) const PAGE: usize = 4_096;
 
 /// A buffer with the alignment that direct reads need.
 #[repr(align(4096))]
-struct Page([u8; PAGE]);
+pub(crate) struct Page(pub(crate) [u8; PAGE]);
 
-pub(crate) fn numbers(effort: &Effort) -> [Reading; 7] {
+pub(crate) fn numbers(effort: &Effort) -> [Reading; 8] {
     let size = format::bytes(CACHED_BYTES as f64);
-    let direct = format!(
-        "O_DIRECT, random reads of 4 KiB in {}, one at a time, {}",
-        format::bytes(effort.file_bytes as f64),
-        device()
-    );
+    let direct = |how: &str| {
+        let size = format::bytes(effort.file_bytes as f64);
+        format!("O_DIRECT, random reads of 4 KiB in {size}, {how}, {}", device())
+    };
     let (read, written) = (
         in_scratch(paths::scratch(), |folder| cached_reads(effort, folder)),
         in_scratch(paths::scratch(), |folder| cached_writes(effort, folder)),
     );
-    let on_device = in_scratch(paths::durable_scratch(), |folder| direct_reads(effort, folder));
-    let on_device = on_device.map_err(|Unavailable(reason)| {
-        // The reason is worded for the flush; this is the other number that needs a device.
-        Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
-    });
+    let on_device = |readings: &dyn Fn(&Path) -> io::Result<Vec<f64>>| {
+        in_scratch(paths::durable_scratch(), readings).map_err(|Unavailable(reason)| {
+            // The reason is worded for the flush; these are the other numbers that need a device.
+            Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
+        })
+    };
+    let one_by_one = on_device(&|folder| direct_reads(effort, folder));
+    let queued = on_device(&|folder| queued_reads(effort, folder));
     let durably = |readings: &dyn Fn(&Path) -> io::Result<Vec<f64>>| {
         in_scratch(paths::durable_scratch(), readings)
     };
@@ -60,7 +64,7 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 7] {
     let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
     [
         Reading::of(
-            ("page_cache_read", "page cache read", rate),
+            (PAGE_CACHE_READ, "page cache read", rate),
             format!("pread of 64 KiB at a time, file of {size}"),
             read,
         ),
@@ -69,7 +73,12 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 7] {
             format!("pwrite of 64 KiB at a time, file of {size}, emptied first"),
             written,
         ),
-        Reading::of(("device_read", "device read", ns), direct, on_device),
+        Reading::of((DEVICE_READ, "device read", ns), direct("one at a time"), one_by_one),
+        Reading::of(
+            (QUEUED_DEVICE_READ, "device read, queued", ns),
+            direct(&format!("io_uring, {} in flight", queue::DEPTH)),
+            queued,
+        ),
         Reading::of(
             (FSYNC, "durable flush", ns),
             format!("append of 4 KiB and fdatasync, {}", device()),
@@ -138,6 +147,25 @@ fn cached_writes(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
 
 /// Returns times of a random read of 4 KiB from the device, ns.
 fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    let (direct, mut offset) = for_direct_reads(effort, folder)?;
+    let mut page = Page([0; PAGE]);
+    effort.try_ns_per_operation(|count| {
+        (0..count).try_for_each(|_| direct.read_exact_at(&mut page.0, offset()))
+    })
+}
+
+/// Returns times of such a read with many in flight, ns.
+fn queued_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
+    let (direct, mut offset) = for_direct_reads(effort, folder)?;
+    let mut queue = Queue::new()?;
+    effort.try_ns_per_operation(|count| queue.read(&direct, count, &mut offset))
+}
+
+/// Makes a file that is read past the page cache. Returns it with a function that draws the offset of a page of it.
+fn for_direct_reads(
+    effort: &Effort,
+    folder: &Path,
+) -> io::Result<(File, impl FnMut() -> u64 + use<>)> {
     let path = folder.join("direct");
     written(&path, effort.file_bytes)?;
     let refused = |error: io::Error| {
@@ -145,16 +173,10 @@ fn direct_reads(effort: &Effort, folder: &Path) -> io::Result<Vec<f64>> {
     };
     let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
     let direct = direct.map_err(refused)?;
+    direct.read_exact_at(&mut Page([0; PAGE]).0, 0).map_err(refused)?;
     let pages = effort.file_bytes / PAGE as u64;
     let mut rng = ChaCha8Rng::seed_from_u64(pages);
-    let mut page = Page([0; PAGE]);
-    direct.read_exact_at(&mut page.0, 0).map_err(refused)?;
-    effort.try_ns_per_operation(|count| {
-        (0..count).try_for_each(|_| {
-            let offset = rng.random_range(0..pages) * PAGE as u64;
-            direct.read_exact_at(&mut page.0, offset)
-        })
-    })
+    Ok((direct, move || rng.random_range(0..pages) * PAGE as u64))
 }
 
 /// Returns the times of an operation in readings of many, ns.
@@ -238,6 +260,29 @@ mod tests {
         (0..3).for_each(|_| append_and_flush(&mut file).unwrap());
         assert_eq!(file.metadata().unwrap().len(), 3 * PAGE as u64);
         assert_eq!(align_of::<Page>(), PAGE);
+    }
+
+    #[test]
+    fn queued_reads_bring_every_page_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = written(&folder.path().join("pages"), 3 * PAGE as u64).unwrap();
+        let mut queue = match Queue::new() {
+            Ok(queue) => queue,
+            Err(error) => return assert!(error.to_string().contains("io_uring"), "{error}"),
+        };
+        for count in [0, 1, 31, 32, 33, 200] {
+            let mut asked = 0;
+            let offset = || {
+                asked += 1;
+                asked % 3 * PAGE as u64
+            };
+            queue.read(&file, count, offset).unwrap();
+            assert_eq!(asked, count);
+            let read = queue.pages().filter(|page| page.0 == [7; PAGE]).count() as u64;
+            assert!(read >= count.min(queue::DEPTH as u64), "{read} pages of {count}");
+        }
+        let beyond = queue.read(&file, 5, || 3 * PAGE as u64).unwrap_err();
+        assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod echo;
 mod memory;
 mod network;
 pub mod overhead;
+mod queue;
 mod readings;
 mod sqlite;
 mod system;
@@ -21,7 +22,6 @@ mod system;
 use serde::{Deserialize, Serialize};
 use worthit_pair::unavailable::Unavailable;
 
-pub use memory::ALL_CORES;
 pub use readings::Effort;
 
 /// Id prefix of dependent reads, one number per memory level.
@@ -34,6 +34,18 @@ pub const BANDWIDTH: &str = "bandwidth";
 pub const FOLDHASH: &str = "foldhash";
 /// Id of writes to the page cache.
 pub const PAGE_CACHE_WRITE: &str = "page_cache_write";
+/// Id of reads from the page cache.
+pub const PAGE_CACHE_READ: &str = "page_cache_read";
+/// Id of a random read of the device, one at a time.
+pub const DEVICE_READ: &str = "device_read";
+/// Id of a random read of the device, many in flight.
+pub const QUEUED_DEVICE_READ: &str = "queued_device_read";
+/// Id of the cheapest system call.
+pub const SYSTEM_CALL: &str = "syscall";
+/// Id of a thread's start and end.
+pub const THREAD: &str = "thread";
+/// Id of streams from memory on all cores.
+pub const BANDWIDTH_OF_ALL_CORES: &str = "bandwidth_memory_all_cores";
 /// Id of an append and its flush.
 pub const FSYNC: &str = "fsync";
 /// Id of the 99th percentile of an append and its flush.

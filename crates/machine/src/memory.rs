@@ -25,7 +25,7 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    BANDWIDTH, Effort, INDEPENDENT_READ, LATENCY, Reading, Unit,
+    BANDWIDTH, BANDWIDTH_OF_ALL_CORES, Effort, INDEPENDENT_READ, LATENCY, Reading, Unit,
     caches::{CPUS, Caches},
     ceiling::seconds_of_each,
 };
@@ -34,8 +34,6 @@ use worthit_pair::{
     pair::{Unavailable, logical_cores},
 };
 
-/// Id suffix of a number of all cores at once.
-pub const ALL_CORES: &str = "_all_cores";
 /// Smallest working set that counts as memory, bytes.
 const LEAST_MEMORY: u64 = 64 << 20;
 /// Words per cache line.
@@ -194,11 +192,10 @@ fn bandwidth_of_all_cores(effort: &Effort, caches: &Caches) -> Reading {
     let size = set_bytes.as_ref().map_or(0, |bytes| *bytes);
     let readings =
         set_bytes.map(|bytes| rates_together(effort, from_a_line_on(&words(bytes)), threads));
-    let id = format!("{BANDWIDTH}_memory{ALL_CORES}");
     let detail =
         format!("the same on {threads} threads at once, {} in memory", format::bytes(size as f64));
-    let what = "streamed on all cores, memory";
-    Reading::of((id, what, Unit::BytesPerNanosecond), detail, readings)
+    let about = (BANDWIDTH_OF_ALL_CORES, "streamed on all cores, memory", Unit::BytesPerNanosecond);
+    Reading::of(about, detail, readings)
 }
 
 /// Returns the total rates of threads that each stream their part of `words`, bytes per ns.

@@ -18,7 +18,7 @@ use std::{
 
 use rustix::{process::getppid, thread::sched_getcpu};
 
-use crate::{ATOMIC, CONTENDED_ATOMIC, Effort, Reading, Unit, echo};
+use crate::{ATOMIC, CONTENDED_ATOMIC, Effort, Reading, SYSTEM_CALL, THREAD, Unit, echo};
 use worthit_pair::{
     cores,
     pair::{Unavailable, logical_cores},
@@ -39,14 +39,14 @@ pub(crate) fn numbers(effort: &Effort) -> Vec<Reading> {
             "64 bytes, system allocator",
             Ok(allocations(effort)),
         ),
-        number("syscall", "system call", "getppid", Ok(calls(effort))),
+        number(SYSTEM_CALL, "system call", "getppid", Ok(calls(effort))),
         number(
             "context_switch",
             "context switch",
             "half a round trip of a byte through pipes, one CPU",
             switches,
         ),
-        number("thread", "thread", "spawn and join", spawns),
+        number(THREAD, "thread", "spawn and join", spawns),
         number("mutex", "lock and unlock", "std's Mutex, uncontended", Ok(locks(effort))),
         number(ATOMIC, "atomic addition", "fetch_add, uncontended", Ok(additions(effort))),
         number(

@@ -64,6 +64,18 @@ pub enum Work {
     RoundTrips(fn(&Case) -> u64),
     /// Bytes written to the page cache.
     BytesWritten(fn(&Case) -> u64),
+    /// Bytes read from the page cache.
+    BytesRead(fn(&Case) -> u64),
+    /// Bytes streamed once from memory by all cores together.
+    StreamedByAllCores(fn(&Case) -> u64),
+    /// System calls, each at the cost of one that the kernel answers at once.
+    SystemCalls(fn(&Case) -> u64),
+    /// Random reads of 4 KiB from the device that holds the data folder, one at a time.
+    DeviceReads(fn(&Case) -> u64),
+    /// The same with 32 reads in flight.
+    QueuedDeviceReads(fn(&Case) -> u64),
+    /// Threads started and joined.
+    ThreadStarts(fn(&Case) -> u64),
     /// Nanoseconds of waiting that the input prescribes and the work cannot avoid.
     Waiting(fn(&Case) -> u64),
     /// Atomic additions to memory that no other thread touches.
@@ -111,6 +123,18 @@ pub enum Need {
     RoundTrips,
     /// Bytes written to the page cache.
     BytesWritten,
+    /// Bytes read from the page cache.
+    BytesRead,
+    /// Bytes streamed once from memory by all cores together.
+    StreamedByAllCores,
+    /// System calls that the kernel answers at once.
+    SystemCalls,
+    /// Random reads of 4 KiB from the device, one at a time.
+    DeviceReads,
+    /// Random reads of 4 KiB from the device, 32 in flight.
+    QueuedDeviceReads,
+    /// Threads started and joined.
+    ThreadStarts,
     /// Nanoseconds of waiting that the work cannot avoid.
     WaitingNs,
     /// Atomic additions that nobody else touches.
@@ -156,6 +180,12 @@ impl Work {
             Work::OverwritingFsyncs(amount) => (Need::OverwritingFsyncs, amount),
             Work::RoundTrips(amount) => (Need::RoundTrips, amount),
             Work::BytesWritten(amount) => (Need::BytesWritten, amount),
+            Work::BytesRead(amount) => (Need::BytesRead, amount),
+            Work::StreamedByAllCores(amount) => (Need::StreamedByAllCores, amount),
+            Work::SystemCalls(amount) => (Need::SystemCalls, amount),
+            Work::DeviceReads(amount) => (Need::DeviceReads, amount),
+            Work::QueuedDeviceReads(amount) => (Need::QueuedDeviceReads, amount),
+            Work::ThreadStarts(amount) => (Need::ThreadStarts, amount),
             Work::Waiting(amount) => (Need::WaitingNs, amount),
             Work::Atomics(amount) => (Need::Atomics, amount),
             Work::ContendedAtomics(amount) => (Need::ContendedAtomics, amount),
@@ -187,6 +217,12 @@ impl Needed {
             Need::ContendedAtomics => "contended atomic additions",
             Need::RoundTrips => "round trips over loopback",
             Need::BytesWritten => "bytes written to the page cache",
+            Need::BytesRead => "bytes read from the page cache",
+            Need::StreamedByAllCores => "bytes streamed by all cores",
+            Need::SystemCalls => "system calls",
+            Need::DeviceReads => "reads of the device, one at a time",
+            Need::QueuedDeviceReads => "reads of the device, 32 in flight",
+            Need::ThreadStarts => "threads started and joined",
             Need::WaitingNs => {
                 return format!("{} of waiting", format::duration(self.amount as f64));
             }
