@@ -1,8 +1,9 @@
 //! Counts causes. Bench processes leave this to the `worthit` command, so that a timed binary never counts.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use worthit_pair::{
     pair::{BrokenClaim, Claim, Metric},
     paths,
     plans::Plan,
+    threads::logical_cores,
     trial::{Role, Unproven, Window, counts_of},
 };
 
@@ -196,7 +198,8 @@ pub enum Uncounted {
     },
 }
 
-/// Returns the counts of the pairs `ids` of `family`, from the command that counts.
+/// Returns the counts of the pairs `ids` of `family`, from the command that counts: one process for each core, as counts do not
+/// depend on what else runs.
 ///
 /// # Errors
 /// If that command does not exist or fails.
@@ -206,20 +209,40 @@ pub fn by_command(
     extent: Extent,
     seed: u64,
 ) -> Result<Vec<CountedCase>, Uncounted> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let command = counter();
-    if !command.is_file() {
+    if !ids.is_empty() && !command.is_file() {
         return Err(Uncounted::NoCommand(command));
     }
-    let failed = |problem: String| Uncounted::Failed { command: command.clone(), problem };
+    let shares = (logical_cores() as usize).min(ids.len());
+    let counted = thread::scope(|scope| {
+        let share = |nth: usize| ids.iter().skip(nth).step_by(shares).copied().collect::<Vec<_>>();
+        let processes: Vec<_> = (0..shares)
+            .map(|nth| {
+                let (ids, command) = (share(nth), &command);
+                scope.spawn(move || by_one_process(command, family, &ids, extent, seed))
+            })
+            .collect();
+        let ended = processes.into_iter().map(|process| process.join().expect("it does not panic"));
+        ended.collect::<Vec<_>>()
+    });
+    let counted: Result<Vec<Vec<CountedCase>>, Uncounted> = counted.into_iter().collect();
+    counted.map(|shares| shares.into_iter().flatten().collect())
+}
+
+fn by_one_process(
+    command: &Path,
+    family: &Family,
+    ids: &[&str],
+    extent: Extent,
+    seed: u64,
+) -> Result<Vec<CountedCase>, Uncounted> {
+    let failed = |problem: String| Uncounted::Failed { command: command.to_owned(), problem };
     let extent = match extent {
         Extent::Ends | Extent::Quick => "--quick",
         Extent::Default => "--default",
         Extent::Deep => "--deep",
     };
-    let mut counting = Command::new(&command);
+    let mut counting = Command::new(command);
     counting.args(["causes", "--json", extent, "--seed", &seed.to_string()]).args(ids);
     let counting = servers::hand_on(&mut counting).stdin(Stdio::null()).stderr(Stdio::piped());
     let output = interrupt::output_of_child(counting).map_err(|error| failed(error.to_string()))?;
