@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     rc::Rc,
-    time::Duration,
 };
 
 use rand::seq::SliceRandom;
@@ -11,7 +10,7 @@ use rusqlite::{Connection, ToSql};
 
 use crate::fixtures::{
     shop::{ShopFile, Size},
-    sql_server::{Columns, Database, RemoteDatabase},
+    sql_server::{Columns, DISTANCES, Database, RemoteDatabase, delay, is_remote},
     zipf::Zipf,
 };
 use worthit_pair::prelude::*;
@@ -21,11 +20,6 @@ const PRODUCTS: u64 = 10_000;
 const BY_KEY: &str = "SELECT id, name, price_cents, stock FROM products WHERE id = ?1";
 const BY_KEYS: &str = "SELECT id, name, price_cents, stock FROM products
      WHERE id IN (SELECT value FROM json_each(?1))";
-
-/// Level of a database in this process, without a round trip.
-const IN_PROCESS: u64 = 0;
-/// Level of a server on this machine; larger levels are round-trip times in µs.
-const LOOPBACK: u64 = 1;
 
 pub const PAIR: Pair = Pair {
     title: "Fetch a list of keys with one statement",
@@ -57,23 +51,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "in-process", value: IN_PROCESS, origin: Origin::Measured },
-            Level { label: "loopback", value: LOOPBACK, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[4] },
-            },
-            Level {
-                label: "rtt=30ms",
-                value: 30_000,
-                origin: Origin::Distance { rtt_us: 30_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "key",
     headline: Headline::At { level: "loopback", point: 64 },
     alternatives: &[
@@ -94,8 +72,8 @@ pub const PAIR: Pair = Pair {
         },
         Claim {
             cause: causes::ROUND_TRIPS,
-            naive: Count::Exactly(|case| if is_remote(case) { case.point } else { 0 }),
-            optimized: Count::Exactly(|case| u64::from(is_remote(case))),
+            naive: Count::Exactly(|case| if is_remote(case.level) { case.point } else { 0 }),
+            optimized: Count::Exactly(|case| u64::from(is_remote(case.level))),
         },
     ],
     explanation: Explanation {
@@ -137,7 +115,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Work(&[
         Work::FileStatements(|_| 1),
         Work::RowsReturned(|case| case.point.saturating_sub(1)),
-        Work::RoundTrips(|case| u64::from(is_remote(case))),
+        Work::RoundTrips(|case| u64::from(is_remote(case.level))),
         Work::Waiting(|case| delay(case.level).map_or(0, |delay| delay.as_nanos() as u64)),
     ]),
     proof: Proof { resources: Resources::System, max_size: 40 },
@@ -231,19 +209,6 @@ fn product(row: &dyn Columns) -> Product {
     }
 }
 
-/// Delay of the server's answers at a level; `None` without a server.
-fn delay(level: u64) -> Option<Duration> {
-    match level {
-        IN_PROCESS => None,
-        LOOPBACK => Some(Duration::ZERO),
-        rtt_us => Some(Duration::from_micros(rtt_us)),
-    }
-}
-
-fn is_remote(case: &Case) -> bool {
-    delay(case.level).is_some()
-}
-
 fn shop(case: &Case) -> Result<Rc<Shop>, Unavailable> {
     let size = Size { products: case.items(PRODUCTS) as u64, ..Size::default() };
     let file = ShopFile::new(paths::scratch()?, case, size, "")?;
@@ -334,24 +299,6 @@ mod tests {
             let product = Product { id: 2, name: "§7".to_owned(), price_cents: 200, stock: 0 };
             assert_eq!(side(&shop, &[i64::MIN, 2, i64::MAX]), [product]);
             assert!(shop.is_autocommit());
-        }
-    }
-
-    /// A toy benchmark measures calls in one process and calls them queries over a network.
-    #[test]
-    fn trap_every_distance_is_computed_from_a_real_round_trip() {
-        let Some(Parameter { levels: Levels::Fixed(levels), .. }) = PAIR.parameter else {
-            panic!()
-        };
-        let mut nearest_measured = None;
-        for level in levels {
-            match level.origin {
-                Origin::Distance { rtt_us, .. } => {
-                    assert_eq!(nearest_measured, Some(Some(Duration::ZERO)), "{}", level.label);
-                    assert_eq!(delay(level.value), Some(Duration::from_micros(rtt_us)));
-                }
-                _ => nearest_measured = Some(delay(level.value)),
-            }
         }
     }
 

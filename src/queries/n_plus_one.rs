@@ -1,13 +1,13 @@
 //! Fetch the children of many parents: one join, not one query per parent.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
 use rand::RngExt;
 use rusqlite::{Connection, types::ValueRef};
 
 use crate::fixtures::{
     shop::{ShopFile, Size, number},
-    sql_server::{Columns, Database, RemoteDatabase},
+    sql_server::{Columns, DISTANCES, Database, RemoteDatabase, delay, is_remote},
 };
 use worthit_pair::prelude::*;
 
@@ -21,11 +21,6 @@ const JOIN: &str = "SELECT o.id, o.placed_at, o.note, l.product_id, l.quantity, 
      FROM orders o LEFT JOIN order_lines l ON l.order_id = o.id
      WHERE o.id IN (SELECT id FROM orders WHERE id <= ?1 ORDER BY id DESC LIMIT ?2)
      ORDER BY o.id DESC, l.line";
-
-/// Level of a database in this process, without a round trip.
-const IN_PROCESS: u64 = 0;
-/// Level of a server on this machine; larger levels are round-trip times in µs.
-const LOOPBACK: u64 = 1;
 
 pub const PAIR: Pair = Pair {
     title: "Fetch children with a join",
@@ -56,23 +51,7 @@ pub const PAIR: Pair = Pair {
         is_size: true,
         points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[] },
     },
-    parameter: Some(Parameter {
-        name: "round-trip time",
-        levels: Levels::Fixed(&[
-            Level { label: "in-process", value: IN_PROCESS, origin: Origin::Measured },
-            Level { label: "loopback", value: LOOPBACK, origin: Origin::Measured },
-            Level {
-                label: "rtt=1ms",
-                value: 1_000,
-                origin: Origin::Distance { rtt_us: 1_000, confirmed_at: &[4] },
-            },
-            Level {
-                label: "rtt=30ms",
-                value: 30_000,
-                origin: Origin::Distance { rtt_us: 30_000, confirmed_at: &[] },
-            },
-        ]),
-    }),
+    parameter: Some(Parameter { name: "round-trip time", levels: Levels::Fixed(&DISTANCES) }),
     unit: "order",
     headline: Headline::At { level: "loopback", point: 64 },
     causes: &[
@@ -83,8 +62,8 @@ pub const PAIR: Pair = Pair {
         },
         Claim {
             cause: causes::ROUND_TRIPS,
-            naive: Count::Exactly(|case| if is_remote(case) { case.point + 1 } else { 0 }),
-            optimized: Count::Exactly(|case| u64::from(is_remote(case))),
+            naive: Count::Exactly(|case| if is_remote(case.level) { case.point + 1 } else { 0 }),
+            optimized: Count::Exactly(|case| u64::from(is_remote(case.level))),
         },
     ],
     explanation: Explanation {
@@ -120,7 +99,7 @@ pub const PAIR: Pair = Pair {
     limit: Limit::Work(&[
         Work::FileStatements(|_| 1),
         Work::RowsReturned(|case| (2 * case.point).saturating_sub(1)),
-        Work::RoundTrips(|case| u64::from(is_remote(case))),
+        Work::RoundTrips(|case| u64::from(is_remote(case.level))),
         Work::Waiting(|case| delay(case.level).map_or(0, |delay| delay.as_nanos() as u64)),
     ]),
     proof: Proof { resources: Resources::System, max_size: 64 },
@@ -207,19 +186,6 @@ fn line(row: &dyn Columns, first: usize) -> Line {
     }
 }
 
-/// Delay of the server's answers at a level; `None` without a server.
-fn delay(level: u64) -> Option<Duration> {
-    match level {
-        IN_PROCESS => None,
-        LOOPBACK => Some(Duration::ZERO),
-        rtt_us => Some(Duration::from_micros(rtt_us)),
-    }
-}
-
-fn is_remote(case: &Case) -> bool {
-    delay(case.level).is_some()
-}
-
 fn shop(case: &Case) -> Result<Rc<Shop>, Unavailable> {
     let orders = match case.proof_size {
         None => ORDERS,
@@ -290,25 +256,6 @@ mod tests {
             assert_eq!(side(&shop, 9, 2), expected[..2]);
             assert_eq!(side(&shop, 2, 2), expected[1..]);
             assert_eq!(side(&shop, 3, 0), []);
-        }
-    }
-
-    /// A toy benchmark measures calls in one process and calls them queries over a network. (The server's own
-    /// tests check that it really waits.)
-    #[test]
-    fn trap_every_distance_is_computed_from_a_real_round_trip() {
-        let Some(Parameter { levels: Levels::Fixed(levels), .. }) = PAIR.parameter else {
-            panic!()
-        };
-        let mut nearest_measured = None;
-        for level in levels {
-            match level.origin {
-                Origin::Distance { rtt_us, .. } => {
-                    assert_eq!(nearest_measured, Some(Some(Duration::ZERO)), "{}", level.label);
-                    assert_eq!(delay(level.value), Some(Duration::from_micros(rtt_us)));
-                }
-                _ => nearest_measured = Some(delay(level.value)),
-            }
         }
     }
 
