@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use worthit_servers::Program;
+use worthit_servers::{Program, helper::Control};
 
 use crate::{limit::NO_LIMIT, trial::Trial};
 
@@ -70,13 +70,15 @@ pub struct Pair {
     pub servers: &'static [Program],
     /// The open-loop loads that both sides of the headline case are put under, if any; see [`Trial::under_load`].
     pub under_load: Option<UnderLoad>,
+    /// What this program does as a process of its own for the pair, if it needs one; see [`crate::helper`].
+    pub helper: Option<fn(Control)>,
     /// Builds the input and the sides of one case. Not timed.
     pub prepare: fn(&Case) -> Result<Trial, Unavailable>,
 }
 
 impl Pair {
     /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peers`, `alternatives`, `metric`,
-    /// `traps`, `exempt`, `proof`, `servers` and `under_load`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
+    /// `traps`, `exempt`, `proof`, `servers`, `under_load` and `helper`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
     /// empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
@@ -110,6 +112,7 @@ impl Pair {
         proof: Proof { resources: Resources::Memory, max_size: 300 },
         servers: &[],
         under_load: None,
+        helper: None,
         prepare: |_| Err(Unavailable(String::new())),
     };
 

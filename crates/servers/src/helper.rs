@@ -31,20 +31,27 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts this program with one more variable in its environment, by which its `main` knows what to do.
+    /// Starts this program with these arguments and one more variable in its environment, by which its `main` knows what to do.
     ///
     /// # Errors
     /// If it does not start, or does not connect to this process.
-    pub fn start(variable: &'static str, value: &str) -> Result<Helper, String> {
+    pub fn start(
+        arguments: &[&str],
+        variable: &'static str,
+        value: &str,
+    ) -> Result<Helper, String> {
         let failed = |error: io::Error| format!("a helper process: {error}");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         listener.set_nonblocking(true).map_err(failed)?;
         // Any program on this machine could connect.
         let word = password::choose();
+        // Right even if the file has been replaced by a later build.
+        let program = format!("/proc/{}/exe", process::id());
+        let words =
+            [program.as_str()].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
         let child = Child::start(&Start {
-            // Right even if the file has been replaced by a later build.
-            words: vec![format!("/proc/{}/exe", process::id())],
+            words,
             environment: vec![(variable, value.to_owned()), (CONTROL, format!("{port} {word}"))],
             signal: "KILL",
             patience: PATIENCE,

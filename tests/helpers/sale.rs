@@ -1,12 +1,8 @@
-//! The shop with servers and customers in processes of their own, which only a `main` like this one can start: that of other
-//! tests is libtest's.
-
-use std::{env, process::ExitCode};
+//! The shop with servers and customers in processes of their own.
 
 use worthit::CATALOGUE;
 use worthit_pair::{
     case::Case,
-    helper,
     proof::has_servers,
     study::{self, Applied},
 };
@@ -15,24 +11,7 @@ use worthit_pair::{
 const USERS: u64 = 200;
 const RATE: f64 = 40.0;
 
-fn main() -> ExitCode {
-    if let Some(status) = helper::run(&CATALOGUE) {
-        return status;
-    }
-    // As libtest does: a word chooses tests, and a list names them.
-    const TEST: &str = "a_sale_in_processes";
-    let mut words = env::args().skip(1).filter(|word| !word.starts_with('-'));
-    if !words.all(|word| TEST.contains(&word)) {
-        return ExitCode::SUCCESS;
-    }
-    match env::args().any(|word| word == "--list") {
-        true => println!("{TEST}: test"),
-        false => a_sale_in_processes(),
-    }
-    ExitCode::SUCCESS
-}
-
-fn a_sale_in_processes() {
+pub fn a_sale_in_processes() {
     let mut studies = CATALOGUE.iter().flat_map(|family| family.studies);
     let shop = studies.find(|study| study.id == "studies/shop").expect("it is listed");
     if !has_servers(shop.servers, shop.id) {
