@@ -4,11 +4,27 @@
 //! test` and its relatives hand on is accepted. Criterion reads the process's arguments itself and knows only its own
 //! flags, so the binary executes itself again with [`Flags::for_criterion`] (see `startup.rs`).
 
+use std::fmt;
+
 use clap::{ArgAction, Parser, builder::FalseyValueParser};
 use regex::Regex;
 
+use worthit_pair::threads;
+
 /// The seed of all inputs unless another one is asked for.
 const SEED: u64 = 42;
+
+/// Numbers of threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threads(pub Vec<u64>);
+
+/// Prints them as they are asked for: `1,2,4`.
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> = self.0.iter().map(u64::to_string).collect();
+        f.write_str(&counts.join(","))
+    }
+}
 
 /// Parsed flags.
 #[derive(Clone, Debug, Parser)]
@@ -37,6 +53,9 @@ pub struct Flags {
     /// This is not criterion's --quick, which takes two samples of at least 100 ms in total.
     #[arg(long, env = "WORTHIT_QUICK", help_heading = "worthit", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub quick: bool,
+    /// Measure pairs that vary their number of threads on these: ascending, separated by commas.
+    #[arg(long, value_name = "LIST", env = threads::VARIABLE, help_heading = "worthit", value_parser = threads_of)]
+    pub threads: Option<Threads>,
     /// Apply the fixes of a study in this order: their names, separated by commas, or `other` for another order of its own.
     #[arg(long, value_name = "FIXES", help_heading = "worthit")]
     pub order: Option<String>,
@@ -148,6 +167,11 @@ fn rounds(text: &str) -> Result<u32, String> {
         Ok(rounds @ 1..=1000) => Ok(rounds),
         _ => Err("expected a number from 1 to 1000".to_owned()),
     }
+}
+
+/// Reads numbers of threads. An empty variable counts as unset.
+fn threads_of(text: &str) -> Result<Threads, String> {
+    if text.is_empty() { Ok(Threads(Vec::new())) } else { threads::parse(text).map(Threads) }
 }
 
 /// Reads a seed. An empty variable counts as unset.

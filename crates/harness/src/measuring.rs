@@ -27,6 +27,7 @@ use worthit_pair::{
     family::Entry,
     pair::{Metric, Unavailable},
     plans::Plan,
+    threads,
     trial::{Role, Trial},
 };
 
@@ -249,6 +250,7 @@ impl Findings<'_> {
             let reason = "not measured: too few paired batches (only one side was selected, or the measurement time was too short)";
             return Outcome::Unavailable { reason: reason.to_owned() };
         };
+        let cores_in_use = self.threads.min(threads::logical_cores() as usize);
         // Other work disturbs times, and no count.
         let mark = self.load.mark(self.threads).filter(|_| !is_counted);
         Outcome::Measured(Box::new(Measured {
@@ -257,7 +259,7 @@ impl Findings<'_> {
             sides,
             gain,
             processes: vec![gain],
-            needed: self.entry.limit.needed(&self.case.case, self.threads),
+            needed: self.entry.limit.needed(&self.case.case, cores_in_use),
             are_threads_placed: self.entry.uses_threads(),
             load: self.load,
             marked_processes: u64::from(mark.is_some()),

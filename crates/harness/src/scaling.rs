@@ -196,8 +196,8 @@ fn parameter(value: &Interval) -> String {
     format!("{estimate} ({low}…{high})")
 }
 
-/// Measures how many cores' worth of work this machine does on each of
-/// [`thread_counts`](worthit_pair::pair::thread_counts) at once, up to the logical cores.
+/// Measures how many cores' worth of work this machine does on each of its
+/// [numbers of threads](worthit_machine::ceiling::speedups) at once.
 pub fn ceiling() -> Vec<Point> {
     let point = |(threads, readings): (u64, Vec<f64>)| {
         let speedup = geometric_mean_interval(&readings)?;

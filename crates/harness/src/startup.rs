@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cargo::{self, Invocation, Workspace},
     criterion_pages,
-    flags::{Flags, Mode},
+    flags::{Flags, Mode, Threads},
 };
-use worthit_pair::paths;
+use worthit_pair::{paths, threads};
 
 /// Environment variable with what a process knows before it executes the binary again.
 const HANDED_OVER: &str = "WORTHIT_STARTED";
@@ -63,10 +63,12 @@ pub fn start(package: &str) -> Result<Started, std::io::Error> {
     if let Some(HandedOver { arguments, benches, .. }) = HandedOver::read() {
         let program = "bench".to_owned();
         let flags = Flags::parse_from([&program].into_iter().chain(&arguments));
+        ask_for_threads(&flags);
         return Ok(Started { flags, arguments, invocation, benches });
     }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let flags = Flags::parse();
+    ask_for_threads(&flags);
     if flags.gate_worker {
         return Ok(Started { flags, arguments, invocation, benches: None });
     }
@@ -94,9 +96,19 @@ pub fn start(package: &str) -> Result<Started, std::io::Error> {
     again.args(flags.for_criterion());
     again.env(HANDED_OVER, serde_json::to_string(&handed_over)?);
     again.env("WORTHIT_HOME", home).env("CRITERION_HOME", criterion);
+    again.envs(flags.threads.as_ref().map(|asked| (threads::VARIABLE, asked.to_string())));
     again.envs(counter.map(|counter| ("WORTHIT_COUNTER", counter)));
     again.envs(named("WORTHIT_DATA").map(|data| ("WORTHIT_DATA", data)));
     Err(again.exec())
+}
+
+/// Sets the numbers of threads that the flags ask for.
+fn ask_for_threads(flags: &Flags) {
+    if let Some(Threads(counts)) = &flags.threads
+        && !counts.is_empty()
+    {
+        threads::ask_for(counts);
+    }
 }
 
 /// Returns the path of the command that counts causes: `worthit`, which cargo puts into the folder of the profile in its

@@ -10,7 +10,7 @@ use std::{
 
 use checkout::{Checkout, stderr, stdout};
 use worthit_harness::results::CaseResult;
-use worthit_pair::trial::Role;
+use worthit_pair::{threads::logical_cores, trial::Role};
 
 const ONE_CASE: &str = "--bench --quick --noplot faults/agrees/.*/1000$";
 
@@ -208,6 +208,26 @@ fn variables_are_read_as_people_write_them() {
         assert_eq!(run.pairs["faults/sweeps"].sweeps[0].cases.len(), cases, "`{value}`");
         assert_eq!((run.quick, run.seed), (cases == 3, 42));
     }
+}
+
+#[test]
+fn numbers_of_threads_are_measured_as_they_are_asked_for() {
+    let time = "--noplot --measurement-time 0.05 --warm-up-time 0.005";
+    for (flag, variable) in [("--threads 1,3 ", ""), ("", "1,3")] {
+        let checkout = Checkout::new();
+        let mut command = checkout.bench(&format!("--bench {flag}{time} faults/threads"));
+        let output = command.env("WORTHIT_THREADS", variable).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let run = checkout.result();
+        let cases = &run.pairs["faults/threads"].sweeps[0].cases;
+        assert_eq!(cases.iter().map(|case| case.point).collect::<Vec<_>>(), [1, 3]);
+        let within_cores = [1, 3].into_iter().filter(|threads| *threads <= logical_cores());
+        let ceiling = run.ceiling.iter().map(|point| point.threads);
+        assert!(ceiling.eq(within_cores), "{:?}", run.ceiling);
+    }
+    let output = Checkout::new().run("--bench --threads 2,1 faults/threads");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("in ascending order"), "{}", stderr(&output));
 }
 
 #[test]

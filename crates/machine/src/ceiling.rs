@@ -6,17 +6,19 @@
 
 use std::{hint::black_box, sync::Barrier, thread, time::Instant};
 
-use worthit_pair::pair::{logical_cores, thread_counts};
+use worthit_pair::threads;
 
 /// Steps of the kernel in one reading, about 5 ms.
 const STEPS: u64 = 4_000_000;
 /// Readings of each thread count. The counts take turns, so that all of them run under the same conditions.
 const READINGS: usize = 9;
 
-/// Returns the speedups at each of [`thread_counts`] up to the logical cores, nine readings each. Takes about 50 ms per
-/// thread count.
+/// Returns the speedups at each of [`threads::points`] that has a core for each thread, nine readings each. Takes about
+/// 50 ms per thread count.
 pub fn speedups() -> Vec<(u64, Vec<f64>)> {
-    let counts = thread_counts(logical_cores());
+    let mut counts = threads::points();
+    // Threads that take turns on a core would each be timed as if they had it.
+    counts.retain(|count| !threads::is_oversubscribed(*count));
     let mut readings = vec![Vec::with_capacity(READINGS); counts.len()];
     let run = |_| {
         black_box(kernel(STEPS));
@@ -82,7 +84,7 @@ mod tests {
     fn there_are_readings_for_each_thread_count() {
         let speedups = speedups();
         let threads: Vec<u64> = speedups.iter().map(|(threads, _)| *threads).collect();
-        assert_eq!(threads, thread_counts(logical_cores()));
+        assert_eq!(threads.last(), Some(&threads::logical_cores()));
         for (_, readings) in speedups {
             assert_eq!(readings.len(), READINGS);
             assert!(readings.iter().all(|speedup| *speedup > 0.0 && speedup.is_finite()));

@@ -3,9 +3,8 @@
 use crate::{
     case::{Case, CaseKey},
     family::Entry,
-    pair::{
-        Headline, Level, Levels, Origin, Pair, Parameter, SideBeside, logical_cores, thread_counts,
-    },
+    pair::{Headline, Level, Levels, Origin, Pair, Parameter, Points, SideBeside},
+    threads,
     trial::Role,
 };
 
@@ -21,9 +20,6 @@ pub enum Extent {
     /// Every default point and the larger ones.
     Deep,
 }
-
-/// Number of levels at which a sweep over threads is measured, at most.
-const MAX_LEVELS: usize = 4;
 
 /// A case and its name.
 #[derive(Clone, Debug)]
@@ -46,11 +42,12 @@ impl NamedCase {
 /// Returns the points of the axis within `extent`, ascending.
 pub fn points(entry: &Entry, extent: Extent) -> Vec<u64> {
     let mut points = entry.axis.points.default_points();
-    let (last, middle) = (points[points.len() - 1], points[points.len() / 2]);
-    let headline = match entry.headline {
-        Headline::At { point, .. } | Headline::AllCoresOf(point) => point,
-        Headline::AllCoresAt(_) => last,
+    let headline = headline_point(entry);
+    let last = match entry.axis.points {
+        Points::Threads => headline,
+        Points::Fixed { .. } => points[points.len() - 1],
     };
+    let middle = points[points.len() / 2];
     match extent {
         Extent::Deep => points.extend(entry.axis.points.deep_points()),
         Extent::Default => {}
@@ -58,6 +55,14 @@ pub fn points(entry: &Entry, extent: Extent) -> Vec<u64> {
         Extent::Ends => points = thinned(&points, &[points[0], last, headline]),
     }
     points
+}
+
+/// Returns the point of the case that a pair speaks of where it may name only one.
+fn headline_point(pair: &Pair) -> u64 {
+    match pair.headline {
+        Headline::At { point, .. } | Headline::AllCoresOf(point) => point,
+        Headline::AllCoresAt(_) => threads::all_cores(&pair.axis.points.default_points()),
+    }
 }
 
 fn thinned(points: &[u64], kept: &[u64]) -> Vec<u64> {
@@ -68,13 +73,19 @@ fn thinned(points: &[u64], kept: &[u64]) -> Vec<u64> {
 /// with an empty label.
 pub fn levels(pair: &Pair) -> Vec<ResolvedLevel> {
     match pair.parameter.as_ref() {
-        None => vec![ResolvedLevel { label: String::new(), value: 0, level: None }],
+        None => vec![ResolvedLevel {
+            label: String::new(),
+            value: 0,
+            level: None,
+            measured_only_at: None,
+        }],
         Some(Parameter { levels: Levels::Fixed(levels), .. }) => levels
             .iter()
             .map(|level| ResolvedLevel {
                 label: level.label.to_owned(),
                 value: level.value,
                 level: Some(level),
+                measured_only_at: None,
             })
             .collect(),
         Some(Parameter { name, levels: Levels::Threads }) => {
@@ -82,24 +93,11 @@ pub fn levels(pair: &Pair) -> Vec<ResolvedLevel> {
                 label: format!("{name}={count}"),
                 value: count,
                 level: None,
+                measured_only_at: threads::is_oversubscribed(count).then(|| headline_point(pair)),
             };
-            thread_levels(logical_cores()).into_iter().map(level).collect()
+            threads::levels().into_iter().map(level).collect()
         }
     }
-}
-
-/// Returns the thread counts at which a whole sweep is measured: one thread, without which there is no speedup, and
-/// about a quarter, half and all of `cores`.
-fn thread_levels(cores: u64) -> Vec<u64> {
-    let counts = thread_counts(cores);
-    if counts.len() <= MAX_LEVELS {
-        return counts;
-    }
-    let at_least = |share: f64| {
-        let wanted = cores as f64 * share;
-        counts.iter().copied().find(|count| *count as f64 >= wanted).unwrap_or(cores)
-    };
-    vec![1, at_least(0.25), at_least(0.5), cores]
 }
 
 /// One value of the parameter, resolved for this machine.
@@ -110,11 +108,16 @@ pub struct ResolvedLevel {
     /// The value that `prepare` reads.
     pub value: u64,
     level: Option<&'static Level>,
+    /// The one point that is measured, if the level is oversubscribed.
+    measured_only_at: Option<u64>,
 }
 
 impl ResolvedLevel {
     /// Returns whether this level is measured at `point`.
     pub fn is_measured_at(&self, point: u64) -> bool {
+        if let Some(only) = self.measured_only_at {
+            return point == only;
+        }
         self.level.is_none_or(|level| match level.origin {
             Origin::Measured => true,
             Origin::Distance { confirmed_at, .. } => confirmed_at.contains(&point),
@@ -145,18 +148,19 @@ pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
 /// Returns the case that a pair speaks of where it may name only one.
 pub fn headline(entry: &Entry, seed: u64) -> NamedCase {
     let levels = levels(entry);
-    let points = entry.axis.points.default_points();
-    let last = "a pair has levels and points";
     let labelled = |label| levels.iter().find(|level| level.label == label);
     let missing = |label| panic!("{}: the headline's level `{label}` does not exist", entry.id);
-    let (level, point) = match entry.headline {
-        Headline::At { level, point } => (labelled(level).unwrap_or_else(|| missing(level)), point),
-        Headline::AllCoresAt(level) => {
-            (labelled(level).unwrap_or_else(|| missing(level)), *points.last().expect(last))
+    let level = match entry.headline {
+        Headline::At { level, .. } | Headline::AllCoresAt(level) => {
+            labelled(level).unwrap_or_else(|| missing(level))
         }
-        Headline::AllCoresOf(point) => (levels.last().expect(last), point),
+        Headline::AllCoresOf(_) => {
+            let counts: Vec<u64> = levels.iter().map(|level| level.value).collect();
+            let all = threads::all_cores(&counts);
+            levels.iter().find(|level| level.value == all).expect("it is one of them")
+        }
     };
-    NamedCase::new(entry, level, point, seed)
+    NamedCase::new(entry, level, headline_point(entry), seed)
 }
 
 /// Returns the name of a side in ids: `naive`, `optimized`, or the name of the peer or alternative.
@@ -182,26 +186,4 @@ pub fn roles(entry: &Entry) -> Vec<Role> {
 /// Returns criterion's id of one benchmark: `queries/n_plus_one/loopback/naive/256`.
 pub fn benchmark_id(entry: &Entry, case: &NamedCase, role: Role) -> String {
     format!("{}/{}/{}", case.key.group(), side_name(entry, role), case.key.point)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_thread_and_all_cores_are_always_among_the_levels() {
-        assert_eq!(thread_levels(1), [1]);
-        assert_eq!(thread_levels(2), [1, 2]);
-        assert_eq!(thread_levels(4), [1, 2, 3, 4]);
-        assert_eq!(thread_levels(6), [1, 2, 3, 6]);
-        assert_eq!(thread_levels(8), [1, 2, 4, 8]);
-        assert_eq!(thread_levels(16), [1, 4, 8, 16]);
-        assert_eq!(thread_levels(96), [1, 24, 48, 96]);
-        for cores in 1..=1_024 {
-            let levels = thread_levels(cores);
-            assert!(levels.len() <= MAX_LEVELS && levels.is_sorted_by(|one, next| one < next));
-            assert_eq!((levels[0], levels.last()), (1, Some(&cores)));
-            assert!(levels.iter().all(|level| thread_counts(cores).contains(level)));
-        }
-    }
 }

@@ -25,6 +25,7 @@ pub mod paths;
 pub mod plans;
 pub mod proof;
 pub mod study;
+pub mod threads;
 pub mod trap;
 pub mod trial;
 pub mod unavailable;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use worthit_servers::{Program, helper::Control};
 
-use crate::{limit::NO_LIMIT, trial::Trial};
+use crate::{limit::NO_LIMIT, threads, trial::Trial};
 
 pub use crate::{
     audited::{Check, Exempt},
@@ -17,6 +17,7 @@ pub use crate::{
     explanation::{Explanation, FarEnd, KeepNaive, ShareOfCause},
     growth::Growth,
     limit::{Limit, Work},
+    threads::logical_cores,
     trap::{ErasedTrap, Trap, ensure},
     unavailable::Unavailable,
     under_load::{Rates, UnderLoad},
@@ -171,9 +172,9 @@ pub enum Headline {
         /// Its point on the axis.
         point: u64,
     },
-    /// The case on all cores, where threads are the axis: this level at the last point.
+    /// The case on all cores, where threads are the axis: this level at the largest point that is not oversubscribed.
     AllCoresAt(&'static str),
-    /// The case on all cores, where threads are the parameter: this point at the last level.
+    /// The case on all cores, where threads are the parameter: this point at the last level that is not oversubscribed.
     AllCoresOf(u64),
 }
 
@@ -219,7 +220,8 @@ pub enum Points {
         /// Larger points, which `--deep` adds.
         deep: &'static [u64],
     },
-    /// 1, 2, 3, 4, 6, 8, … up to the logical cores of this machine; see [`thread_counts`].
+    /// 1, 2, 3, 4, 6, 8, … up to the logical cores of this machine, and one point that is oversubscribed; see
+    /// [`crate::threads`].
     Threads,
 }
 
@@ -228,7 +230,7 @@ impl Points {
     pub fn default_points(&self) -> Vec<u64> {
         match self {
             Points::Fixed { default, .. } => default.to_vec(),
-            Points::Threads => thread_counts(logical_cores()),
+            Points::Threads => threads::points(),
         }
     }
 
@@ -239,20 +241,6 @@ impl Points {
             Points::Threads => &[],
         }
     }
-}
-
-/// Returns 1, 2, 3, 4, 6, 8, 12, 16, … up to and including `cores`: enough for laws of scaling to be fitted from six
-/// cores on.
-pub fn thread_counts(cores: u64) -> Vec<u64> {
-    let powers = std::iter::successors(Some(1_u64), |n| n.checked_mul(2));
-    // Between two powers of two from 2 on lies the number half as large again.
-    let counts = powers.flat_map(|n| [Some(n), Some(n + n / 2).filter(|_| n > 1)]);
-    counts.flatten().take_while(|n| *n < cores).chain([cores]).collect()
-}
-
-/// Returns the number of logical cores that this process may use.
-pub fn logical_cores() -> u64 {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
 /// The second quantity that a pair varies.
@@ -269,7 +257,8 @@ pub struct Parameter {
 pub enum Levels {
     /// The same values on every machine.
     Fixed(&'static [Level]),
-    /// One thread, and at most three more numbers up to all logical cores of this machine.
+    /// One thread, and at most three more numbers up to all logical cores of this machine; oversubscribed, only the
+    /// headline's point.
     Threads,
 }
 
@@ -338,25 +327,4 @@ pub enum Resources {
     Memory,
     /// Files, sockets, threads or databases: at least 32 inputs are tried.
     System,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thread_counts_end_with_all_cores() {
-        assert_eq!(thread_counts(1), [1]);
-        assert_eq!(thread_counts(2), [1, 2]);
-        assert_eq!(thread_counts(3), [1, 2, 3]);
-        assert_eq!(thread_counts(5), [1, 2, 3, 4, 5]);
-        assert_eq!(thread_counts(6), [1, 2, 3, 4, 6]);
-        assert_eq!(thread_counts(16), [1, 2, 3, 4, 6, 8, 12, 16]);
-        assert_eq!(thread_counts(64), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]);
-        for cores in 1..=1_024 {
-            let counts = thread_counts(cores);
-            assert!(counts.is_sorted_by(|one, next| one < next), "{counts:?}");
-            assert_eq!((counts[0], counts.last()), (1, Some(&cores)));
-        }
-    }
 }

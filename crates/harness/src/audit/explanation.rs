@@ -2,7 +2,7 @@
 
 use super::{AtHeadline, Findings, Headlines, prose};
 use crate::{results::Measured, statistics::Interval};
-use worthit_pair::{explanation::ShareOfCause, family::Entry, format, trial::Role};
+use worthit_pair::{explanation::ShareOfCause, family::Entry, format, pair::Points, trial::Role};
 
 /// Contradictions between the card and the references, and magnitudes in its prose.
 pub fn find(entry: &Entry, headlines: &Headlines<'_>) -> Findings {
@@ -35,7 +35,7 @@ fn contradictions(entry: &Entry, headline: AtHeadline<'_>) -> Vec<String> {
             None => problems.push("the counts of the first cause have no ratio".to_owned()),
         }
     }
-    let gains = headline.sweep.headline_gains();
+    let gains = gains_within_cores(entry, headline);
     let bounds = |gain: &Interval| (gain.low, gain.high);
     if let [.., (_, before), (_, last)] = &gains[..]
         && !explanation.far_end.agrees_with(bounds(before), bounds(last))
@@ -58,6 +58,15 @@ fn contradictions(entry: &Entry, headline: AtHeadline<'_>) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// The gains of the headline's sweep. A card claims nothing of threads that wait for a core.
+fn gains_within_cores(entry: &Entry, headline: AtHeadline<'_>) -> Vec<(u64, Interval)> {
+    let mut gains = headline.sweep.headline_gains();
+    if matches!(entry.axis.points, Points::Threads) {
+        gains.retain(|(threads, _)| *threads <= headline.run.machine.logical_cores);
+    }
+    gains
 }
 
 /// The gain divided by the ratio of the first cause's counts; `None` if a count is missing or zero.
