@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -20,6 +21,8 @@ use worthit_pair::trial::Role;
 
 /// The pair whose results these tests change.
 const PAIR: &str = "queries/n_plus_one";
+/// A pair that varies its number of threads.
+const SCALING: &str = "parallelism/parallel_map";
 
 fn worthit(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worthit"));
@@ -47,7 +50,8 @@ fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
 fn a_measured_run(folder: &Path, day: usize) -> String {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
     let references = reference::all(&reports).unwrap();
-    let mut run = references.into_iter().find(|run| run.pairs.contains_key(PAIR)).unwrap();
+    let has_both = |run: &Run| [PAIR, SCALING].iter().all(|pair| run.pairs.contains_key(*pair));
+    let mut run = references.into_iter().find(has_both).unwrap();
     run.key = format!("202601{day:02}T000000Z-1");
     run.started = format!("2026-01-{day:02}T00:00:00Z").parse().unwrap();
     let case = &mut run.pairs.get_mut(PAIR).unwrap().sweeps[0].cases[0];
@@ -211,6 +215,42 @@ fn a_report_is_made_from_a_given_result_or_the_latest_run() {
     assert!(page.contains("20260101T000000Z-1"));
     printed(folder.path(), &["report", &result, "--into", "site"]);
     assert_eq!(fs::read_to_string(folder.path().join("site/index.html")).unwrap(), page);
+}
+
+#[test]
+fn scaling_is_measured_by_cargo_and_shown_as_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = a_measured_run(folder.path(), 1);
+    fs::create_dir_all(folder.path().join("home/runs")).unwrap();
+    fs::copy(folder.path().join(&result), folder.path().join("home/runs/20260101T000000Z-1.json"))
+        .unwrap();
+    let cargo = folder.path().join("cargo");
+    let scale = |script: &str, arguments: &[&str]| {
+        fs::write(&cargo, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worthit"));
+        command.arg("scale").args(arguments).current_dir(folder.path()).env("CARGO", &cargo);
+        command.env_remove("CARGO_PKG_NAME").env("WORTHIT_HOME", folder.path().join("home"));
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let asked = ["parallel_map", "--threads", "1,2", "--rounds", "3"];
+    let output = scale("echo \"$@\" >asked", &asked);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let words = fs::read_to_string(folder.path().join("asked")).unwrap();
+    assert_eq!(words.trim(), "bench -- ^parallelism/parallel_map/ --threads=1,2 --rounds=3");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["scaling of parallelism/parallel_map", "efficiency", "\n1 ", "Amdahl's law"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    let output = scale("exit 7", &asked);
+    assert_eq!((output.status.code(), output.stdout), (Some(7), vec![]), "cargo has said why");
+    let (status, message) = failure(folder.path(), &["scale", PAIR]);
+    assert_eq!(status, 2);
+    assert!(message.contains("does not vary its number of threads"), "{message}");
+    let (status, message) = failure(folder.path(), &["scale", "parallel_map", "--threads", "2,1"]);
+    assert_eq!(status, 2);
+    assert!(message.contains("in ascending order"), "{message}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod gate;
 mod history;
 mod machine;
 mod report;
+mod scale;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -94,6 +95,7 @@ enum Command {
     /// The gate fails if one is violated.
     Budgets(gate::BudgetsArguments),
     Report(report::ReportArguments),
+    Scale(scale::ScaleArguments),
     /// Track runs over time: add results to a history, show trends and where levels changed.
     #[cfg(feature = "history")]
     History(history::HistoryArguments),
@@ -125,6 +127,10 @@ enum CliError {
         "`{0}` is a study, not a pair: `worthit show {0}` shows it, `cargo bench -- {0}` measures and counts it"
     )]
     IsStudy(&'static str),
+    #[error(
+        "`{0}` does not vary its number of threads; the family `parallelism` in `worthit list` has pairs that do"
+    )]
+    NoThreads(&'static str),
     #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
     #[error("`--fail-if-worse` compares two results: name the earlier and the later one")]
@@ -188,6 +194,7 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
             ExitCode::from(match error {
                 CliError::UnknownPair { .. }
                 | CliError::IsStudy(_)
+                | CliError::NoThreads(_)
                 | CliError::NeedsTwoResults
                 | CliError::NotCompared(_) => 2,
                 CliError::Gate(error) => error.status(),
@@ -240,6 +247,7 @@ fn run(
             return Ok(status);
         }
         Command::Report(arguments) => return report::run(arguments, catalogue),
+        Command::Scale(arguments) => return scale::run(arguments, catalogue),
         #[cfg(feature = "history")]
         Command::History(asked) => print(&history::run(asked, catalogue)?),
         Command::Reference { result, file } => {

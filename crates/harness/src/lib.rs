@@ -47,6 +47,7 @@ mod selection;
 pub mod servers;
 mod startup;
 pub mod statistics;
+mod strong_scaling;
 pub mod study;
 pub mod table;
 pub mod terminal;

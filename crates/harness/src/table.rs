@@ -1,11 +1,12 @@
 //! A sweep in words, and tables of them for the terminal: one per family (gain at the near end and the headline of each
-//! sweep, break-even, cause) and one of the machine numbers.
+//! sweep, break-even, cause), one of the machine numbers and one of how a pair scales.
 //!
 //! The tables are pure functions of a width, and plain text. No width breaks an id or any other word.
 
 mod family;
 mod layout;
 mod machine;
+mod scaling;
 
 use crate::{
     report,
@@ -15,6 +16,7 @@ use worthit_pair::{format, trial::Role};
 
 pub use family::of_family;
 pub use machine::of_numbers;
+pub use scaling::of_scaling;
 
 /// Describes where the optimized side begins to win.
 pub fn break_even_of(sweep: &Sweep) -> String {

@@ -155,7 +155,7 @@ fn status(comparison: &Comparison<'_>, fail_if_worse: bool) -> u8 {
 
 /// Returns the latest run that has recorded a case: file names sort by start time. A run that was stopped before its
 /// first case would replace the pages of a good one by rows that say nothing. The packages of a workspace share a folder.
-fn latest_run(folder: &Path, package: Option<&str>) -> Result<(PathBuf, Run), CliError> {
+pub(super) fn latest_run(folder: &Path, package: Option<&str>) -> Result<(PathBuf, Run), CliError> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
     let is_result =
         |path: &PathBuf| path.extension().is_some_and(|end| end == "jsonl" || end == "json");
@@ -184,6 +184,6 @@ fn latest_run(folder: &Path, package: Option<&str>) -> Result<(PathBuf, Run), Cl
 }
 
 /// The package of a catalogue.
-fn package(catalogue: &[&Family]) -> Option<&'static str> {
+pub(super) fn package(catalogue: &[&Family]) -> Option<&'static str> {
     catalogue.first().map(|family| family.package)
 }
