@@ -6,6 +6,7 @@
 pub mod background_task;
 pub mod distance;
 pub mod edge;
+pub mod fingerprint;
 pub mod http;
 pub mod kv_server;
 pub mod log_lines;
@@ -15,6 +16,7 @@ pub mod origin;
 pub mod outbox;
 pub mod outside;
 pub mod pg_shop;
+pub mod pool;
 pub mod postgres;
 pub mod price_stream;
 pub mod queue;

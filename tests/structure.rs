@@ -112,6 +112,7 @@ fn clocks_are_read_only_where_the_architecture_says() {
         "crates/servers/src/distance.rs", // in a test
         "crates/servers/src/link.rs",     // in a test
         "crates/servers/src/proxy.rs",
+        "crates/servers/src/slow_device.rs",
         "crates/machine/src/ceiling.rs",
         "crates/machine/src/readings.rs",
         "crates/harness/src/measuring.rs",
@@ -219,9 +220,10 @@ fn sweeps_are_sorted_and_have_few_levels_with_plain_names() {
         let points = entry.axis.points.default_points();
         let all: Vec<u64> = points.iter().chain(entry.axis.points.deep_points()).copied().collect();
         assert!(all.is_sorted_by(|left, right| left < right), "{}: {all:?}", entry.id);
-        assert!(cases::levels(entry).len() <= 4, "{}", entry.id);
-        let names = cases::levels(entry);
-        assert!(names.iter().all(|level| !level.label.contains([' ', '/'])), "{}", entry.id);
+        let levels = cases::levels(entry);
+        // One level of threads is oversubscribed, and measured at the headline's point only.
+        assert!(levels.len() <= 4 + usize::from(entry.uses_threads()), "{}", entry.id);
+        assert!(levels.iter().all(|level| !level.label.contains([' ', '/'])), "{}", entry.id);
         for role in cases::roles(entry) {
             let name = cases::side_name(entry, role);
             let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
