@@ -19,6 +19,7 @@ mod program;
 mod proxy;
 mod rabbitmq;
 mod redis;
+pub mod slow_device;
 mod spent;
 mod tcp;
 
