@@ -4,6 +4,7 @@
 //! [`worthit_pair::causes::exclude_thread`].
 
 pub mod background_task;
+pub mod device_reads;
 pub mod distance;
 pub mod edge;
 pub mod fingerprint;

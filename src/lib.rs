@@ -15,6 +15,7 @@ worthit_pair::catalogue! {
     batching,
     io,
     parallelism,
+    hardware,
     services,
     scaleout,
     studies,

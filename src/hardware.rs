@@ -1,0 +1,9 @@
+//! The family of what better hardware offers to a program that asks for it.
+
+worthit_pair::family! {
+    "hardware": "Let better hardware show";
+    huge_pages,
+    page_cache,
+    queue_depth,
+    simd_filter,
+}
