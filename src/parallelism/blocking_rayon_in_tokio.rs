@@ -228,6 +228,11 @@ async fn blocking_thread(request: Request, rows: Arc<[u64]>, pool: Arc<ThreadPoo
     }
 }
 
+/// The answer to `request`, for which a pool computes whose threads let others go first.
+async fn yielding_pool(request: Request, rows: Arc<[u64]>, pool: Arc<ThreadPool>) -> u64 {
+    optimized(request, rows, &*pool).await
+}
+
 /// Computes a report from all rows, which takes some hundred microseconds on one core.
 fn report(rows: &[u64], key: u64) -> u64 {
     rows.par_iter().with_min_len(512).map(|row| score(*row, key)).reduce(|| 0, u64::wrapping_add)
@@ -316,8 +321,8 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     });
     let all = Arc::clone(&rows);
     let yielding_pool = open_loop(&runtime, &inputs, load, move |requests, i| {
-        let (request, rows, pool) = (requests[i as usize], Arc::clone(&all), Arc::clone(&yielding));
-        (!is_report(&request), async move { optimized(request, rows, &*pool).await })
+        let request = requests[i as usize];
+        (!is_report(&request), yielding_pool(request, Arc::clone(&all), Arc::clone(&yielding)))
     });
     let counting = |side: fn(Request) -> u64| {
         noting(&inputs, move |requests: &Arc<Vec<Request>>| {
