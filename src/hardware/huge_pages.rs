@@ -66,8 +66,8 @@ pub const PAIR: Pair = Pair {
         unit: "B",
         is_size: true,
         points: Points::Fixed {
-            default: &[MIB, 16 * MIB, 128 * MIB, 512 * MIB, 1_024 * MIB],
-            deep: &[4_096 * MIB],
+            default: &[MIB, 16 * MIB, 128 * MIB, 512 * MIB],
+            deep: &[1_024 * MIB, 4_096 * MIB],
         },
     },
     parameter: Some(Parameter {
@@ -93,7 +93,7 @@ pub const PAIR: Pair = Pair {
         },
     ],
     explanation: Explanation {
-        why: "Each read needs the translation of its page. The processor remembers some thousands of them (its TLB), be \
+        why: "Each read needs the translation of its page. The processor remembers a number of them (its TLB), be \
               the pages small or huge, and looks any other up in the page table, which is one to four more reads; in a \
               virtual machine each of these may need others. Huge pages let it remember the whole working set. Small \
               ones do so for some megabytes. The larger the set, the farther away the words themselves, and the \
@@ -104,7 +104,7 @@ pub const PAIR: Pair = Pair {
              and the word lie",
         ),
         far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::UpTo(16 * MIB),
+        keep_naive: KeepNaive::UpTo(MIB),
     },
     traps: &[
         &Trap {

@@ -49,7 +49,7 @@ pub const PAIR: Pair = Pair {
         keep_naive_when: "There is one request, or the next one comes after the server has given up on the connection. Or \
                           a balancer spreads connections, and a connection that stays would send everything to one server.",
         costs: "A server may close a connection at any time, and the next request may meet that: a request that may be \
-                carried out twice, as a GET may, is sent once more over a new connection; one that may not (a payment) \
+                repeated, as a GET may, is sent once more over a new connection; one that may not (a payment) \
                 fails, and needs a key by which the server knows it again. An answer must be read to its end before the \
                 next request. A connection that is kept holds a socket at both ends, and does not notice that the name \
                 of its server now means another address.",

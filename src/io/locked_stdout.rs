@@ -74,7 +74,7 @@ pub const PAIR: Pair = Pair {
               print without a buffer, the alternative, makes as many calls. With the buffer a call carries many \
               lines. What stays is to format each line, to copy it into the buffer and through the pipe, and to tell the \
               process and wake the reader, once each.",
-        share_of_cause: ShareOfCause::Within(0.01, 0.08),
+        share_of_cause: ShareOfCause::Within(0.004, 0.04),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(1),
     },

@@ -62,7 +62,7 @@ pub const PAIR: Pair = Pair {
         },
     ],
     explanation: Explanation {
-        why: "Four calls for each item became one, and a fifth asks for the length of the file. The calls that are saved \
+        why: "Four calls for each item became one, and one more asks for the length of the file. The calls that are saved \
               are the dearer ones: to open a file the kernel walks the path name by name, checks the rights to each folder \
               and sets up a file, which closing takes down again. What remains on both sides is to copy the content out \
               of the page cache into a `Vec` of its own.",

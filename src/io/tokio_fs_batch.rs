@@ -61,7 +61,7 @@ pub const PAIR: Pair = Pair {
               the page cache. One hop for the whole file remains. The reading itself is the same on both sides and \
               bounds the gain once the file has many chunks. Without any hop the worker reads sooner still, but serves \
               nobody else meanwhile.",
-        share_of_cause: ShareOfCause::Within(0.2, 0.9),
+        share_of_cause: ShareOfCause::Within(0.2, 1.5),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::Nowhere,
     },

@@ -40,7 +40,7 @@ pub const PAIR: Pair = Pair {
                           only those wait who want it. Or the wait is rare and short, and nobody looks at the slowest \
                           requests.",
         costs: "What was read before the wait may have changed: read it again under the lock, or compare a version. Two \
-                tasks may fetch the same thing at once, which single flight avoids. The lock is taken twice where the \
+                tasks may fetch the same thing at once, which single flight avoids. The lock is taken once more where the \
                 naive side took it once.",
         lint: Lint::None,
     },

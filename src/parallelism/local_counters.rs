@@ -22,8 +22,6 @@ const SHARED_ADDITIONS: Cause =
 const LINES: u64 = 32_768;
 /// Logs in the rotation.
 const TURNS: u64 = 4;
-/// Mean length of a realistic line in bytes, with its end, rounded down.
-const LINE_LENGTH: u64 = 85;
 /// Classes of status: 1xx to 5xx.
 const CLASSES: usize = 5;
 
@@ -110,10 +108,9 @@ pub const PAIR: Pair = Pair {
         },
     ],
     // Each thread must at least read its lines.
-    limit: Limit::Work(&[Work::StreamedInTurn {
-        bytes: |case| LINES * LINE_LENGTH / case.point,
-        within_bytes: |_| TURNS * LINES * LINE_LENGTH,
-    }]),
+    limit: Limit::None(
+        "what remains is to find two fields in each line, and no machine number bounds that",
+    ),
     proof: Proof { resources: Resources::System, max_size: 300 },
     prepare,
     ..Pair::DEFAULTS
@@ -295,15 +292,6 @@ mod tests {
                 }
             });
             assert_eq!(sums(&totals), [0, 1_600, 0, 800, 800, 800 * 4_294_967_301]);
-        }
-    }
-
-    #[test]
-    fn lines_are_as_long_as_in_a_log() {
-        for seed in 0..4 {
-            let logs = input(&Case::realistic(1, 0, seed));
-            let bytes = logs[0].len() as u64;
-            assert!((LINE_LENGTH * LINES..(LINE_LENGTH + 2) * LINES).contains(&bytes), "{bytes}");
         }
     }
 

@@ -50,7 +50,7 @@ pub const PAIR: Pair = Pair {
         name: "words",
         unit: "words",
         is_size: true,
-        points: Points::Fixed { default: &[120, 1_200, 12_000, 60_000, 120_000], deep: &[] },
+        points: Points::Fixed { default: &[120, 1_200, 60_000, 120_000], deep: &[] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "word",

@@ -47,14 +47,11 @@ pub const PAIR: Pair = Pair {
         name: "keys",
         unit: "keys",
         is_size: true,
-        points: Points::Fixed {
-            default: &[1_000, 5_000, 20_000, 100_000, 300_000],
-            deep: &[1_000_000],
-        },
+        points: Points::Fixed { default: &[1_000, 20_000, 100_000, 300_000], deep: &[1_000_000] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "key",
-    headline: Headline::AllCoresOf(100_000),
+    headline: Headline::AllCoresOf(300_000),
     peers: &[SideBeside { name: "rayon", summary: "par_sort_unstable" }],
     causes: &[Claim {
         cause: LONGEST_SHARE,
@@ -69,7 +66,7 @@ pub const PAIR: Pair = Pair {
               the naive side.",
         share_of_cause: ShareOfCause::Within(0.4, 1.1),
         far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::UpTo(1_000),
+        keep_naive: KeepNaive::UpTo(20_000),
     },
     traps: &[
         &Trap {

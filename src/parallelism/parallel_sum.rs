@@ -47,7 +47,7 @@ pub const PAIR: Pair = Pair {
         unit: "prices",
         is_size: true,
         points: Points::Fixed {
-            default: &[2_000, 30_000, 200_000, 1_000_000, 4_000_000, 12_000_000],
+            default: &[2_000, 30_000, 1_000_000, 4_000_000, 12_000_000],
             deep: &[],
         },
     },
@@ -68,7 +68,7 @@ pub const PAIR: Pair = Pair {
               handed over.",
         share_of_cause: ShareOfCause::Within(0.25, 1.1),
         far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::UpTo(30_000),
+        keep_naive: KeepNaive::UpTo(2_000),
     },
     traps: &[
         &Trap {

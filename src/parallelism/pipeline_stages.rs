@@ -58,7 +58,7 @@ pub const PAIR: Pair = Pair {
         name: "requests per batch",
         unit: "requests",
         is_size: false,
-        points: Points::Fixed { default: &[1, 8, 32, 128, 512], deep: &[] },
+        points: Points::Fixed { default: &[1, 8, 128, 512], deep: &[] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "request",

@@ -37,7 +37,7 @@ pub const PAIR: Pair = Pair {
                           take the lock, and check that nothing has changed. Or it takes no longer than the lock \
                           itself. Or only one thread takes the lock.",
         costs: "What was taken out may be out of date when it is used. What is computed before the lock may have been \
-                in vain. And a lock that is taken a second time to put a result back is paid twice.",
+                in vain. And a lock that is taken a second time to put a result back is paid for again.",
         lint: Lint::Switched("clippy::significant_drop_tightening", "clippy::nursery"),
     },
     naive: Side { summary: "render while the guard lives", growth: Growth::Linear },
@@ -50,7 +50,7 @@ pub const PAIR: Pair = Pair {
         name: "items rendered for an order",
         unit: "items",
         is_size: true,
-        points: Points::Fixed { default: &[1, 4, 16, 64, 256], deep: &[] },
+        points: Points::Fixed { default: &[1, 16, 64, 256], deep: &[] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "order",

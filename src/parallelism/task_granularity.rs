@@ -47,7 +47,7 @@ pub const PAIR: Pair = Pair {
         name: "documents per task",
         unit: "documents",
         is_size: false,
-        points: Points::Fixed { default: &[2, 8, 32, 128, 512], deep: &[] },
+        points: Points::Fixed { default: &[2, 8, 128, 512], deep: &[] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "document",

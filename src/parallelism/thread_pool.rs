@@ -44,7 +44,7 @@ pub const PAIR: Pair = Pair {
         name: "words per task",
         unit: "words",
         is_size: true,
-        points: Points::Fixed { default: &[100, 1_000, 10_000, 40_000, 150_000], deep: &[] },
+        points: Points::Fixed { default: &[100, 1_000, 10_000, 40_000], deep: &[150_000] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "task",
@@ -61,8 +61,8 @@ pub const PAIR: Pair = Pair {
               the next task from a queue in memory. What is saved is the same for short and long tasks, so the gain fades as \
               tasks grow. With fewer workers than cores the pool loses on long tasks what it leaves idle.",
         share_of_cause: ShareOfCause::NoRatio("the pool makes no thread"),
-        far_end: FarEnd::Settled,
-        keep_naive: KeepNaive::From(150_000),
+        far_end: FarEnd::Falls("the work of a task, which both sides do"),
+        keep_naive: KeepNaive::Nowhere,
     },
     traps: &[&Trap {
         name: "tasks differ in length",

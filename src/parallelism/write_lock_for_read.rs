@@ -40,8 +40,8 @@ pub const PAIR: Pair = Pair {
                           take it for reading costs as much or more, because readers on all cores write one count. \
                           There, a `Mutex`, the alternative, does as well, and is simpler. Or most operations change \
                           something. Or a single thread uses the map.",
-        costs: "A `RwLock` needs its content to be `Sync`, where a `Mutex` asks only for `Send`. A thread that reads \
-                twice at once can deadlock with a writer that waits in between, and an upgrade from reading to writing \
+        costs: "A `RwLock` needs its content to be `Sync`, where a `Mutex` asks only for `Send`. A thread that takes \
+                it for reading while it holds it can deadlock with a writer that waits in between, and an upgrade from reading to writing \
                 does not exist: give the lock back, take it again, and look again.",
         lint: Lint::Default("clippy::readonly_write_lock"),
     },
@@ -55,7 +55,7 @@ pub const PAIR: Pair = Pair {
         name: "lines read under the lock",
         unit: "lines",
         is_size: true,
-        points: Points::Fixed { default: &[1, 16, 256, 2_048, 8_192], deep: &[] },
+        points: Points::Fixed { default: &[1, 256, 2_048, 8_192], deep: &[] },
     },
     parameter: Some(Parameter { name: "threads", levels: Levels::Threads }),
     unit: "operation",

@@ -51,11 +51,11 @@ pub enum KeepNaive {
 pub const WORTH_IT: f64 = 1.1;
 
 impl KeepNaive {
-    /// Returns the points where these gains contradict the claim, as (point, gain).
-    pub fn contradicted_by(self, gains: &[(u64, f64)]) -> Vec<(u64, f64)> {
+    /// Returns the points at which these gains, each known to lie between two bounds, contradict the claim: all gains within
+    /// the bounds do. What a measurement leaves open contradicts nothing.
+    pub fn contradicted_by(self, gains: &[(u64, (f64, f64))]) -> Vec<u64> {
         let below = |p: u64| gains.iter().filter(|(point, _)| *point < p).count();
-        let contradicts = |(place, (_, gain)): &(usize, &(u64, f64))| {
-            let is_worth_it = *gain > WORTH_IT;
+        let contradicts = |(place, (_, (low, high))): &(usize, &(u64, (f64, f64)))| {
             let (is_kept, is_next) = match self {
                 KeepNaive::Nowhere => (false, false),
                 KeepNaive::Everywhere => (true, false),
@@ -65,9 +65,10 @@ impl KeepNaive {
                 }
                 KeepNaive::From(p) => (*place >= below(p), *place + 1 == below(p)),
             };
-            !is_next && is_kept == is_worth_it
+            let is_contradicted = if is_kept { *low > WORTH_IT } else { *high <= WORTH_IT };
+            !is_next && is_contradicted
         };
-        gains.iter().enumerate().filter(contradicts).map(|(_, gain)| *gain).collect()
+        gains.iter().enumerate().filter(contradicts).map(|(_, (point, _))| *point).collect()
     }
 }
 
@@ -97,21 +98,30 @@ mod tests {
     const RISING: [(u64, f64); 4] = [(1, 0.5), (4, 1.05), (16, 2.0), (64, 9.0)];
     const FALLING: [(u64, f64); 3] = [(0, 5.0), (50, 1.5), (100, 0.9)];
 
+    /// The points at which exact gains contradict a claim.
+    fn contradictions(claim: KeepNaive, gains: &[(u64, f64)]) -> Vec<u64> {
+        let exact: Vec<_> = gains.iter().map(|(point, gain)| (*point, (*gain, *gain))).collect();
+        claim.contradicted_by(&exact)
+    }
+
     #[test]
     fn a_claim_of_where_to_keep_the_naive_side_is_checked_at_every_point() {
-        assert!(KeepNaive::UpTo(4).contradicted_by(&RISING).is_empty());
-        assert!(KeepNaive::UpTo(1).contradicted_by(&RISING).is_empty(), "the next may be either");
-        assert_eq!(KeepNaive::UpTo(16).contradicted_by(&RISING), [(16, 2.0)]);
-        assert_eq!(
-            KeepNaive::UpTo(0).contradicted_by(&RISING),
-            [RISING[1]],
-            "the first is the next"
-        );
-        assert_eq!(KeepNaive::Nowhere.contradicted_by(&RISING), RISING[..2]);
-        assert_eq!(KeepNaive::Everywhere.contradicted_by(&RISING), RISING[2..]);
-        assert!(KeepNaive::From(100).contradicted_by(&FALLING).is_empty());
-        assert_eq!(KeepNaive::From(50).contradicted_by(&FALLING), [(50, 1.5)]);
-        assert_eq!(KeepNaive::UpTo(0).contradicted_by(&FALLING), [FALLING[0], FALLING[2]]);
+        assert!(contradictions(KeepNaive::UpTo(4), &RISING).is_empty());
+        assert!(contradictions(KeepNaive::UpTo(1), &RISING).is_empty(), "the next may be either");
+        assert_eq!(contradictions(KeepNaive::UpTo(16), &RISING), [16]);
+        assert_eq!(contradictions(KeepNaive::UpTo(0), &RISING), [4], "the first is the next");
+        assert_eq!(contradictions(KeepNaive::Nowhere, &RISING), [1, 4]);
+        assert_eq!(contradictions(KeepNaive::Everywhere, &RISING), [16, 64]);
+        assert!(contradictions(KeepNaive::From(100), &FALLING).is_empty());
+        assert_eq!(contradictions(KeepNaive::From(50), &FALLING), [50]);
+        assert_eq!(contradictions(KeepNaive::UpTo(0), &FALLING), [0, 100]);
+    }
+
+    #[test]
+    fn a_gain_that_may_lie_on_either_side_contradicts_no_claim_of_where_it_pays() {
+        let gains = [(0, (0.5, 4.0)), (1, (2.0, 3.0)), (2, (0.7, 1.0))];
+        assert_eq!(KeepNaive::Nowhere.contradicted_by(&gains), [2]);
+        assert_eq!(KeepNaive::Everywhere.contradicted_by(&gains), [1]);
     }
 
     #[test]

@@ -47,14 +47,14 @@ fn contradictions(entry: &Entry, headline: AtHeadline<'_>) -> Vec<String> {
             format::times(last.estimate)
         ));
     }
-    let gains: Vec<(u64, f64)> =
-        gains.into_iter().map(|(point, gain)| (point, gain.estimate)).collect();
-    for (point, gain) in explanation.keep_naive.contradicted_by(&gains) {
+    let bounded: Vec<_> = gains.iter().map(|(point, gain)| (*point, bounds(gain))).collect();
+    let contradicted = explanation.keep_naive.contradicted_by(&bounded);
+    for (point, gain) in gains.iter().filter(|(point, _)| contradicted.contains(point)) {
         problems.push(format!(
             "{:?} is claimed, but the gain at {} is {}",
             explanation.keep_naive,
-            headline.pair.place(point),
-            format::times(gain)
+            headline.pair.place(*point),
+            format::times(gain.estimate)
         ));
     }
     problems
