@@ -15,8 +15,10 @@ const HUGE: usize = 2 << 20;
 const LINE: usize = 64;
 /// Reads in one iteration.
 const READS: u64 = 16_384;
-/// Inputs in the rotation: they read more lines than any cache holds.
-const TURNS: u64 = 256;
+/// Inputs in the rotation, at least.
+const FEWEST_TURNS: u64 = 16;
+/// Lines that no cache holds: inputs that read so many need no more to read.
+const MANY_LINES: u64 = 2 << 20;
 
 /// Level of reads whose places are all known beforehand.
 const INDEPENDENT: u64 = 0;
@@ -66,7 +68,7 @@ pub const PAIR: Pair = Pair {
         unit: "B",
         is_size: true,
         points: Points::Fixed {
-            default: &[MIB, 16 * MIB, 128 * MIB, 512 * MIB],
+            default: &[MIB, 16 * MIB, 64 * MIB, 256 * MIB],
             deep: &[1_024 * MIB, 4_096 * MIB],
         },
     },
@@ -78,7 +80,7 @@ pub const PAIR: Pair = Pair {
         ]),
     }),
     unit: "read",
-    headline: Headline::At { level: "dependent", point: 512 * MIB },
+    headline: Headline::At { level: "dependent", point: 256 * MIB },
     causes: &[
         Claim {
             cause: TRANSLATIONS,
@@ -126,7 +128,7 @@ pub const PAIR: Pair = Pair {
                 let lines = inputs[0].small.lines().len() as u64;
                 let seeds: HashSet<u64> = inputs.iter().map(|input| input.seed / READS).collect();
                 let reads = seeds.len() as u64 * READS;
-                ensure(reads >= lines.min(4 << 20) / 2, || {
+                ensure(reads >= (lines / 2).min(MANY_LINES), || {
                     format!("{reads} reads of {lines} lines")
                 })
             },
@@ -350,7 +352,10 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
             ))
         })?;
     }
-    let inputs = case.rotate(TURNS, |case| input(case, &small, &huge));
+    // They read half of the lines at least, or more than any cache holds.
+    let lines = (case.point / LINE as u64 / 2).min(MANY_LINES);
+    let turns = lines.div_ceil(READS).max(FEWEST_TURNS);
+    let inputs = case.rotate(turns, |case| input(case, &small, &huge));
     let (of_naive, of_optimized) = (inputs.clone(), inputs.clone());
     let (faults_of_small, faults_of_huge) = (small.faults, huge.faults);
     Ok(Trial::new(

@@ -27,7 +27,7 @@ const PAGES: u64 = 16_384;
 /// Reads in one iteration.
 const READS: u64 = 128;
 /// Inputs in the rotation.
-const TURNS: u64 = 64;
+const TURNS: u64 = 16;
 /// Reads in flight at the far end of the axis.
 const DEEPEST: u32 = 32;
 

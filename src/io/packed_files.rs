@@ -35,7 +35,7 @@ pub const PAIR: Pair = Pair {
     },
     naive: Side { summary: "open, read and close a file for each item", growth: Growth::Linear },
     optimized: Side { summary: "one read_exact_at for each item", growth: Growth::Linear },
-    input: "2,000 thumbnails of 1 to 9 KB, in a folder for each first byte of their random keys, and the same in a pack. \
+    input: "1,000 thumbnails of 1 to 9 KB, in a folder for each first byte of their random keys, and the same in a pack. \
             Some are asked for more often than others (Zipf's law). All are in the page cache, the folders are in the \
             kernel's cache of names, and the pack is open.",
     axis: Axis {
@@ -101,7 +101,7 @@ pub const PAIR: Pair = Pair {
 };
 
 /// Items of the collection.
-const ITEMS: u64 = 2_000;
+const ITEMS: u64 = 1_000;
 /// Bytes of an item on average, at least.
 const USUAL_BYTES: u64 = 2_800;
 
