@@ -94,11 +94,16 @@ pub fn save(run: &Run, reports: &Path) -> Result<PathBuf, ReferenceError> {
     }
     let folder = reports.join(&run.machine.key);
     let revision: String = commit.chars().take(12).collect();
-    let path = folder.join(format!("{}-{revision}.jsonl", run.started.strftime("%Y-%m-%d")));
+    let name = format!("{}-{revision}", run.started.strftime("%Y-%m-%d"));
+    let mut path = folder.join(format!("{name}.jsonl"));
     let has_all_of = |earlier: &Run| {
         earlier.pairs.keys().all(|id| run.pairs.contains_key(id))
             && earlier.studies.keys().all(|id| run.studies.contains_key(id))
     };
+    // Another run of the same day and revision, which measured other pairs, stays.
+    if path.exists() && !has_all_of(&Run::load(&path)?) {
+        path = folder.join(format!("{name}-{}.jsonl", run.started.strftime("%H%M%S")));
+    }
     let mut replaced = Vec::new();
     for file in results_in(&folder).into_iter().filter(|file| *file != path) {
         if has_all_of(&Run::load(&file)?) {
@@ -250,7 +255,6 @@ mod tests {
 
     #[test]
     fn a_reference_of_other_families_stays() {
-        let reports = tempfile::tempdir().unwrap();
         let of = |id: &str, commit: char| {
             let mut run = run(5, false);
             let pair = run.pairs.remove("f/p").unwrap();
@@ -258,14 +262,18 @@ mod tests {
             run.revision.commit = Some(commit.to_string().repeat(40));
             run
         };
-        let [first, other, both] = [of("f/p", 'a'), of("g/q", 'b'), of("f/p", 'c')];
-        save(&first, reports.path()).unwrap();
-        save(&other, reports.path()).unwrap();
-        assert_eq!(all(reports.path()).unwrap(), [first, other.clone()]);
-        let pairs = [both.pairs, other.pairs].into_iter().flatten().collect();
-        let both = Run { pairs, ..both };
-        save(&both, reports.path()).unwrap();
-        assert_eq!(all(reports.path()).unwrap(), [both]);
+        for commit_of_other in ['b', 'a'] {
+            let reports = tempfile::tempdir().unwrap();
+            let [first, other, both] = [of("f/p", 'a'), of("g/q", commit_of_other), of("f/p", 'c')];
+            save(&first, reports.path()).unwrap();
+            save(&other, reports.path()).unwrap();
+            let kept = all(reports.path()).unwrap();
+            assert!(kept.len() == 2 && kept.contains(&first) && kept.contains(&other));
+            let pairs = [both.pairs, other.pairs].into_iter().flatten().collect();
+            let both = Run { pairs, ..both };
+            save(&both, reports.path()).unwrap();
+            assert_eq!(all(reports.path()).unwrap(), [both]);
+        }
     }
 
     #[test]
