@@ -1,6 +1,6 @@
 //! Read random places of a large working set: in huge pages, of which the processor remembers more bytes.
 
-use std::{collections::HashSet, fs, mem::MaybeUninit, ops::Range, rc::Rc};
+use std::{collections::HashSet, fs, ops::Range, rc::Rc};
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 use rand::RngExt;
@@ -32,7 +32,9 @@ const TRANSLATIONS: Cause = Cause::new("translations", "pages that hold what is 
 );
 
 const FAULTS: Cause = Cause::new("page_faults", "page faults when the working set is filled")
-    .counted("on memory whose page faults the kernel counted when it was filled");
+    .counted(
+        "from the pages that the kernel says the memory has: the first write to each is a fault",
+    );
 
 pub const PAIR: Pair = Pair {
     title: "Ask for huge pages",
@@ -157,8 +159,6 @@ struct Memory {
     from: usize,
     /// Bytes of the working set.
     bytes: usize,
-    /// Page faults while it was filled.
-    faults: u64,
 }
 
 impl Memory {
@@ -174,10 +174,8 @@ impl Memory {
                 Unavailable(format!("not measured: this kernel has no huge pages ({error})"))
             })?;
         }
-        let mut memory = Memory { map, from, bytes, faults: 0 };
-        let before = minor_faults();
+        let mut memory = Memory { map, from, bytes };
         memory.map[from..from + mapped].iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-        memory.faults = minor_faults() - before;
         let filled = &mut memory.map[from..from + bytes];
         for (line, number) in filled.as_chunks_mut::<LINE>().0.iter_mut().zip(0..) {
             line[..8].copy_from_slice(&mixed(seed ^ number).to_le_bytes());
@@ -192,6 +190,12 @@ impl Memory {
     /// Bytes that it takes, in whole huge pages.
     fn mapped(&self) -> u64 {
         self.bytes.next_multiple_of(HUGE) as u64
+    }
+
+    /// Pages that the kernel gave it, small or huge. Each was given at the first write to it, with a page fault.
+    fn pages(&self) -> Result<u64, String> {
+        let (all, in_huge) = self.resident()?;
+        Ok((all - in_huge) / PAGE as u64 + in_huge / HUGE as u64)
     }
 
     /// Bytes of the mapping that are resident, and how many of those are in huge pages.
@@ -223,17 +227,6 @@ fn resident_within(smaps: &str, range: Range<usize>) -> (u64, u64) {
         }
     }
     sums
-}
-
-/// Page faults of this thread so far for which the kernel needed no device.
-fn minor_faults() -> u64 {
-    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: there is room for what the call writes, and it is made of numbers, so zeros are valid even if it fails.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    usage.ru_minflt.cast_unsigned()
 }
 
 struct Input {
@@ -357,7 +350,8 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let turns = lines.div_ceil(READS).max(FEWEST_TURNS);
     let inputs = case.rotate(turns, |case| input(case, &small, &huge));
     let (of_naive, of_optimized) = (inputs.clone(), inputs.clone());
-    let (faults_of_small, faults_of_huge) = (small.faults, huge.faults);
+    let faults = |memory: &Memory| memory.pages().map_err(Unavailable);
+    let (faults_of_small, faults_of_huge) = (faults(&small)?, faults(&huge)?);
     Ok(Trial::new(
         inputs.measured(|input| input.small.bytes as u64),
         by_ref(&inputs, naive)
@@ -425,7 +419,7 @@ mod tests {
     fn trap_memory_of_small_pages_has_no_huge_one_and_a_fault_for_each() {
         let small = memory(3 * MIB, Advice::NoHugePage);
         assert_eq!(small.resident(), Ok((4 * MIB, 0)));
-        assert_eq!(small.faults, 4 * MIB / PAGE as u64);
+        assert_eq!(small.pages(), Ok(4 * MIB / PAGE as u64));
         assert!(small.lines().as_ptr().addr().is_multiple_of(HUGE));
     }
 }
