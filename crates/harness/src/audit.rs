@@ -16,6 +16,8 @@ mod remedy;
 mod table;
 mod technique;
 
+use std::{cmp::Reverse, collections::BTreeSet};
+
 use serde::Serialize;
 
 use crate::results::{Measured, PairResult, Run, Sweep};
@@ -194,6 +196,11 @@ impl<'a> Headlines<'a> {
                 None => headlines.missing.push(run.machine.key.clone()),
             }
         }
+        // Of the runs of a machine, the latest speaks for it.
+        headlines.found.sort_by_key(|found| Reverse(found.run.started));
+        let mut machines = BTreeSet::new();
+        headlines.found.retain(|found| machines.insert(&found.run.machine.key));
+        headlines.missing.dedup();
         headlines
     }
 

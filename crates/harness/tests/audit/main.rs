@@ -3,6 +3,8 @@
 
 mod planted;
 
+use std::time::Duration;
+
 use worthit_harness::{
     audit::{self, Evidence, Standing, lints::Lints},
     results::{Headline, Outcome, Run},
@@ -110,6 +112,20 @@ fn a_marked_headline_of_a_reference_is_no_evidence() {
     }
     let found = standings(&SOUND, &[run], lints(&[]));
     assert!(found.iter().any(|(_, standing)| matches!(standing, Standing::NotChecked { .. })));
+}
+
+#[test]
+fn of_the_references_of_a_machine_the_latest_is_evidence() {
+    let beaten = FAULTS.iter().find(|fault| fault.what == "a limit that is beaten").unwrap();
+    let of_limit = |[earlier, mut later]: [Run; 2]| {
+        later.started += Duration::from_secs(1);
+        // Whatever their files are called.
+        let found = standings(&beaten.entry, &[later, earlier], lints(&[]));
+        found.into_iter().find(|(check, _)| *check == beaten.check.name()).unwrap().1
+    };
+    let [sound, faulty] = [as_explained(), (beaten.reference)()];
+    assert_eq!(of_limit([faulty.clone(), sound.clone()]), Standing::Passed);
+    assert!(matches!(of_limit([sound, faulty]), Standing::Failed { .. }));
 }
 
 #[test]
