@@ -74,7 +74,7 @@ pub const PAIR: Pair = Pair {
               process: the kernel copies them once, from page to page, instead of out and in again. The calls are most of \
               the gain: a larger buffer saves nearly all of them, and then the second copy is cheap, as the buffer stays \
               in a near cache. What remains is to make fresh pages for the new file and to fill them, which no side can \
-              save.",
+              save, and which keeps a copy far from its limit.",
         share_of_cause: ShareOfCause::Within(0.004, 0.04),
         far_end: FarEnd::Settled,
         keep_naive: KeepNaive::UpTo(1_000),

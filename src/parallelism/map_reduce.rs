@@ -42,7 +42,13 @@ pub const PAIR: Pair = Pair {
         lint: Lint::None,
     },
     naive: Side { summary: "one Mutex<HashMap> for all workers", growth: Growth::Linear },
-    optimized: Side { summary: "a HashMap for each part, merged in pairs", growth: Growth::Linear },
+    optimized: Side {
+        summary: "a HashMap for each part, merged in pairs",
+        growth: Growth::Until(
+            &Growth::Linear,
+            "each map has nearly all words, and merging no longer grows",
+        ),
+    },
     input: "Lines of 12 words. The words follow Zipf's law, as in a natural language, over a vocabulary of 10,000. A worker \
             splits a line at its spaces and counts each word in a map that owns its keys. Both sides share out the \
             lines alike, and hash with foldhash. Texts alternate.",

@@ -46,7 +46,10 @@ pub const PAIR: Pair = Pair {
         lint: Lint::Default("clippy::readonly_write_lock"),
     },
     naive: Side { summary: "RwLock::write for each read", growth: Growth::Linear },
-    optimized: Side { summary: "RwLock::read for each read", growth: Growth::Linear },
+    optimized: Side {
+        summary: "RwLock::read for each read",
+        growth: Growth::Until(&Growth::Linear, "the carts no longer fit the near caches"),
+    },
     input: "2,000 operations on a map of 32 shopping carts, split evenly among the threads. Exactly one in a hundred, \
             at a random place, is a write, which counts a view of a cart. The others add up the lines of a cart under \
             the lock, as many as the axis says, each 8 bytes. The threads do nothing else in between. All carts are \
