@@ -107,6 +107,7 @@ fn clocks_are_read_only_where_the_architecture_says() {
         "crates/pair/src/trial/open_loop.rs",
         "crates/pair/src/trial/shapes.rs",
         "crates/pair/src/trial/threads.rs",
+        "crates/pair/src/wait.rs",
         "crates/pair/src/paths.rs",       // in a test, for a unique name
         "crates/servers/src/child.rs",    // how long a start may take
         "crates/servers/src/distance.rs", // in a test

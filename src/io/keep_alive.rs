@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    thread,
     time::Duration,
 };
 
@@ -33,7 +32,7 @@ use tokio::{
 };
 
 use crate::fixtures::{background_task::BackgroundTask, distance, http::Pages, loopback};
-use worthit_pair::{causes::Event, prelude::*};
+use worthit_pair::{causes::Event, prelude::*, wait};
 
 /// Distances of the server; the one of a millisecond is confirmed.
 const DISTANCES: [Level; 3] = distance::levels(&[3]);
@@ -242,7 +241,7 @@ async fn serve(
         // Over loopback the connection was open at once: the first request waits for that round trip, too.
         let round_trips = AtomicU32::new(2);
         let service = service_fn(move |request: Request<Incoming>| {
-            thread::sleep(distance * round_trips.swap(1, Relaxed));
+            wait::exactly(distance * round_trips.swap(1, Relaxed));
             let reply = pages.reply(request.uri().path());
             async move { Ok::<_, Infallible>(reply) }
         });
@@ -295,7 +294,7 @@ mod tests {
         fs,
         io::{Read, Write},
         net::Shutdown,
-        thread::JoinHandle,
+        thread::{self, JoinHandle},
     };
 
     use super::*;

@@ -30,6 +30,7 @@ pub mod trap;
 pub mod trial;
 pub mod unavailable;
 pub mod under_load;
+pub mod wait;
 
 /// Everything that a pair's file may need.
 pub mod prelude {

@@ -24,6 +24,7 @@ use super::{Runner, Window};
 use crate::{
     answer::{Answer, ErasedAnswer},
     inputs::Inputs,
+    wait::spin_until,
 };
 
 pub use load::{Answered, LoadAtRate};
@@ -42,10 +43,6 @@ const LATE_AFTER: Duration = Duration::from_micros(25);
 /// A load is void if more than one request in a hundred is late and the 99th percentile of the generator's lag is more
 /// than a tenth of that of latency.
 const LAG_IN_LATENCY: u32 = 10;
-
-/// A generator that sleeps does so until this long before a request is due and spins from then on, because a sleep may end
-/// late.
-const SPIN: Duration = Duration::from_micros(120);
 
 /// A request that has no answer this long after the last one was due has failed. So a load ends by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -191,27 +188,9 @@ where
     Sent { latencies, lags, answers }
 }
 
-/// How a generator waits until a request is due; it returns how late it is.
+/// How a generator waits until a request is due; it returns how late it is. One that spins lets no core go idle before a
+/// short load's next request. Where servers need the cores of a machine that has two, it sleeps.
 type Wait = fn(Instant) -> Duration;
-
-/// Spins, so that no core goes idle before a short load's next request.
-fn spin_until(due: Instant) -> Duration {
-    loop {
-        if let Some(lag) = Instant::now().checked_duration_since(due) {
-            return lag;
-        }
-        std::hint::spin_loop();
-    }
-}
-
-/// Sleeps until shortly before. Spinning throughout would take a core from servers on a machine that has two.
-fn sleep_until(due: Instant) -> Duration {
-    let early = due.saturating_duration_since(Instant::now());
-    if let Some(long) = early.checked_sub(SPIN).filter(|long| *long > SPIN) {
-        thread::sleep(long);
-    }
-    spin_until(due)
-}
 
 /// Only sleeps.
 fn doze_until(due: Instant) -> Duration {
@@ -220,18 +199,18 @@ fn doze_until(due: Instant) -> Duration {
 }
 
 impl<I: 'static, R> OpenLoopRunner<I, R> {
-    /// Runs the load of the input at a place in the rotation once.
+    /// Runs the load of the input at a place in the rotation once, whose generator waits by `wait`.
     ///
     /// # Panics
     /// If a request has no answer.
-    fn load<A, F>(&self, place: usize) -> Sent<A>
+    fn load<A, F>(&self, place: usize, wait: Wait) -> Sent<A>
     where
         R: Fn(&Arc<I>, u64) -> (bool, F),
         A: Answer + Send,
         F: Future<Output = A> + Send + 'static,
     {
         let (input, starts) = (&self.inputs[place], &self.starts[place]);
-        let sent = send(&self.runtime, starts, spin_until, |i| (self.request)(input, i));
+        let sent = send(&self.runtime, starts, wait, |i| (self.request)(input, i));
         let seconds = PATIENCE.as_secs();
         assert!(
             sent.answers.iter().all(Option::is_some),
@@ -248,14 +227,14 @@ impl<I: 'static, R> OpenLoopRunner<I, R> {
         F: Future<Output = A> + Send + 'static,
     {
         for _ in 0..REPEATS {
-            let load = self.load(place);
+            let load = self.load(place, spin_until);
             if !load.is_void() {
                 self.observed.add(&load.latencies, &load.lags);
                 return load;
             }
             self.observed.void_loads += 1;
         }
-        let load = self.load(place);
+        let load = self.load(place, spin_until);
         self.observed.lagging_loads += u64::from(load.is_void());
         self.observed.add(&load.latencies, &load.lags);
         load
@@ -291,7 +270,8 @@ where
     }
 
     fn answer(&mut self, input: usize, window: &Window) -> Box<dyn ErasedAnswer> {
-        let Sent { answers, .. } = window.around(|| self.load(input));
+        // No answer depends on when its request is sent.
+        let Sent { answers, .. } = window.around(|| self.load(input, |_| Duration::ZERO));
         Box::new(answers.into_iter().flatten().collect::<Vec<A>>())
     }
 

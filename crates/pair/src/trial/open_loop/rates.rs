@@ -4,10 +4,8 @@ use std::future::Future;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{
-    Answered, LoadAtRate, Part, Wait, doze_until, schedule::starts_at_rate, send, sleep_until,
-};
-use crate::unavailable::Unavailable;
+use super::{Answered, LoadAtRate, Part, Wait, doze_until, schedule::starts_at_rate, send};
+use crate::{unavailable::Unavailable, wait::sleep_until};
 
 /// Sends open-loop loads to one side.
 pub trait Loads {
