@@ -61,9 +61,11 @@ const LONG_MEASUREMENT: Duration = Duration::from_millis(600);
 /// which takes as long as a measurement with ten times as many. It warns at 1,000.
 const RESAMPLES: usize = 1_500;
 /// Warm-up and measurement time of a quick run.
-const QUICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(60));
+const QUICK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(40));
 /// Maximum total time for repeating batches of a case during which other processes held the CPU.
 const REPEAT_TIME: Duration = Duration::from_millis(200);
+/// Criterion takes at least this many samples of at least one iteration each, however long they are.
+const LEAST_SAMPLES: usize = 10;
 /// Minimum number of paired batches for a usable interval of the gain.
 const ENOUGH_PAIRS: usize = 8;
 
@@ -476,12 +478,16 @@ impl Bench<'_> {
             self.plan(group, interleaver, role, pace);
             let id = BenchmarkId::new(cases::side_name(entry, role), case.case.point);
             let fills_up = !role.is_judged() || Some(role) == last_side;
+            let mut calls = 0;
             self.output.hold(|| {
                 group.bench_function(id, |bencher| {
                     bencher.iter_custom(|iterations| {
+                        calls += 1;
                         let mut timer = |role, n| timer.run(role, n);
                         let elapsed = interleaver.run(role, iterations, &mut timer);
-                        if fills_up && interleaver.pairs().len() < ENOUGH_PAIRS {
+                        // There is a call to warm up, and one for each sample.
+                        let is_late = calls > LEAST_SAMPLES;
+                        if fills_up && is_late && interleaver.pairs().len() < ENOUGH_PAIRS {
                             interleaver.top_up(ENOUGH_PAIRS, &mut timer);
                         }
                         elapsed
@@ -557,8 +563,8 @@ impl Bench<'_> {
         }
     }
 
-    /// Sets criterion's sample size, measurement time and warm-up for a side that takes `pace` per iteration, except
-    /// where the user has set them.
+    /// Decides whether a side that takes `pace` per iteration is still interleaved with the other one, and sets
+    /// criterion's sample size, measurement time and warm-up, except where the user has set them.
     fn plan(
         &self,
         group: &mut BenchmarkGroup<'_, WallTime>,
@@ -567,23 +573,24 @@ impl Bench<'_> {
         pace: Duration,
     ) {
         let gain = gain_in_one_process(interleaver.pairs());
-        let precise = gain.as_ref().is_some_and(is_precise);
-        interleaver.pair_up(!precise);
+        let is_long = pace * 2 * LEAST_SAMPLES as u32 > QUICK.1;
+        let has_enough = self.flags.quick && is_long && interleaver.pairs().len() >= ENOUGH_PAIRS;
+        let alone = has_enough || gain.as_ref().is_some_and(is_precise);
+        interleaver.pair_up(!alone);
         let time = match gain {
             _ if self.flags.quick => QUICK.1,
-            _ if precise => SHORT_MEASUREMENT,
+            _ if alone => SHORT_MEASUREMENT,
             _ if !role.is_judged() => BESIDE_MEASUREMENT,
             Some(gain) if gain.contains(1.0) => LONG_MEASUREMENT,
             _ => MEASUREMENT,
         };
-        let wall = if precise { pace } else { pace * 2 };
+        let wall = if alone { pace } else { pace * 2 };
         if self.flags.measurement_time.is_none() {
-            // Criterion takes ten samples of at least one iteration each, and warns if they do not fit.
-            group.measurement_time(time.max(wall * 13));
+            group.measurement_time(time);
         }
         if self.flags.sample_size.is_none() {
             let fitting = time.as_nanos() / wall.as_nanos().max(1) / 2;
-            group.sample_size(fitting.clamp(10, 30) as usize);
+            group.sample_size((fitting as usize).clamp(LEAST_SAMPLES, 30));
         }
         if self.flags.warm_up_time.is_none() {
             group.warm_up_time(if self.flags.quick { QUICK.0 } else { WARM_UP });

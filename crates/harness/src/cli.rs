@@ -64,7 +64,7 @@ enum Command {
     Causes {
         /// Pairs to count (default: all).
         ids: Vec<String>,
-        /// Count only at the two ends and the middle of each sweep.
+        /// Count only at the near end and the headline of each sweep.
         #[arg(long, group = "extent")]
         quick: bool,
         /// Count at all regular points (the default).

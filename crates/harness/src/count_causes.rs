@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Mutex,
     thread,
 };
 
@@ -198,8 +199,8 @@ pub enum Uncounted {
     },
 }
 
-/// Returns the counts of the pairs `ids` of `family`, from the command that counts: one process for each core, as counts do not
-/// depend on what else runs.
+/// Returns the counts of the pairs `ids` of `family`, from the command that counts: a process for each pair, as many at once as
+/// there are cores, since counts do not depend on what else runs.
 ///
 /// # Errors
 /// If that command does not exist or fails.
@@ -213,37 +214,41 @@ pub fn by_command(
     if !ids.is_empty() && !command.is_file() {
         return Err(Uncounted::NoCommand(command));
     }
-    let shares = (logical_cores() as usize).min(ids.len());
-    let counted = thread::scope(|scope| {
-        let share = |nth: usize| ids.iter().skip(nth).step_by(shares).copied().collect::<Vec<_>>();
-        let processes: Vec<_> = (0..shares)
-            .map(|nth| {
-                let (ids, command) = (share(nth), &command);
-                scope.spawn(move || by_one_process(command, family, &ids, extent, seed))
-            })
-            .collect();
-        let ended = processes.into_iter().map(|process| process.join().expect("it does not panic"));
-        ended.collect::<Vec<_>>()
-    });
-    let counted: Result<Vec<Vec<CountedCase>>, Uncounted> = counted.into_iter().collect();
-    counted.map(|shares| shares.into_iter().flatten().collect())
+    let left = Mutex::new(ids.iter());
+    let next = || left.lock().expect("no thread panics while it holds it").next();
+    let count_until_none_is_left = || -> Result<Vec<CountedCase>, Uncounted> {
+        let mut counted = Vec::new();
+        while let Some(id) = next() {
+            counted.extend(by_one_process(&command, family, id, extent, seed)?);
+        }
+        Ok(counted)
+    };
+    thread::scope(|scope| {
+        let workers = (logical_cores() as usize).min(ids.len());
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(count_until_none_is_left)).collect();
+        let mut counted = Vec::new();
+        for worker in workers {
+            counted.extend(worker.join().expect("it does not panic")?);
+        }
+        Ok(counted)
+    })
 }
 
 fn by_one_process(
     command: &Path,
     family: &Family,
-    ids: &[&str],
+    id: &str,
     extent: Extent,
     seed: u64,
 ) -> Result<Vec<CountedCase>, Uncounted> {
     let failed = |problem: String| Uncounted::Failed { command: command.to_owned(), problem };
     let extent = match extent {
-        Extent::Ends | Extent::Quick => "--quick",
+        Extent::Quick | Extent::Ends => "--quick",
         Extent::Default => "--default",
         Extent::Deep => "--deep",
     };
     let mut counting = Command::new(command);
-    counting.args(["causes", "--json", extent, "--seed", &seed.to_string()]).args(ids);
+    counting.args(["causes", "--json", extent, "--seed", &seed.to_string(), id]);
     let counting = servers::hand_on(&mut counting).stdin(Stdio::null()).stderr(Stdio::piped());
     let output = interrupt::output_of_child(counting).map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {

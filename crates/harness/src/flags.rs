@@ -48,7 +48,7 @@ pub struct Flags {
     /// Seed of all generated inputs.
     #[arg(long, env = "WORTHIT_SEED", help_heading = "worthit", default_value_t = SEED, value_parser = seed)]
     pub seed: u64,
-    /// Measure only the two ends and the middle of each sweep, briefly, and peers and alternatives only at the headline.
+    /// Measure only the near end and the headline of each sweep, briefly, and no peers and alternatives.
     ///
     /// This is not criterion's --quick, which takes two samples of at least 100 ms in total.
     #[arg(long, env = "WORTHIT_QUICK", help_heading = "worthit", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]

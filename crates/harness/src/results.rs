@@ -49,7 +49,7 @@ pub struct Run {
     pub started: Timestamp,
     /// Time when the last case was added.
     pub updated: Timestamp,
-    /// Whether only the two ends and the middle of each sweep were measured, briefly.
+    /// Whether only the near end and the headline of each sweep were measured, briefly.
     pub quick: bool,
     /// Seed of all inputs.
     pub seed: u64,

@@ -29,6 +29,8 @@ pub struct Selection<'a> {
     is_among_other_tests: bool,
     /// The part of each sweep.
     extent: Extent,
+    /// Whether peers and alternatives are left out.
+    only_judged: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -54,6 +56,7 @@ impl<'a> Selection<'a> {
             is_certain,
             is_among_other_tests: invocation.is_some_and(Invocation::tests_more_than_benches),
             extent: extent(flags),
+            only_judged: flags.quick && !flags.is_for_tests(),
         };
         if flags.is_for_tests() && flags.is_filtered() {
             // A test runs the ends of each sweep, but a point that is asked for by its id is run.
@@ -77,10 +80,10 @@ impl<'a> Selection<'a> {
         cases
     }
 
-    /// Returns the selected sides of a case. A quick run measures peers and alternatives only at the headline.
+    /// Returns the selected sides of a case. A quick run measures no peers and alternatives.
     pub fn roles(&self, entry: &Entry, case: &NamedCase) -> Vec<Role> {
         let mut roles = cases::roles(entry);
-        if self.extent == Extent::Quick && case.key != cases::headline(entry, self.flags.seed).key {
+        if self.only_judged {
             roles.retain(|role| role.is_judged());
         }
         roles.retain(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)));
@@ -145,7 +148,7 @@ impl<'a> Selection<'a> {
                 name = family.name
             ));
         }
-        let deep = Selection { extent: Extent::Deep, ..everywhere };
+        let deep = Selection { extent: Extent::Deep, only_judged: false, ..everywhere };
         if deep.total() > 0 {
             return Some(format!(
                 "`{asked}` is measured only in a longer run{}",

@@ -11,10 +11,10 @@ use crate::{
 /// How much of each sweep to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The two ends, and the headline's point.
-    Ends,
-    /// The two ends, the middle and the headline's point.
+    /// The near end and the headline's point, of which the table speaks; the far end if these are the same.
     Quick,
+    /// Both ends, and the headline's point.
+    Ends,
     /// Every default point.
     Default,
     /// Every default point and the larger ones.
@@ -47,13 +47,18 @@ pub fn points(entry: &Entry, extent: Extent) -> Vec<u64> {
         Points::Threads => headline,
         Points::Fixed { .. } => points[points.len() - 1],
     };
-    let middle = points[points.len() / 2];
-    match extent {
-        Extent::Deep => points.extend(entry.axis.points.deep_points()),
-        Extent::Default => {}
-        Extent::Quick => points = thinned(&points, &[points[0], middle, last, headline]),
-        Extent::Ends => points = thinned(&points, &[points[0], last, headline]),
-    }
+    let near = points[0];
+    let kept = match extent {
+        Extent::Quick if headline == near => [near, last, last],
+        Extent::Quick => [near, headline, headline],
+        Extent::Ends => [near, headline, last],
+        Extent::Default => return points,
+        Extent::Deep => {
+            points.extend(entry.axis.points.deep_points());
+            return points;
+        }
+    };
+    points.retain(|point| kept.contains(point));
     points
 }
 
@@ -63,10 +68,6 @@ fn headline_point(pair: &Pair) -> u64 {
         Headline::At { point, .. } | Headline::AllCoresOf(point) => point,
         Headline::AllCoresAt(_) => threads::all_cores(&pair.axis.points.default_points()),
     }
-}
-
-fn thinned(points: &[u64], kept: &[u64]) -> Vec<u64> {
-    points.iter().copied().filter(|point| kept.contains(point)).collect()
 }
 
 /// Returns all levels of a pair on this machine, measured and computed. Without a parameter, this is a single level
@@ -137,7 +138,9 @@ impl ResolvedLevel {
 pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     let points = points(entry, extent);
     let mut cases = Vec::new();
-    for level in levels(entry) {
+    let is_left_out =
+        |level: &ResolvedLevel| extent == Extent::Quick && level.measured_only_at.is_some();
+    for level in levels(entry).into_iter().filter(|level| !is_left_out(level)) {
         for point in points.iter().filter(|point| level.is_measured_at(**point)) {
             cases.push(NamedCase::new(entry, &level, *point, seed));
         }

@@ -8,8 +8,8 @@ use crate::{
 
 /// A counted cause, with the count that the pair claims for each side.
 ///
-/// A proof checks the claim against the counts at both ends and the middle of every sweep, and `cargo bench` refuses a
-/// case whose counts break it. The audit checks that no claim holds with the sides swapped.
+/// The audit checks the claim against the counts at the ends and the headline of every sweep, and that it does not hold with
+/// the sides swapped. `cargo bench` refuses a case whose counts break it.
 #[derive(Debug)]
 pub struct Claim {
     /// The cause: a constant of [`crate::causes`] or one of the pair's own.

@@ -11,8 +11,8 @@ use worthit_pair::{
 
 use super::Findings;
 
-/// Claims that do not hold at an end, in the middle or at the headline of a sweep; counts that do not repeat; and claims that
-/// also hold with the sides of the headline swapped.
+/// Claims that do not hold at an end or at the headline of a sweep; counts that do not repeat; and claims that also hold
+/// with the sides of the headline swapped.
 pub fn find(entry: &Entry, seed: u64) -> Findings {
     let mut problems = Vec::new();
     if entry.causes.is_empty() {
@@ -20,7 +20,7 @@ pub fn find(entry: &Entry, seed: u64) -> Findings {
     }
     let headline = cases::headline(entry, seed).key;
     let (mut is_counted, mut missing) = (false, String::new());
-    for case in cases::measured(entry, Extent::Quick, seed) {
+    for case in cases::measured(entry, Extent::Ends, seed) {
         match of_case(entry, &case, case.key == headline) {
             Ok(found) => {
                 is_counted = true;

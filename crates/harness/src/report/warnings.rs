@@ -52,7 +52,7 @@ impl Warning {
                 )
             }
             Warning::Quick => {
-                "Quick run: only the two ends and the middle of each sweep, measured briefly."
+                "Quick run: only the near end and the headline of each sweep, measured briefly, without peers."
                     .to_owned()
             }
             Warning::OneProcess { cases, measured } => {
