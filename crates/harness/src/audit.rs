@@ -76,11 +76,11 @@ pub enum Standing {
         /// What, each in a clause.
         problems: Vec<String>,
     },
-    /// Something is wrong, and the pair says why that is right.
+    /// Something is wrong, or it could not look, and the pair says why that is right.
     Exempt {
         /// The pair's reason.
         reason: String,
-        /// What is wrong.
+        /// What is wrong, or why it could not look.
         problems: Vec<String>,
     },
     /// It could not look.
@@ -126,7 +126,7 @@ fn audit_pair(entry: &Entry, evidence: &Evidence<'_>) -> PairAudit {
 fn standing(entry: &Entry, check: Check, findings: Findings) -> Standing {
     let exempt = entry.exempt.iter().find(|exempt| exempt.from == check);
     match (findings, exempt) {
-        (Err(why), _) => Standing::NotChecked { why },
+        (Err(why), None) => Standing::NotChecked { why },
         (Ok(problems), None) if problems.is_empty() => Standing::Passed,
         (Ok(problems), None) => Standing::Failed { problems },
         (Ok(problems), Some(_)) if problems.is_empty() => Standing::Failed {
@@ -137,6 +137,9 @@ fn standing(entry: &Entry, check: Check, findings: Findings) -> Standing {
         },
         (Ok(problems), Some(exempt)) => {
             Standing::Exempt { reason: exempt.reason.to_owned(), problems }
+        }
+        (Err(why), Some(exempt)) => {
+            Standing::Exempt { reason: exempt.reason.to_owned(), problems: vec![why] }
         }
     }
 }
