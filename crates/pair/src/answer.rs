@@ -2,7 +2,7 @@
 
 use std::{any::Any, collections::BTreeMap, fmt::Debug, rc::Rc, sync::Arc};
 
-use crate::contract::{self, Approximate, Unordered};
+use crate::contract::{self, Approximate, ApproximateList, Unordered};
 
 /// How much an answer found, so that a look-up that finds nothing is noticed.
 ///
@@ -70,6 +70,12 @@ impl<T: Found, const N: usize> Found for [T; N] {
 impl<K, V: Found> Found for BTreeMap<K, V> {
     fn found(&self) -> u64 {
         self.values().map(Found::found).sum()
+    }
+}
+
+impl Found for ApproximateList {
+    fn found(&self) -> u64 {
+        self.values.found()
     }
 }
 

@@ -37,6 +37,31 @@ impl PartialEq for Approximate {
     }
 }
 
+/// Numbers that are not negative, each known up to the same share of itself: the exact number lies within
+/// `value` × (1 ± `share`).
+///
+/// Two lists are equal if they are as long, and each two numbers are equal as [`Approximate`] ones are.
+#[derive(Clone, Debug)]
+pub struct ApproximateList {
+    /// The computed numbers.
+    pub values: Vec<f32>,
+    /// The largest distance of a value from the exact number, as a share of the value.
+    pub share: f64,
+}
+
+impl PartialEq for ApproximateList {
+    fn eq(&self, other: &ApproximateList) -> bool {
+        let number = |value: f32, share: f64| {
+            let value = f64::from(value);
+            Approximate { value, error: value * share }
+        };
+        let mut both = self.values.iter().zip(&other.values);
+        self.values.len() == other.values.len()
+            && both
+                .all(|(own, other_one)| number(*own, self.share) == number(*other_one, other.share))
+    }
+}
+
 /// Elements whose order does not matter, but whose number of occurrences does.
 ///
 /// Two are equal if they are the same after sorting. `Debug` prints the elements sorted, so that a disagreement
@@ -96,6 +121,21 @@ mod tests {
         assert!(!agree(a, approximate(1.375_f64.next_up(), 0.125)));
         assert!(!agree(a, approximate(0.625_f64.next_down(), 0.125)));
         assert!(!agree(a, approximate(1.375, 0.125 - f64::EPSILON)));
+    }
+
+    #[test]
+    fn approximate_lists_agree_number_by_number_and_in_length() {
+        let list = |values: &[f32], share| ApproximateList { values: values.to_vec(), share };
+        let own = list(&[1.0, 8.0], 0.125);
+        assert_eq!(own, list(&[1.0, 8.0], 0.0));
+        assert_eq!(own, list(&[1.125, 7.0], 0.0), "an eighth of each");
+        assert_eq!(own, list(&[1.25, 8.0], 0.125));
+        assert_ne!(own, list(&[1.25, 8.0], 0.0), "an eighth of the larger one would be enough");
+        for other in [vec![1.0, 9.5], vec![8.0, 1.0], vec![1.0], vec![1.0, 8.0, 0.0]] {
+            assert_ne!(own, list(&other, 0.0));
+        }
+        assert_ne!(list(&[f32::NAN], 1.0), list(&[f32::NAN], 1.0));
+        assert_ne!(list(&[-1.0], 0.5), list(&[-1.0], 0.5), "a negative number has no bound");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub mod prelude {
     pub use crate::{
         answer::Found,
         causes::{self, Cause, Counted, CountedHashes, FixedSipHash, note, noted_during, noting},
-        contract::{Approximate, Unordered},
+        contract::{Approximate, ApproximateList, Unordered},
         inputs::Inputs,
         pair::{
             Axis, Case, Check, Claim, Count, Exempt, Explanation, FarEnd, Growth, Headline,

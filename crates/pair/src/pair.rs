@@ -69,6 +69,9 @@ pub struct Pair {
     pub proof: Proof,
     /// The servers that the pair uses. Without them it is a row with the reason, and its proof is left out.
     pub servers: &'static [Program],
+    /// Says whether the machine has the hardware that the pair needs and most machines lack. Without it, its proof is left
+    /// out, too.
+    pub hardware: fn() -> Result<(), Unavailable>,
     /// The open-loop loads that both sides of the headline case are put under, if any; see [`Trial::under_load`].
     pub under_load: Option<UnderLoad>,
     /// What this program does as a process of its own for the pair, if it needs one; see [`crate::helper`].
@@ -79,8 +82,8 @@ pub struct Pair {
 
 impl Pair {
     /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peers`, `alternatives`, `metric`,
-    /// `traps`, `exempt`, `proof`, `servers`, `under_load` and `helper`. End a pair with `..Pair::DEFAULTS` and set all other fields: their defaults are
-    /// empty, and such a pair fails its proof.
+    /// `traps`, `exempt`, `proof`, `servers`, `hardware`, `under_load` and `helper`. End a pair with `..Pair::DEFAULTS` and
+    /// set all other fields: their defaults are empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
         review: Review { smell: "", remedy: "", keep_naive_when: "", costs: "", lint: Lint::None },
@@ -112,6 +115,7 @@ impl Pair {
         limit: Limit::None(NO_LIMIT),
         proof: Proof { resources: Resources::Memory, max_size: 300 },
         servers: &[],
+        hardware: || Ok(()),
         under_load: None,
         helper: None,
         prepare: |_| Err(Unavailable(String::new())),

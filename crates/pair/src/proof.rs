@@ -12,6 +12,7 @@ mod tried;
 
 use std::{
     env,
+    fmt::Display,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -37,7 +38,7 @@ use crate::{
 /// that fails is made smaller, and is added to that file. `WORTHIT_PROOFS=n` tries n random inputs instead of 256
 /// (memory) or 32 (files, sockets, threads, databases).
 ///
-/// A pair whose server is missing is left out, unless `WORTHIT_REQUIRE_SERVERS` is set.
+/// A pair whose server or hardware is missing is left out, unless `WORTHIT_REQUIRE_SERVERS` is set.
 ///
 /// # Panics
 /// If a case fails; the message names the smallest one found. If no case can run on this machine.
@@ -45,7 +46,7 @@ pub fn sides_agree(family: &Family, id: &str, package: &str) {
     let entry = entry(family, id);
     let problems = card::problems(entry);
     assert!(problems.is_empty(), "{id}: {}", problems.join("; "));
-    if !has_servers(entry.servers, id) {
+    if !has_servers(entry.servers, id) || !has_hardware(entry) {
         return;
     }
     let regressions = Regressions::of(Path::new(package), id);
@@ -73,6 +74,16 @@ pub fn sides_agree(family: &Family, id: &str, package: &str) {
 /// If one is missing, and `WORTHIT_REQUIRE_SERVERS` is set.
 pub fn has_servers(servers: &[Program], id: &str) -> bool {
     let missing = servers.iter().find_map(|program| worthit_servers::server(*program).err());
+    is_tested(id, missing)
+}
+
+/// Returns whether the hardware that a pair needs is there; if it is missing, says so.
+fn has_hardware(entry: &Entry) -> bool {
+    is_tested(entry.id, (entry.hardware)().err())
+}
+
+/// Returns whether nothing is missing.
+fn is_tested(id: &str, missing: Option<impl Display>) -> bool {
     if let Some(missing) = &missing {
         assert!(env::var_os("WORTHIT_REQUIRE_SERVERS").is_none(), "{id}: {missing}");
         eprintln!("{id} is not tested: {missing}");
