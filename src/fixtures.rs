@@ -8,6 +8,7 @@ pub mod device_reads;
 pub mod distance;
 pub mod edge;
 pub mod fingerprint;
+pub mod gpu;
 pub mod http;
 pub mod kv_server;
 pub mod log_lines;

@@ -2,6 +2,7 @@
 
 worthit_pair::family! {
     "hardware": "Let better hardware show";
+    gpu_offload,
     huge_pages,
     page_cache,
     queue_depth,
