@@ -153,7 +153,9 @@ impl Interleaver {
             open.piece.elapsed += batch.elapsed;
             open.piece.wall += batch.wall;
             open.piece.iterations += count;
-            if open.piece.wall < target {
+            // Another iteration must not lead further away from the target.
+            let half = Duration::from_nanos((self.pace[asked].iteration_ns / 2.0) as u64);
+            if open.piece.wall + half < target {
                 self.open = Some(open);
                 continue;
             }
@@ -187,11 +189,11 @@ impl Interleaver {
         }
     }
 
-    /// Target duration of a piece: about an iteration of the slower side, so that both sides get about half of the
-    /// time. One that takes a little less than the one before is enough.
+    /// Target duration of a piece: at least one iteration of the slower side, so that both sides get
+    /// about half of the time.
     fn target(&self) -> Duration {
         let slower = self.pace[0].iteration_ns.max(self.pace[1].iteration_ns);
-        PIECE.max(Duration::from_nanos((slower * 0.75) as u64))
+        PIECE.max(Duration::from_nanos(slower as u64))
     }
 
     /// Number of iterations of `side` that take about `time`, at least 1.
