@@ -50,13 +50,13 @@ use worthit_pair::{
 /// Criterion's warm-up. It is short because [`warm`] has already run the side.
 const WARM_UP: Duration = Duration::from_millis(20);
 /// Wall time to measure one side, including the interleaved batches of the other side.
-const MEASUREMENT: Duration = Duration::from_millis(300);
+const MEASUREMENT: Duration = Duration::from_millis(250);
 /// Wall time once the gain is precise: only criterion's estimate of the side still needs it.
-const SHORT_MEASUREMENT: Duration = Duration::from_millis(120);
+const SHORT_MEASUREMENT: Duration = Duration::from_millis(100);
 /// Wall time to measure a peer or an alternative beside the optimized side.
-const BESIDE_MEASUREMENT: Duration = Duration::from_millis(200);
+const BESIDE_MEASUREMENT: Duration = Duration::from_millis(150);
 /// Wall time while the interval of the gain contains 1.
-const LONG_MEASUREMENT: Duration = Duration::from_millis(600);
+const LONG_MEASUREMENT: Duration = Duration::from_millis(450);
 /// Resamples of criterion's own estimates, none of which enters a result of ours. It draws the density of each estimate,
 /// which takes as long as a measurement with ten times as many. It warns at 1,000.
 const RESAMPLES: usize = 1_500;
