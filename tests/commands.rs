@@ -103,6 +103,42 @@ fn an_unknown_pair_is_refused_with_a_hint() {
 }
 
 #[test]
+fn a_list_may_be_of_one_family_or_of_what_counts_a_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let family = printed(folder.path(), &["list", "--family", "io"]);
+    assert!(family.contains("| `keep_alive` |") && !family.contains("| `map_entry` |"), "{family}");
+    let cause = printed(folder.path(), &["list", "--cause", "fsyncs"]);
+    assert!(cause.contains("| `transaction` |") && cause.contains("| `journal_mode` |"), "{cause}");
+    assert!(!cause.contains("| `n_plus_one` |") && !cause.contains("**algorithms**"), "{cause}");
+    let both = printed(folder.path(), &["list", "--family", "queries", "--cause", "statements"]);
+    assert!(both.contains("| `n_plus_one` |") && !both.contains("**caching**"), "{both}");
+    for (asked, said) in [
+        (["--family", "querys"], "the families are algorithms, computation,"),
+        (["--cause", "unicorns"], "counts `unicorns`"),
+    ] {
+        let (status, message) = failure(folder.path(), &[&["list"][..], &asked].concat());
+        assert_eq!(status, 2);
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[test]
+fn a_search_prints_the_best_cards_first_as_text_or_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = printed(folder.path(), &["search", "clippy::map_entry"]);
+    assert!(text.starts_with("computation/map_entry: "), "{text}");
+    assert!(text.contains("\n    lint: `clippy::map_entry`\n"), "{text}");
+    let json = printed(folder.path(), &["search", "query", "in", "a", "loop", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found[0]["id"], "queries/n_plus_one");
+    assert!(found[0]["smell"].is_string() && found[0]["score"].is_f64(), "{json}");
+    let (status, message) = failure(folder.path(), &["search", "zzzzzz"]);
+    assert_eq!(status, 1);
+    assert!(message.contains("no card has a word like `zzzzzz`"), "{message}");
+    assert_eq!(failure(folder.path(), &["search"]).0, 2);
+}
+
+#[test]
 fn a_study_is_shown_by_its_id_or_its_name_and_is_no_pair() {
     let folder = tempfile::tempdir().unwrap();
     let card = printed(folder.path(), &["show", "bank"]);

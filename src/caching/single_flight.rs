@@ -20,7 +20,7 @@ pub const PAIR: Pair = Pair {
     review: Review {
         smell: "`if let Some(page) = cache.get(&key) { return page }`, then an `.await` that computes or fetches, \
                 then `cache.insert(key, page)`: every request that arrives before the insert misses too. It shows \
-                as a surge at the origin when a popular key expires.",
+                as a surge at the origin when a popular key expires: a cache stampede.",
         remedy: "Put one of tokio's `OnceCell` per key into the map, and let requests `get_or_init` it.",
         keep_naive_when: "Two requests seldom ask for the same key at once, or the value is cheap and its origin \
                           has capacity to spare. Or a slow first computation must not hold up others: all waiting \

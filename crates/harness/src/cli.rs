@@ -4,9 +4,11 @@ mod audit;
 mod gate;
 #[cfg(feature = "history")]
 mod history;
+mod list;
 mod machine;
 mod report;
 mod scale;
+mod search;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -52,8 +54,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the pairs and studies by family.
-    List,
+    List(list::ListArguments),
+    Search(search::SearchArguments),
     /// Show the review card of a pair, or what a study does and fixes.
     Show {
         /// Id of a pair or a study, in full or only its name: `queries/n_plus_one` or `n_plus_one`.
@@ -131,6 +133,14 @@ enum CliError {
         "`{0}` does not vary its number of threads; the family `parallelism` in `worthit list` has pairs that do"
     )]
     NoThreads(&'static str),
+    #[error("there is no family `{asked}`; the families are {known}")]
+    UnknownFamily { asked: String, known: String },
+    #[error("nothing that was asked for counts `{0}`: `worthit list` has a column of causes")]
+    NobodyCounts(String),
+    #[error(
+        "no card has a word like `{0}`: try other words, or see `worthit list`, which has all pairs and studies"
+    )]
+    NothingFound(String),
     #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
     #[error("`--fail-if-worse` compares two results: name the earlier and the later one")]
@@ -193,6 +203,8 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
             eprintln!("worthit: {error}");
             ExitCode::from(match error {
                 CliError::UnknownPair { .. }
+                | CliError::UnknownFamily { .. }
+                | CliError::NobodyCounts(_)
                 | CliError::IsStudy(_)
                 | CliError::NoThreads(_)
                 | CliError::NeedsTwoResults
@@ -206,7 +218,10 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
 
 /// Whether a command uses folders whose location cargo decides.
 fn needs_folders(command: &Command) -> bool {
-    !matches!(command, Command::List | Command::Show { .. } | Command::Readme { .. })
+    !matches!(
+        command,
+        Command::List(_) | Command::Search(_) | Command::Show { .. } | Command::Readme { .. }
+    )
 }
 
 fn run(
@@ -215,7 +230,8 @@ fn run(
     injections: &[Injection],
 ) -> Result<ExitCode, CliError> {
     let done: Result<(), CliError> = match command {
-        Command::List => print(&readme::catalogue_table(catalogue, &[])),
+        Command::List(arguments) => print(&list::run(arguments, catalogue)?),
+        Command::Search(arguments) => print(&search::run(arguments, catalogue)?),
         Command::Show { id } => match find_study(catalogue, id) {
             Some(study) => print(&card_of_study(study)),
             None => print(&card(find(catalogue, id)?)),

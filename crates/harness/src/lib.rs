@@ -43,6 +43,7 @@ pub mod run_summary;
 pub mod run_verdict;
 pub mod samples;
 pub mod scaling;
+pub mod search;
 mod selection;
 pub mod servers;
 mod startup;
