@@ -20,6 +20,8 @@ const PRODUCT: u64 = 2;
 const COEFFICIENTS: usize = 64;
 /// Numbers that a core adds up before it takes another share.
 const SHARE: usize = 16_384;
+/// Numbers at which a core evaluates the polynomial before it takes another share.
+const SHORT_SHARE: usize = 1_024;
 /// Invocations in a workgroup of the shaders that take a list.
 const WORKGROUP: usize = 256;
 /// Rows and columns of the product that a workgroup computes.
@@ -186,11 +188,11 @@ fn naive(input: &Input) -> Vec<f32> {
     match *kind {
         SUM => {
             let shares = numbers.par_chunks(SHARE).map(sum_of_share);
-            vec![shares.sum::<f64>() as f32]
+            vec![rounded(shares.sum())]
         }
         POLYNOMIAL => {
             let mut values = vec![0.0; numbers.len()];
-            let shares = values.par_chunks_mut(SHARE / 16).zip(numbers.par_chunks(SHARE / 16));
+            let shares = values.par_chunks_mut(SHORT_SHARE).zip(numbers.par_chunks(SHORT_SHARE));
             shares.for_each(|(values, numbers)| evaluate(others, numbers, values));
             values
         }
@@ -304,9 +306,13 @@ fn resident(task: &Task, input: &Input) -> Vec<f32> {
 /// Adds up what each workgroup has added up.
 fn finished(input: &Input, result: Vec<f32>) -> Vec<f32> {
     match input.kind {
-        SUM => vec![result.iter().map(|sum| f64::from(*sum)).sum::<f64>() as f32],
+        SUM => vec![rounded(result.iter().map(|sum| f64::from(*sum)).sum())],
         _ => result,
     }
+}
+
+fn rounded(sum: f64) -> f32 {
+    sum as f32
 }
 
 /// Workgroups for a list of this length. An invocation of a sum takes sixteen numbers or more, so that few sums are left.
