@@ -116,13 +116,13 @@ pub const PAIR: Pair = Pair {
     traps: &[&Trap {
         name: "every order gives the same numbers",
         reason: "sums of whole numbers are not rounded, so the contract would have nothing to allow",
-        check: |inputs: &[Input]| {
+        check: |inputs: &[Arc<Input>]| {
             let numbers = inputs.iter().flat_map(|input| &input.numbers);
             let (all, whole) =
                 (numbers.clone().count(), numbers.filter(|x| x.fract() == 0.0).count());
             ensure(whole * 100 <= all, || format!("{whole} of {all} numbers are whole"))
         },
-        sprung: || vec![Input { kind: SUM, numbers: vec![1.0; 9], others: vec![] }],
+        sprung: || vec![Arc::new(Input { kind: SUM, numbers: vec![1.0; 9], others: vec![] })],
     }],
     exempt: &[Exempt {
         from: Check::Explanation,
@@ -169,8 +169,8 @@ impl Input {
         }
     }
 
-    /// The answer, with what rounding allows: each of so many roundings in a row makes a difference of half a unit in the
-    /// last place (Higham, *Accuracy and Stability of Numerical Algorithms*, lemma 3.1).
+    /// The answer, and how far rounding may have moved it. Each rounding changes a number by half a unit in its last place
+    /// at most, and the changes add up (Higham, *Accuracy and Stability of Numerical Algorithms*, lemma 3.1).
     fn answer(&self, values: Vec<f32>) -> ApproximateList {
         let roundings = match self.kind {
             SUM => self.numbers.len().min(SHARE / LANES + LANES) + 2,
@@ -333,7 +333,8 @@ fn shader(input: &Input) -> Shader {
     }
 }
 
-/// Each invocation adds up every so many-th number; then the workgroup halves its sums until one is left.
+/// Each invocation adds up numbers that lie a fixed distance apart. Then the workgroup adds up its sums in pairs until one is
+/// left.
 const SUM_SHADER: &str = "
 @group(0) @binding(0) var<storage, read> numbers: array<f32>;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
@@ -476,19 +477,12 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     let gpu = open(case)?;
     let pool = pool(logical_cores())?;
     let turns = ((1 << 22) / case.point.max(1)).clamp(2, 8);
-    let inputs = case.rotate(turns, input);
+    let inputs = case.rotate(turns, |case| Arc::new(input(case)));
     let own = task(&gpu, &inputs[0]);
-    let sent_before: Vec<Arc<Task>> = inputs
-        .iter()
-        .map(|input| {
-            let task = task(&gpu, input);
-            task.upload(&input.operands());
-            task
-        })
-        .collect();
-    let places = inputs.map({
-        let mut place = 0..;
-        move |_| place.next().expect("it has no end")
+    let sent_before = inputs.map(|input| {
+        let task = task(&gpu, input);
+        task.upload(&input.operands());
+        (task, Arc::clone(input))
     });
     let tally = |during: fn(Tally) -> u64, task: &Arc<Task>| {
         let (task, inputs) = (Arc::clone(task), inputs.clone());
@@ -500,18 +494,17 @@ fn prepare(case: &Case) -> Result<Trial, Unavailable> {
     };
     let bytes = tally(|tally| tally.bytes, &own);
     let dispatches = tally(|tally| tally.dispatches, &own);
-    let also = inputs.clone();
     Ok(Trial::new(
         inputs.measured(|input| input.numbers.len() as u64),
-        pooled(&pool, &inputs, |input| input.answer(naive(input)))
+        pooled(&pool, &inputs, |input: &Arc<Input>| input.answer(naive(input)))
             .counting(BYTES_OVER_THE_BUS, |_| 0)
             .counting(DISPATCHES, |_| 0),
-        by_ref(&inputs, move |input: &Input| input.answer(optimized(&own, input)))
+        by_ref(&inputs, move |input: &Arc<Input>| input.answer(optimized(&own, input)))
             .counting(BYTES_OVER_THE_BUS, bytes)
             .counting(DISPATCHES, dispatches),
     )
-    .alternative(by_ref(&places, move |place: &usize| {
-        also[*place].answer(resident(&sent_before[*place], &also[*place]))
+    .alternative(by_ref(&sent_before, |(task, input): &(Arc<Task>, Arc<Input>)| {
+        input.answer(resident(task, input))
     }))
     .units(case.point.max(1)))
 }

@@ -17,7 +17,7 @@ const LINE: usize = 64;
 const READS: u64 = 16_384;
 /// Inputs in the rotation, at least.
 const FEWEST_TURNS: u64 = 16;
-/// Lines that no cache holds: inputs that read so many need no more to read.
+/// More lines than a cache holds. All inputs together read at least this many, or half of the lines if that is less.
 const MANY_LINES: u64 = 2 << 20;
 
 /// Level of reads whose places are all known beforehand.

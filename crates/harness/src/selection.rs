@@ -29,8 +29,6 @@ pub struct Selection<'a> {
     is_among_other_tests: bool,
     /// The part of each sweep.
     extent: Extent,
-    /// Whether peers and alternatives are left out.
-    only_judged: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -56,7 +54,6 @@ impl<'a> Selection<'a> {
             is_certain,
             is_among_other_tests: invocation.is_some_and(Invocation::tests_more_than_benches),
             extent: extent(flags),
-            only_judged: flags.quick && !flags.is_for_tests(),
         };
         if flags.is_for_tests() && flags.is_filtered() {
             // A test runs the ends of each sweep, but a point that is asked for by its id is run.
@@ -83,7 +80,7 @@ impl<'a> Selection<'a> {
     /// Returns the selected sides of a case. A quick run measures no peers and alternatives.
     pub fn roles(&self, entry: &Entry, case: &NamedCase) -> Vec<Role> {
         let mut roles = cases::roles(entry);
-        if self.only_judged {
+        if self.extent == Extent::Quick {
             roles.retain(|role| role.is_judged());
         }
         roles.retain(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)));
@@ -148,7 +145,7 @@ impl<'a> Selection<'a> {
                 name = family.name
             ));
         }
-        let deep = Selection { extent: Extent::Deep, only_judged: false, ..everywhere };
+        let deep = Selection { extent: Extent::Deep, ..everywhere };
         if deep.total() > 0 {
             return Some(format!(
                 "`{asked}` is measured only in a longer run{}",
