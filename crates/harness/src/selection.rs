@@ -9,6 +9,7 @@ use crate::{
 use worthit_pair::{
     cases::{self, Extent, NamedCase},
     family::{Entry, Family},
+    pair::Metric,
     study::StudyEntry,
     trial::Role,
 };
@@ -77,12 +78,12 @@ impl<'a> Selection<'a> {
         cases
     }
 
-    /// Returns the selected sides of a case. A quick run measures no peers and alternatives.
+    /// Returns the selected sides of a case.
     pub fn roles(&self, entry: &Entry, case: &NamedCase) -> Vec<Role> {
         let mut roles = cases::roles(entry);
-        if self.extent == Extent::Quick {
-            roles.retain(|role| role.is_judged());
-        }
+        let is_headline = case.key == cases::headline(entry, self.flags.seed).key;
+        let are_beside_measured = measures_beside(self.extent, entry.metric, is_headline);
+        roles.retain(|role| role.is_judged() || are_beside_measured);
         roles.retain(|role| self.selector.selects(&cases::benchmark_id(entry, case, *role)));
         roles
     }
@@ -176,6 +177,16 @@ fn extent(flags: &Flags) -> Extent {
     }
 }
 
+/// Returns whether peers and alternatives of a case are measured. A quick run leaves them out. Where each side takes seconds of
+/// load, as a 99th percentile does, a default run measures them at the headline.
+fn measures_beside(extent: Extent, metric: Metric, is_headline: bool) -> bool {
+    match extent {
+        Extent::Quick => false,
+        Extent::Default => metric != Metric::P99Latency || is_headline,
+        Extent::Ends | Extent::Deep => true,
+    }
+}
+
 /// Returns the families whose benches a cargo command runs, in cargo's order (by name), and whether that is certain.
 fn asked(
     family: &'static Family,
@@ -194,4 +205,23 @@ fn asked(
     asked.sort_by_key(|family| family.name);
     let is_certain = invocation.runs_bench(family.name).is_some() || mode != Mode::Measure;
     (asked, is_certain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_of_percentiles_are_measured_at_the_headline_and_none_in_a_quick_run() {
+        for (extent, metric, is_headline, expected) in [
+            (Extent::Default, Metric::Time, false, true),
+            (Extent::Default, Metric::P99Latency, false, false),
+            (Extent::Default, Metric::P99Latency, true, true),
+            (Extent::Deep, Metric::P99Latency, false, true),
+            (Extent::Quick, Metric::Time, true, false),
+        ] {
+            let asked = (extent, metric, is_headline);
+            assert_eq!(measures_beside(extent, metric, is_headline), expected, "{asked:?}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub struct Effort {
 impl Effort {
     /// Measures all numbers in about ten seconds.
     pub const FULL: Effort =
-        Effort { passes: 3, readings: 7, reading: Duration::from_millis(8), file_bytes: 64 << 20 };
+        Effort { passes: 3, readings: 5, reading: Duration::from_millis(6), file_bytes: 64 << 20 };
     /// Measures a number of a process in a few milliseconds.
     pub const BRIEF: Effort =
         Effort { passes: 1, readings: 5, reading: Duration::from_micros(500), file_bytes: 0 };

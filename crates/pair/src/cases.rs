@@ -137,11 +137,18 @@ impl ResolvedLevel {
 /// Returns the measured cases of a pair within `extent`, by level and then ascending along the axis.
 pub fn measured(entry: &Entry, extent: Extent, seed: u64) -> Vec<NamedCase> {
     let points = points(entry, extent);
+    let spoken_of = headline(entry, seed).key.level;
     let mut cases = Vec::new();
     let is_left_out =
         |level: &ResolvedLevel| extent == Extent::Quick && level.measured_only_at.is_some();
     for level in levels(entry).into_iter().filter(|level| !is_left_out(level)) {
-        for point in points.iter().filter(|point| level.is_measured_at(**point)) {
+        let is_measured = |point: &&u64| {
+            // More threads than cores are shown once.
+            let is_beside =
+                matches!(entry.axis.points, Points::Threads) && level.label != spoken_of;
+            level.is_measured_at(**point) && !(is_beside && threads::is_oversubscribed(**point))
+        };
+        for point in points.iter().filter(is_measured) {
             cases.push(NamedCase::new(entry, &level, *point, seed));
         }
     }
