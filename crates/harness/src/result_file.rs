@@ -156,12 +156,10 @@ impl Run {
         for (nth, line) in
             lines::complete_lines(records).split_inclusive(|byte| *byte == b'\n').enumerate()
         {
-            let document = &mut serde_json::Deserializer::from_slice(line);
-            let record = serde_path_to_error::deserialize(document).map_err(|error| {
-                let field = format!("line {}, {}", nth + 2, error.path());
-                broken(field, error.inner().to_string())
+            let record = record(line).map_err(|(field, problem)| {
+                broken(format!("line {}, {field}", nth + 2), problem)
             })?;
-            run.apply(record)
+            run.take(record)
                 .map_err(|error| broken(format!("line {}", nth + 2), error.to_string()))?;
         }
         // In memory a run always has the current version, whatever version its file had.
@@ -177,6 +175,14 @@ impl Run {
     /// # Errors
     /// If it is a case of a pair that no record before it describes.
     pub fn apply(&mut self, record: Record) -> Result<(), UndescribedPair> {
+        if let Some(sweep) = self.take(record)? {
+            sweep.find_break_even();
+        }
+        Ok(())
+    }
+
+    /// Adds a record, and returns the sweep of a case, whose break-even is that of before.
+    fn take(&mut self, record: Record) -> Result<Option<&mut Sweep>, UndescribedPair> {
         match record {
             Record::Ceiling(ceiling) => self.ceiling = ceiling,
             Record::Overhead(readings) => self.overhead.push(readings),
@@ -189,13 +195,14 @@ impl Run {
             Record::Pair { id, pair } => drop(self.pairs.entry(id).or_insert(*pair)),
             Record::Case(record) => {
                 let CaseRecord { when, key, outcome } = *record;
-                let pair = self.pairs.get_mut(&key.pair).ok_or(UndescribedPair(key.pair))?;
-                pair.add(&key.level, CaseResult { point: key.point, outcome });
                 self.updated = when;
+                let pair = self.pairs.get_mut(&key.pair).ok_or(UndescribedPair(key.pair))?;
+                let case = CaseResult { point: key.point, outcome };
+                return Ok(Some(pair.insert(&key.level, case)));
             }
             Record::Study { id, study } => drop(self.studies.insert(id, *study)),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The records that this run consists of.
@@ -284,6 +291,16 @@ impl Run {
         write_atomically(path, &text)
             .map_err(|error| ResultError::Write { path: path.to_owned(), error })
     }
+}
+
+/// Reads a record; an error is the field that is broken, and what is wrong with it.
+fn record(line: &[u8]) -> Result<Record, (String, String)> {
+    // To know the field costs as much as to read the line, so it is only asked for once something is wrong.
+    serde_json::from_slice(line).or_else(|_| {
+        let document = &mut serde_json::Deserializer::from_slice(line);
+        serde_path_to_error::deserialize(document)
+            .map_err(|error| (error.path().to_string(), error.inner().to_string()))
+    })
 }
 
 /// Refuses a document that is not a result, or that a newer version wrote.

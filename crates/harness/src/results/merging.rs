@@ -6,6 +6,11 @@ use crate::statistics::{BreakEven, Summary, geometric_mean_interval};
 impl PairResult {
     /// Adds a case to the sweep at a level, which is created if needed.
     pub fn add(&mut self, level: &str, case: CaseResult) {
+        self.insert(level, case).find_break_even();
+    }
+
+    /// Adds a case and returns its sweep, whose break-even is that of before.
+    pub(crate) fn insert(&mut self, level: &str, case: CaseResult) -> &mut Sweep {
         if !self.sweeps.iter().any(|sweep| sweep.level == level) {
             let level = level.to_owned();
             self.sweeps.push(Sweep { level, cases: vec![], break_even: BreakEven::default() });
@@ -13,12 +18,14 @@ impl PairResult {
             self.sweeps.sort_by_key(place);
         }
         let sweep = self.sweeps.iter_mut().find(|sweep| sweep.level == level);
-        sweep.expect("it was created above").add(case);
+        let sweep = sweep.expect("it was created above");
+        sweep.insert(case);
+        sweep
     }
 }
 
 impl Sweep {
-    fn add(&mut self, case: CaseResult) {
+    fn insert(&mut self, case: CaseResult) {
         match self.cases.binary_search_by_key(&case.point, |case| case.point) {
             Err(place) => self.cases.insert(place, case),
             Ok(place) => match (&mut self.cases[place].outcome, case.outcome) {
@@ -26,7 +33,6 @@ impl Sweep {
                 (known, outcome) => *known = outcome,
             },
         }
-        self.find_break_even();
     }
 }
 
