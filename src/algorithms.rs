@@ -1,4 +1,6 @@
 //! The family of better algorithms and data layouts.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/algorithms.md"))]
 
 worthit_pair::family! {
     "algorithms": "Do less work";

@@ -1,4 +1,6 @@
 //! The family of allocations and copies.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/allocations.md"))]
 
 worthit_pair::family! {
     "allocations": "Allocate and copy less";

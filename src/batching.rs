@@ -1,4 +1,6 @@
 //! The family of batching techniques.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/batching.md"))]
 
 worthit_pair::family! {
     "batching": "Pay the fixed cost once";

@@ -1,4 +1,6 @@
 //! The family of caching techniques.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/caching.md"))]
 
 worthit_pair::family! {
     "caching": "Do not do it twice";

@@ -1,4 +1,6 @@
 //! The family with which the suite measures itself.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/calibration.md"))]
 
 worthit_pair::family! {
     "calibration": "Measure the measure";

@@ -1,4 +1,6 @@
 //! The family of needless computation.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/computation.md"))]
 
 worthit_pair::family! {
     "computation": "Do not do what nobody needs";

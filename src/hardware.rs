@@ -1,4 +1,6 @@
 //! The family of what better hardware offers to a program that asks for it.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/hardware.md"))]
 
 worthit_pair::family! {
     "hardware": "Let better hardware show";

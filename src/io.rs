@@ -1,4 +1,6 @@
 //! The family of buffered, mapped and asynchronous input and output.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/io.md"))]
 
 worthit_pair::family! {
     "io": "Do not wait for each byte";

@@ -1,4 +1,6 @@
 //! The family of parallelism.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/parallelism.md"))]
 
 worthit_pair::family! {
     "parallelism": "Use all cores";

@@ -1,4 +1,6 @@
 //! The family of database queries: SQLite through rusqlite.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/queries.md"))]
 
 worthit_pair::family! {
     "queries": "Let the database find it";

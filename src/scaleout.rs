@@ -1,4 +1,6 @@
 //! The family of techniques for more machines.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/scaleout.md"))]
 
 worthit_pair::family! {
     "scaleout": "Spread the work over more machines";

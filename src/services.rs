@@ -1,4 +1,6 @@
 //! The family of techniques for databases and caches that are processes of their own.
+//!
+#![cfg_attr(doc, doc = include_str!("../reports/cards/services.md"))]
 
 worthit_pair::family! {
     "services": "Ask another process less often";

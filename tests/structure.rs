@@ -8,7 +8,11 @@ use std::{
 
 use worthit::CATALOGUE;
 use worthit_harness::readme;
-use worthit_pair::cases;
+use worthit_pair::{
+    cases::{self, Extent},
+    pair::Points,
+    threads,
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -229,6 +233,42 @@ fn sweeps_are_sorted_and_have_few_levels_with_plain_names() {
             let name = cases::side_name(entry, role);
             let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             assert!(is_plain, "{}: {name}", entry.id);
+        }
+    }
+}
+
+#[test]
+fn every_id_that_was_ever_released_leads_to_a_pair_or_a_study() {
+    let pairs: Vec<_> = CATALOGUE.iter().flat_map(|family| family.pairs).collect();
+    let is_study =
+        |id: &str| CATALOGUE.iter().flat_map(|family| family.studies).any(|study| study.id == id);
+    // `worthit readme` adds an id and takes none away.
+    for id in read("reports/ids.txt").lines() {
+        let leads = pairs.iter().any(|pair| pair.id == id || pair.earlier_ids.contains(&id));
+        assert!(
+            leads || is_study(id),
+            "`{id}` leads nowhere: name it in `earlier_ids` of the pair that took its place"
+        );
+    }
+    let earlier = pairs.iter().flat_map(|pair| pair.earlier_ids);
+    assert!(earlier.into_iter().all(|id| pairs.iter().all(|pair| pair.id != *id)));
+}
+
+#[test]
+fn more_threads_than_cores_are_measured_at_one_level() {
+    for entry in CATALOGUE.iter().flat_map(|family| family.pairs) {
+        let spoken_of = cases::headline(entry, 42).key.level;
+        let cases = cases::measured(entry, Extent::Default, 42).into_iter();
+        let beyond = cases.filter(|case| match entry.axis.points {
+            Points::Threads => threads::is_oversubscribed(case.case.point),
+            Points::Fixed { .. } => {
+                entry.uses_threads() && threads::is_oversubscribed(case.case.level)
+            }
+        });
+        let levels: BTreeSet<String> = beyond.map(|case| case.key.level).collect();
+        assert_eq!(levels.len(), usize::from(entry.uses_threads()), "{}: {levels:?}", entry.id);
+        if matches!(entry.axis.points, Points::Threads) {
+            assert_eq!(levels, BTreeSet::from([spoken_of]), "{}", entry.id);
         }
     }
 }

@@ -144,6 +144,13 @@ fn standing(entry: &Entry, check: Check, findings: Findings) -> Standing {
     }
 }
 
+/// Returns how a run contradicts what a pair explains; nothing if the run has no usable case at the headline.
+pub fn contradictions_of(entry: &Entry, run: &Run) -> Vec<String> {
+    let headlines = Headlines::of(entry, std::slice::from_ref(run));
+    let found = headlines.found.first();
+    found.map_or(Vec::new(), |headline| explanation::contradictions(entry, *headline))
+}
+
 impl Audit {
     /// Returns whether no check failed.
     pub fn passes(&self) -> bool {

@@ -1,43 +1,51 @@
 //! The `worthit` command: everything except measuring the pairs, which is `cargo bench`.
 
 mod audit;
+mod causes;
+mod cite;
+mod expire;
 mod gate;
 #[cfg(feature = "history")]
 mod history;
+mod lints;
 mod list;
 mod machine;
+mod manual;
+mod matter;
+mod reference;
 mod report;
 mod scale;
 mod search;
+mod show;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::{
     cargo,
-    count_causes::{self, CountingError},
+    count_causes::CountingError,
+    desk::{profile::ProfileError, sweep_point::NothingKnown},
     gate::budgets::BudgetsError,
     interrupt,
     nearest::nearest_id,
-    readme, reference,
+    readme,
     result_file::ResultError,
-    results::Run,
     run::JoinError,
-    servers, study,
+    servers,
 };
 use worthit_pair::{
-    cases::{self, Extent},
     causes::{
-        self, Cause,
+        NotCounting,
         injected::{self, Injection},
     },
-    contract,
     family::{Entry, Family},
-    format, helper,
-    pair::Count,
-    proof::Tried,
-    study::{Fix, SimulatedWait, StudyEntry},
+    helper, paths,
+    study::StudyEntry,
 };
 
 /// Is this optimization worth it? Compares naive and optimized implementations on this machine.
@@ -56,38 +64,12 @@ struct Arguments {
 enum Command {
     List(list::ListArguments),
     Search(search::SearchArguments),
-    /// Show the review card of a pair, or what a study does and fixes.
-    Show {
-        /// Id of a pair or a study, in full or only its name: `queries/n_plus_one` or `n_plus_one`.
-        id: String,
-    },
-    /// Count causes: how many comparisons, allocations, SQL statements, … each side needs per iteration.
-    #[command(group = ArgGroup::new("extent").multiple(false))]
-    Causes {
-        /// Pairs to count (default: all).
-        ids: Vec<String>,
-        /// Count only at the near end and the headline of each sweep.
-        #[arg(long, group = "extent")]
-        quick: bool,
-        /// Count at all regular points (the default).
-        #[arg(long, group = "extent")]
-        default: bool,
-        /// Count at the larger points too.
-        #[arg(long, group = "extent")]
-        deep: bool,
-        /// Seed for all inputs.
-        #[arg(long, default_value_t = 42)]
-        seed: u64,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        /// Print all counts at the headlines as JSON, for the gate.
-        #[arg(long, group = "extent", hide = true)]
-        headlines: bool,
-        /// Do one more of this in each iteration, for the gate's self-test.
-        #[arg(long, hide = true, requires = "headlines")]
-        inject: Option<String>,
-    },
+    Show(show::ShowArguments),
+    Cite(cite::CiteArguments),
+    Lints(lints::LintsArguments),
+    Matter(matter::MatterArguments),
+    Expire(expire::ExpireArguments),
+    Causes(causes::CausesArguments),
     Audit(audit::AuditArguments),
     Machine(machine::MachineArguments),
     Gate(gate::GateArguments),
@@ -101,23 +83,10 @@ enum Command {
     /// Track runs over time: add results to a history, show trends and where levels changed.
     #[cfg(feature = "history")]
     History(history::HistoryArguments),
-    /// Make a result the committed reference of its machine key, and update the Markdown files.
-    Reference {
-        /// Result of `cargo bench -- --rounds 5`.
-        result: PathBuf,
-        /// Path of README.md; references are kept in reports/ next to it.
-        #[arg(long, default_value = "README.md")]
-        file: PathBuf,
-    },
-    /// Update the generated parts of README.md and reports/README.md.
-    Readme {
-        /// Fail if they are out of date, and write nothing.
-        #[arg(long)]
-        check: bool,
-        /// Path of README.md.
-        #[arg(long, default_value = "README.md")]
-        file: PathBuf,
-    },
+    Reference(reference::ReferenceArguments),
+    Readme(reference::ReadmeArguments),
+    Completions(manual::CompletionsArguments),
+    Man(manual::ManArguments),
 }
 
 /// Failure of a command.
@@ -141,6 +110,22 @@ enum CliError {
         "no card has a word like `{0}`: try other words, or see `worthit list`, which has all pairs and studies"
     )]
     NothingFound(String),
+    #[error(
+        "nobody has measured {0}: no run of this machine, and no committed reference; run `cargo bench -- '^{0}/'`"
+    )]
+    NotMeasured(&'static str),
+    #[error("{0}: {1}")]
+    NothingKnown(&'static str, NothingKnown),
+    #[error(
+        "the gain of {0} is one of {1}, so a share of time says nothing about it: `worthit cite {0}` has its figures"
+    )]
+    NotOfTime(&'static str, &'static str),
+    #[error(
+        "standard input has no message of cargo: pipe it in, `cargo clippy --message-format=json | worthit lints`"
+    )]
+    NoMessages,
+    #[error("{}: {error}", path.display())]
+    Profile { path: PathBuf, error: ProfileError },
     #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
     #[error("`--fail-if-worse` compares two results: name the earlier and the later one")]
@@ -161,7 +146,7 @@ enum CliError {
     #[error(transparent)]
     CountedCase(#[from] CountingError),
     #[error(transparent)]
-    NotCounting(#[from] causes::NotCounting),
+    NotCounting(#[from] NotCounting),
     #[error(transparent)]
     Gate(#[from] gate::GateCommandError),
     #[error(transparent)]
@@ -175,7 +160,7 @@ enum CliError {
     #[error(transparent)]
     Readme(#[from] readme::ReadmeError),
     #[error(transparent)]
-    Reference(#[from] reference::ReferenceError),
+    Reference(#[from] crate::reference::ReferenceError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -190,8 +175,12 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
     }
     let injections = injected::all(injections);
     let arguments = Arguments::parse();
-    if needs_folders(&arguments.command) {
+    if needs_cargo(&arguments.command) {
         cargo::settle_target();
+    } else if paths::own_target().is_none() {
+        // This executable was installed elsewhere. `cargo bench` measures where the catalogue is.
+        let folder = catalogue.first().map_or("", |family| family.folder);
+        paths::settle(Path::new(folder).join("target"));
     }
     let done = interrupt::handle()
         .map_err(CliError::from)
@@ -208,6 +197,8 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
                 | CliError::IsStudy(_)
                 | CliError::NoThreads(_)
                 | CliError::NeedsTwoResults
+                | CliError::NotOfTime(..)
+                | CliError::NoMessages
                 | CliError::NotCompared(_) => 2,
                 CliError::Gate(error) => error.status(),
                 _ => 1,
@@ -216,12 +207,16 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
     }
 }
 
-/// Whether a command uses folders whose location cargo decides.
-fn needs_folders(command: &Command) -> bool {
-    !matches!(
-        command,
-        Command::List(_) | Command::Search(_) | Command::Show { .. } | Command::Readme { .. }
-    )
+/// Whether a command uses folders whose location only cargo knows, which takes as long to ask as most others run.
+fn needs_cargo(command: &Command) -> bool {
+    use Command::{Audit, Budgets, Causes, Gate, Machine, Reference, Report, Scale};
+    match command {
+        Audit(_) | Budgets(_) | Causes(_) | Gate(_) | Machine(_) | Reference(_) | Report(_)
+        | Scale(_) => true,
+        #[cfg(feature = "history")]
+        Command::History(_) => true,
+        _ => false,
+    }
 }
 
 fn run(
@@ -232,28 +227,12 @@ fn run(
     let done: Result<(), CliError> = match command {
         Command::List(arguments) => print(&list::run(arguments, catalogue)?),
         Command::Search(arguments) => print(&search::run(arguments, catalogue)?),
-        Command::Show { id } => match find_study(catalogue, id) {
-            Some(study) => print(&card_of_study(study)),
-            None => print(&card(find(catalogue, id)?)),
-        },
-        Command::Causes { ids, headlines: true, seed, inject, .. } => {
-            let injected = inject.as_deref().map(|name| injected(name, injections)).transpose()?;
-            let (entries, studies) = chosen_for_gate(catalogue, ids)?;
-            let mut found = count_causes::at_headlines(&entries, *seed, injected)?;
-            // No injection reaches what a study counts.
-            if injected.is_none() {
-                found.extend(studies.iter().map(|entry| study::counts_of_last_step(entry, *seed)));
-            }
-            print(&serde_json::to_string(&found).map_err(io::Error::other)?)
-        }
-        Command::Causes { ids, quick, deep, seed, json, .. } => {
-            let extent = match (quick, deep) {
-                (true, _) => Extent::Quick,
-                (_, true) => Extent::Deep,
-                _ => Extent::Default,
-            };
-            count(&chosen(catalogue, ids)?, extent, *seed, *json)
-        }
+        Command::Show(arguments) => print(&show::run(arguments, catalogue)?),
+        Command::Cite(arguments) => print(&cite::run(arguments, catalogue)?),
+        Command::Lints(arguments) => print(&lints::run(arguments, catalogue)?),
+        Command::Matter(arguments) => print(&matter::run(arguments, catalogue)?),
+        Command::Expire(arguments) => print(&expire::run(arguments, catalogue)?),
+        Command::Causes(arguments) => print(&causes::run(arguments, catalogue, injections)?),
         Command::Audit(arguments) => return audit::run(arguments, catalogue),
         Command::Machine(arguments) => print(&machine::run(arguments)?),
         Command::Budgets(arguments) => print(&gate::budgets(arguments, catalogue)?),
@@ -266,13 +245,10 @@ fn run(
         Command::Scale(arguments) => return scale::run(arguments, catalogue),
         #[cfg(feature = "history")]
         Command::History(asked) => print(&history::run(asked, catalogue)?),
-        Command::Reference { result, file } => {
-            let kept = reference::save(&Run::load(result)?, &file.with_file_name("reports"))?;
-            readme::update(file, catalogue)?;
-            print(&format!("{}\n", kept.display()))
-        }
-        Command::Readme { check: true, file } => Ok(readme::check(file, catalogue)?),
-        Command::Readme { check: false, file } => Ok(readme::update(file, catalogue)?),
+        Command::Reference(arguments) => print(&reference::save(arguments, catalogue)?),
+        Command::Readme(arguments) => reference::readme(arguments, catalogue),
+        Command::Completions(arguments) => print(&manual::completions(arguments)?),
+        Command::Man(arguments) => print(&manual::run(arguments)?),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -286,9 +262,22 @@ fn print(text: &str) -> Result<(), CliError> {
 }
 
 fn find(catalogue: &[&'static Family], asked: &str) -> Result<&'static Entry, CliError> {
-    let entries = || catalogue.iter().flat_map(|family| family.pairs);
-    if let Some(entry) = entries().find(|entry| entry.id == asked || entry.name() == asked) {
-        return Ok(entry);
+    find_with_family(catalogue, asked).map(|(_, entry)| entry)
+}
+
+fn find_with_family(
+    catalogue: &[&'static Family],
+    asked: &str,
+) -> Result<(&'static Family, &'static Entry), CliError> {
+    let entries = || {
+        let of_family = |family: &&'static Family| {
+            let family = *family;
+            family.pairs.iter().map(move |entry| (family, entry))
+        };
+        catalogue.iter().flat_map(of_family)
+    };
+    if let Some(found) = entries().find(|(_, entry)| entry.is_named(asked)) {
+        return Ok(found);
     }
     if let Some(study) = find_study(catalogue, asked) {
         return Err(CliError::IsStudy(study.id));
@@ -308,126 +297,6 @@ fn chosen(catalogue: &[&'static Family], ids: &[String]) -> Result<Vec<&'static 
         return Ok(catalogue.iter().flat_map(|family| family.pairs).collect());
     }
     ids.iter().map(|id| find(catalogue, id)).collect()
-}
-
-/// Returns the pairs and the studies with these ids; all of both if there are none.
-fn chosen_for_gate(
-    catalogue: &[&'static Family],
-    ids: &[String],
-) -> Result<(Vec<&'static Entry>, Vec<&'static StudyEntry>), CliError> {
-    if ids.is_empty() {
-        let studies = catalogue.iter().flat_map(|family| family.studies);
-        return Ok((chosen(catalogue, ids)?, studies.collect()));
-    }
-    let (mut entries, mut studies) = (Vec::new(), Vec::new());
-    for id in ids {
-        match find_study(catalogue, id) {
-            Some(study) => studies.push(study),
-            None => entries.push(find(catalogue, id)?),
-        }
-    }
-    Ok((entries, studies))
-}
-
-fn injected(name: &str, injections: &[Injection]) -> Result<fn(), CliError> {
-    let known = injections.iter().find(|known| known.name == name);
-    known.map(|known| known.run).ok_or_else(|| CliError::NotInjectable(name.to_owned()))
-}
-
-fn count(entries: &[&Entry], extent: Extent, seed: u64, json: bool) -> Result<(), CliError> {
-    let counted = count_causes::count_causes(entries, extent, seed)?;
-    if json {
-        return print(&serde_json::to_string(&counted).map_err(io::Error::other)?);
-    }
-    let mut text = String::new();
-    for case in &counted {
-        text += &format!("{} at {}\n", case.key.group(), format::count(case.key.point));
-        if let Some(reason) = &case.unavailable {
-            text += &format!("    cannot run here: {reason}\n");
-        }
-        let entry = entries.iter().find(|entry| entry.id == case.key.pair);
-        for (role, counts) in case.sides.iter().filter(|(_, counts)| counts.iter().count() > 0) {
-            let name = entry.map_or("", |entry| cases::side_name(entry, *role));
-            let mean = |(id, count)| format!("{} {id}", format::mean(count, case.inputs));
-            let counts: Vec<String> = counts.iter().map(mean).collect();
-            text += &format!("    {name}: {}\n", counts.join(", "));
-        }
-    }
-    print(&text)
-}
-
-/// Review card of a pair, as text.
-fn card(entry: &Entry) -> String {
-    let review = &entry.review;
-    let kind = |count: &Count| match count {
-        Count::Exactly(_) => "exact",
-        Count::AtMost(_) => "an upper bound",
-        Count::AtLeast(_) => "a lower bound",
-    };
-    let causes: Vec<String> = entry
-        .causes
-        .iter()
-        .map(|claimed| {
-            let (naive, optimized) = (kind(&claimed.naive), kind(&claimed.optimized));
-            let Cause { label, counting, .. } = claimed.cause;
-            let counted = counting.in_words();
-            format!("{label}, {counted} (claims: naive {naive}, optimized {optimized})")
-        })
-        .collect();
-    let lines = [
-        ("naive", entry.naive.summary.to_owned()),
-        ("optimized", entry.optimized.summary.to_owned()),
-        ("smell", review.smell.to_owned()),
-        ("remedy", review.remedy.to_owned()),
-        ("keep the naive side when", review.keep_naive_when.to_owned()),
-        ("costs", review.costs.to_owned()),
-        ("input", entry.input.to_owned()),
-        ("proven equal", Tried::by(entry).in_words()),
-        ("answers", entry.contract.unwrap_or(contract::EQUAL).to_owned()),
-        ("clippy lint", review.lint.to_string()),
-        ("sweep", format!("{} ({} per {})", entry.axis.name, entry.metric.heading(), entry.unit)),
-        ("causes", causes.join("; ")),
-        ("why", entry.explanation.why.to_owned()),
-    ];
-    let body: String =
-        lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();
-    format!("{}: {}\n{body}\nreproduce: cargo bench -- {}\n", entry.id, entry.title, entry.id)
-}
-
-/// What a study does, simulates and fixes, as text.
-fn card_of_study(study: &StudyEntry) -> String {
-    let wait = |wait: &SimulatedWait| {
-        let request = if wait.only.is_empty() { study.unit } else { wait.only };
-        format!("{} ({} ms a {request}, until the fix {})", wait.on, wait.ms, wait.until.name)
-    };
-    let waits: Vec<String> = study.waits.iter().map(wait).collect();
-    let causes: Vec<String> = study
-        .counters()
-        .map(|cause| format!("{}, {}", cause.label, cause.counting.while_serving()))
-        .collect();
-    let servers: Vec<String> = study.servers.iter().map(|program| program.to_string()).collect();
-    let instead = study.instead.map_or(String::new(), |instead| {
-        format!("; {} {} where that is not installed", instead.name, (instead.version)())
-    });
-    let lines = [
-        ("story", study.story.to_owned()),
-        ("workload", study.workload.to_owned()),
-        ("every step keeps", study.contract.to_owned()),
-        ("runs on", servers.join(", ") + &instead),
-        ("simulated", waits.join("; ")),
-        ("causes", causes.join("; ")),
-    ];
-    let lines = lines.into_iter().filter(|(_, text)| !text.is_empty());
-    let fixes = study.fixes.iter().zip(1..).map(|(fix, place)| {
-        let Fix { name, title, why, costs, .. } = fix;
-        (format!("fix {place}, {name}"), format!("{title}.\n    Why: {why}\n    Costs: {costs}"))
-    });
-    let body: String = lines
-        .map(|(name, text)| (name.to_owned(), text))
-        .chain(fixes)
-        .map(|(name, text)| format!("\n{name}:\n    {text}\n"))
-        .collect();
-    format!("{id}: {}\n{body}\nmeasure: cargo bench -- {id}\n", study.title, id = study.id)
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! Generates the tables of the Markdown files, between markers; none of them is written by hand.
+//! Generates what the repository says of the catalogue; none of it is written by hand.
 //!
-//! README.md has the catalogue with the gains of committed references, and the exceptions from the audit;
-//! reports/README.md has the summary of all references.
+//! Between markers, README.md has the catalogue with the gains of committed references, and the exceptions from the audit;
+//! reports/README.md has the summary of all references. Whole files are reports/catalogue.json, the cards of each family in
+//! reports/cards/, which `cargo doc` shows, too, and reports/ids.txt, the ids that anybody may have linked to.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
+    cards,
     machine::OLDER_KEY,
     reference,
     result_file::{ResultError, write_atomically},
@@ -40,8 +43,8 @@ pub enum ReadmeError {
     /// The markers are missing.
     #[error("{} lacks the markers `{BEGIN}` and `{END}`, in this order", _0.display())]
     NoMarkers(PathBuf),
-    /// The generated part is out of date.
-    #[error("the generated part of {} is stale: run `cargo run --release -- readme`", _0.display())]
+    /// The generated part, or the whole file, is out of date.
+    #[error("what is generated of {} is stale: run `cargo run --release -- readme`", _0.display())]
     Stale(PathBuf),
     /// The file cannot be written, or a reference cannot be read.
     #[error(transparent)]
@@ -162,26 +165,53 @@ fn escape(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// Returns the files with generated parts: path, current text and fresh text of each.
-fn files(
-    readme: &Path,
-    catalogue: &[&'static Family],
-) -> Result<[(PathBuf, String, String); 2], ReadmeError> {
+/// A file that is generated, as a whole or in a part.
+struct Generated {
+    path: PathBuf,
+    /// Its present text; empty if there is no such file.
+    present: String,
+    fresh: String,
+}
+
+fn files(readme: &Path, catalogue: &[&'static Family]) -> Result<Vec<Generated>, ReadmeError> {
     let reports = readme.with_file_name("reports");
     let references = reference::all(&reports)?;
-    let spliced = |path: PathBuf, part: String| -> Result<_, ReadmeError> {
+    let spliced = |path: PathBuf, part: String| -> Result<Generated, ReadmeError> {
         let read = |error| ReadmeError::Read { path: path.clone(), error };
-        let text = fs::read_to_string(&path).map_err(read)?;
-        let fresh = splice(&text, &part).ok_or_else(|| ReadmeError::NoMarkers(path.clone()))?;
-        Ok((path, text, fresh))
+        let present = fs::read_to_string(&path).map_err(read)?;
+        let fresh = splice(&present, &part).ok_or_else(|| ReadmeError::NoMarkers(path.clone()))?;
+        Ok(Generated { path, present, fresh })
     };
-    Ok([
+    let whole = |path: PathBuf, fresh: &dyn Fn(&str) -> String| -> Result<Generated, ReadmeError> {
+        let present = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(|error| ReadmeError::Read { path: path.clone(), error })?,
+        };
+        let fresh = fresh(&present);
+        Ok(Generated { path, present, fresh })
+    };
+    let mut files = vec![
         spliced(
             readme.to_owned(),
             catalogue_table(catalogue, &references, None) + &exceptions_table(catalogue),
         )?,
         spliced(reports.join("README.md"), reference::summary(&references))?,
-    ])
+        whole(reports.join("catalogue.json"), &|_| cards::document(catalogue))?,
+        whole(reports.join("ids.txt"), &|present| ids(present, catalogue))?,
+    ];
+    for family in catalogue {
+        let path = reports.join("cards").join(format!("{}.md", family.name));
+        files.push(whole(path, &|_| cards::markdown(family))?);
+    }
+    Ok(files)
+}
+
+/// Returns the ids that were ever there, a line each: none is taken away, as somebody may have linked to it.
+fn ids(present: &str, catalogue: &[&'static Family]) -> String {
+    let pairs = catalogue.iter().flat_map(|family| family.pairs).map(|entry| entry.id);
+    let studies = catalogue.iter().flat_map(|family| family.studies).map(|study| study.id);
+    let all: BTreeSet<&str> = present.lines().chain(pairs).chain(studies).collect();
+    all.into_iter().map(|id| format!("{id}\n")).collect()
 }
 
 /// Returns the reference that has the most pairs and studies of a family, the newest of several.
@@ -201,27 +231,24 @@ fn splice(text: &str, part: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{part}\n{END}{after}"))
 }
 
-/// Checks that the generated parts of README.md and of reports/README.md beside it are up to date.
+/// Checks that README.md and what is generated in reports/ beside it are up to date.
 ///
 /// # Errors
-/// If one is stale or lacks its markers, or a file cannot be read.
+/// If a file is stale or lacks its markers, or a file cannot be read.
 pub fn check(readme: &Path, catalogue: &[&'static Family]) -> Result<(), ReadmeError> {
-    for (path, text, fresh) in files(readme, catalogue)? {
-        if text != fresh {
-            return Err(ReadmeError::Stale(path));
-        }
-    }
-    Ok(())
+    let stale = files(readme, catalogue)?.into_iter().find(|file| file.present != file.fresh);
+    stale.map_or(Ok(()), |file| Err(ReadmeError::Stale(file.path)))
 }
 
-/// Updates the generated parts.
+/// Updates the generated files.
 ///
 /// # Errors
 /// If a file lacks its markers, or cannot be read or written.
 pub fn update(readme: &Path, catalogue: &[&'static Family]) -> Result<(), ReadmeError> {
-    for (path, text, fresh) in files(readme, catalogue)? {
-        if text != fresh {
+    for Generated { path, present, fresh } in files(readme, catalogue)? {
+        if present != fresh {
             let failed = |error| ResultError::Write { path: path.clone(), error };
+            fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(failed)?;
             write_atomically(&path, fresh.as_bytes()).map_err(failed)?;
         }
     }
@@ -248,6 +275,12 @@ mod tests {
         assert!(text.contains("1 among 2 pairs and 10 checks."), "{text}");
         assert!(text.ends_with("| `f/p` | rotation | One log \\| one input. |\n"), "{text}");
         assert!(exceptions_table(&[]).ends_with("0 among 0 pairs and 10 checks.\n"));
+    }
+
+    #[test]
+    fn an_id_that_was_once_there_stays() {
+        let all = ids("f/gone\nf/p\n", &[&crate::made::FAMILY]);
+        assert_eq!(all, "f/a_name_of_thirty_one_characters\nf/gone\nf/p\nf/q\nf/r\n");
     }
 
     #[test]

@@ -54,12 +54,15 @@ pub enum ReferenceError {
 /// # Errors
 /// If one cannot be read.
 pub fn all(reports: &Path) -> Result<Vec<Run>, ResultError> {
-    let mut files = Vec::new();
-    for folder in entries(reports).into_iter().filter(|entry| entry.is_dir()) {
-        files.extend(results_in(&folder));
-    }
+    files(reports).iter().map(|file| Run::load(file)).collect()
+}
+
+/// Returns the files of the committed references below `reports`, sorted by machine key.
+pub fn files(reports: &Path) -> Vec<PathBuf> {
+    let folders = entries(reports).into_iter().filter(|entry| entry.is_dir());
+    let mut files: Vec<PathBuf> = folders.flat_map(|folder| results_in(&folder)).collect();
     files.sort_unstable();
-    files.iter().map(|file| Run::load(file)).collect()
+    files
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -45,9 +45,10 @@ use worthit_pair::{
 };
 
 pub use code::{lines_of, of_side as code_of_side};
+pub(crate) use finding::{because, compared, gain, headline};
 pub use finding::{beside_at_headline, gain_at_headline, headline_of_pair, share_of_limit};
-pub(crate) use finding::{gain, headline};
 pub use gate::Last;
+pub(crate) use warnings::of_pair as warnings_of_pair;
 
 /// File that lists the files of a site, so that the next write knows which files it may remove.
 const MANIFEST: &str = "site.txt";
@@ -141,6 +142,11 @@ pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
     }
     for (id, samples) in by_pair {
         files.insert(shell::samples_of(id), samples::to_csv(&samples, true));
+    }
+    for entry in material.families.iter().flat_map(|family| family.pairs) {
+        for earlier in entry.earlier_ids {
+            files.insert(shell::page_of(earlier), shell::redirect(earlier, entry.id).into_bytes());
+        }
     }
     files.insert("index.html".to_owned(), front::page(material).into_bytes());
     files.insert("scaling.html".to_owned(), scaling::page(material).into_bytes());

@@ -182,14 +182,25 @@ pub fn gain_in_one_process(pairs: &[PairedTimes]) -> Option<Interval> {
 /// even if both sides are the same function: a normal error of half a percent, added in quadrature. That is a minimum;
 /// only several processes show how much the gain of a pair differs between them.
 pub fn beyond_one_process(gain: Interval) -> Interval {
-    let between =
-        Normal::standard().inverse_cdf(f64::midpoint(1.0, CONFIDENCE)) * SD_BETWEEN_PROCESSES;
+    let between = normal_quantile() * SD_BETWEEN_PROCESSES;
     let widened = |end: f64| (end / gain.estimate).ln().hypot(between);
     Interval {
         low: gain.estimate * (-widened(gain.low)).exp(),
         estimate: gain.estimate,
         high: gain.estimate * widened(gain.high).exp(),
     }
+}
+
+/// Returns by how much the logarithms of a program's times in two processes differ if nothing was changed, at most (95 %) and
+/// if only the placement of code and heap plays a part. A smaller change cannot be told by running the program before and
+/// after it.
+pub fn noise_between_processes() -> f64 {
+    normal_quantile() * SD_BETWEEN_PROCESSES
+}
+
+/// The quantile of the standard normal distribution that a two-sided interval needs.
+fn normal_quantile() -> f64 {
+    Normal::standard().inverse_cdf(f64::midpoint(1.0, CONFIDENCE))
 }
 
 /// Student's interval for the geometric mean of positive ratios (the gains of several processes, the

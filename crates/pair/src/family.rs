@@ -11,6 +11,8 @@ pub struct Family {
     pub name: &'static str,
     /// The cargo package that lists it.
     pub package: &'static str,
+    /// The folder of that package, where this was built.
+    pub folder: &'static str,
     /// What its techniques have in common, in the imperative: "Let the database find it".
     pub title: &'static str,
     /// Its pairs, in the order of the list.
@@ -21,7 +23,8 @@ pub struct Family {
 
 impl Family {
     /// A family without pairs and studies.
-    pub const EMPTY: Family = Family { name: "", package: "", title: "", pairs: &[], studies: &[] };
+    pub const EMPTY: Family =
+        Family { name: "", package: "", folder: "", title: "", pairs: &[], studies: &[] };
 }
 
 /// A pair in its family, with its id and its source.
@@ -43,6 +46,11 @@ impl Entry {
     /// Returns the second half of the id: `n_plus_one`.
     pub fn name(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(_, name)| name)
+    }
+
+    /// Returns whether `asked` is its id, its name or an id that it had.
+    pub fn is_named(&self, asked: &str) -> bool {
+        self.id == asked || self.name() == asked || self.earlier_ids.contains(&asked)
     }
 
     /// Returns the causes that the pair makes claims about.
@@ -70,6 +78,7 @@ macro_rules! family {
         pub static FAMILY: $crate::family::Family = $crate::family::Family {
             name: $family,
             package: env!("CARGO_PKG_NAME"),
+            folder: env!("CARGO_MANIFEST_DIR"),
             title: $title,
             pairs: &[$($crate::family::Entry::new(
                 concat!($family, "/", stringify!($pair)),
@@ -113,6 +122,7 @@ macro_rules! studies {
         pub static FAMILY: $crate::family::Family = $crate::family::Family {
             name: $family,
             package: env!("CARGO_PKG_NAME"),
+            folder: env!("CARGO_MANIFEST_DIR"),
             title: $title,
             studies: &[$($crate::study::StudyEntry::new(
                 concat!($family, "/", stringify!($study)),

@@ -28,6 +28,8 @@ pub use crate::{
 pub struct Pair {
     /// The technique in a few words, in the imperative: "Look up through an index".
     pub title: &'static str,
+    /// Ids that the pair had before its present one. They lead to it for ever, as reviews link to them.
+    pub earlier_ids: &'static [&'static str],
     /// The review card: how to recognise the technique in a diff and when to apply it.
     pub review: Review,
     /// The side that a competent person writes first.
@@ -81,11 +83,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Values for the fields that most pairs leave alone: `contract`, `parameter`, `peers`, `alternatives`, `metric`,
+    /// Values for the fields that most pairs leave alone: `earlier_ids`, `contract`, `parameter`, `peers`, `alternatives`, `metric`,
     /// `traps`, `exempt`, `proof`, `servers`, `hardware`, `under_load` and `helper`. End a pair with `..Pair::DEFAULTS` and
     /// set all other fields: their defaults are empty, and such a pair fails its proof.
     pub const DEFAULTS: Pair = Pair {
         title: "",
+        earlier_ids: &[],
         review: Review { smell: "", remedy: "", keep_naive_when: "", costs: "", lint: Lint::None },
         naive: Side { summary: "", growth: Growth::Linear },
         optimized: Side { summary: "", growth: Growth::Linear },

@@ -22,7 +22,8 @@ pub fn find(entry: &Entry, headlines: &Headlines<'_>) -> Findings {
     Ok(problems)
 }
 
-fn contradictions(entry: &Entry, headline: AtHeadline<'_>) -> Vec<String> {
+/// How a measured headline contradicts what the card claims, each in a clause.
+pub(super) fn contradictions(entry: &Entry, headline: AtHeadline<'_>) -> Vec<String> {
     let explanation = &entry.explanation;
     let mut problems = Vec::new();
     if let ShareOfCause::Within(low, high) = explanation.share_of_cause {

@@ -10,10 +10,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde::Deserialize;
-
 use super::Findings;
-use crate::report;
+use crate::{
+    clippy::{self, Reported},
+    report,
+};
 use worthit_pair::{family::Entry, pair::Lint};
 
 /// The groups that clippy switches on by itself, and those that it does not.
@@ -26,34 +27,9 @@ const UNFULFILLED: &str = "unfulfilled_lint_expectations";
 /// What clippy reports on a package with every group switched on.
 #[derive(Clone, Debug, Default)]
 pub struct Lints {
-    /// Files as the compiler names them, with line (from 1) and lint.
-    reported: Vec<(String, usize, String)>,
+    reported: Vec<Reported>,
     /// The groups of each lint: `clippy::map_entry` is in `clippy::all` and `clippy::perf`.
     groups: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// A line of cargo's JSON output, as far as it is needed.
-#[derive(Deserialize)]
-struct CargoLine {
-    message: Option<Diagnostic>,
-}
-
-#[derive(Deserialize)]
-struct Diagnostic {
-    code: Option<Code>,
-    spans: Vec<Span>,
-}
-
-#[derive(Deserialize)]
-struct Code {
-    code: String,
-}
-
-#[derive(Deserialize)]
-struct Span {
-    file_name: String,
-    line_start: usize,
-    is_primary: bool,
 }
 
 impl Lints {
@@ -62,16 +38,16 @@ impl Lints {
     /// # Errors
     /// If clippy is not installed or the library does not compile; the text says what to do.
     pub fn of_package(folder: &Path, package: &str) -> Result<Lints, String> {
-        let mut clippy = Command::new("cargo");
-        clippy.current_dir(folder).args([
+        let mut command = Command::new("cargo");
+        command.current_dir(folder).args([
             "clippy",
             "--quiet",
             "--message-format=json",
             "--no-deps",
         ]);
-        clippy.args(["--package", package, "--lib", "--"]);
-        clippy.args(GROUPS.map(|group| format!("-W{group}")));
-        let messages = output_of(&mut clippy)?;
+        command.args(["--package", package, "--lib", "--"]);
+        command.args(GROUPS.map(|group| format!("-W{group}")));
+        let messages = output_of(&mut command)?;
         let mut described = Command::new("clippy-driver");
         let groups = output_of(described.args(["-W", "help"]))?;
         Ok(Lints::read(&messages, &groups))
@@ -79,14 +55,16 @@ impl Lints {
 
     /// Reads the JSON messages of clippy and the list of its groups, as `clippy-driver -W help` prints it.
     pub fn read(messages: &str, groups: &str) -> Lints {
-        Lints { reported: reported(messages), groups: groups_in(groups) }
+        Lints {
+            reported: clippy::reported(messages).unwrap_or_default(),
+            groups: groups_in(groups),
+        }
     }
 
     /// Lints reported within these lines of a file.
     fn within(&self, file: &str, lines: &std::ops::Range<usize>) -> BTreeSet<&str> {
-        let reported = self.reported.iter();
-        let here = reported.filter(|(name, line, _)| name.ends_with(file) && lines.contains(line));
-        here.map(|(_, _, lint)| lint.as_str()).collect()
+        let is_here = |found: &&Reported| found.file.ends_with(file) && lines.contains(&found.line);
+        self.reported.iter().filter(is_here).map(|found| found.lint.as_str()).collect()
     }
 
     fn is_in(&self, lint: &str, group: &str) -> bool {
@@ -105,16 +83,6 @@ fn output_of(command: &mut Command) -> Result<String, String> {
         return Err(format!("clippy failed ({last}): run `cargo clippy`, or {install}"));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn reported(messages: &str) -> Vec<(String, usize, String)> {
-    let lines = messages.lines().filter_map(|line| serde_json::from_str::<CargoLine>(line).ok());
-    let of_diagnostic = |found: Diagnostic| -> Vec<(String, usize, String)> {
-        let Some(Code { code }) = found.code else { return Vec::new() };
-        let primary = found.spans.into_iter().filter(|span| span.is_primary);
-        primary.map(|span| (span.file_name, span.line_start, code.clone())).collect()
-    };
-    lines.filter_map(|line| line.message).flat_map(of_diagnostic).collect()
 }
 
 /// Reads "clippy::perf  clippy::box-collection, clippy::…" lines.

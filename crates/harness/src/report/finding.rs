@@ -117,7 +117,13 @@ fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
 }
 
 /// Compares the sides; `figure` is the gain in words.
-fn compared(metric: Metric, gain: &Interval, figure: &str, naive: &str, optimized: &str) -> String {
+pub fn compared(
+    metric: Metric,
+    gain: &Interval,
+    figure: &str,
+    naive: &str,
+    optimized: &str,
+) -> String {
     let (better, worse) = match metric {
         Metric::Time => ("as fast as", "slower than"),
         Metric::P99Latency => ("better in p99 latency than", "worse in p99 latency than"),
@@ -133,7 +139,7 @@ fn compared(metric: Metric, gain: &Interval, figure: &str, naive: &str, optimize
 }
 
 /// "8,445,488 comparisons became 4,352"
-fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
+pub fn because(found: &Measured, cause: &NamedCause) -> Option<String> {
     let total = |role| found.side(role)?.causes.get_by_id(&cause.id);
     let (naive, optimized) = (total(Role::Naive)?, total(Role::Optimized)?);
     let counted = format::mean_counted(naive, found.inputs, &cause.label);

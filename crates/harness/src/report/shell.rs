@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
@@ -95,6 +96,21 @@ impl Shell {
 /// a plain one, with a hash that keeps it unique.
 pub fn page_of(id: &str) -> String {
     file_of(id, "pairs", "html")
+}
+
+#[derive(Template)]
+#[template(path = "redirect.html")]
+struct Redirect<'a> {
+    earlier: &'a str,
+    id: &'a str,
+    address: String,
+}
+
+/// Renders the page under an id that a pair had earlier, which leads to the present one.
+pub fn redirect(earlier: &str, id: &str) -> String {
+    let address = format!("../../{}", page_of(id));
+    let page = Redirect { earlier, id, address };
+    page.render().expect("rendering into memory cannot fail")
 }
 
 /// Path of the page of a study: `studies/bank.html`. An id that is not a plain name gets a plain one, with a hash that

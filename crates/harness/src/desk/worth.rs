@@ -1,0 +1,134 @@
+//! What the findings of clippy are worth: each with the pair that measures its technique, the largest gain first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Desk, Figures};
+use crate::{
+    clippy::Reported,
+    report::{gain, headline_of_pair},
+    result_file::ResultError,
+    statistics::Interval,
+};
+use worthit_pair::{
+    family::{Entry, Family},
+    pair::Lint,
+};
+
+/// The findings of a project.
+#[derive(Debug)]
+pub struct Worth {
+    /// Those of which the catalogue has a pair, the largest gain first, then what was not measured.
+    pub known: Vec<Valued>,
+    /// The number of others by lint.
+    pub unknown: BTreeMap<String, usize>,
+}
+
+/// A finding and the pair that measures its technique.
+#[derive(Debug)]
+pub struct Valued {
+    /// The finding.
+    pub reported: Reported,
+    /// The pair.
+    pub entry: &'static Entry,
+    /// Its figures, if anybody measured it.
+    pub figures: Option<Figures>,
+}
+
+impl Valued {
+    /// Returns the gain at the headline, and where that is: "1,000 rows".
+    pub fn gain(&self) -> Option<(Interval, String)> {
+        let pair = self.figures.as_ref()?.pair();
+        let (sweep, case) = headline_of_pair(pair)?;
+        let level = match sweep.level.as_str() {
+            "" => String::new(),
+            level => format!(" ({level})"),
+        };
+        Some((gain(case)?, format!("{}{level}", pair.place(case.point))))
+    }
+}
+
+/// The lints that the catalogue knows, with their pairs.
+pub fn known_lints(
+    catalogue: &[&'static Family],
+) -> BTreeMap<&'static str, (&'static str, &'static Entry)> {
+    let mut known = BTreeMap::new();
+    for family in catalogue {
+        for entry in family.pairs {
+            if let Lint::Default(lint) | Lint::Switched(lint, _) = entry.review.lint {
+                // The first pair of several speaks for a lint: the catalogue begins with what is met most.
+                known.entry(lint).or_insert((family.package, entry));
+            }
+        }
+    }
+    known
+}
+
+/// Returns the lints that the catalogue knows and clippy does not switch on by itself, sorted.
+pub fn lints_to_switch_on(catalogue: &[&'static Family]) -> BTreeSet<&'static str> {
+    let entries = catalogue.iter().flat_map(|family| family.pairs);
+    let switched = entries.filter_map(|entry| match entry.review.lint {
+        Lint::Switched(lint, _) => Some(lint),
+        _ => None,
+    });
+    switched.collect()
+}
+
+/// Values findings by the figures on the desk. A place that was reported several times, as for a library and its tests, counts
+/// once.
+///
+/// # Errors
+/// If a result cannot be read.
+pub fn of_findings(
+    findings: Vec<Reported>,
+    catalogue: &[&'static Family],
+    desk: &Desk,
+) -> Result<Worth, ResultError> {
+    let lints = known_lints(catalogue);
+    let (mut known, mut unknown) = (Vec::new(), BTreeMap::new());
+    for reported in BTreeSet::from_iter(findings) {
+        match lints.get(reported.lint.as_str()) {
+            Some((package, entry)) => {
+                let figures = desk.figures(package, entry)?;
+                known.push(Valued { reported, entry, figures });
+            }
+            None => *unknown.entry(reported.lint).or_default() += 1,
+        }
+    }
+    let estimate = |valued: &Valued| valued.gain().map_or(0.0, |(gain, _)| gain.estimate);
+    known.sort_by(|left, right| estimate(right).total_cmp(&estimate(left)));
+    Ok(Worth { known, unknown })
+}
+
+/// Says what a finding is worth: "12.3× (11.9…12.8) at 1,000 rows in computation/map_entry, by a run on this machine, …".
+pub fn in_words(valued: &Valued) -> String {
+    let id = valued.entry.id;
+    match (valued.gain(), &valued.figures) {
+        (Some((gain, place)), Some(figures)) => {
+            format!("{} at {place} in {id}, by {}", gain.as_gain(), figures.source_in_words())
+        }
+        _ => format!("{id} measures it, and nobody has yet: `cargo bench -- '^{id}/'`"),
+    }
+}
+
+/// Writes what findings are worth as a document.
+pub fn json(found: &Worth) -> serde_json::Value {
+    let valued = |valued: &Valued| {
+        let Reported { file, line, column, lint, message } = &valued.reported;
+        let gain = valued.gain();
+        serde_json::json!({
+            "pair": valued.entry.id,
+            "file": file,
+            "line": line,
+            "column": column,
+            "lint": lint,
+            "message": message,
+            "gain": gain.as_ref().map(|(gain, _)| gain),
+            "at": gain.as_ref().map(|(_, place)| place),
+            "by": valued.figures.as_ref().map(Figures::source_in_words),
+        })
+    };
+    serde_json::json!({
+        "known": found.known.iter().map(valued).collect::<Vec<_>>(),
+        "unknown": found.unknown,
+    })
+}
