@@ -94,8 +94,9 @@ fn findings_come_with_what_they_are_worth_the_largest_gain_first() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [
-        "src/main.rs:7: clippy::map_entry\n    ",
+        "clippy::map_entry: ",
         " in computation/map_entry, by the committed reference of ",
+        "\n    src/main.rs:7\n",
         "2 findings of 3 with a pair in the catalogue\n",
         "without one: clippy::too_many_arguments (1)\n",
         "--message-format=json -- -W clippy::",

@@ -16,9 +16,9 @@ mod remedy;
 mod table;
 mod technique;
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::results::{Measured, PairResult, Run, Sweep};
 use lints::Lints;
@@ -40,14 +40,14 @@ pub struct Evidence<'a> {
 }
 
 /// The audit of some pairs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Audit {
     /// The pairs, in the order of the catalogue.
     pub pairs: Vec<PairAudit>,
 }
 
 /// The audit of one pair.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PairAudit {
     /// Its id.
     pub pair: String,
@@ -56,17 +56,17 @@ pub struct PairAudit {
 }
 
 /// What one check found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Checked {
     /// Name of the check.
-    pub check: &'static str,
+    pub check: Cow<'static, str>,
     /// What it found.
     #[serde(flatten)]
     pub standing: Standing,
 }
 
 /// What a check found in a pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "standing", rename_all = "snake_case")]
 pub enum Standing {
     /// Nothing is wrong.
@@ -118,9 +118,14 @@ fn audit_pair(entry: &Entry, evidence: &Evidence<'_>) -> PairAudit {
             Check::Limit => limit::find(entry, &headlines),
             Check::Peers => peers::find(entry, &headlines),
         };
-        Checked { check: check.name(), standing: standing(entry, check, findings) }
+        Checked { check: check.name().into(), standing: standing(entry, check, findings) }
     };
     PairAudit { pair: entry.id.to_owned(), checks: Check::ALL.into_iter().map(checked).collect() }
+}
+
+/// Says what the lint check finds in a pair, for an audit that was made without lints.
+pub fn lint_of(entry: &Entry, lints: &Result<Lints, String>) -> Standing {
+    standing(entry, Check::Lint, lints::find(entry, lints))
 }
 
 fn standing(entry: &Entry, check: Check, findings: Findings) -> Standing {
@@ -163,10 +168,10 @@ impl Audit {
     }
 
     /// Returns every pair, check and standing.
-    fn standings(&self) -> impl Iterator<Item = (&str, &'static str, &Standing)> {
+    fn standings(&self) -> impl Iterator<Item = (&str, &str, &Standing)> {
         self.pairs.iter().flat_map(|pair| {
             let id = pair.pair.as_str();
-            pair.checks.iter().map(move |checked| (id, checked.check, &checked.standing))
+            pair.checks.iter().map(move |checked| (id, &*checked.check, &checked.standing))
         })
     }
 }

@@ -4,6 +4,7 @@ mod audit;
 mod causes;
 mod cite;
 mod expire;
+mod format;
 mod gate;
 #[cfg(feature = "history")]
 mod history;
@@ -126,6 +127,8 @@ enum CliError {
     NoMessages,
     #[error("{}: {error}", path.display())]
     Profile { path: PathBuf, error: ProfileError },
+    #[error("{0} was not audited: {1}")]
+    NotAudited(&'static str, String),
     #[error("no run with a recorded case found in {}: run `cargo bench`, or name a result file", _0.display())]
     NoRun(PathBuf),
     #[error("`--fail-if-worse` compares two results: name the earlier and the later one")]

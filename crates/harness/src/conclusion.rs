@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     criterion_pages::CriterionPages,
+    desk,
     flags::Flags,
     printing::{print, print_aside, say},
     report,
@@ -55,6 +56,8 @@ pub fn conclude(ended: &Ended<'_>) -> i32 {
     let site = write_pages(ended, &recorded);
     let is_last = ended.selection.is_last() || ended.problem.is_some();
     if is_last {
+        // The commands for code review then find it at once.
+        desk::remember_runs();
         let result = path.display().to_string();
         let site = site.as_ref().map(|site| site.display().to_string());
         let report = site.iter().map(|site| ("report", site.as_str()));

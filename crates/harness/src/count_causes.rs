@@ -3,8 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Mutex,
-    thread,
 };
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     interrupt,
     measuring::{NotReady, proven},
-    servers,
+    queue, servers,
 };
 use worthit_pair::{
     case::CaseKey,
@@ -23,7 +21,6 @@ use worthit_pair::{
     pair::{BrokenClaim, Claim, Metric},
     paths,
     plans::Plan,
-    threads::logical_cores,
     trial::{Role, Unproven, Window, counts_of},
 };
 
@@ -214,24 +211,9 @@ pub fn by_command(
     if !ids.is_empty() && !command.is_file() {
         return Err(Uncounted::NoCommand(command));
     }
-    let left = Mutex::new(ids.iter());
-    let next = || left.lock().expect("no thread panics while it holds it").next();
-    let count_until_none_is_left = || -> Result<Vec<CountedCase>, Uncounted> {
-        let mut counted = Vec::new();
-        while let Some(id) = next() {
-            counted.extend(by_one_process(&command, family, id, extent, seed)?);
-        }
-        Ok(counted)
-    };
-    thread::scope(|scope| {
-        let workers = (logical_cores() as usize).min(ids.len());
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(count_until_none_is_left)).collect();
-        let mut counted = Vec::new();
-        for worker in workers {
-            counted.extend(worker.join().expect("it does not panic")?);
-        }
-        Ok(counted)
-    })
+    let counted =
+        queue::on_all_cores(ids, |id| by_one_process(&command, family, id, extent, seed))?;
+    Ok(counted.into_iter().flatten().collect())
 }
 
 fn by_one_process(

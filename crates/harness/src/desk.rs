@@ -184,6 +184,12 @@ impl Desk {
     }
 }
 
+/// Reads what came to the folder of runs, so that no command has to.
+pub fn remember_runs() {
+    let home = paths::home();
+    Index::of(&home.join("runs"), &home.join("index.json"));
+}
+
 /// Returns whether any case of a pair was measured.
 fn has_measured(pair: &PairResult) -> bool {
     pair.sweeps.iter().flat_map(|sweep| &sweep.cases).any(|case| case.measured().is_some())
@@ -204,7 +210,7 @@ impl Figures {
             Source::Run => format!("a {quick}run on this machine, {day}"),
             Source::OwnReference => format!("the committed reference of this machine, {day}"),
             Source::OtherReference => format!(
-                "the committed reference of another machine, {}, {day}, as this machine has measured it in no run",
+                "the committed reference of another machine ({}, {day}), as this one has none",
                 run.machine.key
             ),
         }

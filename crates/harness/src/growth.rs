@@ -81,24 +81,31 @@ pub enum Unchecked {
 fn fitted(points: &[(f64, f64)]) -> Fit {
     let weights = || (0..points.len()).map(|nth| f64::from(1_u32 << nth.min(30)));
     let total: f64 = weights().sum();
-    let mean = |values: &dyn Fn(f64, f64) -> f64| {
-        weights().zip(points).map(|(weight, (g, t))| weight * values(*g, *t)).sum::<f64>() / total
+    let mean = |values: &[f64]| {
+        weights().zip(values).map(|(weight, value)| weight * value).sum::<f64>() / total
+    };
+    let logs: Vec<f64> = points.iter().map(|(_, t)| t.ln()).collect();
+    // With the logarithm of the shape taken away, what is left is that of its scale, and the errors.
+    let fit = |shape: &dyn Fn(f64) -> f64| {
+        let left: Vec<f64> =
+            points.iter().zip(&logs).map(|((g, _), log)| log - shape(*g).ln()).collect();
+        let scale = mean(&left);
+        let squares: Vec<f64> = left.iter().map(|left| (left - scale).powi(2)).collect();
+        (scale.exp(), mean(&squares).sqrt())
     };
     let greatest = points.iter().map(|(g, _)| *g).fold(0.0, f64::max);
     let grid =
         (0..=GRID).map(|nth| greatest * 1e-6 * 1e12_f64.powf(f64::from(nth) / f64::from(GRID)));
     let growing = [0.0].into_iter().chain(grid).map(|ratio| {
-        let step = mean(&|g, t| t.ln() - (ratio + g).ln()).exp();
-        (ratio * step, step)
+        let (step, error) = fit(&|g| ratio + g);
+        ((ratio * step, step), error)
     });
-    let flat = (mean(&|_, t| t.ln()).exp(), 0.0);
-    let error =
-        |(fixed, step): (f64, f64)| mean(&|g, t| ((fixed + step * g) / t).ln().powi(2)).sqrt();
-    let candidates = [flat].into_iter().chain(growing).map(|fit| (fit, error(fit)));
+    let (time, error) = fit(&|_| 1.0);
+    let flat = ((time, 0.0), error);
     // Skip candidates without a finite logarithm: a point at 0 without a fixed time.
-    let usable = candidates.filter(|(_, error)| error.is_finite());
+    let usable = [flat].into_iter().chain(growing).filter(|(_, error)| error.is_finite());
     let best = usable.min_by(|left, right| left.1.total_cmp(&right.1));
-    let ((fixed_ns, step_ns), error) = best.unwrap_or((flat, 0.0));
+    let ((fixed_ns, step_ns), error) = best.unwrap_or(flat);
     Fit { fixed_ns, step_ns, error }
 }
 

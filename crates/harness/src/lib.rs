@@ -36,6 +36,7 @@ pub mod numbers;
 mod printing;
 mod process;
 mod progress;
+pub mod queue;
 pub mod readme;
 pub mod reference;
 pub mod report;

@@ -1,11 +1,14 @@
 //! `worthit expire`: lessons that this toolchain or machine has overtaken.
 
-use std::{fmt::Write as _, io, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use clap::Args;
 use rayon::prelude::*;
 
-use super::CliError;
+use super::{
+    CliError,
+    format::{Format, json},
+};
 use crate::{
     audit::lints::Lints,
     desk::{
@@ -26,12 +29,6 @@ pub(super) struct ExpireArguments {
     /// What to print: `text`, or `json` for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Returns the text to print.
@@ -65,7 +62,7 @@ pub(super) fn run(
             let document = serde_json::json!({
                 "expired": expired, "looked_at": looked_at, "not_measured": unmeasured,
             });
-            Ok(serde_json::to_string_pretty(&document).map_err(io::Error::other)? + "\n")
+            Ok(json(&document)?)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::CliError;
+use super::{CliError, format::json};
 use crate::{
     clippy,
     desk::{
@@ -53,23 +53,20 @@ pub(super) fn run(
     let findings = clippy::reported(&String::from_utf8_lossy(&messages));
     let findings = findings.ok_or(CliError::NoMessages)?;
     let found = worth::of_findings(findings, catalogue, &Desk::open(catalogue)?)?;
-    let json = |document| {
-        let text = serde_json::to_string_pretty(&document).map_err(io::Error::other)?;
-        Ok(text + "\n")
-    };
-    match arguments.format {
-        Format::Text => Ok(in_words(&found, catalogue)),
-        Format::Json => json(worth::json(&found)),
-        Format::Sarif => json(sarif::document(&found.known)),
-    }
+    Ok(match arguments.format {
+        Format::Text => in_words(&found, catalogue),
+        Format::Json => json(&worth::json(&found))?,
+        Format::Sarif => json(&sarif::document(&found.known))?,
+    })
 }
 
 fn in_words(found: &Worth, catalogue: &[&'static Family]) -> String {
     let mut text = String::new();
-    for valued in &found.known {
-        let place = format!("{}:{}", valued.reported.file, valued.reported.line);
-        let _ =
-            writeln!(text, "{place}: {}\n    {}", valued.reported.lint, worth::in_words(valued));
+    for of_pair in found.known.chunk_by(|left, right| left.entry.id == right.entry.id) {
+        let _ = writeln!(text, "{}: {}", of_pair[0].reported.lint, worth::in_words(&of_pair[0]));
+        for valued in of_pair {
+            let _ = writeln!(text, "    {}:{}", valued.reported.file, valued.reported.line);
+        }
     }
     let others: usize = found.unknown.values().sum();
     let known = format::counted(found.known.len() as u64, "findings");

@@ -2,14 +2,17 @@
 
 use clap::Args;
 
-use super::CliError;
-use crate::readme::{catalogue_table, has_cause};
+use super::{CliError, format::Format};
+use crate::{
+    cards,
+    readme::{catalogue_table, has_cause},
+};
 use worthit_pair::family::Family;
 
 /// List the pairs and studies by family.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  worthit list --family queries\n  worthit list --cause allocations"
+    after_help = "Examples:\n  worthit list --family queries\n  worthit list --cause allocations\n  worthit list --format json"
 )]
 pub(super) struct ListArguments {
     /// Only this family.
@@ -18,6 +21,9 @@ pub(super) struct ListArguments {
     /// Only pairs and studies that count this: `allocations`, `round trips`.
     #[arg(long)]
     cause: Option<String>,
+    /// What to print: `text`, or `json`: the cards, for programs.
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "cause")]
+    format: Format,
 }
 
 /// Returns the text to print.
@@ -42,5 +48,8 @@ pub(super) fn run(
             return Err(CliError::NobodyCounts(asked.clone()));
         }
     }
-    Ok(catalogue_table(&families, &[], arguments.cause.as_deref()))
+    Ok(match arguments.format {
+        Format::Text => catalogue_table(&families, &[], arguments.cause.as_deref()),
+        Format::Json => cards::document(&families),
+    })
 }

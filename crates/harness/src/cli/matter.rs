@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::{CliError, find_with_family};
+use super::{CliError, find_with_family, format::Format};
 use crate::{
     desk::{
         Desk, Figures,
@@ -52,12 +52,6 @@ pub(super) struct MatterArguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 fn positive(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|rate| *rate > 0.0 && rate.is_finite());
     rate.ok_or_else(|| "a rate is a positive number of units per second".to_owned())
@@ -98,7 +92,7 @@ pub(super) fn run(
                 "saved_cores": cores,
                 "by": figures.source_in_words(),
             });
-            Ok(serde_json::to_string_pretty(&document).map_err(io::Error::other)? + "\n")
+            Ok(super::format::json(&document)?)
         }
     }
 }

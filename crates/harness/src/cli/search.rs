@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use super::CliError;
+use super::{
+    CliError,
+    format::{Format, json},
+};
 use crate::{
     search::{Found, search},
     terminal,
@@ -25,12 +28,6 @@ pub(super) struct SearchArguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 /// Returns the text to print.
 ///
 /// # Errors
@@ -46,7 +43,7 @@ pub(super) fn run(
     }
     Ok(match arguments.format {
         Format::Text => in_words(&found),
-        Format::Json => serde_json::to_string_pretty(&found).map_err(std::io::Error::other)? + "\n",
+        Format::Json => json(&found)?,
     })
 }
 

@@ -1,10 +1,11 @@
 //! `worthit show`: the card of a pair with its code and figures, or what a study does and fixes.
 
-use std::io;
-
 use clap::Args;
 
-use super::{CliError, find_study, find_with_family};
+use super::{
+    CliError, find_study, find_with_family,
+    format::{Format, json},
+};
 use crate::{
     cards,
     desk::{Desk, Figures},
@@ -33,12 +34,6 @@ pub(super) struct ShowArguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 /// Returns the text to print.
 ///
 /// # Errors
@@ -53,8 +48,7 @@ pub(super) fn run(
     }
     let (family, entry) = find_with_family(catalogue, &arguments.id)?;
     if arguments.format == Format::Json {
-        let card = serde_json::to_string_pretty(&cards::card(entry, true));
-        return Ok(card.map_err(io::Error::other)? + "\n");
+        return Ok(json(&cards::card(entry, true))?);
     }
     let figures = Desk::open(catalogue)?.figures(family.package, entry)?;
     Ok(card(entry, figures.as_ref()))

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::made;
-use worthit_pair::family::{Entry, Family};
+use worthit_pair::{
+    family::{Entry, Family},
+    pair::Pair,
+};
 
 /// A run of these pairs, as a result of this machine.
 pub(super) fn run_of(pairs: &[&str], quick: bool) -> Run {
@@ -62,7 +65,7 @@ fn this_machine_goes_before_others_and_full_runs_before_quick_ones() {
     place.save_reference(9, "other-linux1");
     let (source, _, words) = place.found().unwrap();
     assert_eq!(source, Source::OtherReference);
-    assert!(words.contains("another machine, other-linux1, 1970-01-10"), "{words}");
+    assert!(words.contains("another machine (other-linux1, 1970-01-10)"), "{words}");
     place.save_run(2, true);
     let (source, _, words) = place.found().unwrap();
     assert_eq!((source, words.as_str()), (Source::Run, "a quick run on this machine, 1970-01-03"));
@@ -76,6 +79,19 @@ fn this_machine_goes_before_others_and_full_runs_before_quick_ones() {
     let (source, started, words) = place.found().unwrap();
     assert_eq!((source, started), (Source::Run, days(4)));
     assert_eq!(words, "a run on this machine, 1970-01-05");
+}
+
+#[test]
+fn figures_under_an_earlier_id_are_those_of_the_pair() {
+    let place = Place::new();
+    place.save_run(1, false);
+    let pair = Box::leak(Box::new(Pair { earlier_ids: &["f/p"], ..Pair::DEFAULTS }));
+    let renamed: &Entry = Box::leak(Box::new(Entry::new("f/renamed", "", pair)));
+    assert!(renamed.is_named("f/p") && renamed.is_named("renamed") && !renamed.is_named("p"));
+    let home = place.folder.path().join("home");
+    let desk = Desk::of("made-linux1".to_owned(), &home, Path::new("none")).unwrap();
+    let found = desk.figures("made", renamed).unwrap().unwrap();
+    assert_eq!(found.pair(), &found.run.pairs["f/p"]);
 }
 
 #[test]

@@ -95,7 +95,9 @@ pub fn of_findings(
         }
     }
     let estimate = |valued: &Valued| valued.gain().map_or(0.0, |(gain, _)| gain.estimate);
-    known.sort_by(|left, right| estimate(right).total_cmp(&estimate(left)));
+    known.sort_by(|left, right| {
+        estimate(right).total_cmp(&estimate(left)).then(left.entry.id.cmp(right.entry.id))
+    });
     Ok(Worth { known, unknown })
 }
 

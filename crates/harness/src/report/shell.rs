@@ -157,6 +157,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_earlier_id_leads_to_the_page_of_the_present_one() {
+        let page = redirect("queries/n+1", "queries/n_plus_one");
+        assert!(page.contains("url=../../pairs/queries/n_plus_one.html"), "{page}");
+        assert!(page.contains("<a href=\"../../pairs/queries/n_plus_one.html\">"), "{page}");
+    }
+
+    #[test]
     fn pairs_have_stable_addresses_and_none_leaves_the_folder() {
         assert_eq!(page_of("queries/n_plus_one"), "pairs/queries/n_plus_one.html");
         assert_eq!(samples_of("queries/n_plus_one"), "samples/queries/n_plus_one.csv");

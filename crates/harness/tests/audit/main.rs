@@ -19,18 +19,19 @@ fn standings(
     entry: &Entry,
     references: &[Run],
     lints: Result<Lints, String>,
-) -> Vec<(&'static str, Standing)> {
+) -> Vec<(String, Standing)> {
     let evidence = Evidence { seed: 42, references, lints };
     let mut audit = audit::audit(&[entry], &evidence).expect("this binary counts");
     let checks = audit.pairs.remove(0).checks;
-    checks.into_iter().map(|checked| (checked.check, checked.standing)).collect()
+    checks.into_iter().map(|checked| (checked.check.into_owned(), checked.standing)).collect()
 }
 
 /// What clippy would print if it reported these lints, as (file, line, lint).
 fn lints(reported: &[(&str, usize, &str)]) -> Result<Lints, String> {
     let message = |(file, line, lint): &(&str, usize, &str)| {
         let span = serde_json::json!({ "file_name": file, "line_start": line, "is_primary": true });
-        serde_json::json!({ "message": { "code": { "code": lint }, "spans": [span] } }).to_string()
+        let found = serde_json::json!({ "code": { "code": lint }, "spans": [span] });
+        serde_json::json!({ "reason": "compiler-message", "message": found }).to_string()
     };
     let messages: Vec<String> = reported.iter().map(message).collect();
     Ok(Lints::read(&messages.join("\n"), "  clippy::nursery  clippy::needless-collect"))
