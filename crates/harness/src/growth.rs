@@ -19,6 +19,8 @@ const EXPONENT: f64 = 0.25;
 const SHARE: f64 = 0.25;
 /// Grid of ratios of fixed time to time per step: 1 % apart, over twelve powers of ten.
 const GRID: u32 = 2_800;
+/// Steps of the grid between the ratios that are tried first: a fifth apart, while errors change over factors of two or more.
+const COARSE: u32 = 20;
 
 /// A fitted claim: time = fixed + step × growth(n).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,7 +78,7 @@ pub enum Unchecked {
 /// double from point to point, because a claim of growth is about large n.
 ///
 /// `points` are (g, t) with t > 0, ascending. For a given fixed ÷ step, the best step is a weighted
-/// mean of logarithms. The best ratio is searched on a logarithmic grid and at its two ends: no fixed
+/// mean of logarithms. The best ratio is searched on a logarithmic grid, first coarsely, and at its two ends: no fixed
 /// time, and no growth.
 fn fitted(points: &[(f64, f64)]) -> Fit {
     let weights = || (0..points.len()).map(|nth| f64::from(1_u32 << nth.min(30)));
@@ -94,19 +96,23 @@ fn fitted(points: &[(f64, f64)]) -> Fit {
         (scale.exp(), mean(&squares).sqrt())
     };
     let greatest = points.iter().map(|(g, _)| *g).fold(0.0, f64::max);
-    let grid =
-        (0..=GRID).map(|nth| greatest * 1e-6 * 1e12_f64.powf(f64::from(nth) / f64::from(GRID)));
-    let growing = [0.0].into_iter().chain(grid).map(|ratio| {
+    let growing = |ratio: f64| {
         let (step, error) = fit(&|g| ratio + g);
-        ((ratio * step, step), error)
-    });
-    let (time, error) = fit(&|_| 1.0);
-    let flat = ((time, 0.0), error);
+        Fit { fixed_ns: ratio * step, step_ns: step, error }
+    };
+    let on_grid =
+        |nth: u32| growing(greatest * 1e-6 * 1e12_f64.powf(f64::from(nth) / f64::from(GRID)));
     // Skip candidates without a finite logarithm: a point at 0 without a fixed time.
-    let usable = [flat].into_iter().chain(growing).filter(|(_, error)| error.is_finite());
-    let best = usable.min_by(|left, right| left.1.total_cmp(&right.1));
-    let ((fixed_ns, step_ns), error) = best.unwrap_or(flat);
-    Fit { fixed_ns, step_ns, error }
+    let error = |fit: &Fit| if fit.error.is_finite() { fit.error } else { f64::INFINITY };
+    let by_error = |left: &Fit, right: &Fit| error(left).total_cmp(&error(right));
+    let coarse = (0..=GRID).step_by(COARSE as usize);
+    let nearest = coarse.min_by(|left, right| by_error(&on_grid(*left), &on_grid(*right)));
+    let nearest = nearest.unwrap_or(0);
+    let fine = nearest.saturating_sub(COARSE)..=(nearest + COARSE).min(GRID);
+    let (time, error) = fit(&|_| 1.0);
+    let flat = Fit { fixed_ns: time, step_ns: 0.0, error };
+    let candidates = [flat, growing(0.0)].into_iter().chain(fine.map(on_grid));
+    candidates.min_by(by_error).unwrap_or(flat)
 }
 
 /// Checks the claim of a side against a sweep.
