@@ -68,7 +68,7 @@ fn a_citation_has_the_finding_its_source_and_the_command() {
         assert!(citation.contains(part), "{part}\n{citation}");
     }
     let between = printed(folder.path(), &["cite", "hash_dedup", "--size", "300"]);
-    assert!(between.contains("At 300 items, interpolated between "), "{between}");
+    assert!(between.contains("At 300 items (interpolated between "), "{between}");
     let (status, message) = failure(folder.path(), &["cite", "hash_dedup", "--size", "999999999"]);
     assert_eq!(status, 1);
     assert!(message.contains("999,999,999 items lies outside what was measured"), "{message}");

@@ -122,7 +122,7 @@ fn in_words(
     let mut text = format!(
         "{id} at {place}: {gain}, by {source}\n",
         id = entry.id,
-        place = point.place(pair).trim_end_matches(','),
+        place = point.place(pair),
         gain = point.gain.as_gain(),
         source = figures.source_in_words(),
     );

@@ -172,17 +172,16 @@ fn times_ns(case: &CaseResult) -> Option<(f64, f64)> {
 }
 
 impl SweepPoint<'_> {
-    /// Says where the point is: "1,000 orders over loopback (between 256 and 4,096, which were measured)".
+    /// Says where the point is: "1,000 orders (loopback, interpolated between 256 and 4,096)".
     pub fn place(&self, pair: &PairResult) -> String {
-        let level = match self.level {
-            "" => String::new(),
-            level => format!(" ({level})"),
-        };
-        let between = self.between.map_or(String::new(), |(below, above)| {
+        let level = (!self.level.is_empty()).then(|| self.level.to_owned());
+        let between = self.between.map(|(below, above)| {
             let [below, above] = [below, above].map(format::count);
-            format!(", interpolated between {below} and {above},")
+            format!("interpolated between {below} and {above}")
         });
-        format!("{}{level}{between}", pair.place(self.point))
+        let remarks: Vec<String> = level.into_iter().chain(between).collect();
+        let place = pair.place(self.point);
+        if remarks.is_empty() { place } else { format!("{place} ({})", remarks.join(", ")) }
     }
 }
 
@@ -228,7 +227,7 @@ mod tests {
         assert!(found.gain.low < 4.0 && found.gain.high > 4.0);
         let (naive, optimized) = found.times_ns.unwrap();
         assert!((naive - 400.0).abs() < 1e-9 && (optimized - 100.0).abs() < 1e-9);
-        assert_eq!(found.place(&pair), "64 rows, interpolated between 16 and 256,");
+        assert_eq!(found.place(&pair), "64 rows (interpolated between 16 and 256)");
     }
 
     #[test]
