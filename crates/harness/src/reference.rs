@@ -75,6 +75,12 @@ fn results_in(folder: &Path) -> Vec<PathBuf> {
     entries(folder).into_iter().filter(is_json).collect()
 }
 
+/// Loads the references that can be read, and passes to `warn` why another cannot: pages are better without it than not made.
+pub fn readable(reports: &Path, mut warn: impl FnMut(&ResultError)) -> Vec<Run> {
+    let loaded = files(reports).into_iter().map(|file| Run::load(&file));
+    loaded.filter_map(|loaded| loaded.inspect_err(&mut warn).ok()).collect()
+}
+
 /// Saves `run` as a reference of its machine key and returns its file. It replaces the earlier ones of that key of which it
 /// has all pairs and studies.
 ///
@@ -254,6 +260,20 @@ mod tests {
         later.revision.commit = Some("f".repeat(40));
         save(&later, reports.path()).unwrap();
         assert_eq!(all(reports.path()).unwrap(), [later]);
+    }
+
+    #[test]
+    fn a_broken_reference_is_told_and_hides_no_other() {
+        let reports = tempfile::tempdir().unwrap();
+        save(&run(5, false), reports.path()).unwrap();
+        let broken = reports.path().join("made-linux2/2026-01-01-0123456789ab.jsonl");
+        fs::create_dir_all(broken.parent().unwrap()).unwrap();
+        fs::write(&broken, "{").unwrap();
+        assert!(all(reports.path()).is_err());
+        let mut reasons = Vec::new();
+        let read = readable(reports.path(), |error| reasons.push(error.to_string()));
+        assert_eq!(read, [run(5, false)]);
+        assert!(reasons.len() == 1 && reasons[0].contains("made-linux2"), "{reasons:?}");
     }
 
     #[test]
