@@ -33,6 +33,7 @@ mod made;
 pub mod measuring;
 pub mod nearest;
 pub mod numbers;
+pub mod portability;
 mod printing;
 mod process;
 mod progress;
