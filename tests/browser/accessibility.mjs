@@ -12,7 +12,7 @@ const WIDTHS = [360, 1280];
 function sampleOf(site) {
   const { pairs } = site;
   const some = [pairs[0], pairs[Math.floor(pairs.length / 2)], pairs.at(-1)];
-  const single = ['index.html', 'scaling.html', 'machine.html', 'trends.html', 'compare.html'];
+  const single = ['index.html', 'scaling.html', 'machine.html', 'portability.html', 'trends.html', 'compare.html'];
   return [...new Set([...single, ...some])].filter((page) => site.pages.includes(page));
 }
 

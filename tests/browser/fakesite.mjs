@@ -82,6 +82,9 @@ show();`;
 const chart = (text) =>
   `<div class="chart" role="img" aria-label="${text}"><svg><text x="4" y="20">${text} 3× σ → −1</text></svg></div>`;
 
+const table = (label, text) =>
+  `<div class="scroll" role="region" tabindex="0" aria-label="${label}"><table><tr><td>${text}</td></tr></table></div>`;
+
 function frontBody() {
   const options = (key) =>
     [...new Set(PAIRS.map((pair) => pair[key]))].map((value) => `<option value="${value}">${value}</option>`).join('');
@@ -108,6 +111,7 @@ function sitePages() {
     page('index.html', frontBody(), SCRIPT),
     page('scaling.html', chart('scaling')),
     page('machine.html', '<p>One machine.</p>'),
+    page('portability.html', table('Pairs', 'holds on 2 of 3')),
     ...PAIRS.map(({ pair }) => page(`pairs/${pair}.html`, chart('gain') + sections)),
   ];
 }
@@ -116,10 +120,12 @@ const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base
 
 function render({ path, style, script, body, policy }) {
   const up = '../'.repeat(path.split('/').length - 1);
+  const entry = (name) => ` <a href="${up}${name}.html">${name}</a>`;
+  const entries = ['scaling', 'machine', 'portability'].map(entry).join('');
   const csp = `${policy}; style-src ${hash(style)}; script-src ${script ? hash(script) : "'none'"}`;
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${csp}">
 <meta name="viewport" content="width=device-width"><title>${path}</title><style>${style}</style></head>
-<body><nav aria-label="Site"><a href="${up}index.html">All pairs</a></nav><main><h1>${path}</h1>${body}</main>
+<body><nav aria-label="Site"><a href="${up}index.html">All pairs</a>${entries}</nav><main><h1>${path}</h1>${body}</main>
 ${script ? `<script>${script}</script>` : ''}</body></html>`;
 }
 

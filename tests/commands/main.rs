@@ -393,6 +393,26 @@ fn two_results_are_compared_and_three_are_refused() {
 }
 
 #[test]
+fn a_broken_reference_is_told_and_stops_no_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = a_measured_run(folder.path(), 1);
+    let reports = folder.path().join("reports");
+    let broken = reports.join("made-2c-linux6.1-ext4/2026-01-01-0123456789ab.jsonl");
+    fs::create_dir_all(broken.parent().unwrap()).unwrap();
+    fs::write(&broken, "{").unwrap();
+    let mut reference = Run::load(&folder.path().join(&result)).unwrap();
+    reference.machine.key = "other-2c-linux6.1-ext4".to_owned();
+    reference.save(&reports.join("other-2c-linux6.1-ext4/2026-01-02-0123456789ab.jsonl")).unwrap();
+    let output = worthit(folder.path(), &["report", &result]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    let named = "worthit: the pages lack a reference: the result reports/made-2c-linux6.1-ext4/";
+    assert!(message.contains(named) && message.contains("is broken at"), "{message}");
+    let page = fs::read_to_string(reports.join("portability.html")).unwrap();
+    assert!(page.contains("other-2c-linux6.1-ext4") && broken.exists());
+}
+
+#[test]
 fn broken_samples_are_reported_with_their_line() {
     let folder = tempfile::tempdir().unwrap();
     let result = folder.path().join("run.json");

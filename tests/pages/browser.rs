@@ -15,6 +15,7 @@ use worthit_harness::{
 use crate::{
     lines,
     made::{HOSTILE, empty_run, full_run, hostile_run, hundred},
+    portability::three_machines,
     scaling::{sixteen_cores, widest},
     verdicts,
 };
@@ -52,6 +53,7 @@ fn every_kind_of_page_passes_the_checks_in_a_browser() {
         lines.push(lines::line(&format!("{name}/{name}"), u64::MAX, "gain", name, &lines::step(9)));
     }
     let last = Last { report: Some(verdicts::report()), self_test: Some(verdicts::self_test()) };
+    let references = three_machines();
     let (many, few) = (hundred(), few_of_the_catalogue());
     // The families of the hundred have the same twenty pairs, so that one family shows all of their pages.
     let sites = [
@@ -69,6 +71,7 @@ fn every_kind_of_page_passes_the_checks_in_a_browser() {
             run,
             samples: kept,
             other: Some(&other),
+            references: &references,
             gate: Some(&last),
             trends: Some(&lines),
             families,

@@ -5,6 +5,7 @@ mod browser;
 mod lines;
 mod made;
 mod pair;
+mod portability;
 mod scaling;
 mod study;
 #[path = "../../crates/harness/tests/verdicts/mod.rs"]

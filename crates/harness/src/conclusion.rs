@@ -11,12 +11,11 @@ use crate::{
     desk,
     flags::Flags,
     printing::{print, print_aside, say},
-    report,
-    result_file::ResultError,
+    reference,
+    report::{self, Material},
     results::Run,
     run::RunFile,
-    run_summary,
-    samples::{self, Sample},
+    run_summary, samples,
     selection::Selection,
     table, terminal,
 };
@@ -99,12 +98,28 @@ fn write_pages(ended: &Ended<'_>, recorded: &Run) -> Option<PathBuf> {
         say(&format!("the pages lack the raw samples: {error}"));
         Vec::new()
     });
-    let failed = match write_into(Path::new("reports"), ended, recorded, &samples) {
+    let reports = Path::new("reports");
+    // Every family's process makes the pages; only the last one says which reference is broken.
+    let references = reference::readable(reports, |error| {
+        if ended.selection.is_last() {
+            say(&format!("the pages lack a reference: {error}"));
+        }
+    });
+    let last = report::Last::here(&recorded.machine.key);
+    let material = Material {
+        samples: &samples,
+        references: &references,
+        gate: (!last.is_empty()).then_some(&last),
+        families: ended.catalogue,
+        criterion: Some(&CriterionPages::here()),
+        ..Material::of(recorded, reports)
+    };
+    let failed = match report::write(&material) {
         Ok(page) => return Some(page),
         Err(error) => error,
     };
     let own = paths::home().join("reports");
-    match write_into(&own, ended, recorded, &samples) {
+    match report::write(&Material { folder: &own, ..material }) {
         Ok(page) => {
             if ended.selection.is_last() {
                 say(&format!("{failed}\nThe pages are in {} instead.", own.display()));
@@ -120,23 +135,4 @@ fn write_pages(ended: &Ended<'_>, recorded: &Run) -> Option<PathBuf> {
             None
         }
     }
-}
-
-fn write_into(
-    folder: &Path,
-    ended: &Ended<'_>,
-    recorded: &Run,
-    samples: &[Sample],
-) -> Result<PathBuf, ResultError> {
-    let last = report::Last::here(&recorded.machine.key);
-    report::write(&report::Material {
-        run: recorded,
-        samples,
-        other: None,
-        gate: (!last.is_empty()).then_some(&last),
-        trends: None,
-        families: ended.catalogue,
-        criterion: Some(&CriterionPages::here()),
-        folder,
-    })
 }

@@ -15,6 +15,7 @@ mod gate;
 mod machine;
 mod pair;
 mod plans;
+mod portability;
 mod prose;
 mod scaling;
 mod shell;
@@ -62,6 +63,8 @@ pub struct Material<'a> {
     pub samples: &'a [Sample],
     /// Another run to compare it with.
     pub other: Option<&'a Run>,
+    /// The committed references, which other machines may have made.
+    pub references: &'a [Run],
     /// The gate's last verdicts and self-test, if there are any.
     pub gate: Option<&'a Last>,
     /// The lines of a history, if the site shows trends.
@@ -81,6 +84,7 @@ impl<'a> Material<'a> {
             run,
             samples: &[],
             other: None,
+            references: &[],
             gate: None,
             trends: None,
             families: &[],
@@ -109,6 +113,11 @@ impl Material<'_> {
         let others = self.run.studies.iter().filter(|(id, _)| self.study(id).is_none());
         let others: Vec<_> = others.map(|(id, study)| (id.clone(), study.title.clone())).collect();
         known.into_iter().chain(others).collect()
+    }
+
+    /// Whether there are figures of a machine for the page that lays those of several side by side.
+    fn has_portability(&self) -> bool {
+        crate::portability::has_figures(self.run, self.references)
     }
 
     /// The study of this build with this id.
@@ -151,6 +160,9 @@ pub fn pages(material: &Material<'_>) -> BTreeMap<String, Vec<u8>> {
     files.insert("index.html".to_owned(), front::page(material).into_bytes());
     files.insert("scaling.html".to_owned(), scaling::page(material).into_bytes());
     files.insert("machine.html".to_owned(), machine::page(material).into_bytes());
+    if material.has_portability() {
+        files.insert("portability.html".to_owned(), portability::page(material).into_bytes());
+    }
     if let Some(last) = material.gate {
         files.insert("gate.html".to_owned(), gate::page(material, last).into_bytes());
     }

@@ -15,6 +15,8 @@ use crate::{
     comparison::Comparison,
     criterion_pages::CriterionPages,
     history::TrendLine,
+    printing::say,
+    reference,
     report::{self, Last, Material},
     results::Run,
     run_verdict::RunVerdict,
@@ -123,13 +125,15 @@ fn write_pages(
     trends: Option<&[TrendLine]>,
 ) -> Result<PathBuf, CliError> {
     let last = Last::here(&run.machine.key);
-    let folder = arguments.into.clone();
-    let folder =
-        folder.unwrap_or_else(|| cargo::package_folder(package(catalogue)).join("reports"));
+    let own = cargo::package_folder(package(catalogue)).join("reports");
+    let references =
+        reference::readable(&own, |error| say(&format!("the pages lack a reference: {error}")));
+    let folder = arguments.into.clone().unwrap_or(own);
     let page = report::write(&Material {
         run,
         samples: &samples::load(&samples::path_of(path))?,
         other,
+        references: &references,
         gate: (!last.is_empty()).then_some(&last),
         trends,
         families: catalogue,

@@ -15,7 +15,9 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-pub use rows::{WaterfallBar, count_bar, gain_axis, gain_extent, gain_row, waterfall_bar};
+pub use rows::{
+    WaterfallBar, count_bar, gain_axis, gain_extent, gain_lanes, gain_row, waterfall_bar,
+};
 pub use scale::{Axis, Division};
 
 use scale::{Scale, Ticked};

@@ -36,6 +36,8 @@ pub struct Shell {
     pub root: &'static str,
     /// Name of this page's entry in the navigation.
     pub here: &'static str,
+    /// Whether the site has a page of the results of several machines.
+    pub has_portability: bool,
     /// Whether the site has a page that compares two results.
     pub has_comparison: bool,
     /// Whether the site has a page of the gate.
@@ -51,6 +53,7 @@ impl Shell {
             title: title.to_owned(),
             root: "",
             here,
+            has_portability: material.has_portability(),
             has_comparison: material.other.is_some(),
             has_gate: material.gate.is_some(),
             has_trends: material.trends.is_some(),
@@ -78,11 +81,13 @@ impl Shell {
             ("index.html", "Catalogue"),
             ("scaling.html", "Scaling"),
             ("machine.html", "Machine"),
+            ("portability.html", "Portability"),
             ("gate.html", "Gate"),
             ("trends.html", "Trends"),
             ("compare.html", "Comparison"),
         ];
         let shown = all.into_iter().filter(|(page, _)| match *page {
+            "portability.html" => self.has_portability,
             "gate.html" => self.has_gate,
             "trends.html" => self.has_trends,
             "compare.html" => self.has_comparison,

@@ -12,6 +12,9 @@ use super::{GRID, Ink, Point, RULE, Standing, dashed, drawn, line, marker, text}
 /// Size of the chart in a row.
 const ROW: (u32, u32) = (440, 44);
 
+/// Height of a lane of a chart with several.
+const LANE: u32 = 26;
+
 /// Returns the shared extent of the gain charts in a table, as log₁₀: it covers 0.5 to 2 and all
 /// `gains`, with a margin.
 pub fn gain_extent(gains: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -53,6 +56,32 @@ pub fn gain_row(extent: (f64, f64), near: Option<f64>, far: &Point, is_computed:
         line(area, place_of(far.low)?, place_of(far.high)?, ink.color().stroke_width(8))?;
         let ink = if ink == Ink::Bound { Ink::Fourth } else { ink };
         marker(area, end, ink, far.standing, 9)
+    });
+    chart.unwrap_or_default()
+}
+
+/// Draws gains below each other, a lane for each: the marker of its ink, and its interval. A lane may be empty.
+pub fn gain_lanes(extent: (f64, f64), lanes: &[Option<(Ink, Point)>]) -> String {
+    let column = row_columns(extent);
+    let height = LANE * lanes.len().max(1) as u32;
+    let chart = drawn((ROW.0, height), |area| {
+        for decade in decades(extent) {
+            let x = column(f64::from(decade));
+            let style = if decade == 0 { RULE } else { GRID }.stroke_width(2);
+            line(area, (x, 0), (x, height as i32), style)?;
+        }
+        for (middle, lane) in (LANE as i32 / 2..).step_by(LANE as usize).zip(lanes) {
+            let Some((ink, gain)) = lane else { continue };
+            let place_of = |gain: f64| {
+                Some((column(Some(gain.log10()).filter(|log| log.is_finite())?), middle))
+            };
+            // A gain that is not finite is no mark, and hides no other.
+            let places = [gain.low, gain.y, gain.high].map(place_of);
+            let [Some(low), Some(at), Some(high)] = places else { continue };
+            line(area, low, high, ink.color().stroke_width(6))?;
+            marker(area, at, *ink, gain.standing, 8)?;
+        }
+        Some(())
     });
     chart.unwrap_or_default()
 }
@@ -144,6 +173,23 @@ mod tests {
         assert!(gain_row(extent, Some(2.0), &far(100.0), false).contains("<polygon"));
         assert_eq!(gain_row(extent, Some(2.0), &far(f64::NAN), false), "");
         assert!(gain_axis(extent).contains("1×"));
+    }
+
+    #[test]
+    fn gains_have_a_lane_each_and_impossible_ones_none() {
+        let extent = gain_extent([0.5, 100.0].into_iter());
+        let point =
+            |y| Point { x: 0.0, y, low: y * 0.9, high: y * 1.1, standing: Standing::Measured };
+        let lanes = [
+            Some((Ink::Optimized, point(2.0))),
+            None,
+            Some((Ink::Naive, point(f64::NAN))),
+            Some((Ink::Naive, point(50.0))),
+        ];
+        let svg = gain_lanes(extent, &lanes);
+        assert!(svg.contains("viewBox=\"0 0 440 104\""), "{svg}");
+        assert_eq!((svg.matches("<polygon").count(), svg.matches("<circle").count()), (1, 2));
+        assert!(!svg.contains("NaN") && svg.contains("cy=\"91\""), "{svg}");
     }
 
     #[test]
