@@ -351,6 +351,37 @@ fn summarize(
     parts.join(", ") + &marked
 }
 
+/// Says where the optimized side wins in the few words that a table has room for: "wins from 23 (21…26)". It leaves out the
+/// points beside a crossing, the number of marked cases, and, where there is more to say, the uncertainty.
+pub fn break_even_in_brief(gains: &[(u64, Interval)], left_out: usize) -> String {
+    let BreakEven { crossings, summary } = break_even(gains, left_out);
+    let is_decided = |(_, gain): &&(u64, Interval)| sign(gain) != Sign::Undecided;
+    let mut decided = gains.iter().filter(is_decided);
+    let (Some(first), last) = (decided.next(), decided.next_back()) else { return summary };
+    let last = last.unwrap_or(first);
+    let mut parts: Vec<String> = crossings
+        .iter()
+        .map(|Crossing { at, wins, .. }| {
+            let verb = if *wins { "wins" } else { "loses" };
+            format!("{verb} from {}", format::estimate(at.estimate))
+        })
+        .collect();
+    if crossings.is_empty() {
+        parts.push(match sign(&first.1) {
+            Sign::Wins => format!("wins from {}", format::count(first.0)),
+            _ if last.0 == gains[gains.len() - 1].0 && left_out == 0 => "never".to_owned(),
+            _ => format!("loses up to {}", format::count(last.0)),
+        });
+    }
+    if last.0 < gains[gains.len() - 1].0 {
+        parts.push(format!("undecided above {}", format::count(last.0)));
+    }
+    if let (Some(Crossing { at, .. }), [part]) = (crossings.first(), parts.as_mut_slice()) {
+        *part += &format!(" ({}…{})", format::estimate(at.low), format::estimate(at.high));
+    }
+    parts.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng};
@@ -533,6 +564,33 @@ mod tests {
             summary(&[(0, 0.5, 0.5), (10, 0.9, 1.2), (20, 2.0, 2.0), (40, 0.5, 0.5)]),
             "wins from about 9.47 on (7.92…11.0; between 0 and 20), loses from about 28.3 on (28.3…28.3; between 20 and 40)"
         );
+    }
+
+    #[test]
+    fn break_evens_in_brief_keep_what_is_known() {
+        let brief = |values: &[(u64, f64, f64)]| break_even_in_brief(&gains(values), 0);
+        assert_eq!(brief(&[]), "not measured");
+        assert_eq!(break_even_in_brief(&[], 3), "all points are marked");
+        assert_eq!(break_even_in_brief(&gains(&[(1, 0.5, 0.6)]), 3), "loses up to 1");
+        assert_eq!(brief(&[(1, 0.9, 1.1), (2, 0.9, 1.1)]), "indistinguishable");
+        assert_eq!(brief(&[(1, 1.1, 1.2)]), "wins from 1");
+        assert_eq!(brief(&[(1, 0.9, 1.1), (32, 1.5, 1.6)]), "wins from 32");
+        assert_eq!(brief(&[(1, 0.5, 0.6), (2, 0.8, 0.9)]), "never");
+        assert_eq!(
+            brief(&[(1, 0.5, 0.6), (2, 0.9, 1.1)]),
+            "loses up to 1, undecided above 1",
+            "it may win beyond"
+        );
+        assert_eq!(
+            brief(&[(10, 0.5, 0.5), (1_000, 2.0, 2.0), (2_000, 0.9, 1.2)]),
+            "wins from 100, undecided above 1,000"
+        );
+        assert_eq!(
+            brief(&[(0, 0.5, 0.5), (10, 0.9, 1.2), (20, 2.0, 2.0), (40, 0.5, 0.5)]),
+            "wins from 9.47, loses from 28.3"
+        );
+        let found = brief(&[(1, 0.125, 0.5), (16, 2.0, 8.0)]);
+        assert_eq!(found, "wins from 4.00 (2.00…8.00)");
     }
 
     #[test]

@@ -10,7 +10,8 @@ mod scaling;
 
 use crate::{
     report,
-    results::{CaseResult, Computed, Measured, NamedCause, Outcome, PairResult, Run, Sweep},
+    results::{CaseResult, Computed, Measured, Outcome, PairResult, Run, Sweep},
+    statistics,
 };
 use worthit_pair::{format, trial::Role};
 
@@ -25,6 +26,26 @@ pub fn break_even_of(sweep: &Sweep) -> String {
         _ => None,
     });
     computed.unwrap_or_else(|| sweep.break_even.summary.clone())
+}
+
+/// Describes the same in the few words that a row of the catalogue has room for.
+pub fn break_even_in_brief(sweep: &Sweep) -> String {
+    let computed = sweep.cases.iter().rev().find_map(|case| match &case.outcome {
+        Outcome::Computed(computed) => Some(computed.break_even_rtt_us),
+        _ => None,
+    });
+    match computed {
+        Some(None) => "no fewer round trips (computed)".to_owned(),
+        Some(Some(0.0)) => "wins at any distance (computed)".to_owned(),
+        Some(Some(rtt)) => {
+            format!("wins from a round trip of {} (computed)", format::duration(rtt * 1e3))
+        }
+        None => {
+            let gains = sweep.headline_gains();
+            let measured = sweep.cases.iter().filter(|case| case.measured().is_some()).count();
+            statistics::break_even_in_brief(&gains, measured - gains.len())
+        }
+    }
 }
 
 /// Describes where a computed sweep begins to win.
@@ -45,19 +66,29 @@ pub fn computed_break_even(computed: &Computed) -> String {
 /// "10,001 → 1 SQL statements": counts of the cause that explains the gain, at the headline, and the capacities of the sides
 /// if they were put under load.
 pub fn cause_of(pair: &PairResult, sweep: &Sweep) -> String {
-    let Some(cause) = pair.causes.first() else { return String::new() };
-    // A computed sweep has the counts of the measured sweep that it is based on.
-    let sweeps = || [sweep].into_iter().chain(&pair.sweeps);
-    let at_headlines = sweeps().filter_map(|sweep| report::headline(pair, sweep));
-    let last = sweeps().flat_map(|sweep| sweep.cases.iter().rev());
-    let measured = at_headlines.chain(last).find_map(CaseResult::measured);
-    let Some(measured) = measured else { return String::new() };
-    let counts = counts_in_words(measured, cause).unwrap_or_else(|| "not counted".to_owned());
+    let Some((counts, label)) = counts_of(pair, sweep) else { return String::new() };
+    let counts = format!("{counts} {label}").trim_end().to_owned();
     let loaded = report::headline(pair, sweep).and_then(CaseResult::measured);
     match loaded.and_then(|measured| capacities(pair, measured)) {
         Some(capacities) => format!("{counts}; {capacities}"),
         None => counts,
     }
+}
+
+/// "10,001 → 1" and "SQL statements": counts of the cause that explains the gain, at the headline, and their noun; `None` without
+/// a cause or a measured case.
+pub fn counts_of<'a>(pair: &'a PairResult, sweep: &Sweep) -> Option<(String, &'a str)> {
+    let cause = pair.causes.first()?;
+    // A computed sweep has the counts of the measured sweep that it is based on.
+    let sweeps = || [sweep].into_iter().chain(&pair.sweeps);
+    let at_headlines = sweeps().filter_map(|sweep| report::headline(pair, sweep));
+    let last = sweeps().flat_map(|sweep| sweep.cases.iter().rev());
+    let measured = at_headlines.chain(last).find_map(CaseResult::measured)?;
+    let count = |role| measured.count_in_words(role, &cause.id);
+    let counts = count(Role::Naive).zip(count(Role::Optimized));
+    Some(counts.map_or(("not counted".to_owned(), ""), |(naive, optimized)| {
+        (format!("{naive} → {optimized}"), cause.label.as_str())
+    }))
 }
 
 /// "1,000 → 3,950 requests/s at p99 ≤ 10.0 ms"; `None` if no capacity of both sides is known.
@@ -67,12 +98,6 @@ fn capacities(pair: &PairResult, measured: &Measured) -> Option<String> {
     let (naive, optimized) = (held(Role::Naive)?, held(Role::Optimized)?);
     let objective = format::duration(objective.p99_us as f64 * 1e3);
     Some(format!("{naive} → {optimized} requests/s at p99 ≤ {objective}"))
-}
-
-/// "10,001 → 1 SQL statements"; `None` if it was not counted.
-fn counts_in_words(measured: &Measured, cause: &NamedCause) -> Option<String> {
-    let count = |role| measured.count_in_words(role, &cause.id);
-    Some(format!("{} → {} {}", count(Role::Naive)?, count(Role::Optimized)?, cause.label))
 }
 
 /// Describes the outcome of a case on one line.
