@@ -32,7 +32,7 @@ svg text { fill: var(--ink); font-size: 12px; }
 
 const SCRIPT = `
 const id = (name) => document.getElementById(name);
-const rows = [...document.querySelectorAll('#catalogue tbody tr')];
+const rows = [...document.querySelectorAll('#catalogue tr[data-pair]')];
 const state = () => new URLSearchParams(location.hash.slice(1));
 const number = (row, key) => parseFloat(row.getAttribute('data-' + key));
 const known = (row, key) => row.hasAttribute('data-' + key);
@@ -50,16 +50,22 @@ function show() {
   }
   const chosen = (row) => ['family', 'cause'].every((name) => !id(name).value || row.dataset[name] === id(name).value);
   const text = id('search').value.toLowerCase();
-  for (const row of rows) row.hidden = !(chosen(row) && row.textContent.toLowerCase().includes(text));
+  const words = text.split(' ');
+  const has = (row, word) => (row.textContent + row.dataset.words).toLowerCase().includes(word);
+  for (const row of rows) row.hidden = !(chosen(row) && words.every((word) => has(row, word)));
   id('shown').textContent = rows.filter((row) => !row.hidden).length + ' of ' + rows.length + ' rows';
   const button = [...document.querySelectorAll('[data-sort]')].find((one) => one.dataset.sort === now.get('sort'));
   const order = now.get('order') === 'descending' ? 'descending' : 'ascending';
   for (const th of document.querySelectorAll('th[aria-sort]')) th.removeAttribute('aria-sort');
-  if (!button) return;
+  const parts = [...document.querySelectorAll('#catalogue tbody')];
+  const own = (part) => rows.filter((row) => row.dataset.family === part.id);
+  for (const part of parts) part.rows[0].hidden = Boolean(button) || own(part).every((row) => row.hidden);
+  id('grouped').hidden = !button;
+  if (!button) return void parts.forEach((part) => part.append(...own(part)));
   button.parentElement.setAttribute('aria-sort', order);
-  rows.sort((a, b) => compare(a, b, button.dataset.sort, order === 'ascending' ? 1 : -1));
   // Only the rows move, so the button keeps the focus.
-  rows[0].parentElement.append(...rows);
+  const sorted = [...rows].sort((a, b) => compare(a, b, button.dataset.sort, order === 'ascending' ? 1 : -1));
+  parts[0].append(...sorted);
 }
 function set(values) {
   const now = state();
@@ -76,6 +82,7 @@ for (const button of document.querySelectorAll('[data-sort]')) {
     set({ sort: button.dataset.sort, order: again ? 'descending' : 'ascending' });
   });
 }
+id('grouped').addEventListener('click', () => set({ sort: '', order: '' }));
 addEventListener('hashchange', show);
 show();`;
 
@@ -85,7 +92,14 @@ const chart = (text) =>
 const table = (label, text) =>
   `<div class="scroll" role="region" tabindex="0" aria-label="${label}"><table><tr><td>${text}</td></tr></table></div>`;
 
+const smellOf = ({ pair }) => `Somebody wrote ${pair.split('/')[1].replaceAll('_', '-')} carelessly`;
+
+const strip = (family) => `<div><svg aria-hidden="true"><text x="4" y="20">${family}</text></svg></div>`;
+
 function frontBody() {
+  const families = [...new Set(PAIRS.map((pair) => pair.family))];
+  const part = (family) => `<tbody id="${family}"><tr class="family"><th scope="rowgroup"><span role="heading" aria-level="2">${family}</span></th>
+<td>${strip(family)}</td></tr>${PAIRS.filter((pair) => pair.family === family).map(row).join('\n')}</tbody>`;
   const options = (key) =>
     [...new Set(PAIRS.map((pair) => pair[key]))].map((value) => `<option value="${value}">${value}</option>`).join('');
   const select = (key) =>
@@ -95,12 +109,12 @@ function frontBody() {
   );
   const row = (one) => {
     const keys = ['gain', 'limit'].filter((key) => one[key]).map((key) => `data-${key}="${one[key]}"`);
-    return `<tr data-pair="${one.pair}" data-family="${one.family}" data-cause="${one.cause}" ${keys.join(' ')}>
-<th scope="row"><a href="pairs/${one.pair}.html">${one.pair}</a></th><td>${one.gain ?? 'unknown'}</td><td>unknown</td><td>${one.limit ?? 'unknown'}</td></tr>`;
+    return `<tr data-pair="${one.pair}" data-family="${one.family}" data-cause="${one.cause}" ${keys.join(' ')} data-words="remedy">
+<th scope="row"><a href="pairs/${one.pair}.html">${one.pair}</a> <span class="smell">${smellOf(one)}</span></th><td>${one.gain ?? 'unknown'}</td><td>unknown</td><td>${one.limit ?? 'unknown'}</td></tr>`;
   };
   return `<div id="controls" hidden><label>Search <input type="search" id="search"></label>
 ${select('family')}${select('cause')}</div><p id="shown" role="status">${PAIRS.length} of ${PAIRS.length} rows</p>
-<div class="scroll"><table id="catalogue"><thead><tr>${head.join('')}</tr></thead><tbody>${PAIRS.map(row).join('\n')}</tbody></table></div>
+<button type="button" id="grouped" hidden>group</button><div class="scroll"><table id="catalogue"><thead><tr>${head.join('')}</tr></thead>${families.map(part).join('\n')}</table></div>
 <p><a href="#family=io">io only</a> <a href="pairs/io/buffered_write.html#gain">the gain</a> <a class="outside" href="../criterion/index.html">samples</a></p>`;
 }
 

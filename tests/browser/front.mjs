@@ -37,8 +37,10 @@ export async function checkFrontPage({ browser, site, report }) {
   visit.verdict('controls', await controlsProblem(page, visit.rows));
   visit.verdict('initially', await settled(page, (state) => rowsProblem(state, {})));
   await checkSearch(page, visit);
+  await checkSearchByCard(page, visit);
   await checkSelects(page, visit);
   await checkSorting(page, visit);
+  await checkGrouping(page, visit);
   await page.close();
   await checkCombination(visit);
   await checkDeepLinks(visit);
@@ -105,6 +107,18 @@ async function checkSearch(page, visit) {
   visit.verdict('after clearing the search', await settled(page, (state) => rowsProblem(state, {})));
 }
 
+/** Searches for what naive code looks like: words of a smell, the last first. */
+async function checkSearchByCard(page, visit) {
+  const search = page.locator('#search');
+  const smells = visit.rows.map((row) => row.smell.toLowerCase().match(/[a-z]{4,}/g) ?? []);
+  const [words] = smells.filter((all) => new Set(all).size > 2);
+  if (!words) return;
+  const q = [words.at(-1), words[0]].join(' ');
+  await search.fill(q);
+  visit.verdict(`after searching the smell "${q}"`, await settled(page, (state) => rowsProblem(state, { q })));
+  await search.fill('');
+}
+
 const sameSet = (left, right) => JSON.stringify([...new Set(left)].sort()) === JSON.stringify([...new Set(right)].sort());
 
 async function checkSelects(page, visit) {
@@ -136,6 +150,18 @@ async function checkSorting(page, visit) {
       visit.verdict(`after click ${click} on ${key}`, problem);
     }
   }
+}
+
+async function checkGrouping(page, visit) {
+  const button = page.locator('#grouped');
+  if (!(await button.isVisible())) return visit.fail('a sorted list offers no way back to the families');
+  await button.click();
+  const problem = await settled(page, (state) => {
+    if (state.sorted.length > 0) return 'a heading still has aria-sort';
+    return new URLSearchParams(state.fragment).has('sort') ? 'the address still sorts' : rowsProblem(state, {});
+  });
+  visit.verdict('after grouping by family', problem);
+  if (await button.isVisible()) visit.fail('#grouped is shown where nothing is sorted');
 }
 
 /** Returns one filter of each kind, so that as many as possible hide rows which the others alone would show. */

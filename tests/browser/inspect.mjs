@@ -51,7 +51,13 @@ export function readPage() {
   while (words.nextNode()) backticks.push(words.currentNode.data.trim().slice(0, 60));
 
   const charts = all('svg').filter((svg) => !svg.parentElement.closest('svg'));
-  const unlabelled = charts.filter((svg) => !svg.closest('[role="img"]')?.getAttribute('aria-label')?.trim());
+  // A chart has a label, or is hidden from screen readers beside words that say the same.
+  const hasLabel = (svg) => svg.closest('[role="img"]')?.getAttribute('aria-label')?.trim();
+  const hasWords = (svg) => {
+    const place = svg.getAttribute('aria-hidden') === 'true' && svg.closest('li, tr, figure');
+    return place && place.textContent.trim() !== svg.textContent.trim();
+  };
+  const unlabelled = charts.filter((svg) => !hasLabel(svg) && !hasWords(svg));
   const ids = all('[id]').map((element) => element.id);
   return {
     ids,
@@ -183,6 +189,7 @@ export function readSections(wanted) {
     missing: wanted.filter((id) => !present.includes(id)),
     empty: present.filter((id) => document.getElementById(id).innerText.trim() === ''),
     rows: rows.length,
+    hiddenHeadings: [...document.querySelectorAll('#catalogue tr.family')].filter((row) => !shown(row)).length,
     hiddenRows: rows.filter((row) => !shown(row)).length,
     controls: shown(document.getElementById('controls')),
   };
@@ -190,6 +197,7 @@ export function readSections(wanted) {
 
 /** Reads the front page's table and controls as a reader sees them. */
 export function readFront() {
+  const bodies = [...document.querySelectorAll('#catalogue tbody')];
   const rows = [...document.querySelectorAll('#catalogue tbody tr[data-family][data-cause]')];
   const headings = [...document.querySelectorAll('#catalogue thead th[aria-sort]')];
   const value = (id) => document.getElementById(id)?.value;
@@ -201,9 +209,17 @@ export function readFront() {
       gain: row.getAttribute('data-gain'),
       'break-even': row.getAttribute('data-break-even'),
       limit: row.getAttribute('data-limit'),
-      text: row.textContent.replace(/\s+/g, ' ').trim().toLowerCase(),
+      text: `${row.textContent} ${row.dataset.words ?? ''}`.replace(/\s+/g, ' ').trim().toLowerCase(),
+      // What a search must cover.
+      card: `${row.dataset.pair} ${row.querySelector('.smell')?.textContent ?? ''} ${row.dataset.words ?? ''}`.toLowerCase(),
+      smell: row.querySelector('.smell')?.textContent ?? '',
+      body: bodies.indexOf(row.closest('tbody')),
       hidden: row.hidden,
       shown: row.checkVisibility(),
+    })),
+    families: bodies.map((body) => ({
+      name: body.querySelector('tr.family [role="heading"]')?.textContent,
+      shown: body.querySelector('tr.family')?.checkVisibility() ?? false,
     })),
     status: document.querySelector('#shown[role="status"]')?.textContent.trim(),
     fragment: location.hash.slice(1),

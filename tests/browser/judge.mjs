@@ -6,16 +6,31 @@ export const hasCause = (row, cause) => row.cause === cause || row.cause.split(/
 /** Returns how the page in `state` differs from what the filters `want` should show. */
 export function rowsProblem(state, want) {
   const { q = '', family = '', cause = '' } = want;
-  const text = q.trim().toLowerCase();
+  const words = q.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = (row) => (!family || row.family === family) && (!cause || hasCause(row, cause));
   const shown = state.rows.filter((row) => row.shown);
-  const wrong = shown.find((row) => !chosen(row) || !row.text.includes(text));
+  const wrong = shown.find((row) => !chosen(row) || !words.every((word) => row.text.includes(word)));
   if (wrong) return `the row ${wrong.pair} is shown (${shown.length} are)`;
-  // A search covers at least the name. The page decides which other columns it covers.
-  const lost = state.rows.find((row) => !row.shown && chosen(row) && row.pair.toLowerCase().includes(text));
+  // A search covers at least the name and the card. The page decides which other columns it covers.
+  const lost = state.rows.find((row) => !row.shown && chosen(row) && words.every((word) => row.card.includes(word)));
   if (lost) return `the row ${lost.pair} is not shown (${shown.length} are)`;
   if (state.rows.some((row) => row.hidden === row.shown)) return 'a row is hidden other than by the hidden attribute';
-  return statusProblem(state.status, shown.length, state.rows.length) ?? fragmentProblem(state.fragment, want);
+  const problem = statusProblem(state.status, shown.length, state.rows.length) ?? groupsProblem(state);
+  return problem ?? fragmentProblem(state.fragment, want);
+}
+
+/** Returns what is wrong with the families: a heading without a row of its own below it, or one in a sorted list. */
+function groupsProblem({ families, rows, sorted }) {
+  const isSorted = sorted.length > 0;
+  for (const [body, { name, shown }] of families.entries()) {
+    // A browser drops a NUL from text, and replaces it in an attribute.
+    const own = rows.filter((row) => row.family.replaceAll('\uFFFD', '') === name);
+    const wanted = !isSorted && own.some((row) => row.shown);
+    if (shown !== wanted) return `the heading ${name} is ${shown ? '' : 'not '}shown`;
+    const stray = isSorted ? undefined : own.find((row) => row.body !== body);
+    if (stray) return `the row ${stray.pair} does not stand below its family`;
+  }
+  return null;
 }
 
 export function statusProblem(status, shown, total) {

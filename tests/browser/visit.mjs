@@ -122,12 +122,13 @@ export async function checkWithoutScript({ browser, site, report }) {
     report.count('no JavaScript', 'pages');
     const fail = (reason) => report.fail('no JavaScript', name, reason);
     const wanted = name === 'index.html' ? [] : SECTIONS;
-    const { missing, hiddenRows, rows, controls, empty } = await page.evaluate(readSections, wanted);
+    const { missing, hiddenHeadings, hiddenRows, rows, controls, empty } = await page.evaluate(readSections, wanted);
     for (const id of missing) fail(`the section #${id} is not shown`);
     for (const id of empty) fail(`the section #${id} is empty`);
     if (name !== 'index.html') return;
     if (rows === 0) fail('the table has no rows');
     if (hiddenRows > 0) fail(`${hiddenRows} of ${rows} rows are not shown`);
+    if (hiddenHeadings > 0) fail(`${hiddenHeadings} headings of families are not shown`);
     if (controls) fail('#controls is shown');
   });
   await context.close();

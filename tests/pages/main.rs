@@ -1,6 +1,7 @@
 //! Tests of the report's pages, made from synthetic results and read as text and in a real browser.
 
 mod browser;
+mod front;
 #[path = "../lines/mod.rs"]
 mod lines;
 mod made;

@@ -211,7 +211,7 @@ fn one_of_a_kind_is_written_in_the_singular() {
     add(&mut run, "made/search", &pair("Search"), "", vec![(1, Outcome::Measured(found))]);
     let site = site(&run);
     let front = text(&site["index.html"]);
-    assert!(front.contains("1 pair in this run. At the headlines of 1 sweep the"), "{front}");
+    assert!(front.contains("1 pair in this run. At the headlines of 1 technique the"), "{front}");
     let page = text(&site["pairs/made/search.html"]);
     for words in ["At 1 item,", "1 step became 10", "1 durable flush after an append;"] {
         assert!(page.contains(words), "{words}\n{page}");

@@ -1,4 +1,4 @@
-//! Charts as SVG text, drawn with plotters.
+//! Charts as SVG text, drawn with plotters; those of [`gains`] by hand.
 //!
 //! The SVG has the colours of the light theme, which also suit paper; the style sheet maps each of
 //! them to the current theme. Axes are transformed here (to a logarithm where one fits), and
@@ -6,6 +6,7 @@
 //! not finite, and non-positive ones on a logarithmic axis. Every ink has its own marker shape, so
 //! colour is never the only sign.
 
+mod gains;
 mod rows;
 mod scale;
 
@@ -15,9 +16,8 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-pub use rows::{
-    WaterfallBar, count_bar, gain_axis, gain_extent, gain_lanes, gain_row, waterfall_bar,
-};
+pub use gains::{GainAxis, StripMark, gain_lanes, gain_row, gain_strip};
+pub use rows::{WaterfallBar, count_bar, waterfall_bar};
 pub use scale::{Axis, Division};
 
 use scale::{Scale, Ticked};

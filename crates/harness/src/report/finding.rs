@@ -74,7 +74,15 @@ pub fn beside(found: &Measured) -> Option<String> {
     (!sides.is_empty()).then(|| sides.join(", "))
 }
 
-/// The same at the headline case of a sweep.
+/// "1.02×" and "papaya": time of the quickest of the sides beside ÷ time of the optimized side, at the headline of a sweep.
+pub fn quickest_beside<'a>(pair: &PairResult, sweep: &'a Sweep) -> Option<(String, &'a str)> {
+    let found = headline(pair, sweep).and_then(CaseResult::measured)?;
+    let sides = found.beside(|role| !role.is_judged());
+    let quickest = sides.min_by(|one, other| one.1.estimate.total_cmp(&other.1.estimate));
+    quickest.map(|(side, gain)| (format::times(gain.estimate), side.name.as_str()))
+}
+
+/// All of them with their intervals, at the headline case of a sweep.
 pub fn beside_at_headline(pair: &PairResult, sweep: &Sweep) -> String {
     let found = headline(pair, sweep).and_then(CaseResult::measured);
     found.and_then(beside).unwrap_or_else(|| format::NONE.to_owned())

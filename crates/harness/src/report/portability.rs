@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     Material,
-    charts::{self, Ink, Point, Standing},
+    charts::{self, GainAxis, Ink, Point, Standing},
     prose,
     shell::{Shell, page_of},
 };
@@ -80,10 +80,10 @@ pub fn page(material: &Material<'_>) -> String {
     let all = Portability::of(material.run, material.references);
     let figures = || all.pairs.iter().flat_map(PairOnMachines::figures);
     let ends = figures().flat_map(|(_, found)| [found.gain.low, found.gain.high]);
-    let extent = charts::gain_extent(ends);
+    let axis = GainAxis::of(ends);
     let known = material.pairs();
     let row = |pair| {
-        let row = row(pair, extent);
+        let row = row(pair, axis);
         let is_known = known.iter().any(|(id, _)| *id == row.id);
         PairRow { page: is_known.then(|| page_of(row.id)), ..row }
     };
@@ -103,7 +103,7 @@ pub fn page(material: &Material<'_>) -> String {
                 machine_row(nth, machine, material.run, count)
             })
             .collect(),
-        axis: charts::gain_axis(extent),
+        axis: axis.of_rows(),
         has_even_columns: all.machines.len() <= EVEN_COLUMNS,
         groups: groups.into_iter().filter(|(_, rows)| !rows.is_empty()).collect(),
         near: NEAR,
@@ -171,7 +171,7 @@ fn ink_of(nth: usize) -> Ink {
     Ink::LEVELS[nth % Ink::LEVELS.len()]
 }
 
-fn row<'a>(pair: &PairOnMachines<'a>, extent: (f64, f64)) -> PairRow<'a> {
+fn row<'a>(pair: &PairOnMachines<'a>, axis: GainAxis) -> PairRow<'a> {
     let point = |found: &AtHeadline<'_>| {
         let is_computed = matches!(found.case.outcome, Outcome::Computed(_));
         let standing = if is_computed { Standing::Hollow } else { Standing::Measured };
@@ -196,7 +196,7 @@ fn row<'a>(pair: &PairOnMachines<'a>, extent: (f64, f64)) -> PairRow<'a> {
         title: pair.title,
         page: None,
         answer: answer(pair),
-        chart: if gains.is_empty() { String::new() } else { charts::gain_lanes(extent, &lanes) },
+        chart: if gains.is_empty() { String::new() } else { charts::gain_lanes(axis, &lanes) },
         chart_label: format!("Gain {gains}"),
         cells: pair.found.iter().map(|found| cell(found.as_ref(), pair)).collect(),
         difference: pair.difference.as_ref().map_or(String::new(), in_words),

@@ -9,6 +9,13 @@ pub fn html(text: impl AsRef<str>) -> String {
     html
 }
 
+/// Returns `text` as HTML without markup, which is safe in an attribute too.
+pub fn escaped(text: &str) -> String {
+    let mut html = String::new();
+    escape(text, &mut html);
+    html
+}
+
 fn render(text: &str, html: &mut String) {
     let mut at = 0;
     while let Some(found) = text[at..].find(['`', '*']) {

@@ -127,6 +127,12 @@ pub fn page_of_study(id: &str) -> String {
     }
 }
 
+/// Id of the part of a page that is about a family.
+pub fn anchor_of(family: &str) -> String {
+    let is_name = !family.is_empty() && family.len() <= 80 && family.chars().all(is_plain_char);
+    format!("family-{}", if is_name { family.to_owned() } else { plain(family) })
+}
+
 /// Path of the raw samples of a pair.
 pub fn samples_of(id: &str) -> String {
     file_of(id, "samples", "csv")
@@ -182,6 +188,8 @@ mod tests {
             assert!(!page.contains("..") && page.len() < 120, "{page}");
         }
         assert_eq!(page_of_study("studies/bank"), "studies/bank.html");
+        assert_eq!(anchor_of("queries"), "family-queries");
+        assert!(anchor_of("<b>").starts_with("family-_b_-"));
         assert_ne!(page_of("a/<"), page_of("a/>"));
     }
 

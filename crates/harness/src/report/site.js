@@ -1,20 +1,23 @@
 // Search, filters and sorting of the catalogue. The address keeps their state in its fragment: the only part
-// that a page opened from disk may change. Without this script, the page shows the whole table.
+// that a page opened from disk may change. Without this script, the page shows the whole table by family.
 (() => {
   "use strict";
   const table = document.getElementById("catalogue");
   if (!table) return;
-  const [search, family, cause, status, none] = ["search", "family", "cause", "shown", "none"].map((id) =>
-    document.getElementById(id));
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const [search, family, cause, status, none, overview, grouped] =
+    ["search", "family", "cause", "shown", "none", "overview", "grouped"].map((id) => document.getElementById(id));
+  const bodies = [...table.tBodies].map((body) => {
+    const [heading, ...rows] = body.rows;
+    return { body, heading, rows };
+  });
+  const rows = bodies.flatMap((part) => part.rows);
   const buttons = [...table.querySelectorAll("thead button[data-sort]")];
   const keys = buttons.map((button) => button.dataset.sort);
   const inputs = { q: search, family, cause };
   let sort = "";
   let order = "";
 
-  const text = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const text = new Map(rows.map((row) => [row, `${row.textContent} ${row.dataset.words ?? ""}`.toLowerCase()]));
   const key = (row) => row.getAttribute("data-" + sort);
 
   // Unknown values come last in either order.
@@ -23,6 +26,15 @@
     if (a === null || b === null) return (a === null) - (b === null);
     const difference = sort === "pair" ? a.localeCompare(b, "en") : Number(a) - Number(b);
     return order === "descending" ? -difference : difference;
+  }
+
+  // Sorted rows stand in one list, of which the first body of the table holds all; else each stands in its family.
+  function arrange() {
+    if (sort && bodies.length > 0) bodies[0].body.append(...[...rows].sort(compare));
+    else for (const part of bodies) part.body.append(...part.rows);
+    for (const { heading, rows } of bodies) heading.hidden = sort !== "" || rows.every((row) => row.hidden);
+    table.classList.toggle("flat", sort !== "");
+    grouped.hidden = sort === "";
   }
 
   function apply() {
@@ -35,14 +47,17 @@
         (!cause.value || row.dataset.cause === cause.value));
       shown += !row.hidden;
     }
-    body.append(...(sort ? [...rows].sort(compare) : rows));
+    arrange();
     for (const button of buttons) {
       const own = button.dataset.sort === sort;
       const cell = button.closest("th");
       if (own) cell.setAttribute("aria-sort", order);
       else cell.removeAttribute("aria-sort");
     }
-    status.textContent = `${shown} of ${rows.length} rows`;
+    // What was asked for stands right below the question.
+    table.classList.toggle("searched", words.length > 0);
+    overview.hidden = words.length > 0 || Boolean(family.value || cause.value);
+    status.textContent = `${shown} of ${rows.length} pairs`;
     none.hidden = shown > 0;
   }
 
@@ -57,10 +72,18 @@
     history.replaceState(null, "", "#" + state);
   }
 
+  // A family has no place of its own in a sorted list.
+  function visit(anchor) {
+    const part = bodies.find(({ body }) => body.id === anchor);
+    if (part) [sort, order] = ["", ""];
+    apply();
+    if (part) part.body.scrollIntoView();
+  }
+
   // Accepts only values that the page itself offers. Fragments without "=" are anchors, such as that of the
   // skip link, and leave the state alone.
   function recall() {
-    if (location.hash.length > 1 && !location.hash.includes("=")) return apply();
+    if (location.hash.length > 1 && !location.hash.includes("=")) return visit(location.hash.slice(1));
     const state = new URLSearchParams(location.hash.slice(1));
     search.value = state.get("q") ?? "";
     for (const select of [family, cause]) {
@@ -86,6 +109,12 @@
     });
     button.disabled = false;
   }
+  grouped.addEventListener("click", () => {
+    [sort, order] = ["", ""];
+    remember();
+    // The button that had the focus is gone.
+    search.focus();
+  });
   window.addEventListener("hashchange", recall);
   document.getElementById("controls").hidden = false;
   recall();
