@@ -127,18 +127,19 @@ function sitePages() {
     page('machine.html', '<p>One machine.</p>'),
     page('portability.html', table('Pairs', 'holds on 2 of 3')),
     ...PAIRS.map(({ pair }) => page(`pairs/${pair}.html`, chart('gain') + sections)),
+    { ...page('pairs/queries/earlier_id.html', ''), leadsTo: '../../pairs/queries/index.html' },
   ];
 }
 
 const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
-function render({ path, style, script, body, policy }) {
+function render({ path, style, script, body, policy, leadsTo }) {
   const up = '../'.repeat(path.split('/').length - 1);
   const entry = (name) => ` <a href="${up}${name}.html">${name}</a>`;
   const entries = ['scaling', 'machine', 'portability'].map(entry).join('');
   const csp = `${policy}; style-src ${hash(style)}; script-src ${script ? hash(script) : "'none'"}`;
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${csp}">
-<meta name="viewport" content="width=device-width"><title>${path}</title><style>${style}</style></head>
+${leadsTo ? `<meta http-equiv="refresh" content="0; url=${leadsTo}">` : ''}<meta name="viewport" content="width=device-width"><title>${path}</title><style>${style}</style></head>
 <body><nav aria-label="Site"><a href="${up}index.html">All pairs</a>${entries}</nav><main><h1>${path}</h1>${body}</main>
 ${script ? `<script>${script}</script>` : ''}</body></html>`;
 }

@@ -50,6 +50,7 @@ const FAULTS = [
   ['missing page', 'pages', /machine.html: the page is missing/, on(MACHINE, () => false)],
   ['page without a row', 'pages', /does not link here/, table('href="pairs/queries/index.html"', 'href="machine.html"')],
   ['page without an entry', 'pages', /scratch.html: the front page does not link here/, on('portability.html', (page) => void (page.path = 'scratch.html'))],
+  ['earlier id that leads nowhere', 'pages', /it leads to pairs\/gone.html, which is no page/, on('pairs/queries/earlier_id.html', (page) => void (page.leadsTo = '../../pairs/gone.html'))],
   ['no policy', 'pages', /lacks default-src/, change(MACHINE, 'policy', 'default-src', 'img-src')],
   ['loose policy', 'pages', /allows 'unsafe-inline'/, change(MACHINE, 'policy', "'none'", "'none'; font-src 'unsafe-inline'")],
   ['style attribute', 'pages', /attribute style on <p>/, add(MACHINE, '<p style="color: red">x</p>')],

@@ -1,7 +1,7 @@
 // Reads the site as files: its pages, and the targets of its links.
 
-import { readdirSync, realpathSync, statSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { CannotRun } from './browser.mjs';
 
@@ -9,26 +9,35 @@ const FRAGMENT_KEYS = new Set(['q', 'family', 'cause', 'sort', 'order']);
 
 /**
  * Lists the pages of the site, each as a path relative to the folder. `isVisited` says which pages of pairs are loaded;
- * all others are.
+ * all others are. Pages under earlier ids, which lead to another page at once, are apart.
  */
 export function readSite(folder, isVisited = () => true) {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new CannotRun(`${folder} is not a folder`);
   }
   const root = realpathSync(folder);
-  const pages = readdirSync(root, { recursive: true, withFileTypes: true })
+  const all = readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.html'))
     .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join('/'))
     .sort();
+  const redirects = all.map((page) => [page, leadsTo(root, page)]).filter(([, target]) => target !== null);
+  const pages = all.filter((page) => redirects.every(([redirect]) => redirect !== page));
   if (!pages.includes('index.html')) throw new CannotRun(`${folder} has no index.html`);
   return {
     root,
     url: `${pathToFileURL(root)}/`,
     pages,
+    redirects,
     visited: pages.filter((page) => !page.startsWith('pairs/') || isVisited(page)),
     pairs: pages.filter((page) => page.startsWith('pairs/')),
     address: (page, fragment = '') => `${pathToFileURL(join(root, page))}${fragment}`,
   };
+}
+
+/** Returns the page that a page leads to at once, or null. */
+function leadsTo(root, page) {
+  const target = /<meta http-equiv="refresh" content="0; url=([^"]*)">/.exec(readFileSync(join(root, page), 'utf8'));
+  return target && join(dirname(page), target[1]).split(sep).join('/');
 }
 
 /** Returns what is wrong with a link, or null. `idsOf` maps pages to their ids. */

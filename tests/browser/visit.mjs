@@ -108,6 +108,9 @@ function checkLinks(site, found, report) {
       if (problem) report.fail('links', page, problem);
     }
   }
+  for (const [page, target] of site.redirects) {
+    if (!site.pages.includes(target)) report.fail('links', page, `it leads to ${target}, which is no page`);
+  }
   const linked = new Set(found.get('index.html').links.map((link) => link.url.split('#')[0]));
   for (const page of site.pages.filter((one) => one !== 'index.html')) {
     if (!linked.has(site.address(page))) report.fail('links', page, 'the front page does not link here');
