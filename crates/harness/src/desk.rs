@@ -42,6 +42,8 @@ pub struct Desk {
     runs: PathBuf,
     index: Index,
     references: Vec<Reference>,
+    /// Whether one pair is asked for: then nothing else is read of a result, and nothing kept.
+    is_for_one_pair: bool,
     read: RefCell<BTreeMap<PathBuf, Arc<Run>>>,
 }
 
@@ -97,7 +99,20 @@ impl Desk {
             let is_own = path.parent().is_some_and(|folder| folder.ends_with(&machine));
             references.push(Reference { path, text, is_own });
         }
-        Ok(Desk { machine, runs, index, references, read: RefCell::default() })
+        let is_for_one_pair = false;
+        Ok(Desk { machine, runs, index, references, is_for_one_pair, read: RefCell::default() })
+    }
+
+    /// Returns the newest figures of one pair alone, as [`Desk::figures`] does.
+    ///
+    /// # Errors
+    /// If a result that has it cannot be read.
+    pub fn figures_of(
+        family: &'static Family,
+        entry: &'static Entry,
+    ) -> Result<Option<Figures>, ResultError> {
+        let desk = Desk { is_for_one_pair: true, ..Desk::open(&[family])? };
+        desk.figures(family.package, entry)
     }
 
     /// Returns the newest figures of a pair, under its id or else one that it had; `None` if nobody has measured it.
@@ -147,7 +162,12 @@ impl Desk {
     ) -> Result<Option<Arc<Run>>, ResultError> {
         let (machine, package, pair) = (self.machine.clone(), package.to_owned(), id.to_owned());
         let newest = self.index.newest(&Key { machine, package, pair, is_quick });
-        newest.map(|file| self.load(&self.runs.join(file), Run::load)).transpose()
+        let load = |file: &str| {
+            self.load(&self.runs.join(file), id, |path| {
+                fs::read(path).map_err(|error| ResultError::Read { path: path.to_owned(), error })
+            })
+        };
+        newest.map(load).transpose()
     }
 
     /// Returns the newest reference that has measured a pair, of this machine or of another.
@@ -161,7 +181,7 @@ impl Desk {
             if !is_read && memchr::memmem::find(text, quoted.as_bytes()).is_none() {
                 continue;
             }
-            let run = self.load(path, |path| Run::parse(text, path))?;
+            let run = self.load(path, id, |_| Ok(text))?;
             let is_newer = newest.as_ref().is_none_or(|newest| newest.started < run.started);
             if is_newer && run.pairs.get(id).is_some_and(has_measured) {
                 newest = Some(run);
@@ -170,15 +190,19 @@ impl Desk {
         Ok(newest)
     }
 
-    fn load(
+    fn load<T: AsRef<[u8]>>(
         &self,
         path: &Path,
-        read: impl FnOnce(&Path) -> Result<Run, ResultError>,
+        id: &str,
+        text: impl FnOnce(&Path) -> Result<T, ResultError>,
     ) -> Result<Arc<Run>, ResultError> {
+        if self.is_for_one_pair {
+            return Ok(Arc::new(Run::parse_pair(text(path)?.as_ref(), path, id)?));
+        }
         if let Some(run) = self.read.borrow().get(path) {
             return Ok(Arc::clone(run));
         }
-        let run = Arc::new(read(path)?);
+        let run = Arc::new(Run::parse(text(path)?.as_ref(), path)?);
         self.read.borrow_mut().insert(path.to_owned(), Arc::clone(&run));
         Ok(run)
     }

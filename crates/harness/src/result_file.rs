@@ -170,6 +170,23 @@ impl Run {
         Ok(run)
     }
 
+    /// Parses what a result says of one pair: the description of the run, and the lines that name the pair.
+    ///
+    /// # Errors
+    /// If one of these is broken.
+    pub fn parse_pair(bytes: &[u8], path: &Path, id: &str) -> Result<Run, ResultError> {
+        let name = format!("\"{id}\"");
+        let name = memchr::memmem::Finder::new(name.as_bytes());
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let head = lines.next().unwrap_or_default();
+        // Version 1 is a document over several lines.
+        if serde_json::from_slice::<IgnoredAny>(head).is_err() {
+            return Run::parse(bytes, path);
+        }
+        let own = lines.filter(|line| name.find(line).is_some());
+        Run::parse(&[head].into_iter().chain(own).collect::<Vec<_>>().concat(), path)
+    }
+
     /// Adds a record.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub(super) fn run(
     catalogue: &[&'static Family],
 ) -> Result<String, CliError> {
     let (family, entry) = find_with_family(catalogue, &arguments.pair)?;
-    let figures = Desk::open(catalogue)?.figures(family.package, entry)?;
+    let figures = Desk::figures_of(family, entry)?;
     let figures = figures.ok_or(CliError::NotMeasured(entry.id))?;
     let point = sweep_point::find(figures.pair(), &arguments.asked, entry.axis.is_size)
         .map_err(|error| CliError::NothingKnown(entry.id, error))?;

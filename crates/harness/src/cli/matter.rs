@@ -70,7 +70,7 @@ pub(super) fn run(
         return Err(CliError::NotOfTime(entry.id, entry.metric.heading()));
     }
     let share = share(arguments)?;
-    let figures = Desk::open(catalogue)?.figures(family.package, entry)?;
+    let figures = Desk::figures_of(family, entry)?;
     let figures = figures.ok_or(CliError::NotMeasured(entry.id))?;
     let point = sweep_point::find(figures.pair(), &arguments.asked, entry.axis.is_size)
         .map_err(|error| CliError::NothingKnown(entry.id, error))?;

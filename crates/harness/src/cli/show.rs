@@ -50,7 +50,7 @@ pub(super) fn run(
     if arguments.format == Format::Json {
         return Ok(json(&cards::card(entry, true))?);
     }
-    let figures = Desk::open(catalogue)?.figures(family.package, entry)?;
+    let figures = Desk::figures_of(family, entry)?;
     Ok(card(entry, figures.as_ref()))
 }
 

@@ -49,7 +49,12 @@ impl Place {
     fn found(&self) -> Option<(Source, Timestamp, String)> {
         let (home, reports) = (self.folder.path().join("home"), self.folder.path().join("reports"));
         let desk = Desk::of("made-linux1".to_owned(), &home, &reports).unwrap();
-        let found = desk.figures("made", *ENTRY).unwrap()?;
+        let found = desk.figures("made", *ENTRY).unwrap();
+        let alone = Desk { is_for_one_pair: true, ..desk }.figures("made", *ENTRY).unwrap();
+        let [found, alone] = [found, alone].map(|found| found.map(|found| (found.source, found)));
+        assert_eq!(found.as_ref().map(|found| found.0), alone.as_ref().map(|alone| alone.0));
+        let (_, found) = found?;
+        assert_eq!(found.pair(), alone?.1.pair());
         Some((found.source, found.run.started, found.source_in_words()))
     }
 }
