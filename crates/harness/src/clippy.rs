@@ -1,5 +1,6 @@
 //! What clippy reports, as `cargo clippy --message-format=json` writes it.
 
+use rayon::prelude::*;
 use serde::Deserialize;
 
 /// A finding of a lint.
@@ -49,7 +50,7 @@ struct Span {
 /// Returns the findings in cargo's messages, one for each place that a finding points to; `None` if no line is a message of
 /// cargo.
 pub fn reported(messages: &str) -> Option<Vec<Reported>> {
-    let lines = messages.lines().filter_map(|line| serde_json::from_str::<CargoLine>(line).ok());
+    let lines = messages.par_lines().filter_map(|line| serde_json::from_str(line).ok());
     let lines: Vec<CargoLine> = lines.collect();
     if lines.is_empty() {
         return None;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
@@ -153,10 +154,10 @@ impl Run {
         check_schema(&document, path)?;
         let mut run: Run = serde_path_to_error::deserialize(document)
             .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
-        for (nth, line) in
-            lines::complete_lines(records).split_inclusive(|byte| *byte == b'\n').enumerate()
-        {
-            let record = record(line).map_err(|(field, problem)| {
+        let lines = lines::complete_lines(records).split_inclusive(|byte| *byte == b'\n');
+        let read: Vec<_> = lines.collect::<Vec<_>>().into_par_iter().map(record).collect();
+        for (nth, record) in read.into_iter().enumerate() {
+            let record = record.map_err(|(field, problem)| {
                 broken(format!("line {}, {field}", nth + 2), problem)
             })?;
             run.take(record)
