@@ -1,7 +1,7 @@
 //! The figures on a reviewer's desk: of each pair, the newest at hand.
 //!
-//! They come from the runs of this machine, else from a committed reference, and always say which. A full run goes before a
-//! quick one, and this machine before any other.
+//! They come from the runs of this machine, else from a committed reference, and always say which. A full run is preferred to
+//! a quick one, and this machine to any other.
 
 mod index;
 

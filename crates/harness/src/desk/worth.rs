@@ -48,7 +48,7 @@ impl Valued {
 }
 
 /// The lints that the catalogue knows, with their pairs.
-pub fn known_lints(
+fn known_lints(
     catalogue: &[&'static Family],
 ) -> BTreeMap<&'static str, (&'static str, &'static Entry)> {
     let mut known = BTreeMap::new();

@@ -18,7 +18,7 @@ use worthit_pair::{
 
 const PAIR: &str = "f/p";
 
-/// A run of this machine key, started so many days after the epoch.
+/// A run of this machine key, started on this day after the epoch.
 fn run_on(key: &str, day: i64, pairs: Vec<(&str, Outcome)>) -> Run {
     let mut run = made::run_of(pairs);
     run.machine.key = key.to_owned();
