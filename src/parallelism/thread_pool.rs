@@ -26,9 +26,9 @@ pub const PAIR: Pair = Pair {
                 list, where a task takes less than a millisecond or so.",
         remedy: "`rayon::scope(|scope| …)`, with one `scope.spawn(|_| …)` for each task: it takes the same closures as a \
                  scope of threads, and the workers of the pool are there already.",
-        keep_naive_when: "There are few threads and each lives long: a server's loop, a writer, a timer. Or tasks wait for \
-                          something, as a pool has only so many workers and a task that waits keeps one (take tokio's \
-                          `spawn_blocking`, or threads). Or a task takes so long that starting a thread does not \
+        keep_naive_when: "There are few threads, and each lives long: a server's loop, a writer, a timer. Or tasks \
+                          block: a blocked task occupies one of the pool's few workers (use threads, or tokio's \
+                          `spawn_blocking`). Or each task takes so long that the cost of starting a thread does not \
                           matter.",
         costs: "A dependency. Tasks queue when all workers are busy, and a task that waits for another one in the same \
                 pool may wait for ever. A panic, a thread-local variable or a priority stays behind for the next task. \

@@ -39,10 +39,10 @@ pub const PAIR: Pair = Pair {
             "fewer keys move to each further node, but each key has one more score",
         ),
     },
-    input: "A node joins, and all keys whose owner changes are copied to it and deleted where they were, in pipelines of up \
-            to 256. 512 keys with values of 150 to 250 characters; eight such sets take turns. Nodes are prefixes of keys \
-            in one Redis: what is measured is the work of moving, not what more machines do. The names of the keys are \
-            known. One client, a closed loop.",
+    input: "A node joins. All keys whose owner changes are copied to it and deleted from their old node, in \
+            pipelines of up to 256 commands. There are 512 keys with values of 150 to 250 characters, and eight such \
+            sets take turns. The nodes are key prefixes in one Redis, so this measures the work of moving keys, not \
+            the benefit of more machines. The client knows the names of all keys and works in a closed loop.",
     axis: Axis {
         name: "nodes before",
         unit: "nodes",
