@@ -93,10 +93,6 @@ pub const PAIR: Pair = Pair {
             sprung: || vec![vec![0; 1_000]],
         },
     ],
-    exempt: &[Exempt {
-        from: Check::Technique,
-        reason: "the processor fetches dense arrays ahead better, and a last-level cache may still hold a part of them: neither is another technique in the code",
-    }],
     limit: Limit::Work(&[Work::StreamedInTurn {
         bytes: |case| case.point * 8,
         within_bytes: |case| tables(case) * case.point * 8,

@@ -47,11 +47,11 @@ pub const PAIR: Pair = Pair {
     explanation: Explanation {
         why: "A clone of a record allocates, copies and frees each of its texts, two of which nobody looks at. A borrow \
               does nothing. Only the comparison of the cities is left, so the gain is the cost of three allocations beside \
-              one comparison of short texts. Where the list has left the nearer caches, each comparison waits for its \
-              text, on both sides, and the gain is lower. The optimized side is far from its limit, because the text of \
+              one comparison of short texts. Where the list no longer fits the nearer caches, each \
+              comparison waits for its text, on both sides, and the gain is lower. The optimized side is far from its limit, because the text of \
               each city lies elsewhere in memory.",
         share_of_cause: ShareOfCause::NoRatio("a borrow allocates nothing"),
-        far_end: FarEnd::Falls(
+        far_end: FarEnd::MayFall(
             "the reads of the cities, which no longer come from the nearer caches",
         ),
         keep_naive: KeepNaive::Nowhere,

@@ -78,9 +78,9 @@ pub const PAIR: Pair = Pair {
             vec![Input { readings, chunk_length: 32 }]
         },
     }],
-    // A send and a receive are an atomic operation each, at least.
+    // A send and a receive each change a word, at least, that the other thread has just changed.
     limit: Limit::Work(&[
-        Work::Atomics(|case| 2 * READINGS / case.point),
+        Work::ContendedAtomics(|case| 2 * READINGS / case.point),
         Work::StreamedInTurn {
             bytes: |_| READINGS * size_of::<Reading>() as u64,
             within_bytes: |_| TURNS * READINGS * size_of::<Reading>() as u64,

@@ -77,11 +77,10 @@ pub const PAIR: Pair = Pair {
               the path is NULL. The statement with every filter therefore tests each row, condition after \
               condition. A condition that stands alone is one that an index can be searched by. A step of the scan \
               is cheap, because it goes on within its page, while each visit that a search finds is one more \
-              search of the table, so the gain stays below the ratio of steps. With more filters in use a search \
-              finds fewer visits, until the fixed cost of a statement on a file is most of what is left. Putting \
-              the text together and finding its prepared statement costs little beside that.",
+              search of the table, so the gain stays below the ratio of steps. With each further filter a search finds fewer visits and the gain rises, up to where the fixed cost \
+              of a statement on a file is most of what is left. Putting the text together and finding its prepared statement costs little beside that.",
         share_of_cause: ShareOfCause::Within(0.1, 0.8),
-        far_end: FarEnd::Settled,
+        far_end: FarEnd::Rises,
         keep_naive: KeepNaive::Nowhere,
     },
     traps: &[
