@@ -229,7 +229,7 @@ mod tests {
     /// A toy benchmark flushes a file in memory.
     #[test]
     fn trap_the_log_is_on_a_device_and_grows() {
-        // Where fsync is free, the pair only reports that, and there is nothing to test.
+        // On a file system in memory the pair only reports that, and there is nothing to test.
         let Ok(mut state) = State::new() else { return };
         let kind = paths::filesystem(&paths::data()).unwrap();
         assert!(!["tmpfs", "ramfs"].contains(&kind.as_str()), "{kind}");

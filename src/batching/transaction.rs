@@ -193,7 +193,7 @@ mod tests {
 
     fn durable() -> Option<(State, Vec<Order>)> {
         let case = Case { proof_size: Some(0), ..Case::realistic(5, 0, 42) };
-        // Where fsync is free, the pair only reports that, and there is nothing to test.
+        // On a file system in memory the pair only reports that, and there is nothing to test.
         Some((State::new(&case).ok()?, orders(&case)))
     }
 

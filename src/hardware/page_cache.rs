@@ -157,11 +157,7 @@ struct Shops {
 
 impl Shops {
     fn new(case: &Case, products: u64) -> Result<Shops, Unavailable> {
-        let folder = if case.level == COLD { paths::durable_scratch() } else { paths::scratch() };
-        let folder = folder.map_err(|Unavailable(reason)| {
-            // The reason is worded for a flush.
-            Unavailable(reason.replace("fsync is free here", "there is no device to read from"))
-        })?;
+        let folder = if case.level == COLD { paths::durable_scratch()? } else { paths::scratch()? };
         let size = Size { products, ..Size::default() };
         let shop = ShopFile::new(folder, case, size, "")?;
         let (small, large) = (shop.open()?, shop.open()?);

@@ -432,10 +432,7 @@ fn content(seed: u64, page: u64, word: usize) -> u64 {
 
 /// Makes the file of a case on a device, and opens it past the page cache.
 fn on_device(case: &Case) -> Result<Opened, Unavailable> {
-    let folder = paths::durable_scratch().map_err(|Unavailable(reason)| {
-        // The reason is worded for a flush.
-        Unavailable(reason.replace("fsync is free here", "there is no device to read from"))
-    })?;
+    let folder = paths::durable_scratch()?;
     let disk = "set WORTHIT_DATA to a folder on another disk";
     let pages = if case.proof_size.is_some() { 64 } else { PAGES };
     let written = Pages::written(folder, pages, case.seed);

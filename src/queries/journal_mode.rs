@@ -251,7 +251,7 @@ mod tests {
     const SIDES: [(Mode, CommitAll); 3] =
         [(ROLLBACK, naive), (WAL, optimized), (WAL_FULL, wal_full)];
 
-    /// `None` where fsync is free: there the pair only reports that, and there is nothing to test.
+    /// `None` on a file system in memory: there the pair only reports that, and there is nothing to test.
     fn state(mode: Mode) -> Option<State> {
         let case = Case { proof_size: Some(3), ..Case::realistic(1, 0, 42) };
         let mut state = State::new(&case, mode).ok()?;

@@ -359,12 +359,12 @@ mod tests {
 
     #[test]
     fn a_number_that_cannot_be_measured_says_why_once() {
-        let gone = Unavailable("not measured: fsync is free here".to_owned());
+        let gone = Unavailable("not measured: /data is in memory (tmpfs)".to_owned());
         let number = Number::from(Reading::of((FSYNC, "flush", Unit::Nanoseconds), "", Err(gone)));
         assert_eq!(number.median(), None);
         let row = number.in_words();
         assert_eq!((row.median.as_str(), row.readings.as_str()), (format::NONE, "0"));
-        assert_eq!(row.remark, "not measured: fsync is free here");
+        assert_eq!(row.remark, "not measured: /data is in memory (tmpfs)");
     }
 
     #[test]

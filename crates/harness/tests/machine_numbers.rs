@@ -37,7 +37,7 @@ fn numbers() -> Numbers {
         found,
     };
     let readings = Summary::of(&[18.0, 20.0, 21.0]).unwrap();
-    let gone = "not measured: fsync is free here".to_owned();
+    let gone = "not measured: /data is in memory (tmpfs)".to_owned();
     Numbers {
         load: Load { others: 0.25, ..Load::default() },
         times: 1,
@@ -111,7 +111,7 @@ fn numbers_are_shown_with_their_spread_or_as_missing() {
     let page = &site(&run)["machine.html"];
     for part in [
         "streamed, memory 20.0 GB/s 19.0 GB/s … 20.5 GB/s 18.0 GB/s … 21.0 GB/s 3 sum of &#60;words&#62;",
-        "durable flush – – – 0 not measured: fsync is free here",
+        "durable flush – – – 0 not measured: /data is in memory (tmpfs)",
         "other processes used 25 % of the machine",
         "ceiling of threads was not measured",
     ] {

@@ -47,20 +47,14 @@ pub(crate) fn numbers(effort: &Effort) -> [Reading; 8] {
         in_scratch(paths::scratch(), |folder| cached_writes(effort, folder)),
     );
     let on_device = |readings: &dyn Fn(&Path) -> io::Result<Vec<f64>>| {
-        in_scratch(paths::durable_scratch(), readings).map_err(|Unavailable(reason)| {
-            // The reason is worded for the flush; these are the other numbers that need a device.
-            Unavailable(reason.replace("fsync is free here", "there is no device to read here"))
-        })
+        in_scratch(paths::durable_scratch(), readings)
     };
     let one_by_one = on_device(&|folder| direct_reads(effort, folder));
     let queued = on_device(&|folder| queued_reads(effort, folder));
-    let durably = |readings: &dyn Fn(&Path) -> io::Result<Vec<f64>>| {
-        in_scratch(paths::durable_scratch(), readings)
-    };
-    let flushed = durably(&|folder| timed_together(effort, flushes(folder)?));
-    let flushed_p99 = durably(&|folder| slowest_in_a_hundred(flushes(folder)?));
-    let overwritten = durably(&|folder| timed_together(effort, overwrites(folder)?));
-    let overwritten_p99 = durably(&|folder| slowest_in_a_hundred(overwrites(folder)?));
+    let flushed = on_device(&|folder| timed_together(effort, flushes(folder)?));
+    let flushed_p99 = on_device(&|folder| slowest_in_a_hundred(flushes(folder)?));
+    let overwritten = on_device(&|folder| timed_together(effort, overwrites(folder)?));
+    let overwritten_p99 = on_device(&|folder| slowest_in_a_hundred(overwrites(folder)?));
     let (ns, rate) = (Unit::Nanoseconds, Unit::BytesPerNanosecond);
     [
         Reading::of(

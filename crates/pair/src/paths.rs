@@ -75,15 +75,15 @@ pub fn scratch() -> Result<TempDir, Unavailable> {
     })
 }
 
-/// Makes a folder as [`scratch`] does, on a file system where a flush reaches a device.
+/// Makes a folder as [`scratch`] does, on a file system where a flush reaches a device and a read past the page cache asks it.
 ///
 /// # Errors
-/// If the folder cannot be made, or is on a file system in memory, where a flush is free.
+/// If the folder cannot be made, or is on a file system in memory.
 pub fn durable_scratch() -> Result<TempDir, Unavailable> {
     let scratch = scratch()?;
     match filesystem(scratch.path()).as_deref() {
         Ok(memory @ ("tmpfs" | "ramfs")) => Err(Unavailable(format!(
-            "not measured: fsync is free here ({} is on {memory}); set WORTHIT_DATA to a folder on a disk",
+            "not measured: {} is in memory ({memory}); set WORTHIT_DATA to a folder on a disk",
             data().display()
         ))),
         _ => Ok(scratch),
