@@ -16,8 +16,9 @@ const WATCHED_S: [f64; 2] = [2.0, 1.0];
 const WARM_UP_S: f64 = 0.5;
 /// …which it is when the medians of two such loads, of a few requests each, differ by less than this share.
 const AGREE: f64 = 0.25;
-/// A load of users who think has at least this many requests, whose 99th percentile is then not only the slowest one.
-const LEAST_REQUESTS: f64 = 100.0;
+/// A load of users who think has at least this many requests, in a quick run the second number. The 99th percentile of the first
+/// is not only the slowest one.
+const LEAST_REQUESTS: [f64; 2] = [100.0, 50.0];
 /// How a capacity is searched for: less precisely than that of a pair, as steps differ by more. In a quick run as the second
 /// says.
 const SEARCH: [Effort; 2] = [
@@ -53,7 +54,8 @@ pub fn of_step(
     let probe = LoadProbe::start();
     let sent = warm.and_then(|()| match rate {
         Some(rate) => {
-            let requests = (rate * WATCHED_S[usize::from(is_quick)]).max(LEAST_REQUESTS).ceil();
+            let kind = usize::from(is_quick);
+            let requests = (rate * WATCHED_S[kind]).max(LEAST_REQUESTS[kind]).ceil();
             let load = trial.send(role, rate, requests as u64, seed)?;
             Ok(load.into_iter().collect())
         }
