@@ -60,7 +60,7 @@ use self::{
     build::Builder,
     build_under_test::BuildUnderTest,
     report::{GateReport, SCHEMA, SCHEMA_VERSION},
-    revision::Revision,
+    revision::{Revision, RevisionError},
 };
 
 /// Compares the working tree with the base revision, and reports each step to `progress`.
@@ -102,7 +102,16 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<GateRe
             _ => Ok(tested),
         }
     };
-    let (base, head) = (build(base)?, build(head)?);
+    let built = match build(base.clone()) {
+        // The change that adds the package, perhaps with the gate: nothing can have become worse.
+        Err(GateError::Revision(missing @ RevisionError::PackageMissing { .. })) => Err(missing),
+        built => Ok(built?),
+    };
+    let head = build(head)?;
+    let base = built.unwrap_or_else(|missing| {
+        notes.push(format!("{missing}: all pairs are new"));
+        head.without_pairs(base)
+    });
     if head.build.uses_outside_files {
         enforced.iter_mut().for_each(Enforced::enforce_all);
     }

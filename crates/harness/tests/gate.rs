@@ -132,6 +132,17 @@ fn gone_new_and_renamed_pairs_are_reported_and_pass() {
 }
 
 #[test]
+fn the_change_that_adds_the_package_passes() {
+    let repository = Repository::outside_git();
+    repository.git("init --quiet --template= --initial-branch main");
+    repository.git("add README.md");
+    repository.git("commit --quiet --message nothing");
+    let judgement = repository.judge("--against main");
+    judgement.assert(0, &["new: the base does not have it", "3 unchanged of 3 pairs"]);
+    judgement.assert(0, &["main (", ") has no Cargo.toml: all pairs are new"]);
+}
+
+#[test]
 fn a_pair_with_another_headline_or_input_is_not_comparable() {
     let repository = Repository::new();
     repository.edit(JOIN, "point: 64 }", "point: 08 }");

@@ -151,11 +151,10 @@ impl Builder {
         let _mirror = self.surroundings.mirror().map_err(failed(&top))?;
         export(&self.repository, revision, &self.ignored, &top)?;
         let package = top.join(&self.prefix);
-        if !package.join("Cargo.toml").is_file() {
-            return Err(RevisionError::PackageMissing {
-                name: revision.name.clone(),
-                prefix: self.prefix.display().to_string(),
-            });
+        let manifest = self.prefix.join("Cargo.toml");
+        if !top.join(&manifest).is_file() {
+            let (name, manifest) = (revision.name.clone(), manifest.display().to_string());
+            return Err(RevisionError::PackageMissing { name, manifest });
         }
         change(&package).map_err(failed(&package))?;
         let rustc = self.toolchain.version(&self.surroundings, &package);

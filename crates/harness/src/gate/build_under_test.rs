@@ -43,6 +43,12 @@ impl BuildUnderTest {
         BuildUnderTest { revision, build, cases, benches, silent }
     }
 
+    /// Returns the same build as if it had no pairs, in place of that of a revision without any.
+    pub fn without_pairs(&self, revision: Revision) -> BuildUnderTest {
+        let (cases, benches, silent) = (Vec::new(), BTreeMap::new(), Vec::new());
+        BuildUnderTest { revision, build: self.build.clone(), cases, benches, silent }
+    }
+
     /// Returns the optimized side of a case, for timing.
     pub fn optimized<'a>(&'a self, case: &'a GateCase) -> Program<'a> {
         Program::new(self.program(&case.key.pair), case, Role::Optimized)

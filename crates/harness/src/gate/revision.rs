@@ -75,12 +75,12 @@ pub enum RevisionError {
         candidates: Vec<String>,
     },
     /// The revision does not contain the package.
-    #[error("{name} has no package at `{prefix}`")]
+    #[error("{name} has no {manifest}")]
     PackageMissing {
         /// Name of the revision.
         name: String,
-        /// Path of the package from the repository's root.
-        prefix: String,
+        /// Path of the package's manifest from the repository's root.
+        manifest: String,
     },
     /// This clone does not have the commit of a submodule.
     #[error(
