@@ -206,7 +206,7 @@ pub fn markdown(family: &Family) -> String {
             ("Leave it alone when", review.keep_naive_when.to_owned()),
             ("Costs", review.costs.to_owned()),
             ("Why", entry.explanation.why.to_owned()),
-            ("Measured", format!("{} Counted: {}.", entry.input, causes.join(", "))),
+            ("Input", format!("{} Counted: {}.", entry.input, causes.join(", "))),
             ("Lint", format!("{}.", review.lint)),
         ] {
             text += &format!("**{name}:** {said}\n\n");
