@@ -39,12 +39,9 @@ impl Lints {
     /// If clippy is not installed or the library does not compile; the text says what to do.
     pub fn of_package(folder: &Path, package: &str) -> Result<Lints, String> {
         let mut command = Command::new("cargo");
-        command.current_dir(folder).args([
-            "clippy",
-            "--quiet",
-            "--message-format=json",
-            "--no-deps",
-        ]);
+        // The profile of `cargo bench`, which has built the macros and build scripts of the dependencies.
+        let arguments = ["clippy", "--quiet", "--release", "--message-format=json", "--no-deps"];
+        command.current_dir(folder).args(arguments);
         command.args(["--package", package, "--lib", "--"]);
         command.args(GROUPS.map(|group| format!("-W{group}")));
         let messages = output_of(&mut command)?;
@@ -56,7 +53,7 @@ impl Lints {
     /// Reads the JSON messages of clippy and the list of its groups, as `clippy-driver -W help` prints it.
     pub fn read(messages: &str, groups: &str) -> Lints {
         Lints {
-            reported: clippy::reported(messages).unwrap_or_default(),
+            reported: clippy::read(messages).unwrap_or_default().findings,
             groups: groups_in(groups),
         }
     }

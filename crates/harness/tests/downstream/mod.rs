@@ -1,7 +1,6 @@
 //! A git repository made from `examples/downstream`, for end-to-end tests of the gate.
 //!
-//! All repositories are made at the same path and share a target folder, so the dependencies are built once, and cargo
-//! keeps the builds of only one path. Dependencies are not optimized, because no timed or counted code is in them.
+//! All repositories are made at the same path and share a target folder, so cargo keeps the builds of only one path.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -13,7 +12,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{Once, OnceLock},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -47,25 +46,24 @@ impl Template {
         template::copy_to(&folder, &folder.join("Cargo.lock"), Times::Now);
         let manifest =
             template::manifest(&template::by_path("harness"), &template::by_path("pair"));
-        // Leaves out `history`, which would take a minute to compile SQLite.
-        let manifest = template::replaced(&manifest, r#", features = ["history"]"#, "");
         let profile =
-            "\n[profile.release]\nopt-level = 0\n[profile.release.package.pairs]\nopt-level = 3\n";
-        fs::write(folder.join("Cargo.toml"), manifest + profile).unwrap();
+            template::PROFILE.to_owned() + "[profile.release.package.pairs]\nopt-level = 3\n";
+        fs::write(folder.join("Cargo.toml"), manifest + &profile).unwrap();
+        template::seed(&shared().join("target"), &["release"]);
         let built = cargo(&folder).args(["build", "--release", "--bin", "worthit"]).status();
         assert!(built.unwrap().success());
-        // Copied, because each gate's build replaces the command in the target folder.
-        let command = shared().join("command/worthit");
+        // Copied, because each gate's build replaces the command. It builds into the target folder that it is in.
+        let target = shared().join("target");
+        let command = target.join("command/worthit");
         fs::create_dir_all(command.parent().unwrap()).unwrap();
-        fs::copy(shared().join("target/release/worthit"), &command).unwrap();
+        fs::copy(target.join("release/worthit"), &command).unwrap();
         Template { folder, command }
     }
 }
 
 /// Cargo command in a folder that builds into the shared target folder.
 pub fn cargo(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(folder).stdin(Stdio::null()).arg("--quiet");
+    let mut command = template::cargo(folder);
     command.env("CARGO_TARGET_DIR", shared().join("target"));
     command
 }
@@ -120,12 +118,8 @@ impl Repository {
         let place = shared().join("own");
         let target = place.join("repository/target");
         let repository = Repository::copied_to(place, target.join("worthit"), Target::Own);
-        if !target.join("release").exists() {
-            // Its modification times are kept, so cargo does not build the dependencies again.
-            let mut copy = Command::new("cp");
-            let copied = copy.arg("-a").arg(shared().join("target/.")).arg(&target).status();
-            assert!(copied.unwrap().success());
-        }
+        static SEEDED: Once = Once::new();
+        SEEDED.call_once(|| template::seed(&target, &["release"]));
         // Removed first, because it is a hard link to the artifact that cargo checks.
         let command = repository.command();
         let _ = fs::remove_file(&command);

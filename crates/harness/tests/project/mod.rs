@@ -1,7 +1,6 @@
 //! Projects made from `examples/downstream`, in which tests type what users type: `cargo bench`, `cargo run -- report`.
 //!
-//! Target folders start with the dependencies built, in a folder that is kept. They are not optimized, because no timed
-//! code is in them.
+//! Target folders start with the dependencies built.
 
 #[path = "../template/mod.rs"]
 pub mod template;
@@ -11,25 +10,16 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Mutex, OnceLock},
+    sync::Mutex,
 };
 
 use rustix::fs::{FlockOperation, flock};
-use template::{Times, by_path, copy_tree, replaced};
+use template::{PROFILE, Times, by_path, clean, copy_tree, replaced};
 use worthit_harness::results::Run;
 use worthit_pair::paths;
 
-/// Text of a manifest that builds quickly: `cargo test` finds the dependencies of `cargo bench`.
-const PROFILE: &str = "
-[profile.release]
-opt-level = 0
-[profile.dev]
-debug = false
-debug-assertions = false
-overflow-checks = false
-incremental = false
-codegen-units = 16
-";
+/// Folders of cargo's profiles: `cargo test` finds the dependencies of `cargo bench`.
+const PROFILES: [&str; 2] = ["release", "debug"];
 
 /// Folder of all projects.
 pub fn shared() -> PathBuf {
@@ -138,42 +128,16 @@ impl Project {
         }
         let project = Project { folder, package, _turn: turn };
         if !is_seeded {
-            project.seed(&target);
+            template::seed(&target, &PROFILES);
             SEEDED.lock().unwrap().insert(target);
         }
         project
     }
 
-    /// Makes a target folder that has the dependencies built.
-    fn seed(&self, target: &Path) {
-        static BUILT: OnceLock<PathBuf> = OnceLock::new();
-        let built = BUILT.get_or_init(|| {
-            let built = shared().join("built");
-            let mut build = cargo(&self.package);
-            build.args(["bench", "--no-run"]).env("CARGO_TARGET_DIR", &built);
-            assert!(build.status().unwrap().success());
-            built
-        });
-        let _ = fs::remove_dir_all(target);
-        fs::create_dir_all(target).unwrap();
-        for profile in ["release", "debug"] {
-            // Hard links keep modification times, by which cargo knows that nothing has changed.
-            let mut copy = Command::new("cp");
-            copy.arg("--archive")
-                .arg("--link")
-                .arg(built.join("release"))
-                .arg(target.join(profile));
-            assert!(copy.status().unwrap().success());
-            // A lock belongs to one folder.
-            fs::remove_file(target.join(profile).join(".cargo-lock")).unwrap();
-        }
-        fs::copy(built.join("CACHEDIR.TAG"), target.join("CACHEDIR.TAG")).unwrap();
-    }
-
     /// Makes a target folder at a path of the project, with the dependencies built.
     pub fn seeded(&self, folder: &str) -> PathBuf {
         let target = self.folder.join(folder);
-        self.seed(&target);
+        template::seed(&target, &PROFILES);
         target
     }
 
@@ -219,31 +183,6 @@ impl Project {
     /// Reads a page of the package's report.
     pub fn page(&self, name: &str) -> String {
         fs::read_to_string(self.package.join("reports").join(name)).unwrap()
-    }
-}
-
-/// Cargo in a folder, without what the cargo that runs these tests has set.
-fn cargo(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(folder).stdin(Stdio::null()).arg("--quiet");
-    clean(&mut command);
-    command
-}
-
-/// Removes the variables of the cargo that runs these tests, and of a user's settings.
-fn clean(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let is_cargos =
-            text.starts_with("CARGO") && text != "CARGO_HOME" || text.starts_with("RUST_");
-        if is_cargos || text.starts_with("WORTHIT_") && text != "WORTHIT_QUICK" {
-            command.env_remove(&name);
-        }
-    }
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    for name in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{name}_NAME"), "Test");
-        command.env(format!("GIT_{name}_EMAIL"), "test@example.com");
     }
 }
 
