@@ -11,6 +11,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use worthit::CATALOGUE;
 use worthit_harness::{
+    clippy,
+    desk::profile::samples_of,
     gate::{budgets::Budgets, worker},
     history::{History, Recorded},
     report::{Material, pages},
@@ -202,6 +204,26 @@ fn malformed_samples() {
             Err(message)
         }
     });
+}
+
+#[test]
+fn malformed_profiles_and_messages_of_cargo() {
+    const PROFILE: &str =
+        "main;app::serve;json::parse::h0123456789abcdef 30\nmain;sort<u64>;{{closure}} 20\n";
+    const MESSAGES: &str = r#"{"reason":"compiler-message","message":{"message":"found","code":{"code":"clippy::map_entry"},"spans":[{"file_name":"a.rs","line_start":7,"column_start":5,"is_primary":true}]}}
+{"reason":"build-finished","success":true}
+"#;
+    let mut rng = ChaCha8Rng::seed_from_u64(21);
+    for _ in 0..20_000 {
+        for valid in [PROFILE, MESSAGES] {
+            let bytes = mutated(valid.as_bytes(), &mut rng);
+            let text = String::from_utf8_lossy(&bytes);
+            let read = catch_unwind(|| {
+                (samples_of(&text, "parse").is_ok(), clippy::read(&text).is_some())
+            });
+            assert!(read.is_ok(), "a reader panicked on\n{text}");
+        }
+    }
 }
 
 #[test]

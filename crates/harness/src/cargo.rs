@@ -121,6 +121,19 @@ pub fn package_folder(package: Option<&str>) -> PathBuf {
     folder.unwrap_or_default()
 }
 
+/// Returns where cargo probably builds the package in `folder`, for a command that has no time to ask cargo.
+pub fn likely_target(folder: &Path) -> PathBuf {
+    let asked = paths::from_environment("CARGO_TARGET_DIR", Path::new(""));
+    asked.unwrap_or_else(|| target_with_runs(folder))
+}
+
+/// The nearest target folder above that has results, as a member of a workspace has none of its own; else the package's own.
+fn target_with_runs(folder: &Path) -> PathBuf {
+    let mut targets = folder.ancestors().map(|above| above.join("target"));
+    let with_runs = targets.find(|target| target.join("worthit/runs").is_dir());
+    with_runs.unwrap_or_else(|| folder.join("target"))
+}
+
 /// Returns cargo's target folder. `own` is the folder that holds this executable ([`paths::own_target`]).
 ///
 /// `--target-dir` decides. A command that was started by `cargo run --target-dir` cannot see the flag, but its executable
@@ -233,5 +246,16 @@ mod tests {
         assert_eq!(target(None, None, Some("/moved")), Path::new("/moved"), "no cargo");
         let asked = Some("cargo bench --target-dir elsewhere");
         assert_eq!(target(asked, Some(&two), Some("/b")), Path::new("/here/elsewhere"));
+    }
+
+    #[test]
+    fn a_member_of_a_workspace_finds_the_results_of_the_workspace() {
+        let root = tempfile::tempdir().unwrap();
+        let member = root.path().join("crates/member");
+        assert_eq!(target_with_runs(&member), member.join("target"), "nothing was measured");
+        std::fs::create_dir_all(root.path().join("target/worthit/runs")).unwrap();
+        assert_eq!(target_with_runs(&member), root.path().join("target"));
+        std::fs::create_dir_all(member.join("target/worthit/runs")).unwrap();
+        assert_eq!(target_with_runs(&member), member.join("target"));
     }
 }

@@ -30,7 +30,11 @@ use clap::{Parser, Subcommand};
 use crate::{
     cargo,
     count_causes::CountingError,
-    desk::{profile::ProfileError, sweep_point::NothingKnown},
+    desk::{
+        Desk, Figures,
+        profile::ProfileError,
+        sweep_point::{Asked, NothingKnown},
+    },
     gate::budgets::BudgetsError,
     interrupt,
     nearest::nearest_id,
@@ -112,11 +116,13 @@ enum CliError {
     )]
     NothingFound(String),
     #[error(
-        "nobody has measured {0}: no run of this machine, and no committed reference; run `cargo bench -- '^{0}/'`"
+        "nobody has measured {id}: no run in {}, and no committed reference{tried}; run `cargo bench -- '^{id}/'`", runs.display()
     )]
-    NotMeasured(&'static str),
+    NotMeasured { id: &'static str, runs: PathBuf, tried: String },
     #[error("{0}: {1}")]
     NothingKnown(&'static str, NothingKnown),
+    #[error("lints cannot be looked at: {0}")]
+    LintsUnknown(String),
     #[error(
         "the gain of {0} is one of {1}, so a share of time says nothing about it: `worthit cite {0}` has its figures"
     )]
@@ -125,6 +131,10 @@ enum CliError {
         "standard input has no message of cargo: pipe it in, `cargo clippy --message-format=json | worthit lints`"
     )]
     NoMessages,
+    #[error(
+        "the gain of {0} is computed there, so nobody knows the time of a unit, which `--rate` needs: leave it out, or take a measured `--level`"
+    )]
+    NoTimes(&'static str),
     #[error("{}: {error}", path.display())]
     Profile { path: PathBuf, error: ProfileError },
     #[error("{0} was not audited: {1}")]
@@ -183,7 +193,7 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
     } else if paths::own_target().is_none() {
         // This executable was installed elsewhere. `cargo bench` measures where the catalogue is.
         let folder = catalogue.first().map_or("", |family| family.folder);
-        paths::settle(Path::new(folder).join("target"));
+        paths::settle(cargo::likely_target(Path::new(folder)));
     }
     let done = interrupt::handle()
         .map_err(CliError::from)
@@ -201,6 +211,7 @@ pub fn main(catalogue: &[&'static Family], injections: &[Injection]) -> ExitCode
                 | CliError::NoThreads(_)
                 | CliError::NeedsTwoResults
                 | CliError::NotOfTime(..)
+                | CliError::NoTimes(_)
                 | CliError::NoMessages
                 | CliError::NotCompared(_) => 2,
                 CliError::Gate(error) => error.status(),
@@ -232,7 +243,7 @@ fn run(
         Command::Search(arguments) => print(&search::run(arguments, catalogue)?),
         Command::Show(arguments) => print(&show::run(arguments, catalogue)?),
         Command::Cite(arguments) => print(&cite::run(arguments, catalogue)?),
-        Command::Lints(arguments) => print(&lints::run(arguments, catalogue)?),
+        Command::Lints(arguments) => return lints::run(arguments, catalogue),
         Command::Matter(arguments) => print(&matter::run(arguments, catalogue)?),
         Command::Expire(arguments) => print(&expire::run(arguments, catalogue)?),
         Command::Causes(arguments) => print(&causes::run(arguments, catalogue, injections)?),
@@ -288,6 +299,20 @@ fn find_with_family(
     let hint = nearest_id(asked, catalogue);
     let hint = hint.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
     Err(CliError::UnknownPair { asked: asked.to_owned(), hint })
+}
+
+/// Finds the figures of a pair that say something of the point that is asked for.
+fn figures_at(
+    family: &'static Family,
+    entry: &'static Entry,
+    asked: &Asked,
+) -> Result<Figures, CliError> {
+    if let Some(figures) = Desk::figures_at(family, entry, asked)? {
+        return Ok(figures);
+    }
+    let tried = Desk::why_silent(family, entry)?;
+    let tried = tried.map_or(String::new(), |why| format!(" ({why})"));
+    Err(CliError::NotMeasured { id: entry.id, runs: paths::home().join("runs"), tried })
 }
 
 fn find_study(catalogue: &[&'static Family], asked: &str) -> Option<&'static StudyEntry> {

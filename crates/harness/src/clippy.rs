@@ -18,11 +18,23 @@ pub struct Reported {
     pub message: String,
 }
 
+/// What cargo's messages say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// The findings of lints, one for each place that a finding points to.
+    pub findings: Vec<Reported>,
+    /// Whether the build failed, so that clippy has not seen all of the code.
+    pub failed: bool,
+    /// Number of messages of the compiler that have another form than this reader knows.
+    pub unread: usize,
+}
+
 /// A line of cargo's JSON output, as far as it is needed.
 #[derive(Deserialize)]
 struct CargoLine {
     reason: String,
-    message: Option<Diagnostic>,
+    message: Option<serde_json::Value>,
+    success: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -47,23 +59,35 @@ struct Span {
     is_primary: bool,
 }
 
-/// Returns the findings in cargo's messages, one for each place that a finding points to; `None` if no line is a message of
-/// cargo.
-pub fn reported(messages: &str) -> Option<Vec<Reported>> {
+/// Reads cargo's messages; `None` if no line is one.
+pub fn read(messages: &str) -> Option<Messages> {
     let lines = messages.par_lines().filter_map(|line| serde_json::from_str(line).ok());
     let lines: Vec<CargoLine> = lines.collect();
     if lines.is_empty() {
         return None;
     }
-    let is_finding = |line: &CargoLine| line.reason == "compiler-message";
-    let found = lines.into_iter().filter(is_finding).filter_map(|line| line.message);
-    Some(found.flat_map(places).collect())
+    let mut read = Messages::default();
+    for CargoLine { reason, message, success } in lines {
+        read.failed |= reason == "build-finished" && success == Some(false);
+        if reason != "compiler-message" {
+            continue;
+        }
+        match message.map(serde_json::from_value) {
+            Some(Ok(diagnostic)) => read.findings.extend(places(diagnostic)),
+            _ => read.unread += 1,
+        }
+    }
+    Some(read)
 }
 
 fn places(diagnostic: Diagnostic) -> Vec<Reported> {
     let Diagnostic { code: Some(Code { code: lint }), message, spans } = diagnostic else {
         return Vec::new();
     };
+    // Errors have codes too (E0425), and no technique.
+    if !lint.contains("::") && lint.starts_with(|first: char| first.is_ascii_uppercase()) {
+        return Vec::new();
+    }
     let primary = spans.into_iter().filter(|span| span.is_primary);
     let place = |span: Span| Reported {
         file: span.file_name,
@@ -92,13 +116,27 @@ what a build script prints
             lint: "clippy::map_entry".to_owned(),
             message: "usage of `contains_key`".to_owned(),
         };
-        assert_eq!(reported(messages), Some(vec![expected]));
+        let found = Messages { findings: vec![expected], ..Messages::default() };
+        assert_eq!(read(messages), Some(found));
     }
 
     #[test]
     fn what_cargo_did_not_write_is_told_from_a_build_without_findings() {
-        assert_eq!(reported(r#"{"reason":"build-finished","success":true}"#), Some(vec![]));
-        assert_eq!(reported("warning: usage of `contains_key`\n"), None);
-        assert_eq!(reported(""), None);
+        assert_eq!(
+            read(r#"{"reason":"build-finished","success":true}"#),
+            Some(Messages::default())
+        );
+        assert_eq!(read("warning: usage of `contains_key`\n"), None);
+        assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn a_build_that_failed_and_messages_of_another_form_are_told() {
+        let messages = r#"{"reason":"compiler-message","message":{"message":"cannot find value `x`","code":{"code":"E0425"},"spans":[{"file_name":"src/a.rs","line_start":1,"is_primary":true}]}}
+{"reason":"compiler-message","message":{"message":"no spans","code":{"code":"clippy::map_entry"}}}
+{"reason":"compiler-message"}
+{"reason":"build-finished","success":false}"#;
+        let expected = Messages { findings: vec![], failed: true, unread: 2 };
+        assert_eq!(read(messages), Some(expected));
     }
 }

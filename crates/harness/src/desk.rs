@@ -16,6 +16,7 @@ pub mod worth;
 
 use std::{
     cell::RefCell,
+    cmp::Reverse,
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
@@ -25,11 +26,15 @@ use std::{
 use crate::{
     machine::Machine,
     reference,
+    report::speaking_case,
     result_file::ResultError,
     results::{PairResult, Run},
+    run_verdict::why_not_measured,
 };
-use index::{Index, Key};
+use index::{Index, Key, Kind};
+use sweep_point::Asked;
 use worthit_pair::{
+    cases,
     family::{Entry, Family},
     paths,
 };
@@ -39,6 +44,7 @@ use worthit_pair::{
 pub struct Desk {
     /// Key of this machine.
     machine: String,
+    /// Folder of its runs.
     runs: PathBuf,
     index: Index,
     references: Vec<Reference>,
@@ -103,19 +109,41 @@ impl Desk {
         Ok(Desk { machine, runs, index, references, is_for_one_pair, read: RefCell::default() })
     }
 
-    /// Returns the newest figures of one pair alone, as [`Desk::figures`] does.
+    /// Returns figures of one pair alone, as [`Desk::figures`] does: the best that say something of the point that is asked for,
+    /// else the best of all.
     ///
     /// # Errors
     /// If a result that has it cannot be read.
-    pub fn figures_of(
+    pub fn figures_at(
         family: &'static Family,
         entry: &'static Entry,
+        asked: &Asked,
     ) -> Result<Option<Figures>, ResultError> {
         let desk = Desk { is_for_one_pair: true, ..Desk::open(&[family])? };
-        desk.figures(family.package, entry)
+        let is_known = |figures: &Figures| {
+            sweep_point::find(figures.pair(), asked, entry.axis.is_size).is_ok()
+        };
+        let best = desk.best(family.package, entry, is_known)?;
+        if asked.size.is_none() {
+            return Ok(best);
+        }
+        // A run that was filtered may have this size, and not the headline.
+        let run = desk.newest_run(family.package, entry.id, Kind::Silent, None)?;
+        let filtered = run.map(|run| Figures { run, id: entry.id, source: Source::Run });
+        Ok(match (best, filtered.filter(is_known)) {
+            (Some(best), Some(filtered))
+                if is_known(&best)
+                    && best.source != Source::OtherReference
+                    && best.run.started > filtered.run.started =>
+            {
+                Some(best)
+            }
+            (best, filtered) => filtered.or(best),
+        })
     }
 
-    /// Returns the newest figures of a pair, under its id or else one that it had; `None` if nobody has measured it.
+    /// Returns the best figures of a pair, under its id or one that it had: the newest of this machine, of a full run before
+    /// those of a quick one, else the newest of another machine. `None` if nobody has measured its headline undisturbed.
     ///
     /// # Errors
     /// If a result that has it cannot be read.
@@ -124,53 +152,85 @@ impl Desk {
         package: &str,
         entry: &'static Entry,
     ) -> Result<Option<Figures>, ResultError> {
-        for id in [&[entry.id], entry.earlier_ids].concat() {
-            if let Some(figures) = self.figures_under(package, id)? {
-                return Ok(Some(figures));
-            }
-        }
-        Ok(None)
+        self.best(package, entry, |_| true)
     }
 
-    fn figures_under(
+    /// Returns the best figures that are wanted, else the best of all.
+    fn best(
         &self,
         package: &str,
-        id: &'static str,
+        entry: &'static Entry,
+        is_wanted: impl Fn(&Figures) -> bool,
     ) -> Result<Option<Figures>, ResultError> {
-        let found = |run, source| Some(Figures { run, id, source });
-        let of_run = |is_quick| self.newest_run(package, id, is_quick);
-        match (of_run(false)?, self.newest_reference(id, true)?) {
-            (Some(run), Some(own)) if run.started < own.started => {
-                return Ok(found(own, Source::OwnReference));
+        let ids = [&[entry.id], entry.earlier_ids].concat();
+        // A run with `--threads` does not speak for all cores of this machine.
+        let headline = cases::headline(entry, 0).key;
+        let place = entry.uses_threads().then_some((headline.level, headline.point));
+        let mut best = None;
+        for sources in [
+            &[(Source::Run, Kind::Full), (Source::OwnReference, Kind::Full)][..],
+            &[(Source::Run, Kind::Quick)],
+            &[(Source::OtherReference, Kind::Full)],
+        ] {
+            let mut found = Vec::new();
+            for (source, kind) in sources {
+                for id in ids.iter().copied() {
+                    let run = match source {
+                        Source::Run => self.newest_run(package, id, *kind, place.clone())?,
+                        Source::OwnReference => self.newest_reference(id, true)?,
+                        Source::OtherReference => self.newest_reference(id, false)?,
+                    };
+                    found.extend(run.map(|run| Figures { run, id, source: *source }));
+                }
             }
-            (Some(run), _) => return Ok(found(run, Source::Run)),
-            (None, Some(own)) => return Ok(found(own, Source::OwnReference)),
-            (None, None) => {}
+            found.sort_by_key(|figures| Reverse(figures.run.started));
+            for figures in found {
+                if is_wanted(&figures) {
+                    return Ok(Some(figures));
+                }
+                best.get_or_insert(figures);
+            }
         }
-        if let Some(run) = of_run(true)? {
-            return Ok(found(run, Source::Run));
-        }
-        let other = self.newest_reference(id, false)?;
-        Ok(other.and_then(|run| found(run, Source::OtherReference)))
+        Ok(best)
+    }
+
+    /// Returns why nobody's figures of a pair can be used, if somebody tried to measure it here: "the run of 2026-11-29 did not:
+    /// no GPU was found".
+    ///
+    /// # Errors
+    /// If a result that has it cannot be read.
+    pub fn why_silent(
+        family: &'static Family,
+        entry: &'static Entry,
+    ) -> Result<Option<String>, ResultError> {
+        let desk = Desk { is_for_one_pair: true, ..Desk::open(&[family])? };
+        let run = desk.newest_run(family.package, entry.id, Kind::Silent, None)?;
+        Ok(run.and_then(|run| {
+            let reason = why_not_measured(run.pairs.get(entry.id)?);
+            Some(format!("the run of {} did not: {reason}", run.started.strftime("%Y-%m-%d")))
+        }))
     }
 
     fn newest_run(
         &self,
         package: &str,
         id: &str,
-        is_quick: bool,
+        kind: Kind,
+        headline: Option<(String, u64)>,
     ) -> Result<Option<Arc<Run>>, ResultError> {
         let (machine, package, pair) = (self.machine.clone(), package.to_owned(), id.to_owned());
-        let newest = self.index.newest(&Key { machine, package, pair, is_quick });
-        let load = |file: &str| {
-            self.load(&self.runs.join(file), id, |path| {
-                fs::read(path).map_err(|error| ResultError::Read { path: path.to_owned(), error })
-            })
+        let Some(file) = self.index.newest(&Key { machine, package, pair, kind, headline }) else {
+            return Ok(None);
         };
-        newest.map(load).transpose()
+        let run = self.load(&self.runs.join(file), id, |path| {
+            fs::read(path).map_err(|error| ResultError::Read { path: path.to_owned(), error })
+        })?;
+        // The index is only a memory.
+        let is_so = run.pairs.get(id).is_some_and(|pair| Kind::of(pair, run.quick) == kind);
+        Ok(Some(run).filter(|_| is_so))
     }
 
-    /// Returns the newest reference that has measured a pair, of this machine or of another.
+    /// Returns the newest reference that speaks for a pair, of this machine or of another.
     fn newest_reference(&self, id: &str, is_own: bool) -> Result<Option<Arc<Run>>, ResultError> {
         let quoted = format!("\"{id}\"");
         let mut newest: Option<Arc<Run>> = None;
@@ -183,7 +243,7 @@ impl Desk {
             }
             let run = self.load(path, id, |_| Ok(text))?;
             let is_newer = newest.as_ref().is_none_or(|newest| newest.started < run.started);
-            if is_newer && run.pairs.get(id).is_some_and(has_measured) {
+            if is_newer && run.pairs.get(id).is_some_and(|pair| speaking_case(pair).is_some()) {
                 newest = Some(run);
             }
         }
@@ -214,12 +274,12 @@ pub fn remember_runs() {
     Index::of(&home.join("runs"), &home.join("index.json"));
 }
 
-/// Returns whether any case of a pair was measured.
-fn has_measured(pair: &PairResult) -> bool {
-    pair.sweeps.iter().flat_map(|sweep| &sweep.cases).any(|case| case.measured().is_some())
-}
-
 impl Figures {
+    /// Returns the id of the pair in the run, which may be an earlier one.
+    pub fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// Returns the result of the pair.
     pub fn pair(&self) -> &PairResult {
         &self.run.pairs[self.id]
@@ -234,7 +294,7 @@ impl Figures {
             Source::Run => format!("a {quick}run on this machine, {day}"),
             Source::OwnReference => format!("the committed reference of this machine, {day}"),
             Source::OtherReference => format!(
-                "the committed reference of another machine ({}, {day}), as this one has none",
+                "the committed reference of another machine ({}, {day}), as none of this one says it",
                 run.machine.key
             ),
         }

@@ -112,6 +112,11 @@ pub fn timed(outcome: Outcome, naive_ns: f64, optimized_ns: f64) -> Outcome {
     })
 }
 
+/// The same outcome, as so many processes found it.
+pub fn of_processes(outcome: Outcome, processes: usize) -> Outcome {
+    changed(outcome, |found| found.processes = vec![found.gain; processes])
+}
+
 fn changed(outcome: Outcome, change: impl FnOnce(&mut Measured)) -> Outcome {
     let Outcome::Measured(mut found) = outcome else { panic!("it is not measured: {outcome:?}") };
     change(&mut found);

@@ -16,7 +16,7 @@ use crate::{
 use worthit_pair::format;
 
 /// Minimum number of processes of a reference.
-const LEAST_PROCESSES: usize = 5;
+pub const LEAST_PROCESSES: usize = 5;
 
 /// Why a run cannot be a reference.
 #[derive(Debug, thiserror::Error)]

@@ -47,7 +47,10 @@ use worthit_pair::{
 
 pub use code::{lines_of, of_side as code_of_side};
 pub(crate) use finding::{because, compared, gain, headline};
-pub use finding::{beside_at_headline, gain_at_headline, headline_of_pair, share_of_limit};
+pub use finding::{
+    beside_at_headline, gain_at_headline, headline_of_pair, is_usable, share_of_limit,
+    speaking_case,
+};
 pub use gate::Last;
 pub(crate) use warnings::of_pair as warnings_of_pair;
 

@@ -138,6 +138,15 @@ impl Run {
 
     /// Parses `bytes`, the contents of `path`.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Run, ResultError> {
+        Run::parse_lines(bytes, path, |_| true)
+    }
+
+    /// Parses the description of a run and of the other lines those that are wanted.
+    fn parse_lines(
+        bytes: &[u8],
+        path: &Path,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Run, ResultError> {
         let broken = |field: String, problem: String| ResultError::Broken {
             path: path.to_owned(),
             field: if field.is_empty() { ".".to_owned() } else { field },
@@ -155,13 +164,16 @@ impl Run {
         let mut run: Run = serde_path_to_error::deserialize(document)
             .map_err(|error| broken(error.path().to_string(), error.inner().to_string()))?;
         let lines = lines::complete_lines(records).split_inclusive(|byte| *byte == b'\n');
-        let read: Vec<_> = lines.collect::<Vec<_>>().into_par_iter().map(record).collect();
-        for (nth, record) in read.into_iter().enumerate() {
-            let record = record.map_err(|(field, problem)| {
-                broken(format!("line {}, {field}", nth + 2), problem)
-            })?;
+        // The description is line 1.
+        let wanted: Vec<(usize, &[u8])> =
+            (2..).zip(lines).filter(|(_, line)| is_wanted(line)).collect();
+        let read: Vec<_> =
+            wanted.into_par_iter().map(|(number, line)| (number, record(line))).collect();
+        for (number, record) in read {
+            let record = record
+                .map_err(|(field, problem)| broken(format!("line {number}, {field}"), problem))?;
             run.take(record)
-                .map_err(|error| broken(format!("line {}", nth + 2), error.to_string()))?;
+                .map_err(|error| broken(format!("line {number}"), error.to_string()))?;
         }
         // In memory a run always has the current version, whatever version its file had.
         run.version = VERSION;
@@ -178,14 +190,7 @@ impl Run {
     pub fn parse_pair(bytes: &[u8], path: &Path, id: &str) -> Result<Run, ResultError> {
         let name = format!("\"{id}\"");
         let name = memchr::memmem::Finder::new(name.as_bytes());
-        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-        let head = lines.next().unwrap_or_default();
-        // Version 1 is a document over several lines.
-        if serde_json::from_slice::<IgnoredAny>(head).is_err() {
-            return Run::parse(bytes, path);
-        }
-        let own = lines.filter(|line| name.find(line).is_some());
-        Run::parse(&[head].into_iter().chain(own).collect::<Vec<_>>().concat(), path)
+        Run::parse_lines(bytes, path, |line| name.find(line).is_some())
     }
 
     /// Adds a record.
@@ -362,7 +367,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::{add, case, run};
+    use crate::{
+        made,
+        results::tests::{add, case, run},
+    };
     use worthit_pair::trial::Role;
 
     /// A committed result of version 1, cut down: one JSON document, whose peer is called `reference`.
@@ -382,6 +390,22 @@ mod tests {
             assert_ne!(broken, text);
             assert!(Run::parse(broken.as_bytes(), &path).is_err(), "{gain}");
         }
+    }
+
+    #[test]
+    fn of_one_pair_nothing_else_is_read_and_a_broken_line_has_its_number_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.jsonl");
+        made::run_of(vec![("f/p", made::gain(2.0)), ("f/q", made::gain(3.0))]).save(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let (last, others) = lines.split_last().unwrap();
+        assert!(last.contains("f/q") && !last.contains("f/p"), "{last}");
+        let broken = others.join("\n") + "\n{\"f/q\"\n";
+        let run = Run::parse_pair(broken.as_bytes(), &path, "f/p").unwrap();
+        assert_eq!(run.pairs.keys().collect::<Vec<_>>(), ["f/p"]);
+        let error = Run::parse_pair(broken.as_bytes(), &path, "f/q").unwrap_err().to_string();
+        assert!(error.contains(&format!("line {}", lines.len())), "{error}");
     }
 
     #[test]

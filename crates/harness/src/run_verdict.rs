@@ -226,8 +226,8 @@ fn marked(found: &Measured) -> Option<String> {
     found.mark.as_ref().map(|mark| format!("marked: {mark}"))
 }
 
-/// Why no case speaks for a pair: the reason at its headline, or at the last case that has one.
-fn why_not_measured(pair: &PairResult) -> String {
+/// Returns why no case speaks for a pair: the reason at its headline, or at the last case that has one.
+pub(crate) fn why_not_measured(pair: &PairResult) -> String {
     let reason = |case: &CaseResult| match &case.outcome {
         Outcome::Unavailable { .. } => case.outcome.reason().map(str::to_owned),
         Outcome::Measured(found) => marked(found),

@@ -77,6 +77,20 @@ pub fn counted(value: u64, plural: &str) -> String {
     if value == 1 { format!("{number} {}", singular(plural)) } else { format!("{number} {plural}") }
 }
 
+/// Returns the plural of a unit of work: "rows", "queries", "searches", "pages and pictures".
+pub fn plural(singular: &str) -> String {
+    singular.split(" and ").map(plural_of_word).collect::<Vec<_>>().join(" and ")
+}
+
+fn plural_of_word(word: &str) -> String {
+    let is_after_vowel = |stem: &&str| stem.ends_with(['a', 'e', 'i', 'o', 'u']);
+    match word.strip_suffix('y').filter(|stem| !is_after_vowel(stem)) {
+        Some(stem) => format!("{stem}ies"),
+        None if ["s", "sh", "ch", "x"].iter().any(|end| word.ends_with(end)) => format!("{word}es"),
+        None => format!("{word}s"),
+    }
+}
+
 /// The first word that ends in a plural's "s", without it; a short word, such as the unit "ms", has none.
 fn singular(plural: &str) -> String {
     let is_plural = |word: &&str| word.len() > 2 && word.ends_with('s') && !word.ends_with("ss");
@@ -139,6 +153,19 @@ mod tests {
         assert_eq!([mean(100_001, 3), mean(7, 0)], ["33,334", "7"]);
         assert_eq!(mean_counted(5, 5, "steps"), "1 step");
         assert_eq!(mean_counted(5, 2, "steps"), "2.50 steps");
+    }
+
+    #[test]
+    fn several_of_a_kind_are_plural() {
+        for (one, several) in [
+            ("row", "rows"),
+            ("query", "queries"),
+            ("key", "keys"),
+            ("search", "searches"),
+            ("page and picture", "pages and pictures"),
+        ] {
+            assert_eq!(plural(one), several);
+        }
     }
 
     #[test]

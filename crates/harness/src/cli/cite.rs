@@ -4,9 +4,9 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{CliError, find_with_family};
+use super::{CliError, figures_at, find_with_family};
 use crate::desk::{
-    Desk, citation, forge,
+    citation, forge,
     sweep_point::{self, Asked},
 };
 use worthit_pair::family::Family;
@@ -35,12 +35,12 @@ pub(super) fn run(
     catalogue: &[&'static Family],
 ) -> Result<String, CliError> {
     let (family, entry) = find_with_family(catalogue, &arguments.pair)?;
-    let figures = Desk::figures_of(family, entry)?;
-    let figures = figures.ok_or(CliError::NotMeasured(entry.id))?;
+    let figures = figures_at(family, entry, &arguments.asked)?;
     let point = sweep_point::find(figures.pair(), &arguments.asked, entry.axis.is_size)
         .map_err(|error| CliError::NothingKnown(entry.id, error))?;
     let revision = figures.run.revision.commit.as_deref();
-    let file = format!("src/{}.rs", entry.id);
+    // The file had the id under which it was measured.
+    let file = format!("src/{}.rs", figures.id());
     let link =
         revision.and_then(|revision| forge::address(Path::new(family.folder), revision, &file));
     Ok(citation::markdown(entry, &figures, &point, link.as_deref()))

@@ -1,9 +1,10 @@
-//! `worthit expire`: lessons that this toolchain or machine has overtaken.
+//! `worthit expire`: cards whose claims no longer hold with this toolchain or on this machine.
 
 use std::{fmt::Write as _, path::Path};
 
 use clap::Args;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::{
     CliError,
@@ -42,37 +43,51 @@ pub(super) fn run(
     let desk = Desk::open(catalogue)?;
     let lints = catalogue.first().filter(|_| arguments.lints);
     let lints = lints.map(|family| Lints::of_package(Path::new(family.folder), family.package));
-    let (mut measured, mut unmeasured) = (Vec::new(), 0);
+    if let Some(Err(reason)) = lints {
+        return Err(CliError::LintsUnknown(reason));
+    }
+    let mut entries = Vec::new();
     for family in catalogue {
         for entry in family.pairs {
-            match desk.figures(family.package, entry)? {
-                Some(figures) => measured.push((entry, figures)),
-                None => unmeasured += 1,
-            }
+            entries.push((entry, desk.figures(family.package, entry)?));
         }
     }
-    let looked_at = measured.len() as u64;
-    let expired: Vec<Expired> = measured
+    let expired = entries
         .par_iter()
-        .filter_map(|(entry, figures)| expiry::expired(entry, figures, lints.as_ref()))
-        .collect();
+        .filter_map(|(entry, figures)| expiry::expired(entry, figures.as_ref(), lints.as_ref()));
+    let found = Found {
+        expired: expired.collect(),
+        looked_at: entries.len(),
+        not_measured: entries.iter().filter(|(_, figures)| figures.is_none()).count(),
+        headline_only: entries
+            .iter()
+            .filter(|(entry, figures)| {
+                figures.as_ref().is_some_and(|f| !expiry::tells_how_it_goes_on(entry, f))
+            })
+            .count(),
+        lints_looked_at: arguments.lints,
+    };
     match arguments.format {
-        Format::Text => Ok(in_words(&expired, looked_at, unmeasured, lints.as_ref())),
-        Format::Json => {
-            let document = serde_json::json!({
-                "expired": expired, "looked_at": looked_at, "not_measured": unmeasured,
-            });
-            Ok(json(&document)?)
-        }
+        Format::Text => Ok(in_words(&found)),
+        Format::Json => Ok(json(&found)?),
     }
 }
 
-fn in_words(
-    expired: &[Expired],
-    looked_at: u64,
-    unmeasured: u64,
-    lints: Option<&Result<Lints, String>>,
-) -> String {
+/// What was found.
+#[derive(Serialize)]
+struct Found {
+    expired: Vec<Expired>,
+    /// Number of pairs.
+    looked_at: usize,
+    /// Number of those that nobody has measured.
+    not_measured: usize,
+    /// Number of those whose figures say nothing about the rest of the sweep.
+    headline_only: usize,
+    lints_looked_at: bool,
+}
+
+fn in_words(found: &Found) -> String {
+    let Found { expired, looked_at, not_measured, headline_only, lints_looked_at } = found;
     let mut text = String::new();
     for Expired { pair, reasons, by } in expired {
         let _ = writeln!(text, "{pair} (by {by})");
@@ -80,17 +95,18 @@ fn in_words(
             let _ = writeln!(text, "    {reason}");
         }
     }
+    let count = |number: &usize| format::count(*number as u64);
     let _ = writeln!(
         text,
-        "{} of {} no longer say what their cards do; {} measured by nobody",
-        format::count(expired.len() as u64),
-        format::counted(looked_at, "pairs"),
-        format::count(unmeasured),
+        "{} of {} no longer say what their cards do; {} measured by nobody; {} judged by the headline alone, as a whole sweep of \
+         several processes is needed for more (`cargo bench -- --rounds 5`)",
+        count(&expired.len()),
+        format::counted(*looked_at as u64, "pairs"),
+        count(not_measured),
+        count(headline_only),
     );
-    text += match lints {
-        None => "lints were not looked at: `worthit expire --lints` runs clippy\n",
-        Some(Ok(_)) => "",
-        Some(Err(_)) => "lints were not looked at, as clippy did not run: try `cargo clippy`\n",
-    };
+    if !lints_looked_at {
+        text += "lints were not looked at: `worthit expire --lints` runs clippy\n";
+    }
     text
 }

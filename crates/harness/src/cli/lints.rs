@@ -3,11 +3,12 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal, Read},
+    process::ExitCode,
 };
 
 use clap::Args;
 
-use super::{CliError, format::json};
+use super::{CliError, format::json, print};
 use crate::{
     clippy,
     desk::{
@@ -37,27 +38,39 @@ enum Format {
     Sarif,
 }
 
-/// Returns the text to print.
+/// Prints what the findings are worth, and fails after that if they are not all.
 ///
 /// # Errors
 /// If standard input is not what cargo writes, or a result cannot be read.
 pub(super) fn run(
     arguments: &LintsArguments,
     catalogue: &[&'static Family],
-) -> Result<String, CliError> {
+) -> Result<ExitCode, CliError> {
     let mut messages = Vec::new();
     if io::stdin().is_terminal() {
         return Err(CliError::NoMessages);
     }
     io::stdin().lock().read_to_end(&mut messages)?;
-    let findings = clippy::reported(&String::from_utf8_lossy(&messages));
-    let findings = findings.ok_or(CliError::NoMessages)?;
-    let found = worth::of_findings(findings, catalogue, &Desk::open(catalogue)?)?;
-    Ok(match arguments.format {
+    let messages = clippy::read(&String::from_utf8_lossy(&messages)).ok_or(CliError::NoMessages)?;
+    let found = worth::of_findings(messages.findings, catalogue, &Desk::open(catalogue)?)?;
+    print(&match arguments.format {
         Format::Text => in_words(&found, catalogue),
         Format::Json => json(&worth::json(&found))?,
         Format::Sarif => json(&sarif::document(&found.known))?,
-    })
+    })?;
+    if messages.unread > 0 {
+        let unread = format::counted(messages.unread as u64, "messages");
+        eprintln!(
+            "worthit: {unread} of the compiler could not be read: is this cargo newer than worthit?"
+        );
+    }
+    if messages.failed {
+        eprintln!(
+            "worthit: the build failed, so clippy has not seen all of the code (or a lint is denied): these findings are a part"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn in_words(found: &Worth, catalogue: &[&'static Family]) -> String {

@@ -5,12 +5,13 @@ use std::{fs, io, path::PathBuf};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::{CliError, find_with_family, format::Format};
+use super::{CliError, figures_at, find_with_family, format::Format};
 use crate::{
     desk::{
-        Desk, Figures,
-        amdahl::{self, Share, Whole},
-        profile,
+        Figures,
+        amdahl::{self, Share, Verdict, Whole},
+        citation::figure,
+        profile::{self, Within},
         sweep_point::{self, Asked, SweepPoint},
     },
     statistics::noise_between_processes,
@@ -44,7 +45,7 @@ pub(super) struct MatterArguments {
     function: Option<String>,
     #[command(flatten)]
     asked: Asked,
-    /// Units of work per second that the program does, to say how many cores the gain frees.
+    /// Units of work per second that the program does, to say how many fewer are in progress at any moment.
     #[arg(long, value_parser = positive)]
     rate: Option<f64>,
     /// What to print: `text`, or `json` for programs.
@@ -69,27 +70,28 @@ pub(super) fn run(
     if entry.metric != Metric::Time {
         return Err(CliError::NotOfTime(entry.id, entry.metric.heading()));
     }
-    let share = share(arguments)?;
-    let figures = Desk::figures_of(family, entry)?;
-    let figures = figures.ok_or(CliError::NotMeasured(entry.id))?;
+    let part = part(arguments)?;
+    let figures = figures_at(family, entry, &arguments.asked)?;
     let point = sweep_point::find(figures.pair(), &arguments.asked, entry.axis.is_size)
         .map_err(|error| CliError::NothingKnown(entry.id, error))?;
-    let whole = amdahl::whole(point.gain, share);
-    let cores = arguments.rate.zip(point.times_ns);
-    let cores = cores.map(|(rate, times)| amdahl::saved_cores(times, rate));
+    let whole = amdahl::whole(point.gain, part.share());
+    let fewer = match (arguments.rate, point.times_ns) {
+        (Some(rate), Some(times)) => Some((rate, amdahl::fewer_in_progress(times, rate))),
+        (Some(_), None) => return Err(CliError::NoTimes(entry.id)),
+        (None, _) => None,
+    };
     match arguments.format {
-        Format::Text => {
-            Ok(in_words(entry, &figures, &point, share, &whole, arguments.rate.zip(cores)))
-        }
+        Format::Text => Ok(in_words(entry, &figures, &point, part, &whole, fewer)),
         Format::Json => {
             let document = json!({
                 "pair": entry.id,
                 "point": point.point,
                 "level": point.level,
                 "gain": point.gain,
-                "share": share,
+                "is_computed": point.nearest.measured().is_none(),
+                "share": part.share(),
                 "whole": whole,
-                "saved_cores": cores,
+                "fewer_in_progress": fewer.map(|(_, fewer)| fewer),
                 "by": figures.source_in_words(),
             });
             Ok(super::format::json(&document)?)
@@ -97,14 +99,34 @@ pub(super) fn run(
     }
 }
 
-fn share(arguments: &MatterArguments) -> Result<Share, CliError> {
+/// The part of the program that is the naive code.
+#[derive(Clone, Copy)]
+enum Part {
+    /// As it was stated.
+    Stated(Share),
+    /// By a profile.
+    Profiled(Within),
+}
+
+impl Part {
+    fn share(self) -> Share {
+        match self {
+            Part::Stated(share) => share,
+            Part::Profiled(within) => within.share(),
+        }
+    }
+}
+
+fn part(arguments: &MatterArguments) -> Result<Part, CliError> {
     let (Some(path), Some(function)) = (&arguments.profile, &arguments.function) else {
-        return Ok(arguments.share.expect("clap asks for it or a profile"));
+        return Ok(Part::Stated(arguments.share.expect("clap asks for it or a profile")));
     };
-    let folded = fs::read_to_string(path).map_err(|error| {
+    let folded = fs::read(path).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot read the profile {}: {error}", path.display()))
     })?;
-    profile::share_of(&folded, function)
+    // Names of functions are as the compiler of any language wrote them.
+    profile::samples_of(&String::from_utf8_lossy(&folded), function)
+        .map(Part::Profiled)
         .map_err(|error| CliError::Profile { path: path.clone(), error })
 }
 
@@ -112,52 +134,69 @@ fn in_words(
     entry: &Entry,
     figures: &Figures,
     point: &SweepPoint<'_>,
-    share: Share,
+    part: Part,
     whole: &Whole,
-    rate_and_cores: Option<(f64, f64)>,
+    fewer: Option<(f64, f64)>,
 ) -> String {
     let percent = |share: f64| format!("{} %", format::significant(share * 100.0));
-    let per_thousand = |share: f64| format::significant(share * 1_000.0);
     let pair = figures.pair();
     let mut text = format!(
         "{id} at {place}: {gain}, by {source}\n",
         id = entry.id,
         place = point.place(pair),
-        gain = point.gain.as_gain(),
+        gain = figure(&point.gain, point.nearest.measured().is_none()),
         source = figures.source_in_words(),
     );
     let at_most = match whole.at_most.is_finite() {
         true => format!("at most {} however fast the part gets", format::times(whole.at_most)),
         false => "as the part is the whole".to_owned(),
     };
+    let samples = match part {
+        Part::Stated(_) => String::new(),
+        Part::Profiled(Within { samples, of }) => {
+            format!(" ({} of {})", format::count(samples), format::counted(of, "samples"))
+        }
+    };
     text += &format!(
-        "with {} of the time spent there, the whole becomes {} as fast (Amdahl's law; {at_most})\n",
-        percent(share.get()),
+        "with {}{samples} of the time spent there, the whole becomes {} as fast (Amdahl's law; {at_most})\n",
+        percent(part.share().get()),
         whole.speedup.as_gain(),
     );
+    let hours = |left: f64| format::significant(left * 1_000.0);
     text += &format!(
-        "of 1,000 core-hours, {} are saved ({}…{})\n",
-        per_thousand(whole.saved.estimate),
-        per_thousand(whole.saved.low),
-        per_thousand(whole.saved.high),
+        "1,000 hours of running become {} ({}…{})\n",
+        hours(whole.left.estimate),
+        hours(whole.left.low),
+        hours(whole.left.high),
     );
-    if let Some((rate, cores)) = rate_and_cores {
+    if let Some((rate, fewer)) = fewer {
+        let number = format::significant(fewer.abs());
+        let (more, cores) = match fewer < 0.0 {
+            true => ("more", "more are busy"),
+            false => ("fewer", "are free"),
+        };
         text += &format!(
-            "at {} a second, {} cores are freed: {} core-hours a day\n",
-            format::counted(rate as u64, &format!("{}s", pair.unit)),
-            format::significant(cores),
-            format::significant(cores * 24.0),
+            "at {} {} a second, {number} {more} are in progress at any moment (Little's law); if all of their time is computing on \
+             one core, so many cores {cores}: {} core-hours a day\n",
+            format::number(rate),
+            format::plural(&pair.unit),
+            format::significant(fewer.abs() * 24.0),
         );
     }
     let noise = percent(noise_between_processes());
-    text += &match (whole.is_above_noise, whole.speedup.estimate > 1.0) {
-        (false, _) => format!(
-            "verdict: leave it alone: the difference is under the noise, as two processes of one program differ by up to {noise}\n"
+    text += &match whole.verdict {
+        Verdict::UnderNoise => format!(
+            "verdict: leave it alone: the difference is under the noise, as two processes of one program differ by up to {noise} \
+             in 95 of 100 cases\n"
         ),
-        (true, true) => {
+        Verdict::CannotTell => format!(
+            "verdict: cannot be told by these figures: measure with `cargo bench -- '^{}/' --rounds 5`\n",
+            entry.id
+        ),
+        Verdict::Faster => {
             format!("verdict: weigh it against what it costs: {}\n", entry.review.costs)
         }
-        (true, false) => "verdict: leave it alone: the whole gets slower\n".to_owned(),
+        Verdict::Slower => "verdict: leave it alone: the whole gets slower\n".to_owned(),
     };
     text
 }

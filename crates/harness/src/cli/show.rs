@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     cards,
-    desk::{Desk, Figures},
-    report::{code_of_side, headline_of_pair},
+    desk::{Desk, Figures, sweep_point::Asked},
+    report::{code_of_side, speaking_case},
     table,
 };
 use worthit_pair::{
@@ -50,12 +50,16 @@ pub(super) fn run(
     if arguments.format == Format::Json {
         return Ok(json(&cards::card(entry, true))?);
     }
-    let figures = Desk::figures_of(family, entry)?;
-    Ok(card(entry, figures.as_ref()))
+    let figures = Desk::figures_at(family, entry, &Asked::default())?;
+    let tried = match &figures {
+        Some(_) => None,
+        None => Desk::why_silent(family, entry)?,
+    };
+    Ok(card(entry, figures.as_ref(), tried.as_deref()))
 }
 
-/// Review card of a pair, as text.
-fn card(entry: &Entry, figures: Option<&Figures>) -> String {
+/// Review card of a pair, as text. `tried` is why nobody's figures can be used.
+fn card(entry: &Entry, figures: Option<&Figures>, tried: Option<&str>) -> String {
     let review = &entry.review;
     let kind = |count: &Count| match count {
         Count::Exactly(_) => "exact",
@@ -91,7 +95,13 @@ fn card(entry: &Entry, figures: Option<&Figures>) -> String {
         lines.iter().map(|(name, text)| format!("\n{name}:\n    {text}\n")).collect();
     let code: String = ["naive", "optimized"].map(|side| code_of(entry, side)).concat();
     let figures = figures.map_or_else(
-        || format!("\nfigures:\n    nobody has measured it: cargo bench -- '^{}/'\n", entry.id),
+        || {
+            let tried = tried.map_or(String::new(), |why| format!(" ({why})"));
+            format!(
+                "\nfigures:\n    nobody has measured it{tried}: cargo bench -- '^{}/'\n",
+                entry.id
+            )
+        },
         figures_in_words,
     );
     format!(
@@ -111,7 +121,7 @@ fn code_of(entry: &Entry, side: &str) -> String {
 /// The gain at each point of each sweep, and where the figures are from.
 fn figures_in_words(figures: &Figures) -> String {
     let pair = figures.pair();
-    let headline = headline_of_pair(pair).map(|(sweep, case)| (&sweep.level, case.point));
+    let headline = speaking_case(pair).map(|(sweep, case)| (&sweep.level, case.point));
     let mut text = format!("\nfigures, by {}:\n", figures.source_in_words());
     for sweep in &pair.sweeps {
         for case in &sweep.cases {

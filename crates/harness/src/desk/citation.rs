@@ -1,8 +1,20 @@
 //! A citation for a pull request: what was found at one size, why, when to leave it alone, and how to check it.
 
 use super::{Figures, sweep_point::SweepPoint};
-use crate::report::{because, compared, warnings_of_pair};
+use crate::{
+    report::{because, compared, warnings_of_pair},
+    statistics::Interval,
+};
 use worthit_pair::{family::Entry, format, pair::Metric};
+
+/// Returns a gain in words: "12.3× (11.9…12.8)", or "12.3× (computed)".
+pub fn figure(gain: &Interval, is_computed: bool) -> String {
+    if is_computed {
+        format!("{} (computed)", format::times(gain.estimate))
+    } else {
+        gain.as_gain()
+    }
+}
 
 /// Writes a citation in Markdown. `link` is a permanent address of the pair, if there is one.
 pub fn markdown(
@@ -14,10 +26,7 @@ pub fn markdown(
     let (run, pair) = (&figures.run, figures.pair());
     let id = entry.id;
     let name = link.map_or(format!("`{id}`"), |link| format!("[`{id}`]({link})"));
-    let gain = match point.nearest.measured() {
-        Some(_) => point.gain.as_gain(),
-        None => format!("{} (computed)", format::times(point.gain.estimate)),
-    };
+    let gain = figure(&point.gain, point.nearest.measured().is_none());
     let finding = compared(pair.metric, &point.gain, &gain, &pair.naive, &pair.optimized);
     let cause = pair.causes.first().zip(point.nearest.measured());
     let cause = cause.and_then(|(cause, found)| because(found, cause)).map(|counts| {

@@ -12,15 +12,17 @@ const FORGES: [(&str, &str); 6] = [
     ("bitbucket", "src"),
 ];
 
-/// Returns the address of `file`, relative to the checkout at `folder`, at `revision`; `None` if there is no remote named
-/// `origin` or its host is not known.
+/// Returns the address of `file`, relative to `folder` in a checkout, at `revision`; `None` if there is no remote named `origin`
+/// or its host is not known.
 pub fn address(folder: &Path, revision: &str, file: &str) -> Option<String> {
-    let git = Command::new("git")
-        .args(["config", "--get", "remote.origin.url"])
-        .current_dir(folder)
-        .output()
-        .ok()?;
-    at_revision(String::from_utf8(git.stdout).ok()?.trim(), revision, file)
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(folder).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        output.status.success().then_some(text)
+    };
+    // From the root of the repository to the folder: "crates/pairs/", or nothing.
+    let prefix = git(&["rev-parse", "--show-prefix"])?;
+    at_revision(&git(&["config", "--get", "remote.origin.url"])?, revision, &(prefix + file))
 }
 
 fn at_revision(remote: &str, revision: &str, file: &str) -> Option<String> {
@@ -60,6 +62,24 @@ mod tests {
         for remote in ["", "/srv/name.git", "../name", "file:///srv/name", "https://example.org/x"]
         {
             assert_eq!(at_revision(remote, "abc", "a.rs"), None, "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_member_has_its_path_from_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            let mut git = Command::new("git");
+            git.args(arguments).current_dir(folder.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+            assert!(git.status().unwrap().success());
+        };
+        git(&["init", "--quiet", "--template="]);
+        git(&["remote", "add", "origin", "git@github.com:owner/name.git"]);
+        std::fs::create_dir(folder.path().join("pairs")).unwrap();
+        let start = "https://github.com/owner/name/blob/abc";
+        for (within, expected) in [("", "src/f/p.rs"), ("pairs", "pairs/src/f/p.rs")] {
+            let found = address(&folder.path().join(within), "abc", "src/f/p.rs");
+            assert_eq!(found, Some(format!("{start}/{expected}")));
         }
     }
 

@@ -51,7 +51,7 @@ fn rule(entry: &Entry) -> Value {
 fn result(valued: &Valued, rule: usize) -> Value {
     let reported = &valued.reported;
     let worth = super::worth::in_words(valued);
-    let gain = valued.gain().map(|(gain, _)| gain);
+    let gain = valued.gain().map(|found| found.gain);
     json!({
         "ruleId": valued.entry.id,
         "ruleIndex": rule,

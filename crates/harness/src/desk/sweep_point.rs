@@ -1,10 +1,11 @@
 //! The gain at a point of a sweep, measured or between two measured points.
 //!
-//! Between two points, the logarithms of gain and times are taken to be linear in that of the size, as on the charts. Beyond
-//! the measured points nothing is said: gains bend where a cache ends.
+//! Between two points, the logarithms of gain and times are taken to be linear in that of the size, as on the charts. A gain may
+//! also step there, as where a cache ends, so the interval holds those of both neighbours. Beyond the measured points nothing is
+//! said.
 
 use crate::{
-    report::{gain, headline_of_pair},
+    report::{gain, headline_of_pair, is_usable},
     results::{CaseResult, Outcome, PairResult, Sweep},
     statistics::Interval,
 };
@@ -51,7 +52,8 @@ pub enum NothingKnown {
     },
     /// The point lies outside the measured ones.
     #[error(
-        "{asked} lies outside what was measured, {from} to {to}, and nothing says how the gain goes on there: measure it with `--deep`, or take a size within"
+        "{asked} lies outside what was measured, {from} to {to}, and nothing says how the gain goes on there: measure more sizes \
+         (`cargo bench` without `--quick`, or with `--deep`), or take a size within"
     )]
     Outside {
         /// The point that was asked for, with its unit.
@@ -69,8 +71,28 @@ pub enum NothingKnown {
         /// The measured points.
         measured: String,
     },
-    /// No case may be used.
-    #[error("no case was measured undisturbed: run `cargo bench` on a quiet machine")]
+    /// The point was measured beside other work.
+    #[error(
+        "the figures at {place} cannot be used, as {mark}: run `cargo bench` again on a quiet machine"
+    )]
+    Marked {
+        /// The point with its unit.
+        place: String,
+        /// What the other work did.
+        mark: String,
+    },
+    /// The point cannot run on that machine.
+    #[error("{place} was not measured: {reason}")]
+    Unavailable {
+        /// The point with its unit.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// The result has no case that may be used.
+    #[error(
+        "the result has no case that was measured undisturbed: run `cargo bench` on a quiet machine"
+    )]
     NoCase,
 }
 
@@ -83,9 +105,14 @@ pub fn find<'a>(
     asked: &Asked,
     is_size: bool,
 ) -> Result<SweepPoint<'a>, NothingKnown> {
-    let headline = headline_of_pair(pair);
+    let chosen = pair.headline.as_ref();
+    let is_chosen = |sweep: &&Sweep| chosen.is_some_and(|chosen| chosen.level == sweep.level);
     let sweep = match &asked.level {
-        None => headline.map(|(sweep, _)| sweep).ok_or(NothingKnown::NoCase)?,
+        None => match chosen {
+            Some(_) => pair.sweeps.iter().find(is_chosen),
+            None => headline_of_pair(pair).map(|(sweep, _)| sweep),
+        }
+        .ok_or(NothingKnown::NoCase)?,
         Some(level) => pair.sweeps.iter().find(|sweep| sweep.level == *level).ok_or_else(|| {
             let labels = pair.sweeps.iter().map(|sweep| sweep.level.as_str());
             let labels: Vec<&str> = labels.filter(|label| !label.is_empty()).collect();
@@ -96,17 +123,18 @@ pub fn find<'a>(
             NothingKnown::NoLevel { asked: level.clone(), known }
         })?,
     };
+    let point = match (asked.size, chosen) {
+        (Some(size), _) => size,
+        (None, Some(chosen)) => chosen.point,
+        (None, None) => headline_of_pair(pair).ok_or(NothingKnown::NoCase)?.1.point,
+    };
+    if let Some(case) = sweep.cases.iter().find(|case| case.point == point) {
+        return recorded(pair, sweep, case);
+    }
     let usable: Vec<&CaseResult> = sweep.cases.iter().filter(|case| is_usable(case)).collect();
     let (Some(first), Some(last)) = (usable.first(), usable.last()) else {
         return Err(NothingKnown::NoCase);
     };
-    let point = match asked.size {
-        Some(size) => size,
-        None => crate::report::headline(pair, sweep).ok_or(NothingKnown::NoCase)?.point,
-    };
-    if let Some(case) = usable.iter().find(|case| case.point == point) {
-        return Ok(at(sweep, case));
-    }
     if !is_size {
         let measured: Vec<String> = usable.iter().map(|case| format::count(case.point)).collect();
         return Err(NothingKnown::NoSizes {
@@ -122,9 +150,20 @@ pub fn find<'a>(
     Ok(between(sweep, usable[above - 1], usable[above], point))
 }
 
-/// Returns whether a case has a gain that no other process disturbed.
-fn is_usable(case: &CaseResult) -> bool {
-    gain(case).is_some() && case.measured().is_none_or(|found| found.mark.is_none())
+/// What is known at a point that the result has.
+fn recorded<'a>(
+    pair: &PairResult,
+    sweep: &'a Sweep,
+    case: &'a CaseResult,
+) -> Result<SweepPoint<'a>, NothingKnown> {
+    let place = pair.place(case.point);
+    if let Some(mark) = case.measured().and_then(|found| found.mark.clone()) {
+        return Err(NothingKnown::Marked { place, mark });
+    }
+    match case.outcome.reason() {
+        Some(reason) => Err(NothingKnown::Unavailable { place, reason: reason.to_owned() }),
+        None => Ok(at(sweep, case)),
+    }
 }
 
 fn at<'a>(sweep: &'a Sweep, case: &'a CaseResult) -> SweepPoint<'a> {
@@ -154,9 +193,9 @@ fn between<'a>(
     SweepPoint {
         point,
         gain: Interval {
-            low: mix(low.gain.low, high.gain.low),
+            low: low.gain.low.min(high.gain.low),
             estimate: mix(low.gain.estimate, high.gain.estimate),
-            high: mix(low.gain.high, high.gain.high),
+            high: low.gain.high.max(high.gain.high),
         },
         times_ns,
         nearest: if share < 0.5 { below } else { above },
@@ -224,7 +263,8 @@ mod tests {
         // 64 is halfway from 16 to 256 in logarithms, and 4 from 2 to 8.
         let found = find(&pair, &asked(64), true).unwrap();
         assert!((found.gain.estimate - 4.0).abs() < 1e-9, "{found:?}");
-        assert!(found.gain.low < 4.0 && found.gain.high > 4.0);
+        // It may also step from the one to the other anywhere between.
+        assert!((found.gain.low, found.gain.high) == (2.0 * 0.99, 8.0 * 1.01), "{found:?}");
         let (naive, optimized) = found.times_ns.unwrap();
         assert!((naive - 400.0).abs() < 1e-9 && (optimized - 100.0).abs() < 1e-9);
         assert_eq!(found.place(&pair), "64 rows (interpolated between 16 and 256)");
@@ -234,12 +274,23 @@ mod tests {
     fn beyond_the_measured_points_and_at_marked_ones_nothing_is_known() {
         let pair = pair();
         let said = |asked: Asked, is_size| find(&pair, &asked, is_size).unwrap_err().to_string();
-        for size in [15, 257, 4_096] {
+        for size in [15, 257, 4_097] {
             assert!(said(asked(size), true).contains("16 rows to 256 rows"), "{size}");
         }
+        let marked = said(asked(4_096), true);
+        assert!(
+            marked.contains("at 4,096 rows cannot be used, as other processes held"),
+            "{marked}"
+        );
         assert!(said(asked(64), false).contains("those that were measured: 16, 256"));
         let other = Asked { size: None, level: Some("other".to_owned()) };
         assert!(said(other, true).contains("the pair has none"));
+        let alone = said(Asked::default(), true);
+        assert!(alone.contains("1,000 rows lies outside"), "the headline was left out: {alone}");
+        let mut gone = pair.clone();
+        gone.add("", CaseResult { point: 1_000, outcome: made::unavailable("no disk") });
+        let said = find(&gone, &Asked::default(), true).unwrap_err().to_string();
+        assert_eq!(said, "1,000 rows was not measured: no disk");
         let nothing = PairResult { sweeps: Vec::new(), ..pair };
         assert_eq!(find(&nothing, &Asked::default(), true), Err(NothingKnown::NoCase));
     }

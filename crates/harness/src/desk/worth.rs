@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Desk, Figures};
+use super::{Desk, Figures, citation::figure};
 use crate::{
     clippy::Reported,
-    report::{gain, headline_of_pair},
+    report::{gain, speaking_case},
     result_file::ResultError,
     statistics::Interval,
 };
 use worthit_pair::{
     family::{Entry, Family},
-    pair::Lint,
+    pair::{Lint, Metric},
 };
 
 /// The findings of a project.
 #[derive(Debug)]
 pub struct Worth {
-    /// Those of which the catalogue has a pair, the largest gain first, then what was not measured.
+    /// Those of which the catalogue has a pair: by time, the largest gain first, then by another metric, then what was not
+    /// measured.
     pub known: Vec<Valued>,
     /// The number of others by lint.
     pub unknown: BTreeMap<String, usize>,
@@ -34,16 +35,45 @@ pub struct Valued {
     pub figures: Option<Figures>,
 }
 
+/// The gain of a pair at its headline.
+#[derive(Debug)]
+pub struct AtHeadline {
+    /// Naive ÷ optimized.
+    pub gain: Interval,
+    /// Whether it is computed, so that the interval has no width.
+    pub is_computed: bool,
+    /// What is compared.
+    pub metric: Metric,
+    /// Where: "1,000 rows".
+    pub place: String,
+}
+
 impl Valued {
-    /// Returns the gain at the headline, and where that is: "1,000 rows".
-    pub fn gain(&self) -> Option<(Interval, String)> {
+    /// Returns the gain at the headline.
+    pub fn gain(&self) -> Option<AtHeadline> {
         let pair = self.figures.as_ref()?.pair();
-        let (sweep, case) = headline_of_pair(pair)?;
+        let (sweep, case) = speaking_case(pair)?;
         let level = match sweep.level.as_str() {
             "" => String::new(),
             level => format!(" ({level})"),
         };
-        Some((gain(case)?, format!("{}{level}", pair.place(case.point))))
+        Some(AtHeadline {
+            gain: gain(case)?,
+            is_computed: case.measured().is_none(),
+            metric: pair.metric,
+            place: format!("{}{level}", pair.place(case.point)),
+        })
+    }
+}
+
+impl AtHeadline {
+    /// Returns the gain in words: "12.3× (11.9…12.8)", "5.00× (4.80…5.20) by p99 latency".
+    fn in_words(&self) -> String {
+        let metric = match self.metric {
+            Metric::Time => String::new(),
+            other => format!(" by {}", other.heading()),
+        };
+        figure(&self.gain, self.is_computed) + &metric
     }
 }
 
@@ -94,9 +124,16 @@ pub fn of_findings(
             None => *unknown.entry(reported.lint).or_default() += 1,
         }
     }
-    let estimate = |valued: &Valued| valued.gain().map_or(0.0, |(gain, _)| gain.estimate);
+    // Gains of another kind, which do not compare with those of time, follow these.
+    let rank = |valued: &Valued| {
+        let found = valued.gain();
+        let is_of_time = found.as_ref().is_some_and(|found| found.metric == Metric::Time);
+        (!is_of_time, found.map_or(0.0, |found| found.gain.estimate))
+    };
     known.sort_by(|left, right| {
-        estimate(right).total_cmp(&estimate(left)).then(left.entry.id.cmp(right.entry.id))
+        let ((left_kind, left_gain), (right_kind, right_gain)) = (rank(left), rank(right));
+        let by_gain = left_kind.cmp(&right_kind).then(right_gain.total_cmp(&left_gain));
+        by_gain.then(left.entry.id.cmp(right.entry.id))
     });
     Ok(Worth { known, unknown })
 }
@@ -105,8 +142,9 @@ pub fn of_findings(
 pub fn in_words(valued: &Valued) -> String {
     let id = valued.entry.id;
     match (valued.gain(), &valued.figures) {
-        (Some((gain, place)), Some(figures)) => {
-            format!("{} at {place} in {id}, by {}", gain.as_gain(), figures.source_in_words())
+        (Some(found), Some(figures)) => {
+            let (gain, place, source) = (found.in_words(), &found.place, figures.source_in_words());
+            format!("{gain} at {place} in {id}, by {source}")
         }
         _ => format!("{id} measures it, and nobody has yet: `cargo bench -- '^{id}/'`"),
     }
@@ -124,8 +162,10 @@ pub fn json(found: &Worth) -> serde_json::Value {
             "column": column,
             "lint": lint,
             "message": message,
-            "gain": gain.as_ref().map(|(gain, _)| gain),
-            "at": gain.as_ref().map(|(_, place)| place),
+            "gain": gain.as_ref().map(|found| found.gain),
+            "is_computed": gain.as_ref().map(|found| found.is_computed),
+            "metric": gain.as_ref().map(|found| found.metric.heading()),
+            "at": gain.as_ref().map(|found| &found.place),
             "by": valued.figures.as_ref().map(Figures::source_in_words),
         })
     };

@@ -3,7 +3,7 @@
 use crate::{
     limit::Share,
     numbers::Numbers,
-    results::{CaseResult, Measured, NamedCause, Outcome, PairResult, Sweep},
+    results::{CaseResult, Headline, Measured, NamedCause, Outcome, PairResult, Sweep},
     statistics::Interval,
     table,
 };
@@ -33,6 +33,21 @@ pub fn headline_of_pair(pair: &PairResult) -> Option<(&Sweep, &CaseResult)> {
     };
     let chosen = pair.sweeps.iter().find(is_chosen).and_then(with_case);
     chosen.or_else(|| pair.sweeps.iter().rev().find_map(with_case))
+}
+
+/// Returns the case that speaks for a pair where no other may stand in for it, as that may be one where the card says to keep
+/// the naive side: the pair's headline, if it is computed or was measured undisturbed. A result of an older version, which
+/// names no headline, has the one of [`headline_of_pair`].
+pub fn speaking_case(pair: &PairResult) -> Option<(&Sweep, &CaseResult)> {
+    let Some(Headline { level, point }) = &pair.headline else { return headline_of_pair(pair) };
+    let sweep = pair.sweeps.iter().find(|sweep| sweep.level == *level)?;
+    let case = sweep.cases.iter().find(|case| case.point == *point)?;
+    is_usable(case).then_some((sweep, case))
+}
+
+/// Returns whether a case has a gain that no other process disturbed.
+pub fn is_usable(case: &CaseResult) -> bool {
+    gain(case).is_some() && case.measured().is_none_or(|found| found.mark.is_none())
 }
 
 /// Gain of a case: an interval if measured, a bare value if computed.
