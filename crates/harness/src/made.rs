@@ -112,7 +112,7 @@ pub fn timed(outcome: Outcome, naive_ns: f64, optimized_ns: f64) -> Outcome {
     })
 }
 
-/// The same outcome, as so many processes found it.
+/// The same outcome, as if `processes` processes had found it, all with the same gain.
 pub fn of_processes(outcome: Outcome, processes: usize) -> Outcome {
     changed(outcome, |found| found.processes = vec![found.gain; processes])
 }

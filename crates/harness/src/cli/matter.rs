@@ -172,12 +172,12 @@ fn in_words(
     if let Some((rate, fewer)) = fewer {
         let number = format::significant(fewer.abs());
         let (more, cores) = match fewer < 0.0 {
-            true => ("more", "more are busy"),
-            false => ("fewer", "are free"),
+            true => ("more", "that many more cores are busy"),
+            false => ("fewer", "that many cores are freed"),
         };
         text += &format!(
-            "at {} {} a second, {number} {more} are in progress at any moment (Little's law); if all of their time is computing on \
-             one core, so many cores {cores}: {} core-hours a day\n",
+            "at {} {} a second, {number} {more} are in progress at any moment (Little's law); if each would keep one \
+             core busy, {cores}: {} core-hours a day\n",
             format::number(rate),
             format::plural(&pair.unit),
             format::significant(fewer.abs() * 24.0),
